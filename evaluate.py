@@ -1,0 +1,55 @@
+"""Evaluate finished runs on the test set: `python evaluate.py run=outputs/DATE/TIME`."""
+
+import argparse
+from pathlib import Path
+
+from paribus.command import report_errors
+
+DESCRIPTION = """\
+Evaluate finished runs on their test sets, write the figures into their records (summary.json, "test") and print them.
+
+  python evaluate.py run=outputs/DATE/TIME        one run
+  python evaluate.py run=outputs/STUDY            every run of a study
+  python evaluate.py run=DIR run=DIR ...          several
+
+Choose runs by their validation figures first: the test set is for the run that was selected.
+"""
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="python evaluate.py [options] run=DIR [run=DIR ...]",
+    )
+    parser.add_argument("runs", nargs="+", metavar="run=DIR", help="a run, or a directory with runs below it")
+    parser.add_argument(
+        "--checkpoint",
+        choices=("best", "last"),
+        help="default: best, the epoch with the best validation; last for a final fit, which has none",
+    )
+    parser.add_argument("--data-root", metavar="DIR", help="where the data are now, if not where training found them")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    import torch  # after the options: --help and mistakes in them answer at once
+    from rich.console import Console
+
+    from paribus.evaluation import evaluate, show
+    from paribus.load import load_run
+    from paribus.record import find_runs
+
+    device = torch.device(options.device)
+    evaluated = []
+    for directory in find_runs(Path(name.removeprefix("run=")) for name in options.runs):
+        run = load_run(directory, options.checkpoint, options.data_root)
+        evaluated.append((run, evaluate(run, device)))
+    show(Console(), evaluated)
+
+
+if __name__ == "__main__":
+    with report_errors():
+        main()

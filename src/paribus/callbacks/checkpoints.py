@@ -1,0 +1,78 @@
+"""Writes best.ckpt and last.ckpt: tensors and plain values only, so that torch.load(weights_only=True) reads them."""
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning import Trainer
+
+from paribus.models.learners import Learner
+from paribus.record import BEST, LAST
+
+SECONDS_BETWEEN = 10.0
+
+
+class Checkpoints(lightning.Callback):
+    """Keeps the weights of the best epoch in memory, and writes both checkpoints at the end of an epoch, at most every
+    ten seconds, and at the end of the run.
+
+    The best epoch is the one with the highest val/acc (classification) or the lowest val/loss (regression); the first
+    one on a tie; never one whose value is not finite. last.ckpt is a whole Lightning checkpoint. best.ckpt holds
+    `state_dict` and `epoch` (counted from 1) only. `paribus` in both is `description`.
+
+    Args:
+        directory: the run's.
+        description: plain values that go into both files: configuration, statistics of the data.
+    """
+
+    def __init__(self, directory: Path, description: Mapping[str, Any]):
+        self.directory = directory
+        self.description = dict(description)
+        self.best: dict[str, Any] | None = None
+        self._score = math.inf
+        self._best_written = True
+        self._written_at = time.monotonic()
+
+    def on_fit_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        (self.directory / BEST).parent.mkdir(exist_ok=True)
+
+    def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        assert isinstance(learner, Learner)
+        value = learner.validation.get(learner.monitor, math.nan)
+        score = -value if learner.monitor == "val/acc" else value
+        if score < self._score:
+            self._score = score
+            weights = {name: tensor.detach().clone() for name, tensor in learner.state_dict().items()}
+            self.best = {"state_dict": weights, "epoch": trainer.current_epoch + 1, "paribus": self.description}
+            self._best_written = False
+        if time.monotonic() - self._written_at >= SECONDS_BETWEEN:
+            self._write(trainer)
+
+    def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        self._write(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["paribus"] = self.description
+
+    def _write(self, trainer: Trainer) -> None:
+        if self.best is not None and not self._best_written:
+            _replace(self.directory / BEST, lambda path: torch.save(self.best, path))
+            self._best_written = True
+        _replace(self.directory / LAST, lambda path: trainer.save_checkpoint(path))
+        self._written_at = time.monotonic()
+
+
+def _replace(path: Path, write: Any) -> None:
+    """Write a file beside `path` and put it in its place when it is whole."""
+    temporary = path.with_name(f".{path.name}")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,58 @@
+"""The door of the command line: whatever goes wrong inside leaves as one message and an exit code."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
+
+from paribus.errors import UserError, unknown
+
+
+class RunFailed(Exception):
+    """A run failed, and has already said why in its log and on the terminal."""
+
+
+@contextmanager
+def report_errors() -> Iterator[None]:
+    """Print an error as one message on standard error and exit with 1, or with 130 after Ctrl-C.
+
+    With HYDRA_FULL_ERROR=1 in the environment, exceptions pass through with their traceback.
+    """
+    if os.environ.get("HYDRA_FULL_ERROR", "0") == "1":
+        yield
+        return
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints errors in its own way and exits before we see them
+    try:
+        yield
+    except RunFailed:
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+    except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
+        print(f"error: {explain(error)}", file=sys.stderr)
+        sys.exit(1)
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR", None)
+
+
+def explain(error: BaseException) -> str:
+    """The message for an error of a user, of Hydra or OmegaConf, or of the file system."""
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        return str(unknown(group or "configuration", option, error.options))
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(cause, InterpolationKeyError):
+        return f"{cause.full_key}: {str(cause.msg).splitlines()[0]}. Give {cause.full_key} a value, or define that key."
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
+        path, _, key = str(cause.full_key).rpartition(".")
+        return str(unknown(f"key in {path}" if path else "choice or key", key, cause.parent_node))
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}."
+    text = re.sub(r"\n(See https?:\S+.*|\s*full_key:.*|\s*object_type=.*)", "", str(error))
+    return text.strip() or type(error).__name__

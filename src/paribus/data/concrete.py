@@ -1,0 +1,174 @@
+"""Concrete compressive strength (Yeh, 1998), or any table of numbers with a column to predict.
+
+`concrete.csv` beside this file: 1,030 rows; seven ingredients in kg/m3, age in days, strength in MPa. From I-C. Yeh,
+"Modeling of strength of high-performance concrete using artificial neural networks", Cement and Concrete Research
+28(12), 1998, UCI Machine Learning Repository, doi:10.24432/C5PK67, licence CC BY 4.0; taken from the data frame
+`concrete` of the R package modeldata (ingredients rounded to 1 decimal, strength to 2), its last column renamed.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from paribus.data import files
+from paribus.data.module import InMemory, Part
+from paribus.errors import UserError, unknown
+from paribus.randomness import generator
+
+CONCRETE = Path(__file__).with_name("concrete.csv")
+AGE = "age"
+
+
+class Concrete(InMemory):
+    """Rows of a table: features standardised by the training part alone, the target in its own unit (MPa).
+
+    Args:
+        path: a CSV file with a header and numbers only; None: the concrete rows.
+        target: the column to predict; all others are features.
+        split: "random", or "grouped": rows that agree in every feature but age, one mix at several ages, stay on one
+            side. The 1,030 rows hold 427 mixes, so a random split asks about mixes that training has seen.
+        log_age: the natural logarithm of the column `age` (above 0) in its place.
+        val_fraction, test_fraction: of the rows.
+    """
+
+    task = "regression"
+    out_features = 1
+
+    def __init__(
+        self,
+        path: str | None,
+        target: str,
+        split: Literal["random", "grouped"],
+        log_age: bool,
+        batch_size: int,
+        val_fraction: float,
+        test_fraction: float,
+        train_subset: int | None,
+        train_on_validation: bool,
+        seed: int,
+    ):
+        super().__init__(batch_size, seed, train_subset, train_on_validation)
+        if split not in ("random", "grouped"):
+            raise unknown("data.split", split, ("random", "grouped"))
+        self.path = CONCRETE if path is None else Path(path)
+        self.target = target
+        self.split = split
+        self.log_age = log_age
+        self.val_fraction = val_fraction
+        self.test_fraction = test_fraction
+        self.features: list[str] = []
+
+    def setup(self, stage: str) -> None:
+        if stage == "test" and not self.features:
+            super().setup("fit")  # the test rows are standardised by the training part
+        super().setup(stage)
+
+    def load(self, test: bool) -> tuple[Part | None, Part | None, Part | None]:
+        table, self.fingerprint = read_table(self.path, self.target)
+        features = table.drop(columns=self.target)
+        n = len(table)
+        sizes = round(n * self.val_fraction), round(n * self.test_fraction)
+        order = None
+        if self.split == "grouped":
+            order, sizes = self._by_groups(features, *sizes)
+        train, val, tested = self.choose(n, *sizes, order)
+        if not test:
+            self._standardise_by(features.iloc[train.numpy()], table[self.target].iloc[train.numpy()])
+        inputs = self.inputs(features)
+        targets = torch.tensor(table[self.target].to_numpy(), dtype=torch.float32)
+        if test:
+            return None, None, (inputs[tested], targets[tested])
+        return (inputs[train], targets[train]), (inputs[val], targets[val]), None
+
+    def _by_groups(self, features: pd.DataFrame, val_size: int, test_size: int) -> tuple[Tensor, tuple[int, int]]:
+        """A random order of the rows that keeps each mix together, and the sizes nearest to those wanted that cut none."""
+        mix = features.groupby([c for c in features.columns if c != AGE], sort=False).ngroup().to_numpy()
+        shuffled = torch.randperm(mix.max() + 1, generator=generator(self.seed, "split")).numpy()
+        rank = np.empty_like(shuffled)
+        rank[shuffled] = np.arange(len(shuffled))
+        order = np.argsort(rank[mix], kind="stable")
+        borders = np.cumsum(np.bincount(mix)[shuffled])
+        val = int(borders[np.abs(borders - val_size).argmin()])
+        both = int(borders[np.abs(borders - val - test_size).argmin()]) if test_size else val
+        return torch.from_numpy(order), (val, both - val)
+
+    def _standardise_by(self, features: pd.DataFrame, target: pd.Series) -> None:
+        values = self._transformed(features)
+        std = values.std(axis=0)
+        self.restore(
+            {
+                "features": list(features.columns),
+                "mean": values.mean(axis=0).tolist(),
+                "std": np.where(std > 0, std, 1.0).tolist(),  # a column that never changes says nothing; leave it at 0
+                "target_mean": float(target.mean()),
+            }
+        )
+
+    def _transformed(self, features: pd.DataFrame) -> np.ndarray:
+        if self.log_age:
+            if AGE not in features:
+                raise UserError(f"data.log_age=true needs a column {AGE!r}; there are {', '.join(features.columns)}.")
+            if (features[AGE] <= 0).any():
+                raise UserError(f"data.log_age=true needs ages above 0; the smallest is {features[AGE].min()}.")
+            features = features.assign(**{AGE: np.log(features[AGE].astype(float))})
+        return features.to_numpy(dtype=np.float64)
+
+    def inputs(self, raw: Any) -> Tensor:
+        """Standardised float32 (n, features) of a data frame with the features' columns, or an array in their order."""
+        if isinstance(raw, pd.DataFrame):
+            missing = [name for name in self.features if name not in raw]
+            if missing:
+                raise UserError(f"The table lacks the columns {', '.join(missing)}.")
+            frame = raw[self.features]
+        else:
+            values = np.atleast_2d(np.asarray(raw, dtype=np.float64))
+            if values.shape[1] != len(self.features):
+                raise UserError(f"Rows of {values.shape[1]} values given; the network takes {len(self.features)}: "
+                                f"{', '.join(self.features)}.")  # fmt: skip
+            frame = pd.DataFrame(values, columns=self.features)
+        values = (self._transformed(frame) - self._mean) / self._std
+        return torch.from_numpy(values).float()
+
+    def statistics(self) -> dict[str, Any]:
+        return {
+            "features": self.features,
+            "mean": self._mean.tolist(),
+            "std": self._std.tolist(),
+            "target_mean": self.target_mean,
+        }
+
+    def restore(self, statistics: dict[str, Any]) -> None:
+        self.features = list(statistics["features"])
+        self._mean, self._std = np.array(statistics["mean"]), np.array(statistics["std"])
+        self.target_mean = float(statistics["target_mean"])
+        self.in_shape = (len(self.features),)
+
+
+def read_table(path: Path, target: str) -> tuple[pd.DataFrame, str]:
+    """A CSV file of numbers, and its checksum. Raises UserError naming the first cell that is not a finite number."""
+    try:
+        table = pd.read_csv(path, skipinitialspace=True)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist. Name a CSV file with data.path=FILE.") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a CSV file with a header: {str(error).strip()}") from None
+    if target not in table:
+        raise unknown(f"column (data.target) in {path}:", target, table.columns)
+    if table.shape[1] < 2 or len(table) < 3:
+        raise UserError(f"{path} needs a feature beside {target!r} and at least 3 rows; it has {len(table)} rows.")
+    for column in table:
+        numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
+        bad = np.flatnonzero(~np.isfinite(numbers))
+        if len(bad):
+            cell = table[column].iloc[bad[0]]
+            what = "empty or NaN" if pd.isna(cell) else repr(cell)
+            raise UserError(
+                f"{path}, row {bad[0] + 1} below the header, column {column!r} is {what}; every cell must be a finite number "
+                f"({len(bad)} of {len(table)} in this column are not). Correct or remove those rows."
+            )
+        table[column] = numbers
+    return table, files.digest(path.read_bytes())

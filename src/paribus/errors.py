@@ -1,0 +1,19 @@
+"""What a user can mend: one kind of error, and the suggestion of a name."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Something outside the code is wrong, and the message says what and how to mend it.
+
+    It is shown as it stands, without a traceback.
+    """
+
+
+def unknown(what: str, name: object, valid: Iterable[object]) -> UserError:
+    """The error for a name that does not exist: says the valid ones and the one that was probably meant."""
+    names = [str(v) for v in valid]
+    meant = get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean {meant[0]!r}?" if meant else ""
+    return UserError(f"There is no {what} {str(name)!r}.{hint} Valid: {', '.join(names) or 'none'}.")

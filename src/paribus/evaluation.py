@@ -1,0 +1,102 @@
+"""Runs on the test set: figures, into the record and as tables."""
+
+from datetime import datetime
+from typing import Any
+
+import torch
+from rich.console import Console, Group
+from rich.table import Table
+from torch import Tensor
+from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_score
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+from paribus import record
+from paribus.load import Run
+
+
+def evaluate(run: Run, device: torch.device) -> dict[str, Any]:
+    """Figures of the run on its test set, also written into its summary.json under "test".
+
+    Classification: samples, loss (cross entropy), acc, per_class_acc by class name, confusion (row: true class, column:
+    predicted class). Regression: samples, mse, rmse, mae, r2, and baseline_mse of predicting the training mean.
+    """
+    run.data.prepare_data()
+    run.data.setup("test")
+    network = run.network.to(device)
+    outputs, targets = [], []
+    with torch.no_grad():
+        for inputs, batch_targets in run.data.test_dataloader():
+            outputs.append(network(inputs.to(device)).float().cpu())
+            targets.append(batch_targets)
+    measure = _classification if run.kind.task == "classification" else _regression
+    figures = {
+        "checkpoint": run.checkpoint,
+        "epoch": run.epoch,
+        "evaluated": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "samples": sum(map(len, targets)),
+        **measure(torch.cat(outputs), torch.cat(targets), run),
+    }
+    record.write_json(run.directory / record.SUMMARY, {**run.summary, "test": figures})
+    return figures
+
+
+def _classification(output: Tensor, targets: Tensor, run: Run) -> dict[str, Any]:
+    classes = output.shape[1]
+    confusion = multiclass_confusion_matrix(output.argmax(1), targets, classes)
+    names = run.data.class_names or [str(i) for i in range(classes)]
+    shares = confusion.diagonal() / confusion.sum(1)
+    return {
+        "loss": float(torch.nn.functional.cross_entropy(output, targets)),
+        "acc": float(confusion.diagonal().sum() / confusion.sum()),
+        "per_class_acc": dict(zip(names, shares.tolist(), strict=True)),
+        "confusion": confusion.tolist(),
+    }
+
+
+def _regression(output: Tensor, targets: Tensor, run: Run) -> dict[str, Any]:
+    mse = float(mean_squared_error(output, targets))
+    baseline = torch.full_like(targets, run.data.statistics()["target_mean"])
+    return {
+        "mse": mse,
+        "rmse": mse**0.5,
+        "mae": float(mean_absolute_error(output, targets)),
+        "r2": float(r2_score(output, targets)),
+        "baseline_mse": float(mean_squared_error(baseline, targets)),
+    }
+
+
+def show(console: Console, evaluated: list[tuple[Run, dict[str, Any]]]) -> None:
+    """Print one table of all runs of each task, and where it is a single run, its classes too."""
+    for task, columns in (
+        ("classification", {"acc": "accuracy", "loss": "loss"}),
+        ("regression", {"mse": "MSE", "rmse": "RMSE", "mae": "MAE", "r2": "R²", "baseline_mse": "baseline MSE"}),
+    ):
+        chosen = [(run, figures) for run, figures in evaluated if run.kind.task == task]
+        if not chosen:
+            continue
+        summary = Table(title="Test set", title_justify="left")
+        summary.add_column("run", overflow="fold")
+        for name in ("checkpoint", "samples", *columns.values()):
+            summary.add_column(name, justify="left" if name == "checkpoint" else "right", no_wrap=True)
+        for run, figures in chosen:
+            cells = [f"{figures[c]:.2%}" if c == "acc" else f"{figures[c]:.4g}" for c in columns]
+            epoch = f"{figures['checkpoint']} (epoch {figures['epoch']})"
+            summary.add_row(str(run.directory), epoch, f"{figures['samples']:,}", *cells)
+        console.print(summary)
+        if task == "classification" and len(chosen) == 1:
+            console.print(_classes(chosen[0][1]))
+
+
+def _classes(figures: dict[str, Any]) -> Group:
+    """Accuracy of each class beside the confusion matrix."""
+    table = Table(title="Rows: true class. Columns: predicted class, in the same order.", title_justify="left")
+    names = list(figures["per_class_acc"])
+    for heading in ("", "class", "accuracy"):
+        table.add_column(heading, justify="left" if heading == "class" else "right", no_wrap=True)
+    for i in range(len(names)):
+        table.add_column(str(i), justify="right", no_wrap=True)
+    for i, name in enumerate(names):
+        row = figures["confusion"][i]
+        cells = [f"[bold]{n}[/bold]" if i == j else str(n) if n else "[dim]0[/dim]" for j, n in enumerate(row)]
+        table.add_row(str(i), name, f"{figures['per_class_acc'][name]:.1%}", *cells)
+    return Group(table)

@@ -1,0 +1,159 @@
+"""How a network is trained: the loss, what is counted beside it, and the steps that Lightning calls."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Literal
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from paribus.errors import unknown
+from paribus.randomness import stream_seed
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class EpochSums:
+    """Gathers batch by batch what makes an epoch's means. Values stay on the device, as they come, until `read`."""
+
+    def __init__(self) -> None:
+        self._sizes: list[int] = []
+        self._losses: list[Tensor] = []
+        self._sums: dict[str, list[Tensor]] = {}
+
+    def add(self, size: int, loss: Tensor, sums: dict[str, Tensor]) -> None:
+        """Keep a batch of `size` samples: its mean loss, and `sums` over its samples; all scalars, detached."""
+        self._sizes.append(size)
+        self._losses.append(loss)
+        for name, value in sums.items():
+            self._sums.setdefault(name, []).append(value)
+
+    def read(self) -> tuple[dict[str, float], int | None]:
+        """Means over all samples since the last call ("loss" and the names of the sums), computed in double precision;
+        and the first batch, counted from 0, whose loss is not finite, or None. Forgets what it has read."""
+        sizes = torch.tensor(self._sizes, dtype=torch.float64)
+        losses = torch.stack(self._losses).cpu().double()
+        means = {"loss": float((losses * sizes).sum() / sizes.sum())}
+        for name, values in self._sums.items():
+            means[name] = float(torch.stack(values).cpu().double().sum() / sizes.sum())
+        bad = (~torch.isfinite(losses)).nonzero()
+        self.__init__()  # type: ignore[misc]
+        return means, int(bad[0]) if len(bad) else None
+
+
+class Learner(lightning.LightningModule, ABC):
+    """Trains `network` on batches of (inputs, targets).
+
+    Args:
+        network: any module; for what it must return see the two subclasses.
+        loss: one of the names in `losses`.
+        make_optimizer: from the network's parameters.
+        make_scheduler: from the optimizer and the number of optimizer steps of the whole run; None: constant rate.
+        interval: whether the scheduler moves on every "epoch" or every "step".
+        seed: the run's; dropout and whatever else the network draws while training follow from it and the epoch.
+    """
+
+    losses: ClassVar[dict[str, Loss]]
+    task: ClassVar[Literal["classification", "regression"]]
+    monitor: ClassVar[str]  # the column by which the best epoch is chosen
+    columns: ClassVar[tuple[str, ...]]  # of metrics.csv, between lr and epoch_seconds
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: str,
+        make_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        make_scheduler: Callable[[Optimizer, int], LRScheduler] | None = None,
+        interval: str = "epoch",
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.network = network
+        self.loss = self.losses[loss]
+        self.make_optimizer = make_optimizer
+        self.make_scheduler = make_scheduler
+        self.interval = interval
+        self.seed = seed
+        self.training_sums = EpochSums()
+        self.validation_sums = EpochSums()
+        self.validation: dict[str, float] = {}  # the means of the last validation, by column of metrics.csv
+        self.lr = 0.0  # of the last optimizer step
+
+    @abstractmethod
+    def sums(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """What is counted beside the loss: sums over the batch, without a gradient."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.network(inputs)
+
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed(stream_seed(self.seed, "training", self.current_epoch))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        inputs, targets = batch
+        output = self.network(inputs)
+        loss = self.loss(output, targets)
+        self.training_sums.add(len(targets), loss.detach(), self.sums(output.detach(), targets))
+        self.lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        inputs, targets = batch
+        output = self.network(inputs)
+        self.validation_sums.add(len(targets), self.loss(output, targets), self.sums(output, targets))
+
+    def on_validation_epoch_end(self) -> None:
+        means, _ = self.validation_sums.read()
+        self.validation = {f"val/{name}": value for name, value in means.items()}
+        self.log_dict(self.validation, logger=False)  # for callbacks that watch a metric
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.parameters())
+        if self.make_scheduler is None:
+            return optimizer
+        scheduler = self.make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": self.interval}}
+
+
+class Classifier(Learner):
+    """For networks that return a score (logit) for each class, (n, classes); targets are class numbers, (n,)."""
+
+    losses: ClassVar[dict[str, Loss]] = {"cross_entropy": F.cross_entropy}
+    task = "classification"
+    monitor = "val/acc"
+    columns = ("train/loss", "val/loss", "train/acc", "val/acc")
+
+    def sums(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        return {"acc": (output.argmax(1) == targets).sum()}
+
+
+class Regressor(Learner):
+    """For networks that return a number for each sample, (n,), in the unit of the targets, (n,).
+
+    val/mse and val/mae are there whatever the loss, so that runs with different losses can be compared.
+    """
+
+    losses: ClassVar[dict[str, Loss]] = {"mse": F.mse_loss, "mae": F.l1_loss}
+    task = "regression"
+    monitor = "val/loss"
+    columns = ("train/loss", "val/loss", "val/mse", "val/mae")
+
+    def sums(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        if self.training:
+            return {}
+        error = output - targets
+        return {"mse": error.square().sum(), "mae": error.abs().sum()}
+
+
+def learner_for(loss: str) -> type[Learner]:
+    """The learner that knows the loss of that name. Raises UserError for an unknown name."""
+    kinds: list[type[Learner]] = [Classifier, Regressor]
+    for kind in kinds:
+        if loss in kind.losses:
+            return kind
+    raise unknown("model.loss", loss, [name for kind in kinds for name in kind.losses])
+

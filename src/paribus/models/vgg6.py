@@ -1,0 +1,77 @@
+"""A small VGG (Simonyan & Zisserman, 2015): six layers before the classifier."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from paribus.errors import UserError, unknown
+from paribus.models.mlp import NORMS
+
+CHANNELS = (64, 64, "pool", 128, 128, "pool", 256, "pool")
+UNITS = 512
+
+
+class VGG6(nn.Sequential):
+    """Five 3x3 convolutions (64, 64, pool, 128, 128, pool, 256, pool), a linear layer of 512, dropout, the classifier.
+
+    Layers are called conv1 to conv5, linear1 and linear2. Runs in channels-last memory format, the faster one.
+
+    Args:
+        in_shape: (channels, height, width), height and width 8 or more.
+        out_features: classes.
+        activation: makes an activation module; called once for each of the six hidden layers.
+        width_multiplier: times the channels and units of the hidden layers (rounded, at least 1).
+        dropout: share of the last hidden layer's units set to zero while training.
+        norm: "none", or "batch" for batch normalisation before each activation.
+
+    Input (n, *in_shape), output (n, out_features).
+    """
+
+    def __init__(
+        self,
+        in_shape: Sequence[int],
+        out_features: int,
+        activation: Callable[[], nn.Module],
+        width_multiplier: float = 1.0,
+        dropout: float = 0.5,
+        norm: str = "none",
+    ):
+        super().__init__()
+        if norm not in NORMS:
+            raise unknown("model.norm", norm, NORMS)
+        if len(in_shape) != 3 or min(in_shape[1:]) < 8:
+            raise UserError(f"VGG6 takes images of 8 x 8 pixels or more, not inputs of shape {tuple(in_shape)}. "
+                            "Choose another model, or data=cifar10 or fashion_mnist.")  # fmt: skip
+
+        def scaled(width: int) -> int:
+            return max(1, round(width * width_multiplier))
+
+        channels, height, width = in_shape
+        conv = pool = 0
+        for layer in CHANNELS:
+            if layer == "pool":
+                pool += 1
+                self.add_module(f"pool{pool}", nn.MaxPool2d(2))
+                height, width = height // 2, width // 2
+                continue
+            conv += 1
+            out = scaled(int(layer))
+            self.add_module(f"conv{conv}", nn.Conv2d(channels, out, 3, padding=1))
+            if norm == "batch":
+                self.add_module(f"norm{conv}", nn.BatchNorm2d(out))
+            self.add_module(f"activation{conv}", activation())
+            channels = out
+        units = scaled(UNITS)
+        self.add_module("flatten", nn.Flatten())
+        self.add_module("linear1", nn.Linear(channels * height * width, units))
+        if norm == "batch":
+            self.add_module(f"norm{conv + 1}", nn.BatchNorm1d(units))
+        self.add_module(f"activation{conv + 1}", activation())
+        if dropout:
+            self.add_module("dropout", nn.Dropout(dropout))
+        self.add_module("linear2", nn.Linear(units, out_features))
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.contiguous(memory_format=torch.channels_last))

@@ -1,0 +1,219 @@
+"""The run record: its files, its columns, reading and writing it. Knows nothing of torch.
+
+A run owns one directory. `metrics.csv` grows by a row an epoch; `summary.json` is written last, so that a directory
+without one is a run that did not end. docs: the README's section on the run record.
+"""
+
+import csv
+import hashlib
+import json
+import math
+import os
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from paribus.errors import UserError
+
+METRICS = "metrics.csv"
+SUMMARY = "summary.json"
+LOG = "train.log"
+BEST = "checkpoints/best.ckpt"
+LAST = "checkpoints/last.ckpt"
+
+COMPLETED, DIVERGED, FAILED, INTERRUPTED = "completed", "diverged", "failed", "interrupted"
+
+# What a run is carried out with, as opposed to what is tried in it: not part of its identity.
+EXECUTION_KEYS = (
+    "data.root",
+    "data.verify",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.deterministic",
+    "threads",
+    "study",
+    "logger",
+    "callbacks.progress",
+    # tables that other values are drawn from; what is drawn is part of the identity
+    "default_lr",
+    "default_epochs",
+)
+
+
+class RecordError(UserError):
+    """A directory that holds no run, or a file of a record that cannot be read."""
+
+
+def experimental(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a resolved configuration that makes the experiment: all but EXECUTION_KEYS."""
+
+    def keep(node: Mapping[str, Any], path: str) -> dict[str, Any]:
+        kept = {}
+        for key, value in node.items():
+            full = f"{path}{key}"
+            if full not in EXECUTION_KEYS:
+                kept[str(key)] = keep(value, f"{full}.") if isinstance(value, Mapping) else value
+        return kept
+
+    return keep(config, "")
+
+
+def identity(config: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits that two configurations share exactly if they are the same experiment.
+
+    `config` is resolved and plain. The order of keys and the spelling of a number (1e-3, 0.001; 1, 1.0) do not matter.
+    """
+
+    def canonical(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(k): canonical(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [canonical(v) for v in value]
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        return value
+
+    text = json.dumps(canonical(experimental(config)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def flatten(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested mappings as one: {'optim': {'lr': 1}} becomes {'optim.lr': 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{path}{key}.")
+        else:
+            flat[f"{path}{key}"] = value
+    return flat
+
+
+class MetricsWriter:
+    """Appends rows to metrics.csv; each is on its way to the disk when `write` returns."""
+
+    def __init__(self, path: Path, columns: Sequence[str]):
+        self.columns = columns
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._csv = csv.DictWriter(self._file, columns, lineterminator="\n")
+        self._csv.writeheader()
+        self._file.flush()
+
+    def write(self, row: Mapping[str, float | None]) -> None:
+        """Write one row; a column that `row` lacks, or has as None, stays empty. Floats keep all their digits."""
+        self._csv.writerow({c: "" if row.get(c) is None else repr(row[c]) for c in self.columns})
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_metrics(directory: Path) -> list[dict[str, float | None]]:
+    """The rows of metrics.csv: epoch and step whole numbers, the rest floats, None where the file has nothing.
+
+    Raises RecordError where the file is missing or holds a row that is not whole.
+    """
+    path = directory / METRICS
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = []
+            for row in reader:
+                if None in row or None in row.values():
+                    raise ValueError(f"line {reader.line_num} does not have {len(reader.fieldnames or [])} columns")
+                rows.append(
+                    {k: None if v == "" else int(v) if k in ("epoch", "step") else float(v) for k, v in row.items()}
+                )
+            return rows
+    except FileNotFoundError:
+        raise RecordError(f"{directory} has no {METRICS}.") from None
+    except ValueError as error:
+        raise RecordError(f"{path} is damaged: {error}.") from None
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON so that a reader finds the old file or the new one, never half of it. NaN and infinity become null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(k): plain(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(v) for v in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        return value
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(plain(content), file, indent=2, allow_nan=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_summary(directory: Path) -> dict[str, Any]:
+    """The run's summary.json. Raises RecordError where there is none, or it cannot be read."""
+    path = directory / SUMMARY
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        what = "a run that has not ended" if (directory / METRICS).exists() else "no run"
+        raise RecordError(f"{directory} holds {what}: it has no {SUMMARY}.") from None
+    except NotADirectoryError:
+        raise RecordError(f"{directory} is a file. Give the directory of a run.") from None
+    except ValueError as error:
+        raise RecordError(f"{path} is damaged ({error}). Make the run again.") from None
+    if not isinstance(summary, dict) or "status" not in summary:
+        raise RecordError(f"{path} is not the summary of a run.")
+    return summary
+
+
+def find_runs(paths: Iterable[Path]) -> list[Path]:
+    """The directories of ended runs among and below `paths`, sorted. Raises RecordError for a path without any."""
+    runs: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise RecordError(f"{path} does not exist.")
+        found = [path] if (path / SUMMARY).exists() else sorted(p.parent for p in path.rglob(SUMMARY))
+        if not found:
+            read_summary(path)  # raises, saying which of the reasons it is
+        runs += [run for run in found if run not in runs]
+    return runs
+
+
+def summary_statistics(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | int | None]:
+    """The run in a few numbers, from the rows of metrics.csv (at least one).
+
+    best_val_acc (classification) or best_val_loss (regression) and best_epoch ignore epochs whose value is not finite;
+    epochs_to_90pct is the first epoch that reaches 0.9 of the run's own best accuracy; stability_score is
+    1 / (1 + population variance of the epochs' training losses); train_seconds is the sum of the epochs' seconds.
+    """
+
+    def finite(column: str) -> list[tuple[int, float]]:
+        pairs = [(int(row["epoch"] or 0), row.get(column)) for row in rows]
+        return [(epoch, value) for epoch, value in pairs if value is not None and math.isfinite(value)]
+
+    result: dict[str, float | int | None] = {
+        "epochs": len(rows),
+        "final_train_loss": rows[-1]["train/loss"],
+        "final_val_loss": rows[-1]["val/loss"],
+    }
+    if "val/acc" in rows[0]:
+        accuracies = finite("val/acc")
+        best_epoch, best = max(accuracies, key=lambda pair: pair[1], default=(None, None))
+        result |= {"best_val_acc": best, "best_epoch": best_epoch}
+        result["epochs_to_90pct"] = next((e for e, v in accuracies if best is not None and v >= 0.9 * best), None)
+    else:
+        best_epoch, best = min(finite("val/loss"), key=lambda pair: pair[1], default=(None, None))
+        result |= {"best_val_loss": best, "best_epoch": best_epoch}
+    losses = [row["train/loss"] for row in rows]
+    if all(loss is not None and math.isfinite(loss) for loss in losses):
+        result["stability_score"] = 1 / (1 + statistics.pvariance([float(loss or 0) for loss in losses]))
+    else:
+        result["stability_score"] = None
+    seconds = [row["epoch_seconds"] or 0.0 for row in rows]
+    return result | {"mean_epoch_seconds": sum(seconds) / len(seconds), "train_seconds": sum(seconds)}

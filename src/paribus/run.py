@@ -1,0 +1,277 @@
+"""One run, read top to bottom: configuration, data, network, trainer, fit, summary."""
+
+import logging
+import platform
+import shlex
+import subprocess
+import warnings
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lightning
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig
+from torch import nn
+
+from paribus import config as configuration
+from paribus import record
+from paribus.callbacks.checkpoints import Checkpoints
+from paribus.callbacks.recorder import Recorder
+from paribus.command import RunFailed, explain
+from paribus.data.module import InMemory
+from paribus.errors import UserError
+from paribus.models import layers
+from paribus.models.initialisation import initialise
+from paribus.models.learners import Learner, Regressor, learner_for
+from paribus.randomness import stream_seed
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def run(config: DictConfig) -> float | None:
+    """Make the run that `config` describes, in the directory of the Hydra job that calls this, and leave its record.
+
+    Returns the best validation accuracy (classification) or loss (regression), None where nothing was validated or no
+    epoch ended. Raises RunFailed after an error, which is in the log and in summary.json by then.
+    """
+    hydra = HydraConfig.get()
+    directory = Path(hydra.runtime.output_dir)
+    if (directory / record.METRICS).exists() or (directory / record.SUMMARY).exists():
+        raise UserError(f"{directory} holds the record of a run already. Choose another directory (hydra.run.dir, or "
+                        "study with --multirun), or delete that one.")  # fmt: skip
+    quiet_libraries()
+    summary: dict[str, Any] = {
+        "status": record.FAILED,
+        "study": str(config.study) if hydra.mode is RunMode.MULTIRUN else None,
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "overrides": [str(o) for o in hydra.overrides.task],
+        "command": shlex.join(["python", "train.py", *map(str, hydra.overrides.task)]),
+        "seed": config.seed,
+        **provenance(),
+    }
+    try:
+        chosen = configuration.choices(config)
+        plain = configuration.resolve(config)
+        summary |= {"choices": chosen.options, "set": chosen.given, "config": plain}
+        summary["identity"] = record.identity(plain)
+        train(plain, directory, summary)
+    except (KeyboardInterrupt, SystemExit):
+        summary |= {"status": record.INTERRUPTED}
+        log.warning("Interrupted; what was recorded until then is in %s", directory)
+        raise KeyboardInterrupt from None
+    except (UserError, OSError) as error:
+        summary |= {"status": record.FAILED, "message": explain(error)}
+        log.error("error: %s", explain(error))
+        raise RunFailed(explain(error)) from error
+    except Exception as error:
+        summary |= {"status": record.FAILED, "message": f"{type(error).__name__}: {error}"}
+        log.exception("error: %s in the run in %s", type(error).__name__, directory)
+        raise RunFailed(str(error)) from error
+    finally:
+        record.write_json(directory / record.SUMMARY, summary)
+    report(summary, directory)
+    statistics = summary["statistics"]
+    return statistics.get("best_val_acc", statistics.get("best_val_loss"))
+
+
+def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any]) -> None:
+    """Build everything, fit, and fill in `summary`, also where an exception ends the run. `config` is resolved."""
+    if config["threads"] is not None:
+        torch.set_num_threads(config["threads"])
+    if config["trainer"]["max_epochs"] < 1:
+        raise UserError(f"trainer.max_epochs is {config['trainer']['max_epochs']}; it must be at least 1.")
+
+    data = build_data(config)
+    data.prepare_data()
+    data.setup("fit")
+    assert data.train is not None and data.val is not None
+    summary["data"] = {"sha256": data.fingerprint, "train": len(data.train[0]), "val": len(data.val[0])}
+
+    torch.manual_seed(stream_seed(config["seed"], "weights"))
+    network = build_network(config, data)
+    learner = build_learner(config, network, data)
+    found = inspect_network(network, data)
+    log.info("%s\n%s", type(network).__name__, layers.table(found))
+    summary["statistics"] = {"parameters": sum(p.numel() for p in network.parameters())}
+    if isinstance(learner, Regressor) and len(data.val[0]):
+        prediction = data.train[1].mean().expand_as(data.val[1])
+        summary["statistics"]["baseline_val_loss"] = float(learner.loss(prediction, data.val[1]))
+
+    description = {"config": dict(config), "statistics": data.statistics(), "identity": summary["identity"]}
+    recorder = Recorder(directory, hyperparameters(summary))
+    trainer = build_trainer(config, directory, [recorder, Checkpoints(directory, description)])
+    device = trainer.strategy.root_device
+    summary["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    summary["threads"] = torch.get_num_threads()
+    where = f"cpu, {summary['threads']} threads" if device.type == "cpu" else summary["device"]
+    log.info("%d training, %d validation samples; %s; %s", len(data.train[0]), len(data.val[0]), where, directory)
+    try:
+        trainer.fit(learner, datamodule=data)
+    finally:
+        if recorder.rows:
+            summary["statistics"] |= record.summary_statistics(recorder.rows)
+    summary["status"] = record.DIVERGED if recorder.diverged else record.COMPLETED
+    if recorder.diverged:
+        summary["diverged"] = recorder.diverged
+
+
+def build_data(config: Mapping[str, Any]) -> InMemory:
+    """The data module of `config`; nothing is read yet."""
+    return made("data", lambda: instantiate(config["data"], _convert_="all"))
+
+
+def build_network(config: Mapping[str, Any], data: InMemory) -> nn.Module:
+    """The network of `config` for the shapes of `data`, its initial weights drawn from torch's generator."""
+    node = {key: value for key, value in config["model"].items() if key not in ("init", "loss")}
+    activation = made("activation", lambda: instantiate(config["activation"], _partial_=True, _convert_="all"))
+    make_network = made("model", lambda: instantiate(node, _partial_=True, _convert_="all"))
+    network = made(
+        "model",
+        lambda: make_network(in_shape=data.in_shape, out_features=data.out_features, activation=activation),
+    )
+    initialise(network, config["model"]["init"], activation())
+    return network
+
+
+def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory) -> Learner:
+    """The learner for the model's loss, which must fit the task of the data."""
+    loss = config["model"]["loss"]
+    kind = learner_for(loss)
+    if kind.task != data.task:
+        raise UserError(
+            f"model.loss={loss} is for {kind.task}, but {type(data).__name__} is data for {data.task}. "
+            "Choose the model for the task (model=regression for numbers, mlp or vgg6 for classes), or other data."
+        )
+    make_optimizer = made("optim", lambda: instantiate(config["optim"], _partial_=True, _convert_="all"))
+    node = dict(config["scheduler"])
+    interval = node.pop("interval", "epoch")
+    make_scheduler = None
+    if node["_target_"] is not None:
+        torch_scheduler = made("scheduler", lambda: instantiate(node, _partial_=True, _convert_="all"))
+        counted = "total_steps" in node and node["total_steps"] is None
+
+        def make_scheduler(optimizer: Any, total_steps: int) -> Any:
+            return made(
+                "scheduler",
+                lambda: torch_scheduler(optimizer, **({"total_steps": total_steps} if counted else {})),
+            )
+
+    return kind(
+        network,
+        loss,
+        lambda parameters: made("optim", lambda: make_optimizer(parameters)),
+        make_scheduler,
+        interval,
+        config["seed"],
+    )
+
+
+def build_trainer(config: Mapping[str, Any], directory: Path, callbacks: list[lightning.Callback]) -> lightning.Trainer:
+    """Lightning's trainer with `callbacks`, then those of the configuration, and its loggers."""
+    callbacks = callbacks + [instantiate(node, _convert_="all") for node in config["callbacks"].values()]
+    make_loggers = [instantiate(node, _partial_=True, _convert_="all") for node in config["logger"].values()]
+    loggers = [made("logger", partial(make_logger, save_dir=str(directory))) for make_logger in make_loggers]
+    make_trainer = instantiate(config["trainer"], _partial_=True, _convert_="all")
+    return made(
+        "trainer",
+        lambda: make_trainer(
+            callbacks=callbacks,
+            logger=loggers,
+            default_root_dir=str(directory),
+            enable_checkpointing=False,  # ours are smaller, and written less often
+            enable_progress_bar=False,  # costs more per step than a small network
+            enable_model_summary=False,
+            num_sanity_val_steps=0,  # inspect_network has seen to that
+        ),
+    )
+
+
+def inspect_network(network: nn.Module, data: InMemory) -> list[layers.Layer]:
+    """The network's layers. Raises UserError where it does not take these data, or does not return what they need."""
+    name = type(network).__name__
+    batches = data.val_dataloader() if data.val and len(data.val[0]) else data.train_dataloader()
+    inputs = next(iter(batches))[0][:2]
+    expected = (len(inputs), data.out_features) if data.task == "classification" else (len(inputs),)
+    try:
+        output, found = layers.trace(network, inputs)
+    except RuntimeError as error:
+        raise UserError(f"{name} does not take inputs of shape {tuple(inputs.shape[1:])}: {error}") from None
+    if not isinstance(output, torch.Tensor) or tuple(output.shape) != expected:
+        got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        raise UserError(f"{name} returns {got} for {len(inputs)} samples; {data.task} on these data needs {expected}.")
+    return found
+
+
+def made(part: str, make: Callable[[], T]) -> T:
+    """`make()`; a constructor's complaint about its arguments becomes one message that names the part."""
+    try:
+        return make()
+    except (InstantiationException, TypeError, ValueError, MisconfigurationException, ImportError) as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+        if isinstance(cause, UserError | OSError):
+            raise cause from None
+        raise UserError(f"{part}: {str(cause).strip().splitlines()[0]}") from error
+
+
+def hyperparameters(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run is told apart by in a logger's table: its choices, and every value of its experiment, flat."""
+    flat = record.flatten(record.experimental(summary["config"]))
+    values = {key: value for key, value in flat.items() if not key.endswith("_target_")}
+    return {**{f"{group}.name": option for group, option in summary["choices"].items()}, **values}
+
+
+def provenance() -> dict[str, Any]:
+    """Versions of what ran, and the commit it ran from with whether it had been changed (None outside git)."""
+    packages = ("paribus", "torch", "lightning", "hydra-core", "numpy", "pandas")
+    versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    source = Path(__file__).parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *arguments], cwd=source, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    dirty = None if commit is None else bool(git("status", "--porcelain", "--", "."))
+    return {"versions": versions, "git": {"commit": commit, "dirty": dirty}}
+
+
+def quiet_libraries() -> None:
+    """Keep what concerns no user of ours off the terminal; warnings go to the log, in its form."""
+    logging.captureWarnings(True)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # each batch is cut out of memory: there are no workers to start
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    # scalars are logged once an epoch, whatever the number of steps
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
+
+
+def report(summary: Mapping[str, Any], directory: Path) -> None:
+    """Say how the run ended and where its record is."""
+    statistics = summary["statistics"]
+    if summary["status"] == record.DIVERGED:
+        at = summary["diverged"]
+        log.warning("Diverged: the loss was no longer finite in epoch %d, step %d.", at["epoch"], at["step"])
+    if statistics.get("best_val_acc") is not None:
+        log.info("Best validation accuracy %.2f %%, epoch %d.", 100 * statistics["best_val_acc"], statistics["best_epoch"])
+    elif statistics.get("best_val_loss") is not None:
+        log.info(
+            "Best validation loss %.4g, epoch %d (predicting the training mean: %.4g).",
+            statistics["best_val_loss"],
+            statistics["best_epoch"],
+            statistics["baseline_val_loss"],
+        )
+    log.info("Took %s. Record: %s", f"{statistics['train_seconds']:.1f} s", directory)

@@ -1,0 +1,35 @@
+"""Learning rate schedules whose defaults depend on the run; the others are torch's own, named in conf/scheduler/."""
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import OneCycleLR, StepLR
+
+
+def step(optimizer: Optimizer, step_size: int | None, gamma: float, max_epochs: int) -> StepLR:
+    """The learning rate times `gamma` every `step_size` epochs; None: a third of `max_epochs`, at least one."""
+    return StepLR(optimizer, max(1, max_epochs // 3) if step_size is None else step_size, gamma)
+
+
+def one_cycle(
+    optimizer: Optimizer,
+    max_lr: float,
+    total_steps: int,
+    pct_start: float,
+    div_factor: float,
+    final_div_factor: float,
+) -> OneCycleLR:
+    """One cycle over `total_steps` optimizer steps, from max_lr / div_factor up to max_lr and down to that divided by
+    final_div_factor again.
+
+    Momentum is cycled the other way (0.95 to 0.85, torch's defaults) only where the optimizer uses one: torch would
+    give plain SGD and RMSprop a momentum that nobody asked for.
+    """
+    group = optimizer.param_groups[0]
+    return OneCycleLR(
+        optimizer,
+        max_lr=max_lr,
+        total_steps=total_steps,
+        pct_start=pct_start,
+        div_factor=div_factor,
+        final_div_factor=final_div_factor,
+        cycle_momentum="betas" in group or group.get("momentum", 0) > 0,
+    )

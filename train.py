@@ -1,0 +1,18 @@
+"""Make one run (or, with --multirun, many): `python train.py --help` says how."""
+
+import hydra
+from omegaconf import DictConfig
+
+from paribus.command import report_errors
+
+
+@hydra.main(config_path="conf", config_name="train", version_base="1.3")
+def main(config: DictConfig) -> float | None:
+    from paribus.run import run  # imports torch: only when there is something to run
+
+    return run(config)
+
+
+if __name__ == "__main__":
+    with report_errors():
+        main()
