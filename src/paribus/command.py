@@ -1,15 +1,28 @@
 """The door of the command line: whatever goes wrong inside leaves as one message and an exit code."""
 
+import errno
 import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
 from paribus.errors import UserError, unknown
+
+
+_UNWRITABLE = "Write elsewhere: hydra.run.dir=DIR for a run, hydra.sweep.dir=DIR for a study, data.root=DIR for data."
+_REMEDIES = {
+    errno.ENOSPC: "Free some space and run again.",
+    errno.EDQUOT: "Free some space and run again.",
+    errno.EACCES: _UNWRITABLE,
+    errno.EPERM: _UNWRITABLE,
+    errno.EROFS: _UNWRITABLE,
+    errno.ENOTDIR: _UNWRITABLE,
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+}
 
 
 class RunFailed(Exception):
@@ -44,15 +57,18 @@ def explain(error: BaseException) -> str:
     """The message for an error of a user, of Hydra or OmegaConf, or of the file system."""
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
-        return str(unknown(group or "configuration", option, error.options))
+        return str(unknown(option, group or "conf", error.options))
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, InterpolationKeyError):
         return f"{cause.full_key}: {str(cause.msg).splitlines()[0]}. Give {cause.full_key} a value, or define that key."
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         path, _, key = str(cause.full_key).rpartition(".")
-        return str(unknown(f"key in {path}" if path else "choice or key", key, cause.parent_node))
+        valid = [name for name in cause.parent_node if name not in ("_target_", "hydra")]
+        return str(unknown(key, path or "the configuration", valid))
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} is not of the form key=value: {error}."
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}."
+        return f"{where}{error.strerror}. {_REMEDIES.get(error.errno or 0, '')}".strip()
     text = re.sub(r"\n(See https?:\S+.*|\s*full_key:.*|\s*object_type=.*)", "", str(error))
     return text.strip() or type(error).__name__

@@ -106,7 +106,7 @@ def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> 
             continue
         else:
             valid = sorted({*map(str, base), *(accepted or ())} - {"_target_", "hydra"})
-            raise unknown(f"key in {path.rstrip('.')}" if path else "choice or key", key, valid)
+            raise unknown(key, path.rstrip(".") or "the configuration", valid)
 
 
 def _arguments(node: Mapping[str, Any]) -> set[str] | None:

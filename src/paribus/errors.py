@@ -11,9 +11,9 @@ class UserError(Exception):
     """
 
 
-def unknown(what: str, name: object, valid: Iterable[object]) -> UserError:
-    """The error for a name that does not exist: says the valid ones and the one that was probably meant."""
+def unknown(name: object, where: str, valid: Iterable[object]) -> UserError:
+    """The error for a name that does not exist `where`: says the valid ones, and the one that was probably meant."""
     names = [str(v) for v in valid]
     meant = get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {meant[0]!r}?" if meant else ""
-    return UserError(f"There is no {what} {str(name)!r}.{hint} Valid: {', '.join(names) or 'none'}.")
+    return UserError(f"There is no {str(name)!r} in {where}.{hint} Valid: {', '.join(names) or 'none'}.")

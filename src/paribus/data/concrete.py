@@ -53,7 +53,7 @@ class Concrete(InMemory):
     ):
         super().__init__(batch_size, seed, train_subset, train_on_validation)
         if split not in ("random", "grouped"):
-            raise unknown("data.split", split, ("random", "grouped"))
+            raise unknown(split, "data.split", ("random", "grouped"))
         self.path = CONCRETE if path is None else Path(path)
         self.target = target
         self.split = split
@@ -157,7 +157,7 @@ def read_table(path: Path, target: str) -> tuple[pd.DataFrame, str]:
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a CSV file with a header: {str(error).strip()}") from None
     if target not in table:
-        raise unknown(f"column (data.target) in {path}:", target, table.columns)
+        raise unknown(target, f"the columns of {path} (data.target)", table.columns)
     if table.shape[1] < 2 or len(table) < 3:
         raise UserError(f"{path} needs a feature beside {target!r} and at least 3 rows; it has {len(table)} rows.")
     for column in table:

@@ -19,7 +19,7 @@ def initialise(network: nn.Module, scheme: str, activation: nn.Module) -> None:
     variance 1/fan_in for SELU (Klambauer et al., 2017), kaiming for all others. Biases become 0 except with "torch".
     """
     if scheme not in SCHEMES:
-        raise unknown("model.init", scheme, SCHEMES)
+        raise unknown(scheme, "model.init", SCHEMES)
     if scheme == "torch":
         return
     saturating = next((name for kind, name in _SATURATING.items() if isinstance(activation, kind)), None)

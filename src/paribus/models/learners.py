@@ -155,5 +155,5 @@ def learner_for(loss: str) -> type[Learner]:
     for kind in kinds:
         if loss in kind.losses:
             return kind
-    raise unknown("model.loss", loss, [name for kind in kinds for name in kind.losses])
+    raise unknown(loss, "model.loss", [name for kind in kinds for name in kind.losses])
 

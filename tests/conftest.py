@@ -1,0 +1,108 @@
+"""Small data in the official formats, and ways of running the entry points."""
+
+import gzip
+import logging
+import os
+import pickle
+import runpy
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from paribus.data import fashion_mnist, files
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+CIFAR_TRAIN = [f"data_batch_{i}" for i in range(1, 6)]
+
+
+@pytest.fixture(autouse=True)
+def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has a directory of its own as its working directory, and no data but what it makes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PARIBUS_DATA", raising=False)
+    monkeypatch.setattr(fashion_mnist, "SYSTEM", tmp_path / "no-system-copy")
+
+
+def idx(array: np.ndarray) -> bytes:
+    """An array of bytes in the IDX format of the MNIST family."""
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+def striped(n: int, shape: tuple[int, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images that a network can tell apart: class c is bright in its own rows; and their labels."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(n) % 10
+    random.shuffle(labels)
+    images = random.integers(0, 60, (n, *shape), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[..., 2 * label : 2 * label + 3, :] += 150
+    return images, labels.astype(np.uint8)
+
+
+@pytest.fixture
+def fashion_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data.root with a small Fashion-MNIST (600 + 100 images) as torchvision lays it out, packed."""
+    raw = tmp_path / "fashion" / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for known, n, seed in ((fashion_mnist.TRAIN, 600, 1), (fashion_mnist.TEST, 100, 2)):
+        images, labels = striped(n, (28, 28), seed)
+        for name, content in zip(list(known), (idx(images), idx(labels)), strict=True):
+            (raw / f"{name}.gz").write_bytes(gzip.compress(content, 1))
+            monkeypatch.setitem(known, name, files.digest(content))
+    return tmp_path / "fashion"
+
+
+@pytest.fixture
+def cifar_root(tmp_path: Path) -> Path:
+    """A data.root with a small CIFAR-10 (5 x 20 + 20 images) in the "python version" layout, with other checksums."""
+    folder = tmp_path / "cifar" / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    for seed, name in enumerate([*CIFAR_TRAIN, "test_batch"]):
+        images, labels = striped(20, (3, 32, 32), seed)
+        batch = {b"batch_label": name.encode(), b"labels": labels.tolist(), b"data": images.reshape(20, -1),
+                 b"filenames": [b"x.png"] * 20}  # fmt: skip
+        (folder / name).write_bytes(pickle.dumps(batch, protocol=2))
+    return tmp_path / "cifar"
+
+
+def main(script: str, *arguments: str) -> int:
+    """Run an entry point in this process, as if it had been typed; its exit code. Importing torch anew is spared."""
+    argv, sys.argv = sys.argv, [str(ROOT / script), *arguments]
+    threads = torch.get_num_threads()
+    try:
+        runpy.run_path(str(ROOT / script), run_name="__main__")
+        return 0
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    finally:
+        sys.argv = argv
+        torch.set_num_threads(threads)
+        for handler in list(logging.getLogger().handlers):
+            if isinstance(handler, logging.FileHandler):
+                handler.close()
+                logging.getLogger().removeHandler(handler)
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Callable[..., Path]:
+    """train("model=regression", ...) makes a run in a directory of its own, checks its exit code, and returns it."""
+
+    def make(*overrides: str, directory: str = "run", code: int = 0) -> Path:
+        where = tmp_path / directory
+        assert main("train.py", f"hydra.run.dir={where}", *overrides) == code
+        return where
+
+    return make
+
+
+def typed(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """An entry point in a process of its own."""
+    command = [sys.executable, str(ROOT / script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
