@@ -96,7 +96,7 @@ def train(tmp_path: Path) -> Callable[..., Path]:
 
     def make(*overrides: str, directory: str = "run", code: int = 0) -> Path:
         where = tmp_path / directory
-        assert main("train.py", f"hydra.run.dir={where}", *overrides) == code
+        assert main("train.py", *overrides, f"hydra.run.dir={where}") == code
         return where
 
     return make

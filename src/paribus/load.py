@@ -68,12 +68,11 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         state, described = stored["state_dict"], stored["paribus"]
-        epoch = stored["epoch"] + (checkpoint == "last")  # Lightning counts from 0
     except FileNotFoundError:
         raise record.RecordError(f"{path} does not exist; the run's status is {summary['status']}.") from None
-    except (RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise record.RecordError(f"{path} is damaged or not one of ours ({reason}). Make the run again.") from None
+        raise record.RecordError(f"{path} is damaged, or cannot be read ({reason}). Make the run again.") from None
     config = described["config"]
     if root is not None and "root" in config["data"]:
         config["data"]["root"] = root
@@ -82,4 +81,4 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
     network = build_network(config, data)
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state.items()})
     network.eval()
-    return Run(directory, summary, config, checkpoint, epoch, network, data, learner_for(config["model"]["loss"]))
+    return Run(directory, summary, config, checkpoint, described["epoch"], network, data, learner_for(config["model"]["loss"]))

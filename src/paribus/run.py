@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.profilers import Profiler
 from omegaconf import DictConfig
 from torch import nn
 
@@ -182,6 +184,7 @@ def build_trainer(config: Mapping[str, Any], directory: Path, callbacks: list[li
     make_loggers = [instantiate(node, _partial_=True, _convert_="all") for node in config["logger"].values()]
     loggers = [made("logger", partial(make_logger, save_dir=str(directory))) for make_logger in make_loggers]
     make_trainer = instantiate(config["trainer"], _partial_=True, _convert_="all")
+    profiler = {} if "profiler" in config["trainer"] else {"profiler": NoProfiler()}
     return made(
         "trainer",
         lambda: make_trainer(
@@ -192,14 +195,26 @@ def build_trainer(config: Mapping[str, Any], directory: Path, callbacks: list[li
             enable_progress_bar=False,  # costs more per step than a small network
             enable_model_summary=False,
             num_sanity_val_steps=0,  # inspect_network has seen to that
+            **profiler,
         ),
     )
+
+
+class NoProfiler(Profiler):
+    """Measures nothing. Lightning enters a profiler forty times a step; its own idle one costs a generator each time."""
+
+    def profile(self, action_name: str) -> Any:
+        return nullcontext()
+
+    def start(self, action_name: str) -> None: ...
+
+    def stop(self, action_name: str) -> None: ...
 
 
 def inspect_network(network: nn.Module, data: InMemory) -> list[layers.Layer]:
     """The network's layers. Raises UserError where it does not take these data, or does not return what they need."""
     name = type(network).__name__
-    batches = data.val_dataloader() if data.val and len(data.val[0]) else data.train_dataloader()
+    batches = data.val_dataloader() or data.train_dataloader()
     inputs = next(iter(batches))[0][:2]
     expected = (len(inputs), data.out_features) if data.task == "classification" else (len(inputs),)
     try:
@@ -255,6 +270,10 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # each batch is cut out of memory: there are no workers to start
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    # Lightning's own affair with newer releases of torch
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")
+    # a final fit has no validation
+    warnings.filterwarnings("ignore", ".*across ranks is zero.*")
     # scalars are logged once an epoch, whatever the number of steps
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
 

@@ -21,8 +21,8 @@ class Checkpoints(lightning.Callback):
     ten seconds, and at the end of the run.
 
     The best epoch is the one with the highest val/acc (classification) or the lowest val/loss (regression); the first
-    one on a tie; never one whose value is not finite. last.ckpt is a whole Lightning checkpoint. best.ckpt holds
-    `state_dict` and `epoch` (counted from 1) only. `paribus` in both is `description`.
+    one on a tie; never one whose value is not finite. last.ckpt is a whole Lightning checkpoint, best.ckpt holds the
+    `state_dict` only. `paribus` in both is `description` with the `epoch`, counted from 1, of the weights.
 
     Args:
         directory: the run's.
@@ -34,6 +34,7 @@ class Checkpoints(lightning.Callback):
         self.description = dict(description)
         self.best: dict[str, Any] | None = None
         self._score = math.inf
+        self._epoch = 0
         self._best_written = True
         self._written_at = time.monotonic()
 
@@ -42,12 +43,13 @@ class Checkpoints(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner)
+        self._epoch = trainer.current_epoch + 1
         value = learner.validation.get(learner.monitor, math.nan)
         score = -value if learner.monitor == "val/acc" else value
         if score < self._score:
             self._score = score
             weights = {name: tensor.detach().clone() for name, tensor in learner.state_dict().items()}
-            self.best = {"state_dict": weights, "epoch": trainer.current_epoch + 1, "paribus": self.description}
+            self.best = {"state_dict": weights, "paribus": {**self.description, "epoch": self._epoch}}
             self._best_written = False
         if time.monotonic() - self._written_at >= SECONDS_BETWEEN:
             self._write(trainer)
@@ -58,7 +60,7 @@ class Checkpoints(lightning.Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint["paribus"] = self.description
+        checkpoint["paribus"] = {**self.description, "epoch": self._epoch}
 
     def _write(self, trainer: Trainer) -> None:
         if self.best is not None and not self._best_written:

@@ -69,20 +69,16 @@ class Batches:
         return math.ceil(len(self.inputs) / self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for inputs, targets, drawn in self._raw():
+        inputs, targets, drawn = self.inputs, self.targets, None
+        if self.generator is not None:
+            generator = self.generator()
+            order = torch.randperm(len(inputs), generator=generator).to(inputs.device)
+            if self.augment is not None:
+                drawn = self.augment.draw(len(inputs), generator).to(inputs.device)
+            inputs, targets = inputs[order], targets[order]  # once an epoch; a batch is a view of it
+        for start in range(0, len(inputs), self.batch_size):
+            chosen = slice(start, start + self.batch_size)
+            batch = inputs[chosen]
             if self.augment is not None and drawn is not None:
-                inputs = self.augment(inputs, drawn)
-            yield (inputs if self.prepare is None else self.prepare(inputs)), targets
-
-    def _raw(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        size, n, device = self.batch_size, len(self.inputs), self.inputs.device
-        if self.generator is None:
-            for start in range(0, n, size):
-                yield self.inputs[start : start + size], self.targets[start : start + size], None
-            return
-        generator = self.generator()
-        order = torch.randperm(n, generator=generator).to(device)
-        drawn = None if self.augment is None else self.augment.draw(n, generator).to(device)
-        for start in range(0, n, size):
-            chosen = order[start : start + size]
-            yield self.inputs[chosen], self.targets[chosen], None if drawn is None else drawn[start : start + size]
+                batch = self.augment(batch, drawn[chosen])
+            yield (batch if self.prepare is None else self.prepare(batch)), targets[chosen]

@@ -99,8 +99,9 @@ class InMemory(lightning.LightningDataModule, ABC):
     def train_dataloader(self) -> Batches:
         return self._batches(self.train, training=True)
 
-    def val_dataloader(self) -> Batches:
-        return self._batches(self.val)
+    def val_dataloader(self) -> Batches | list[Batches]:
+        """Batches of the validation part; an empty list, which is Lightning's word for no validation, where it is empty."""
+        return self._batches(self.val) if self.val and len(self.val[0]) else []
 
     def test_dataloader(self) -> Batches:
         return self._batches(self.test)

@@ -1,0 +1,273 @@
+"""How fast a run is, as ratios to loops that a user would write by hand; all in one process, with equal threads.
+
+    make bench            (or: python benchmarks/bench.py [--threads N] [--rounds N] [mlp] [regression] [vgg6] [config])
+
+A figure is the median over rounds of the ratio of two times taken one after the other, so that a machine whose speed
+wanders spoils few of them. The data are random numbers in the shapes of the real ones: content does not change the time.
+"""
+
+import argparse
+import contextlib
+import io
+import logging
+import runpy
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torchvision import datasets, transforms
+
+ROOT = Path(__file__).parents[1]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def epoch_seconds(directory: Path) -> list[float]:
+    from paribus.record import read_metrics
+
+    return [float(row["epoch_seconds"] or 0) for row in read_metrics(directory)]
+
+
+def run(*overrides: str, data: Any = None) -> Path:
+    """One run through train.py in this process; `data` stands for what the data module reads."""
+    from paribus import run as running
+
+    directory = Path(tempfile.mkdtemp(dir=SCRATCH.name))
+    build, argv = running.build_data, sys.argv
+    if data is not None:
+        running.build_data = lambda config: data(build(config))
+    sys.argv = ["train.py", f"hydra.run.dir={directory}", f"threads={torch.get_num_threads()}", "trainer=cpu", *overrides]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    except SystemExit:
+        sys.exit(out.getvalue())
+    finally:
+        running.build_data, sys.argv = build, argv
+        for handler in list(logging.getLogger().handlers):
+            logging.getLogger().removeHandler(handler)
+    return directory
+
+
+def with_parts(train: tuple[torch.Tensor, torch.Tensor], val: tuple[torch.Tensor, torch.Tensor]) -> Callable[[Any], Any]:
+    """A data module as configured, but with these tensors in place of files."""
+
+    def replace(module: Any) -> Any:
+        module.prepare_data = lambda: None
+        module.load = lambda test: (train, val, None)
+        return module
+
+    return replace
+
+
+# --- MLP on images like Fashion-MNIST's: 54,000 + 6,000 of 1 x 28 x 28
+
+
+def bench_mlp(rounds: int) -> None:
+    from paribus.models.mlp import MLP
+
+    epochs = 3
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (60_000, 1, 28, 28), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(10, (60_000,), generator=generator)
+    inputs = (pixels.float() / 255 - 0.5) / 0.5
+    train, val = (inputs[:54_000], labels[:54_000]), (inputs[54_000:], labels[54_000:])
+
+    def network() -> tuple[nn.Module, torch.optim.Optimizer]:
+        model = MLP((1, 28, 28), 10, nn.ReLU)
+        return model, torch.optim.Adam(model.parameters(), lr=1e-3)
+
+    def plain() -> None:
+        """The plain loop on resident tensors: loss and accuracy of both parts, one synchronisation an epoch."""
+        model, optimizer = network()
+        for _ in range(epochs):
+            total, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+            for batch in torch.randperm(54_000).split(128):
+                x, y = train[0][batch], train[1][batch]
+                output = model(x)
+                loss = F.cross_entropy(output, y)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += loss.detach() * len(x)
+                right += (output.detach().argmax(1) == y).sum()
+            with torch.no_grad():
+                for start in range(0, 6_000, 1000):
+                    output = model(val[0][start : start + 1000])
+                    F.cross_entropy(output, val[1][start : start + 1000]).item()
+                    (output.argmax(1) == val[1][start : start + 1000]).sum().item()
+            float(total), int(right)
+
+    def per_sample() -> None:
+        """As torchvision's tutorials have it: a DataLoader that transforms one image after another."""
+        transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
+
+        def images(part: slice) -> Dataset:
+            dataset = datasets.FashionMNIST.__new__(datasets.FashionMNIST)  # no files: these pixels
+            dataset.data, dataset.targets = pixels[part, 0], labels[part]
+            dataset.transform, dataset.target_transform = transform, None
+            return dataset
+
+        model, optimizer = network()
+        loader = DataLoader(images(slice(54_000)), batch_size=128, shuffle=True)
+        for x, y in loader:
+            output = model(x)
+            loss = F.cross_entropy(output, y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss.item(), (output.argmax(1) == y).sum().item()
+        with torch.no_grad():
+            for x, y in DataLoader(images(slice(54_000, None)), batch_size=128):
+                output = model(x)
+                F.cross_entropy(output, y).item(), (output.argmax(1) == y).sum().item()
+
+    parts = with_parts((pixels[:54_000], labels[:54_000]), (pixels[54_000:], labels[54_000:]))
+    ours, plains = [], []
+    for _ in range(rounds):
+        plains.append(seconds(plain) / epochs)
+        ours.append(statistics.mean(epoch_seconds(run(f"trainer.max_epochs={epochs}", data=parts))))
+    slow = seconds(per_sample)
+    show("MLP epoch: run with record, TensorBoard and progress / plain loop on resident tensors", ours, plains, 1.5)
+    show("MLP epoch: DataLoader with per-sample transforms / the run", [slow], [statistics.median(ours)], 8, least=True)
+
+
+# --- regression on the concrete rows: 300 epochs of 12 steps
+
+
+def bench_regression(rounds: int) -> None:
+    from paribus.data.concrete import Concrete
+    from paribus.models.regression import RegressionNet
+
+    data = Concrete(None, "strength", "random", False, 64, 0.15, 0.15, None, False, seed=1)
+    data.setup("fit")
+    assert data.train and data.val
+    parts = data.train, data.val
+
+    def loop(batches: Callable[[tuple, bool], Any]) -> None:
+        model = RegressionNet((8,), 1, nn.ReLU)
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+        for _ in range(300):
+            total = 0.0
+            for x, y in batches(parts[0], True):
+                loss = F.mse_loss(model(x), y)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += loss.item() * len(x)
+            with torch.no_grad():
+                for x, y in batches(parts[1], False):
+                    F.mse_loss(model(x), y).item()
+
+    def plain() -> None:
+        """The report's: TensorDataset and DataLoader."""
+        loaders = {shuffle: DataLoader(TensorDataset(*part), 64, shuffle=shuffle)
+                   for part, shuffle in zip(parts, (True, False), strict=True)}  # fmt: skip
+        loop(lambda part, shuffle: loaders[shuffle])
+
+    def resident() -> None:
+        def batches(part: tuple, shuffle: bool) -> Any:
+            order = torch.randperm(len(part[0])) if shuffle else torch.arange(len(part[0]))
+            return ((part[0][i], part[1][i]) for i in order.split(64))
+
+        loop(batches)
+
+    whole, fit, plains, residents = [], [], [], []
+    for _ in range(rounds):
+        plains.append(seconds(plain))
+        residents.append(seconds(resident))
+        start = time.perf_counter()
+        directory = run("model=regression", "seed=1")
+        whole.append(time.perf_counter() - start)
+        fit.append(sum(epoch_seconds(directory)))
+    show("Concrete run of 300 epochs, from configuration to summary / plain loop with DataLoader", whole, plains, 1.8)
+    show("  its epochs alone / the same loop", fit, plains)
+    show("  plain loop on resident tensors / the same loop", residents, plains)
+
+
+# --- VGG6 on images like CIFAR-10's
+
+
+def bench_vgg6(rounds: int) -> None:
+    import lightning
+
+    from paribus import run as running
+    from paribus.models.vgg6 import VGG6
+
+    steps = 8
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (128 * steps + 128, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(10, (len(pixels),), generator=generator)
+    resident = torch.randn(128, 3, 32, 32)
+    model = VGG6((3, 32, 32), 10, nn.ReLU)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    ours: list[float] = []
+    bares: list[float] = []
+
+    def bare() -> None:
+        """The step on one resident batch: no data, no augmentation, nothing counted."""
+        loss = F.cross_entropy(model(resident), labels[:128])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    class Alternate(lightning.Callback):
+        """Before each step of the run, a bare one: what lies between is the run's, with its data and augmentation."""
+
+        def on_train_batch_start(self, trainer: Any, learner: Any, batch: Any, batch_idx: int) -> None:
+            if batch_idx > 0:
+                ours.append(time.perf_counter() - self.left)
+            bares.append(seconds(bare))
+            self.left = time.perf_counter()
+
+    build = running.build_trainer
+    running.build_trainer = lambda config, directory, callbacks: build(config, directory, [*callbacks, Alternate()])
+    try:
+        parts = with_parts((pixels[128:], labels[128:]), (pixels[:128], labels[:128]))
+        run("model=vgg6", f"trainer.max_epochs={rounds}", data=parts)
+    finally:
+        running.build_trainer = build
+    pairs = [(b, o) for i, b in enumerate(bares) if i % steps < steps - 1 for o in [ours[i - i // steps]]]
+    show("VGG6 step with data, augmentation and counting / bare step on a resident batch",
+         [o for _, o in pairs], [b for b, _ in pairs], 1.05)  # fmt: skip
+
+
+def bench_config(rounds: int) -> None:
+    command = [sys.executable, str(ROOT / "train.py"), "--cfg", "job"]
+    times = [seconds(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(rounds)]
+    show("python train.py --cfg job, in seconds", times, [1.0] * rounds, 1.0)
+
+
+def show(what: str, ours: Any, theirs: Any, limit: float | None = None, least: bool = False) -> None:
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    ratio = statistics.median(ratios)
+    asked = "" if limit is None else f"   (at {'least' if least else 'most'} {limit:g})"
+    print(f"{what}: {ratio:.2f}{asked}   [{statistics.median(ours):.4g} s / {statistics.median(theirs):.4g} s]", flush=True)
+
+
+if __name__ == "__main__":
+    benches = {"config": bench_config, "regression": bench_regression, "mlp": bench_mlp, "vgg6": bench_vgg6}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", choices=[[], *benches], help="default: all")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"torch {torch.__version__}, {options.threads} threads, median of {options.rounds} rounds", flush=True)
+    SCRATCH = tempfile.TemporaryDirectory()
+    with SCRATCH:
+        for name in options.what or benches:
+            benches[name](options.rounds)

@@ -1,0 +1,66 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from paribus.errors import UserError
+from paribus.models.learners import Classifier, EpochSums, Regressor, learner_for
+
+
+@given(st.lists(st.tuples(st.integers(1, 7), st.floats(0, 100, width=32)), min_size=1, max_size=9))
+def test_epoch_means_weigh_each_batch_by_its_samples(batches: list[tuple[int, float]]) -> None:
+    sums = EpochSums()
+    for size, loss in batches:
+        sums.add(size, torch.tensor(loss), {"acc": torch.tensor(size // 2)})
+    means, bad = sums.read()
+    n = sum(size for size, _ in batches)
+    assert bad is None
+    assert means["loss"] == pytest.approx(sum(size * loss for size, loss in batches) / n)
+    assert means["acc"] == sum(size // 2 for size, _ in batches) / n
+    sums.add(1, torch.tensor(5.0), {})
+    assert sums.read()[0] == {"loss": 5.0}, "what was read is forgotten"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_the_first_loss_that_is_no_number_is_found(value: float) -> None:
+    sums = EpochSums()
+    for loss in (1.0, value, 2.0, math.nan):
+        sums.add(3, torch.tensor(loss), {})
+    means, bad = sums.read()
+    assert bad == 1
+    assert not math.isfinite(means["loss"])
+
+
+def learner(kind: type, network: nn.Module, loss: str):
+    return kind(network, loss, lambda parameters: torch.optim.SGD(parameters, lr=0.1))
+
+
+def test_accuracy_counts_what_is_right() -> None:
+    output = torch.tensor([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
+    sums = learner(Classifier, nn.Identity(), "cross_entropy").sums(output, torch.tensor([1, 1, 1]))
+    assert sums["acc"].item() == 2
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae"])
+def test_a_regressor_measures_both_errors_whatever_its_loss(loss: str) -> None:
+    module = learner(Regressor, nn.Identity(), loss)
+    output, targets = torch.tensor([1.0, 2.0, 5.0]), torch.tensor([1.0, 4.0, 1.0])
+    assert module.sums(output, targets) == {}
+    module.eval()
+    for batch in ((output, targets), (output[:1], targets[:1] + 1)):
+        module.validation_step(batch, 0)
+    means, _ = module.validation_sums.read()
+    assert means == {"mse": (4 + 16 + 1) / 4, "mae": (2 + 4 + 1) / 4, "loss": pytest.approx({"mse": 21, "mae": 7}[loss] / 4)}
+
+
+def test_losses_are_torchs() -> None:
+    assert learner(Classifier, nn.Identity(), "cross_entropy").loss is F.cross_entropy
+    assert learner(Regressor, nn.Identity(), "mae").loss is F.l1_loss
+    assert learner_for("cross_entropy") is Classifier
+    assert learner_for("mse") is learner_for("mae") is Regressor
+    with pytest.raises(UserError, match="Did you mean 'mse'"):
+        learner_for("msee")

@@ -1,0 +1,93 @@
+"""The entry points as they are typed, each in a process of its own."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, typed
+
+from paribus import record
+
+
+def test_help_teaches_and_needs_no_torch(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('torch was imported')")
+    done = typed("train.py", "--help", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    for part in ("python train.py --multirun", "activation: ", "leaky_relu", "model.width=32 model.depth=16", "evaluate.py"):
+        assert part in done.stdout
+    assert typed("evaluate.py", "--help", PYTHONPATH=str(tmp_path)).returncode == 0
+
+
+def test_reading_a_configuration_takes_less_than_a_second_and_no_torch(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('torch was imported')")
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = typed("train.py", "model=vgg6", "--cfg", "job", PYTHONPATH=str(tmp_path))
+        times.append(time.perf_counter() - start)
+        assert done.returncode == 0, done.stderr
+        assert "cifar10" in done.stdout
+    assert min(times) < 1
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["activation=sigmoide"], "error: There is no 'sigmoide' in activation. Did you mean 'sigmoid'? Valid: elu, gelu,"),
+    (["activaton=relu"], "error: There is no 'activaton' in the configuration. Did you mean 'activation'? Valid:"),
+    (["optim.lrr=1"], "error: There is no 'lrr' in optim. Did you mean 'lr'? Valid: lr, betas"),
+    (["activation=relu,tanh"], "add --multirun"),
+    (["model=["], "error: 'model=[' is not of the form key=value"),
+    (["--multirun", "activation=relu,tanhh"], "error: There is no 'tanhh' in activation. Did you mean 'tanh'?"),
+    (["hydra.run.dir=file/below"], "error: file/below: Not a directory. Write elsewhere: hydra.run.dir=DIR"),
+])  # fmt: skip
+def test_mistakes_get_one_message(tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "file").write_text("")
+    done = typed("train.py", *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "outputs").exists(), "nothing was run"
+
+
+def test_a_study_from_the_command_line_to_the_test_set(tmp_path: Path) -> None:
+    done = typed("train.py", "--multirun", "model=regression", "activation=relu,tanh", "trainer.max_epochs=2", "study=small")
+    assert done.returncode == 0, done.stderr
+    runs = record.find_runs([tmp_path / "outputs" / "small"])
+    assert [record.read_summary(run)["choices"]["activation"] for run in runs] == ["relu", "tanh"]
+    assert {record.read_summary(run)["study"] for run in runs} == {"small"}
+    assert len({record.read_summary(run)["identity"] for run in runs}) == 2
+    done = typed("evaluate.py", "run=outputs/small")
+    assert done.returncode == 0, done.stderr
+    assert "baseline MSE" in done.stdout
+    # the same command again would write into the same directories
+    done = typed("train.py", "--multirun", "model=regression", "activation=relu,tanh", "trainer.max_epochs=2", "study=small")
+    assert done.returncode == 1
+
+
+def test_one_bad_run_of_a_sweep_does_not_stop_the_others_and_is_told_by_the_exit_code(tmp_path: Path) -> None:
+    done = typed("train.py", "--multirun", "model=regression", "trainer.max_epochs=1", "optim.lr=-1,0.01", "study=s")
+    assert done.returncode == 1
+    statuses = [record.read_summary(run)["status"] for run in record.find_runs([tmp_path / "outputs" / "s"])]
+    assert sorted(statuses) == ["completed", "failed"]
+
+
+def test_full_error_shows_the_traceback() -> None:
+    done = typed("train.py", "activation=sigmoide", HYDRA_FULL_ERROR="1")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_weights_and_biases_without_a_network(tmp_path: Path) -> None:
+    pytest.importorskip("wandb", reason="the extra [wandb] is not installed")
+    done = typed("train.py", "model=regression", "trainer.max_epochs=2", "logger=wandb", "hydra.run.dir=run",
+                 WANDB_SILENT="true", HOME=str(tmp_path), **{k: v for k, v in os.environ.items() if k == "PATH"})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
+
+
+def test_the_entry_points_are_in_the_readme() -> None:
+    assert sys.version_info >= (3, 11)
+    text = (ROOT / "README.md").read_text()
+    for command in ("python train.py", "python evaluate.py", "make demo", "make test", "make bench"):
+        assert command in text

@@ -1,0 +1,438 @@
+"""One run from the configuration to its record, in this process."""
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+from torch.nn import functional as F
+
+from paribus import record
+from paribus.data.concrete import Concrete
+from paribus.models.regression import RegressionNet
+from paribus.randomness import generator, stream_seed
+
+Train = Callable[..., Path]
+SHORT = ("model=regression", "trainer.max_epochs=3", "threads=1")
+
+
+def metrics(directory: Path) -> list[dict[str, float | None]]:
+    rows = record.read_metrics(directory)
+    return [{k: v for k, v in row.items() if k != "epoch_seconds"} for row in rows]
+
+
+def plain_loop(epochs: int, dropout: float, weight_decay: float) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
+    """The run that a user would write by hand, without Lightning and without our loop, batches and means."""
+    data = Concrete(None, "strength", "random", False, 64, 0.15, 0.15, None, False, seed=7)
+    data.setup("fit")
+    assert data.train and data.val
+    (x, y), (val_x, val_y) = data.train, data.val
+    torch.manual_seed(stream_seed(7, "weights"))
+    network = RegressionNet((8,), 1, nn.ReLU, [16, 8], dropout=dropout)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01, weight_decay=weight_decay, fused=True)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+    rows, step = [], 0
+    for epoch in range(epochs):
+        torch.manual_seed(stream_seed(7, "training", epoch))
+        total, lr = 0.0, optimizer.param_groups[0]["lr"]
+        for batch in torch.randperm(len(x), generator=generator(7, "batches", epoch)).split(64):
+            loss = F.mse_loss(network(x[batch]), y[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(batch)
+            step += 1
+        schedule.step()
+        network.eval()
+        with torch.no_grad():
+            val = F.mse_loss(network(val_x), val_y).item()
+        network.train()
+        rows.append({"epoch": epoch + 1, "step": step, "lr": lr, "train/loss": total / len(x), "val/loss": val})
+    return rows, network.state_dict()
+
+
+def test_a_run_is_the_plain_loop_to_the_last_digit(train: Train) -> None:
+    directory = train(*SHORT, "seed=7", "model.hidden=[16,8]", "model.dropout=0.3", "optim.weight_decay=0.1",
+                      "scheduler=exponential")  # fmt: skip
+    torch.set_num_threads(1)
+    rows, weights = plain_loop(3, dropout=0.3, weight_decay=0.1)
+    recorded = metrics(directory)
+    for row, expected in zip(recorded, rows, strict=True):
+        for column in ("epoch", "step", "lr", "val/loss"):
+            assert row[column] == expected[column], column
+        # the sum over batches is taken in another order
+        assert row["train/loss"] == pytest.approx(expected["train/loss"], rel=1e-14)
+    last = torch.load(directory / record.LAST, weights_only=True)["state_dict"]
+    for name, tensor in weights.items():
+        assert torch.equal(last[f"network.{name}"], tensor), name
+
+
+def test_the_same_command_gives_the_same_numbers_and_another_seed_others(train: Train) -> None:
+    first, again = (metrics(train(*SHORT, "model.dropout=0.2", directory=name)) for name in ("a", "b"))
+    assert first == again
+    assert metrics(train(*SHORT, "model.dropout=0.2", "seed=43", directory="c")) != first
+
+
+def test_what_is_recorded(train: Train, tmp_path: Path) -> None:
+    directory = train(*SHORT, "optim=sgd_momentum", "optim.lr=1e-3", "scheduler=cosine")
+    summary = record.read_summary(directory)
+    assert summary["status"] == "completed"
+    assert summary["choices"]["model"] == "regression"
+    assert summary["choices"]["data"] == "concrete"
+    assert summary["choices"]["optim"] == "sgd_momentum"
+    assert summary["set"] == {"optim.lr": 0.001, "trainer.max_epochs": 3}
+    assert summary["seed"] == 42
+    assert summary["study"] is None
+    assert "test" not in summary
+    assert summary["data"]["train"] == 722
+    assert len(summary["data"]["sha256"]) == 64
+    assert summary["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert summary["command"].endswith("scheduler=cosine")
+    assert summary["config"]["optim"]["momentum"] == 0.9
+    rows = record.read_metrics(directory)
+    statistics = summary["statistics"]
+    losses = [row["val/loss"] for row in rows]
+    assert statistics["best_val_loss"] == min(losses)  # type: ignore[type-var]
+    assert statistics["best_epoch"] == 1 + losses.index(min(losses))  # type: ignore[type-var]
+    assert statistics["parameters"] == 9473
+    data = Concrete(None, "strength", "random", False, 64, 0.15, 0.15, None, False, seed=42)
+    data.setup("fit")
+    assert data.train and data.val
+    baseline = ((data.val[1].double() - data.train[1].double().mean()) ** 2).mean()
+    assert statistics["baseline_val_loss"] == pytest.approx(float(baseline), rel=1e-5)
+    with (directory / record.METRICS).open() as file:
+        columns = next(csv.reader(file))
+    assert columns == ["epoch", "step", "lr", "train/loss", "val/loss", "val/mse", "val/mae", "epoch_seconds"]
+    assert [row["step"] for row in rows] == [12, 24, 36]
+    cosine = [0.001 * (1 + math.cos(math.pi * i / 3)) / 2 for i in range(3)]
+    assert [row["lr"] for row in rows] == pytest.approx(cosine)
+    log = (directory / record.LOG).read_text()
+    assert "linear1" in log
+    assert "9,473" in log
+    assert (directory / ".hydra" / "overrides.yaml").exists()
+    assert {p.name for p in directory.iterdir()} == {
+        ".hydra", "train.log", "metrics.csv", "summary.json", "checkpoints",
+        next(directory.glob("events.out.tfevents.*")).name,
+    }  # fmt: skip
+
+
+def test_mae_is_trained_and_mse_is_there_to_compare(train: Train) -> None:
+    rows = metrics(train(*SHORT, "model.loss=mae"))
+    for row in rows:
+        assert row["val/loss"] == pytest.approx(row["val/mae"], rel=1e-6)
+        assert row["val/mse"] > row["val/mae"]  # type: ignore[operator]
+
+
+def test_checkpoints_hold_plain_values_and_the_best_epoch(train: Train) -> None:
+    directory = train(*SHORT, "trainer.max_epochs=8", "optim.lr=0.3")
+    rows = metrics(directory)
+    best, last = (torch.load(directory / name, weights_only=True) for name in (record.BEST, record.LAST))
+    assert best["paribus"]["epoch"] == min(rows, key=lambda row: row["val/loss"] or 0)["epoch"]
+    assert last["paribus"]["epoch"] == 8
+    for checkpoint in (best, last):
+        assert checkpoint["paribus"]["config"]["optim"]["lr"] == 0.3
+        assert len(checkpoint["paribus"]["statistics"]["mean"]) == 8
+    # the best weights give the best validation loss
+    data = Concrete(None, "strength", "random", False, 64, 0.15, 0.15, None, False, seed=42)
+    data.setup("fit")
+    network = RegressionNet((8,), 1, nn.ReLU)
+    network.load_state_dict({k.removeprefix("network."): v for k, v in best["state_dict"].items()})
+    assert data.val
+    with torch.no_grad():
+        loss = F.mse_loss(network(data.val[0]), data.val[1]).item()
+    assert loss == pytest.approx(min(row["val/loss"] or 0 for row in rows), rel=1e-6)
+
+
+def test_a_classifier_on_images(train: Train, fashion_root: Path) -> None:
+    directory = train(f"data.root={fashion_root}", "data.val_size=100", "trainer.max_epochs=4", "data.batch_size=50")
+    rows = metrics(directory)
+    assert [row["step"] for row in rows] == [10, 20, 30, 40]
+    assert rows[-1]["val/acc"] > 0.9  # type: ignore[operator]
+    assert rows[-1]["train/loss"] < rows[0]["train/loss"]  # type: ignore[operator]
+    assert all(float(row["val/acc"] or 0) * 100 == round(float(row["val/acc"] or 0) * 100) for row in rows)
+    statistics = record.read_summary(directory)["statistics"]
+    assert statistics["best_val_acc"] == max(row["val/acc"] or 0 for row in rows)
+
+
+@pytest.mark.parametrize("overrides", [
+    ("model=vgg6", "model.width_multiplier=0.1", "data=fashion_mnist", "data.val_size=100"),
+    ("model=mlp", "data=cifar10", "data.verify=false", "data.val_size=20"),
+    ("model=vgg6", "model.width_multiplier=0.1", "model.norm=batch", "data.verify=false", "data.val_size=20"),
+])  # fmt: skip
+def test_any_image_model_on_any_images(train: Train, fashion_root: Path, cifar_root: Path, overrides: tuple) -> None:
+    root = fashion_root if "data=fashion_mnist" in overrides else cifar_root
+    directory = train(*overrides, f"data.root={root}", "trainer.max_epochs=1")
+    assert record.read_summary(directory)["status"] == "completed"
+
+
+def test_tensorboard_has_the_scalars_by_epoch_and_one_hparams_entry(train: Train) -> None:
+    directory = train(*SHORT, "optim.lr=0.02")
+    events = EventAccumulator(str(directory)).Reload()
+    rows = metrics(directory)
+    for column in ("train/loss", "val/loss", "lr"):
+        points = [(e.step, e.value) for e in events.Scalars(column)]
+        assert points == [(row["epoch"], pytest.approx(row[column], rel=1e-6)) for row in rows]
+    (best,) = events.Scalars("summary/best_val_loss")
+    assert best.value == pytest.approx(record.read_summary(directory)["statistics"]["best_val_loss"], rel=1e-6)
+    plugin = events.summary_metadata
+    session = [m for name, m in plugin.items() if name == "_hparams_/session_start_info"]
+    assert len(session) == 1
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    told = HParamsPluginData.FromString(session[0].plugin_data.content).session_start_info.hparams
+    assert told["optim.lr"].number_value == 0.02
+    assert told["optim.name"].string_value == "adam"
+    assert told["status"].string_value == "completed"
+
+
+def test_no_logger_leaves_no_events(train: Train) -> None:
+    assert not list(train(*SHORT, "logger=none", "callbacks=none").glob("events*"))
+
+
+def test_one_cycle_counts_its_steps_by_itself(train: Train) -> None:
+    rows = metrics(train(*SHORT, "scheduler=onecycle"))
+    parameter = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.Adam([parameter], lr=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=36)
+    rates = []
+    for _ in range(36):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if len(rates) < 36:
+            schedule.step()
+    assert [row["lr"] for row in rows] == pytest.approx([rates[11], rates[23], rates[35]])
+
+
+def test_a_loss_that_is_no_number_ends_the_run_in_order(train: Train, capsys: pytest.CaptureFixture) -> None:
+    directory = train(*SHORT, "optim=sgd", "optim.lr=10")
+    summary = record.read_summary(directory)
+    rows = metrics(directory)
+    assert summary["status"] == "diverged"
+    assert summary["diverged"]["epoch"] == len(rows) < 4
+    assert summary["diverged"]["step"] <= (rows[-1]["step"] or 0)
+    assert not math.isfinite(rows[-1]["train/loss"] or 0)
+    assert "Diverged" in capsys.readouterr().out
+    assert json.loads((directory / record.SUMMARY).read_text())["statistics"]["final_train_loss"] is None
+
+
+def test_the_step_of_divergence_is_the_first_bad_one(train: Train) -> None:
+    directory = train(*SHORT, "optim=sgd", "optim.lr=10", "data.batch_size=722")  # a step an epoch
+    rows = metrics(directory)
+    bad = [row for row in rows if not math.isfinite(row["train/loss"] or 0) or not math.isfinite(row["val/loss"] or 0)]
+    assert record.read_summary(directory)["diverged"] == {"epoch": bad[0]["epoch"], "step": bad[0]["step"]}
+
+
+def test_a_final_fit_has_no_validation(train: Train) -> None:
+    directory = train(*SHORT, "data.train_on_validation=true")
+    for row in metrics(directory):
+        assert row["val/loss"] is None
+        assert row["train/loss"] is not None
+    assert not (directory / record.BEST).exists()
+    assert torch.load(directory / record.LAST, weights_only=True)["paribus"]["epoch"] == 3
+    summary = record.read_summary(directory)
+    assert summary["statistics"]["best_val_loss"] is None
+    assert summary["data"] == {"sha256": summary["data"]["sha256"], "train": 876, "val": 0}
+
+
+# --- what a user adds: one class and one YAML
+
+OWN = '''
+import lightning, torch
+from torch import nn
+from paribus.data.module import InMemory
+
+class Square(nn.Module):
+    def forward(self, x):
+        return x * x
+
+class Bilinear(nn.Module):
+    def __init__(self, in_shape, out_features, activation, rank=3):
+        super().__init__()
+        self.a, self.activation, self.b = nn.Linear(in_shape[0], rank), activation(), nn.Linear(rank, out_features)
+    def forward(self, x):
+        return self.b(self.activation(self.a(x))).squeeze(1)
+
+class Wrong(Bilinear):
+    def forward(self, x):
+        return self.b(self.activation(self.a(x)))
+
+class SignDescent(torch.optim.Optimizer):
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+    @torch.no_grad()
+    def step(self, closure=None):
+        with torch.enable_grad():
+            loss = closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                p -= group["lr"] * p.grad.sign()
+        return loss
+
+class Line(InMemory):
+    task, in_shape, out_features = "regression", (1,), 1
+    def load(self, test):
+        x = torch.linspace(-1, 1, 100).view(-1, 1)
+        y = 3 * x[:, 0] + 1
+        self.fingerprint = "line"
+        train, val, _ = self.choose(100, 20)
+        return (None, None, (x, y)) if test else ((x[train], y[train]), (x[val], y[val]), None)
+    def inputs(self, raw):
+        return torch.as_tensor(raw).float()
+    def statistics(self):
+        return {"target_mean": 1.0}
+    def restore(self, statistics):
+        pass
+
+class Stop(lightning.Callback):
+    def on_train_epoch_end(self, trainer, learner):
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
+
+class Boom(lightning.Callback):
+    def on_train_epoch_end(self, trainer, learner):
+        raise RuntimeError("boom")
+'''
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """--config-dir with one YAML for each of a user's own classes."""
+    (tmp_path / "own_parts.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_parts", raising=False)
+    files = {
+        "model/bilinear": "# @package _global_\ndefaults: [{/data@_global_.data: line}, _self_]\nmodel: {_target_: own_parts.Bilinear,"
+        " rank: 4, init: torch, loss: mse}\ndefault_epochs: 5\ndefault_lr: {adam: 0.05}\n",
+        "model/wrong": "# @package _global_\ndefaults: [{/data@_global_.data: line}, _self_]\nmodel: {_target_: own_parts.Wrong,"
+        " init: torch, loss: mse}\ndefault_epochs: 5\ndefault_lr: {adam: 0.05}\n",
+        "data/line": "_target_: own_parts.Line\nbatch_size: 10\ntrain_subset: null\ntrain_on_validation: false\nseed: ${seed}\n",
+        "activation/square": "_target_: own_parts.Square\n",
+        "optim/sign": "_target_: own_parts.SignDescent\nlr: 0.01\n",
+        "callbacks/stop": "stop: {_target_: own_parts.Stop}\n",
+        "callbacks/boom": "boom: {_target_: own_parts.Boom}\n",
+        "experiment/typo": "# @package _global_\noptm: {lr: 3}\n",
+        "experiment/wide": "# @package _global_\ndefaults: [{override /optim: sgd}]\nmodel: {hidden: [9]}\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / "own" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return f"--config-dir={tmp_path / 'own'}"
+
+
+def test_own_model_data_activation_and_optimizer(train: Train, own: str) -> None:
+    directory = train(own, "model=bilinear", "activation=square", "optim=sign")
+    summary = record.read_summary(directory)
+    assert summary["choices"]["data"] == "line"
+    assert len(metrics(directory)) == 5
+    assert summary["statistics"]["best_val_loss"] < summary["statistics"]["baseline_val_loss"]
+    assert summary["set"] == {}
+
+
+def test_an_experiment_sets_values_that_count_as_set(train: Train, own: str) -> None:
+    directory = train(own, "experiment=wide", *SHORT)
+    summary = record.read_summary(directory)
+    assert summary["choices"]["experiment"] == "wide"
+    assert summary["choices"]["optim"] == "sgd"
+    assert summary["set"] == {"model.hidden": [9], "trainer.max_epochs": 3}
+
+
+def test_early_stopping_finds_its_metric(train: Train) -> None:
+    directory = train(*SHORT, "trainer.max_epochs=50", "optim.lr=1e-9", "+callbacks.stop._target_=lightning.pytorch.callbacks.EarlyStopping",
+                      "+callbacks.stop.monitor=val/loss", "+callbacks.stop.patience=2", "+callbacks.stop.min_delta=1")  # fmt: skip
+    assert record.read_summary(directory)["status"] == "completed"
+    assert len(metrics(directory)) == 3
+
+
+def test_an_interrupted_run_keeps_what_it_has(train: Train, own: str) -> None:
+    directory = train(own, "callbacks=stop", *SHORT, code=130)
+    summary = record.read_summary(directory)
+    assert summary["status"] == "interrupted"
+    assert len(metrics(directory)) == 2 == summary["statistics"]["epochs"]
+
+
+def test_an_error_in_the_code_is_recorded_with_its_traceback(train: Train, own: str, capsys: Any) -> None:
+    directory = train(own, "callbacks=boom", *SHORT, code=1)
+    summary = record.read_summary(directory)
+    assert (summary["status"], summary["message"]) == ("failed", "RuntimeError: boom")
+    log = (directory / record.LOG).read_text()
+    assert "Traceback" in log
+    assert 'raise RuntimeError("boom")' in log
+
+
+# --- what cannot be is refused with one message
+
+
+@pytest.mark.parametrize(("overrides", "message"), [
+    (("+anything=1",), r"There is no 'anything' in the configuration. Valid: activation"),
+    (("+optim.lrr=1",), r"There is no 'lrr' in optim. Did you mean 'lr'?"),
+    (("+model.widht=1",), r"There is no 'widht' in model. Did you mean 'width'?"),
+    (("+callbacks.x=1",), r"There is no 'x' in callbacks"),
+    (("optim.lr=fast",), r"optim.lr is 'fast'; it must be a number."),
+    (("optim.lr=nan",), r"must be a number"),
+    (("data.batch_size=1.5",), r"must be a whole number"),
+    (("data.train_on_validation=1",), r"must be true or false"),
+    (("model.hidden=64",), r"model.hidden is 64; it must be a list, such as [128, 64]."),
+    (("optim.lr=-1",), r"optim: Invalid learning rate: -1"),
+    (("model.hidden=[3]", "model.width=3", "model.depth=1"), r"say the same thing twice"),
+    (("model.width=3",), r"given together"),
+    (("model.loss=msee",), r"There is no 'msee' in model.loss. Did you mean 'mse'?"),
+    (("model.init=he",), r"There is no 'he' in model.init."),
+    (("model=mlp", "data=concrete"), r"Concrete is data for regression"),
+    (("data=concrete", "model=mlp", "model.loss=mse"), r"MLP returns (2, 1) for 2 samples; regression on these data needs (2,)"),
+    (("model=vgg6", "data=concrete"), r"VGG6 takes images"),
+    (("trainer.max_epochs=0",), r"trainer.max_epochs is 0; it must be at least 1."),
+    (("trainer=gpu",), r"trainer: "),
+    (("data.path=nowhere.csv",), r"nowhere.csv does not exist"),
+    (("data.train_subset=99999",), r"the training part has 722"),
+])  # fmt: skip
+def test_what_cannot_be_is_refused(train: Train, capsys: Any, overrides: tuple[str, ...], message: str) -> None:
+    if "trainer=gpu" in overrides and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    directory = train("model=regression", *overrides, code=1)
+    out = capsys.readouterr().out
+    errors = [line for line in out.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert "Traceback" not in out
+    assert record.read_summary(directory)["status"] == "failed"
+    assert message in record.read_summary(directory)["message"]
+
+
+def test_a_typo_in_an_experiment_is_refused(train: Train, own: str, capsys: Any) -> None:
+    train(own, "experiment=typo", *SHORT, code=1)
+    assert "There is no 'optm' in the configuration. Did you mean 'optim'?" in capsys.readouterr().out
+
+
+def test_a_network_with_the_wrong_output_is_refused(train: Train, own: str, capsys: Any) -> None:
+    train(own, "model=wrong", code=1)
+    assert "Wrong returns (2, 1) for 2 samples; regression on these data needs (2,)" in capsys.readouterr().out
+
+
+def test_a_directory_that_holds_a_run_is_left_alone(train: Train, capsys: Any) -> None:
+    directory = train(*SHORT)
+    before = {p: p.read_bytes() for p in (directory / record.SUMMARY, directory / record.METRICS)}
+    train(*SHORT, "seed=1", code=1)
+    assert "holds the record of a run already" in capsys.readouterr().err
+    assert {p: p.read_bytes() for p in before} == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_is_said_and_the_run_fails(train: Train, tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    opened = Path.open
+
+    def full(self: Path, *args: Any, **kwargs: Any) -> Any:
+        return opened(Path("/dev/full") if self.name == record.METRICS else self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", full)
+    directory = train(*SHORT, code=1)
+    monkeypatch.undo()
+    assert "No space left on device" in capsys.readouterr().out
+    assert "No space left" in record.read_summary(directory)["message"]
