@@ -3,7 +3,7 @@
     make bench            (or: python benchmarks/bench.py [--threads N] [--rounds N] [mlp] [regression] [vgg6] [config])
 
 A figure is the median over rounds of the ratio of two times taken one after the other, so that a machine whose speed
-wanders spoils few of them. The data are random numbers in the shapes of the real ones: content does not change the time.
+changes spoils few of them. The data are random numbers in the shapes of the real ones; content does not change times.
 """
 
 import argparse
@@ -49,7 +49,13 @@ def run(*overrides: str, data: Any = None) -> Path:
     build, argv = running.build_data, sys.argv
     if data is not None:
         running.build_data = lambda config: data(build(config))
-    sys.argv = ["train.py", f"hydra.run.dir={directory}", f"threads={torch.get_num_threads()}", "trainer=cpu", *overrides]
+    sys.argv = [
+        "train.py",
+        f"hydra.run.dir={directory}",
+        f"threads={torch.get_num_threads()}",
+        "trainer=cpu",
+        *overrides,
+    ]
     try:
         with contextlib.redirect_stdout(io.StringIO()) as out:
             runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
@@ -62,7 +68,9 @@ def run(*overrides: str, data: Any = None) -> Path:
     return directory
 
 
-def with_parts(train: tuple[torch.Tensor, torch.Tensor], val: tuple[torch.Tensor, torch.Tensor]) -> Callable[[Any], Any]:
+def with_parts(
+    train: tuple[torch.Tensor, torch.Tensor], val: tuple[torch.Tensor, torch.Tensor]
+) -> Callable[[Any], Any]:
     """A data module as configured, but with these tensors in place of files."""
 
     def replace(module: Any) -> Any:
@@ -227,6 +235,8 @@ def bench_vgg6(rounds: int) -> None:
     class Alternate(lightning.Callback):
         """Before each step of the run, a bare one: what lies between is the run's, with its data and augmentation."""
 
+        left = 0.0
+
         def on_train_batch_start(self, trainer: Any, learner: Any, batch: Any, batch_idx: int) -> None:
             if batch_idx > 0:
                 ours.append(time.perf_counter() - self.left)
@@ -255,7 +265,10 @@ def show(what: str, ours: Any, theirs: Any, limit: float | None = None, least: b
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     ratio = statistics.median(ratios)
     asked = "" if limit is None else f"   (at {'least' if least else 'most'} {limit:g})"
-    print(f"{what}: {ratio:.2f}{asked}   [{statistics.median(ours):.4g} s / {statistics.median(theirs):.4g} s]", flush=True)
+    print(
+        f"{what}: {ratio:.2f}{asked}   [{statistics.median(ours):.4g} s / {statistics.median(theirs):.4g} s]",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

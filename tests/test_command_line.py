@@ -15,7 +15,13 @@ def test_help_teaches_and_needs_no_torch(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('torch was imported')")
     done = typed("train.py", "--help", PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
-    for part in ("python train.py --multirun", "activation: ", "leaky_relu", "model.width=32 model.depth=16", "evaluate.py"):
+    for part in (
+        "python train.py --multirun",
+        "activation: ",
+        "leaky_relu",
+        "model.width=32 model.depth=16",
+        "evaluate.py",
+    ):
         assert part in done.stdout
     assert typed("evaluate.py", "--help", PYTHONPATH=str(tmp_path)).returncode == 0
 
@@ -51,7 +57,9 @@ def test_mistakes_get_one_message(tmp_path: Path, arguments: list[str], message:
 
 
 def test_a_study_from_the_command_line_to_the_test_set(tmp_path: Path) -> None:
-    done = typed("train.py", "--multirun", "model=regression", "activation=relu,tanh", "trainer.max_epochs=2", "study=small")
+    done = typed(
+        "train.py", "--multirun", "model=regression", "activation=relu,tanh", "trainer.max_epochs=2", "study=small"
+    )
     assert done.returncode == 0, done.stderr
     runs = record.find_runs([tmp_path / "outputs" / "small"])
     assert [record.read_summary(run)["choices"]["activation"] for run in runs] == ["relu", "tanh"]
@@ -61,7 +69,9 @@ def test_a_study_from_the_command_line_to_the_test_set(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "baseline MSE" in done.stdout
     # the same command again would write into the same directories
-    done = typed("train.py", "--multirun", "model=regression", "activation=relu,tanh", "trainer.max_epochs=2", "study=small")
+    done = typed(
+        "train.py", "--multirun", "model=regression", "activation=relu,tanh", "trainer.max_epochs=2", "study=small"
+    )
     assert done.returncode == 1
 
 

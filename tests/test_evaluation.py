@@ -90,7 +90,7 @@ def test_the_image_test_set_by_hand(train: Train, fashion_root: Path, capsys: An
     assert found["acc"] == pytest.approx((predicted == labels).double().mean().item())
     for i, share in enumerate(found["per_class_acc"].values()):
         assert share == pytest.approx(confusion[i, i] / confusion[i].sum())
-    assert list(found["per_class_acc"])[0] == "T-shirt/top"
+    assert next(iter(found["per_class_acc"])) == "T-shirt/top"
     assert "Ankle boot" in capsys.readouterr().out
 
 

@@ -86,7 +86,12 @@ def test_runs_are_found_below_a_study(tmp_path: Path) -> None:
 
 
 def test_identity_ignores_order_spelling_and_how_a_run_is_carried_out() -> None:
-    config = {"optim": {"lr": 1e-3, "momentum": 1}, "data": {"root": "a", "n": [1, 2]}, "logger": {"x": {}}, "threads": 2}
+    config = {
+        "optim": {"lr": 1e-3, "momentum": 1},
+        "data": {"root": "a", "n": [1, 2]},
+        "logger": {"x": {}},
+        "threads": 2,
+    }
     same = {"threads": None, "data": {"n": [1, 2.0], "root": "b"}, "optim": {"momentum": 1.0, "lr": 0.001}}
     assert record.identity(config) == record.identity(same)
 

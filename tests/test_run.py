@@ -28,7 +28,9 @@ def metrics(directory: Path) -> list[dict[str, float | None]]:
     return [{k: v for k, v in row.items() if k != "epoch_seconds"} for row in rows]
 
 
-def plain_loop(epochs: int, dropout: float, weight_decay: float) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
+def plain_loop(
+    epochs: int, dropout: float, weight_decay: float
+) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
     """The run that a user would write by hand, without Lightning and without our loop, batches and means."""
     data = Concrete(None, "strength", "random", False, 64, 0.15, 0.15, None, False, seed=7)
     data.setup("fit")
@@ -243,7 +245,7 @@ def test_a_final_fit_has_no_validation(train: Train) -> None:
 
 # --- what a user adds: one class and one YAML
 
-OWN = '''
+OWN = """
 import lightning, torch
 from torch import nn
 from paribus.data.module import InMemory
@@ -298,7 +300,7 @@ class Stop(lightning.Callback):
 class Boom(lightning.Callback):
     def on_train_epoch_end(self, trainer, learner):
         raise RuntimeError("boom")
-'''
+"""
 
 
 @pytest.fixture

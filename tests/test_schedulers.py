@@ -35,7 +35,9 @@ def test_step_drops_after_a_third_of_the_epochs_or_as_told(epochs: int, size: in
 def test_one_cycle_gives_no_optimizer_a_momentum_that_it_did_not_have(kind, arguments, cycled) -> None:
     used = optimizer(kind, **arguments)
     before = used.param_groups[0].get("momentum")
-    schedule = schedulers.one_cycle(used, max_lr=2.0, total_steps=100, pct_start=0.3, div_factor=25, final_div_factor=1e4)
+    schedule = schedulers.one_cycle(
+        used, max_lr=2.0, total_steps=100, pct_start=0.3, div_factor=25, final_div_factor=1e4
+    )
     rates, momenta = [], []
     for i in range(100):
         rates.append(used.param_groups[0]["lr"])

@@ -12,7 +12,6 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, Interpolation
 
 from paribus.errors import UserError, unknown
 
-
 _UNWRITABLE = "Write elsewhere: hydra.run.dir=DIR for a run, hydra.sweep.dir=DIR for a study, data.root=DIR for data."
 _REMEDIES = {
     errno.ENOSPC: "Free some space and run again.",

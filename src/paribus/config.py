@@ -76,18 +76,16 @@ def choices(config: DictConfig) -> Choices:
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
-    """The configuration as plain values, without Hydra's own part; where a model has width and depth, hidden says so."""
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    plain = {str(key): value for key, value in plain.items() if key != "hydra"}
+    """The configuration as plain values, without Hydra's part; where a model has width and depth, hidden follows."""
+    plain = {key: value for key, value in _plain(config, resolve=True).items() if key != "hydra"}
     model = plain["model"]
     if model.get("width") is not None and model.get("depth") is not None:
         model["hidden"] = [model["width"]] * model["depth"]
     return plain
 
 
-def _plain(config: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(config, resolve=False)
+def _plain(config: DictConfig, resolve: bool = False) -> dict[str, Any]:
+    plain = OmegaConf.to_container(config, resolve=resolve)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
@@ -95,18 +93,17 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:
     """Refuse what was added to `base` (with + or in an experiment) and no constructor takes."""
     accepted = _arguments(node)
+    where = path.rstrip(".")
     for key, value in node.items():
-        full = f"{path}{key}"
         if key in base:
             if isinstance(value, Mapping) and isinstance(base[key], Mapping):
-                _check_keys(value, base[key], f"{full}.")
-        elif accepted is not None and ("**" in accepted or key in accepted or str(key).startswith("_")):
+                _check_keys(value, base[key], f"{path}{key}.")
             continue
-        elif path.rstrip(".") in OPEN_NODES and isinstance(value, Mapping) and "_target_" in value:
-            continue
-        else:
+        argument = accepted is not None and ("**" in accepted or key in accepted or str(key).startswith("_"))
+        entry = where in OPEN_NODES and isinstance(value, Mapping) and "_target_" in value
+        if not (argument or entry):
             valid = sorted({*map(str, base), *(accepted or ())} - {"_target_", "hydra"})
-            raise unknown(key, path.rstrip(".") or "the configuration", valid)
+            raise unknown(key, where or "the configuration", valid)
 
 
 def _arguments(node: Mapping[str, Any]) -> set[str] | None:
@@ -128,7 +125,7 @@ def _check_type(key: str, value: Any, brought: Any) -> None:
         good, kind = isinstance(value, bool), "true or false"
     elif isinstance(brought, int | float):
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        whole = isinstance(brought, float) or number and float(value).is_integer()
+        whole = isinstance(brought, float) or (number and float(value).is_integer())
         good, kind = number and whole, "a number" if isinstance(brought, float) else "a whole number"
     elif isinstance(brought, list):
         good, kind = isinstance(value, list), f"a list, such as {brought}"

@@ -46,7 +46,7 @@ class Run:
         """Predictions for new inputs, normalised with the statistics of the training part.
 
         For images: bytes (n, channels, height, width) or (n, height, width); gives probabilities (n, classes).
-        For a table: a data frame with the features' columns, or an array (n, features); gives (n,) in the target's unit.
+        For a table: a data frame with the features' columns, or an array (n, features); gives (n,), the target's unit.
         """
         with torch.no_grad():
             output: Tensor = self.network(self.data.inputs(raw))
@@ -81,4 +81,6 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
     network = build_network(config, data)
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state.items()})
     network.eval()
-    return Run(directory, summary, config, checkpoint, described["epoch"], network, data, learner_for(config["model"]["loss"]))
+    return Run(
+        directory, summary, config, checkpoint, described["epoch"], network, data, learner_for(config["model"]["loss"])
+    )

@@ -184,7 +184,7 @@ def build_trainer(config: Mapping[str, Any], directory: Path, callbacks: list[li
     make_loggers = [instantiate(node, _partial_=True, _convert_="all") for node in config["logger"].values()]
     loggers = [made("logger", partial(make_logger, save_dir=str(directory))) for make_logger in make_loggers]
     make_trainer = instantiate(config["trainer"], _partial_=True, _convert_="all")
-    profiler = {} if "profiler" in config["trainer"] else {"profiler": NoProfiler()}
+    profiler: dict[str, Any] = {} if "profiler" in config["trainer"] else {"profiler": NoProfiler()}
     return made(
         "trainer",
         lambda: make_trainer(
@@ -201,7 +201,7 @@ def build_trainer(config: Mapping[str, Any], directory: Path, callbacks: list[li
 
 
 class NoProfiler(Profiler):
-    """Measures nothing. Lightning enters a profiler forty times a step; its own idle one costs a generator each time."""
+    """Measures nothing. Lightning enters a profiler forty times a step; its own makes a generator each time."""
 
     def profile(self, action_name: str) -> Any:
         return nullcontext()
@@ -214,8 +214,7 @@ class NoProfiler(Profiler):
 def inspect_network(network: nn.Module, data: InMemory) -> list[layers.Layer]:
     """The network's layers. Raises UserError where it does not take these data, or does not return what they need."""
     name = type(network).__name__
-    batches = data.val_dataloader() or data.train_dataloader()
-    inputs = next(iter(batches))[0][:2]
+    inputs = data.sample()
     expected = (len(inputs), data.out_features) if data.task == "classification" else (len(inputs),)
     try:
         output, found = layers.trace(network, inputs)
@@ -285,7 +284,9 @@ def report(summary: Mapping[str, Any], directory: Path) -> None:
         at = summary["diverged"]
         log.warning("Diverged: the loss was no longer finite in epoch %d, step %d.", at["epoch"], at["step"])
     if statistics.get("best_val_acc") is not None:
-        log.info("Best validation accuracy %.2f %%, epoch %d.", 100 * statistics["best_val_acc"], statistics["best_epoch"])
+        log.info(
+            "Best validation accuracy %.2f %%, epoch %d.", 100 * statistics["best_val_acc"], statistics["best_epoch"]
+        )
     elif statistics.get("best_val_loss") is not None:
         log.info(
             "Best validation loss %.4g, epoch %d (predicting the training mean: %.4g).",

@@ -30,13 +30,17 @@ def test_without_a_generator_samples_come_in_order() -> None:
 
 
 def test_prepare_sees_the_raw_batch() -> None:
-    (inputs, _), *_ = Batches(torch.full((2, 1), 7, dtype=torch.uint8), torch.zeros(2), 2, prepare=lambda x: x.float() / 2)
+    (inputs, _), *_ = Batches(
+        torch.full((2, 1), 7, dtype=torch.uint8), torch.zeros(2), 2, prepare=lambda x: x.float() / 2
+    )
     assert inputs.tolist() == [[3.5], [3.5]]
 
 
 @settings(deadline=None)
 @given(st.integers(0, 1000), st.sampled_from([(1, 5, 7), (3, 8, 8)]), st.sampled_from([torch.uint8, torch.float32]))
-def test_each_image_is_shifted_and_mirrored_as_drawn(seed: int, shape: tuple[int, int, int], dtype: torch.dtype) -> None:
+def test_each_image_is_shifted_and_mirrored_as_drawn(
+    seed: int, shape: tuple[int, int, int], dtype: torch.dtype
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(256, (6, *shape), generator=generator).to(dtype)
     augment = CropFlip(padding=2)

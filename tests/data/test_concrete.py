@@ -92,7 +92,7 @@ def test_log_age_changes_that_column_alone() -> None:
 
 
 def test_train_on_validation_uses_both_parts_for_everything() -> None:
-    (x, y), (v, w), _ = parts(concrete())
+    (_, y), (_, w), _ = parts(concrete())
     data = concrete(train_on_validation=True)
     (both, targets), (none, _), (tested, _) = parts(data)
     assert len(both) == 722 + 154

@@ -62,7 +62,11 @@ def test_the_split_follows_the_seed_and_nothing_else(fashion_root: Path) -> None
 
 
 def test_a_subset_is_the_first_part_of_the_training_part(fashion_root: Path) -> None:
-    whole, subset, both = fashion(fashion_root), fashion(fashion_root, train_subset=7), fashion(fashion_root, train_on_validation=True)
+    whole, subset, both = (
+        fashion(fashion_root),
+        fashion(fashion_root, train_subset=7),
+        fashion(fashion_root, train_on_validation=True),
+    )
     for data in (whole, subset, both):
         data.setup("fit")
     assert whole.train and whole.val and subset.train and both.train and both.val
@@ -92,7 +96,9 @@ def test_unpacked_files_are_read_too(fashion_root: Path) -> None:
     assert data.train
 
 
-def test_a_system_wide_copy_is_used_in_place(fashion_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_wide_copy_is_used_in_place(
+    fashion_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fashion_mnist, "SYSTEM", fashion_root / "FashionMNIST" / "raw")
     data = fashion(tmp_path / "empty")
     data.prepare_data()

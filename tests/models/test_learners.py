@@ -54,7 +54,11 @@ def test_a_regressor_measures_both_errors_whatever_its_loss(loss: str) -> None:
     for batch in ((output, targets), (output[:1], targets[:1] + 1)):
         module.validation_step(batch, 0)
     means, _ = module.validation_sums.read()
-    assert means == {"mse": (4 + 16 + 1) / 4, "mae": (2 + 4 + 1) / 4, "loss": pytest.approx({"mse": 21, "mae": 7}[loss] / 4)}
+    assert means == {
+        "mse": (4 + 16 + 1) / 4,
+        "mae": (2 + 4 + 1) / 4,
+        "loss": pytest.approx({"mse": 21, "mae": 7}[loss] / 4),
+    }
 
 
 def test_losses_are_torchs() -> None:

@@ -40,7 +40,9 @@ def test_an_mlp_is_what_it_says() -> None:
 def test_width_and_depth_are_as_many_layers() -> None:
     deep = RegressionNet((8,), 1, nn.ReLU, width=32, depth=128)
     assert count(deep) == 8 * 32 + 32 + 127 * (32 * 32 + 32) + 33
-    assert [name for name, m in deep.named_children() if isinstance(m, nn.Linear)] == [f"linear{i}" for i in range(1, 130)]
+    assert [name for name, m in deep.named_children() if isinstance(m, nn.Linear)] == [
+        f"linear{i}" for i in range(1, 130)
+    ]
 
 
 @pytest.mark.parametrize("arguments", [{"width": 3}, {"depth": 3}, {"hidden": [4], "width": 3, "depth": 1}])
@@ -79,7 +81,9 @@ def test_vgg6_refuses_what_is_no_image() -> None:
         VGG6((8,), 1, nn.ReLU)
 
 
-@pytest.mark.parametrize("make", [lambda n: MLP((8,), 1, nn.ReLU, norm=n), lambda n: VGG6((3, 8, 8), 1, nn.ReLU, norm=n)])
+@pytest.mark.parametrize(
+    "make", [lambda n: MLP((8,), 1, nn.ReLU, norm=n), lambda n: VGG6((3, 8, 8), 1, nn.ReLU, norm=n)]
+)
 def test_an_unknown_norm_is_refused(make: Callable[[str], nn.Module]) -> None:
     with pytest.raises(UserError, match="Did you mean 'batch'"):
         make("bacth")
@@ -109,7 +113,9 @@ FAN_IN, FAN_OUT = 400, 600
     ("auto", nn.Identity(), 1 / FAN_IN),
     ("auto", nn.Tanh(), (5 / 3) ** 2 * 2 / (FAN_IN + FAN_OUT)),
 ])  # fmt: skip
-def test_initial_weights_have_the_variance_of_their_formula(scheme: str, activation: nn.Module, variance: float) -> None:
+def test_initial_weights_have_the_variance_of_their_formula(
+    scheme: str, activation: nn.Module, variance: float
+) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(FAN_IN, FAN_OUT), activation)
     initialise(network, scheme, activation)

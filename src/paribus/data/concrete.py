@@ -85,7 +85,7 @@ class Concrete(InMemory):
         return (inputs[train], targets[train]), (inputs[val], targets[val]), None
 
     def _by_groups(self, features: pd.DataFrame, val_size: int, test_size: int) -> tuple[Tensor, tuple[int, int]]:
-        """A random order of the rows that keeps each mix together, and the sizes nearest to those wanted that cut none."""
+        """A random order of the rows that keeps each mix together, and the nearest sizes that cut none."""
         mix = features.groupby([c for c in features.columns if c != AGE], sort=False).ngroup().to_numpy()
         shuffled = torch.randperm(mix.max() + 1, generator=generator(self.seed, "split")).numpy()
         rank = np.empty_like(shuffled)
@@ -159,7 +159,7 @@ def read_table(path: Path, target: str) -> tuple[pd.DataFrame, str]:
     if target not in table:
         raise unknown(target, f"the columns of {path} (data.target)", table.columns)
     if table.shape[1] < 2 or len(table) < 3:
-        raise UserError(f"{path} needs a feature beside {target!r} and at least 3 rows; it has {len(table)} rows.")
+        raise UserError(f"{path} needs a feature beside {target!r} and at least 3 rows; it has {len(table)}.")
     for column in table:
         numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
         bad = np.flatnonzero(~np.isfinite(numbers))
@@ -167,8 +167,8 @@ def read_table(path: Path, target: str) -> tuple[pd.DataFrame, str]:
             cell = table[column].iloc[bad[0]]
             what = "empty or NaN" if pd.isna(cell) else repr(cell)
             raise UserError(
-                f"{path}, row {bad[0] + 1} below the header, column {column!r} is {what}; every cell must be a finite number "
-                f"({len(bad)} of {len(table)} in this column are not). Correct or remove those rows."
+                f"{path}, row {bad[0] + 1} below the header, column {column!r} is {what}; every cell must be a finite "
+                f"number ({len(bad)} of {len(table)} in this column are not). Correct or remove those rows."
             )
         table[column] = numbers
     return table, files.digest(path.read_bytes())

@@ -100,7 +100,7 @@ class InMemory(lightning.LightningDataModule, ABC):
         return self._batches(self.train, training=True)
 
     def val_dataloader(self) -> Batches | list[Batches]:
-        """Batches of the validation part; an empty list, which is Lightning's word for no validation, where it is empty."""
+        """Batches of the validation part, or an empty list, Lightning's word for no validation, where it is empty."""
         return self._batches(self.val) if self.val and len(self.val[0]) else []
 
     def test_dataloader(self) -> Batches:
@@ -109,6 +109,12 @@ class InMemory(lightning.LightningDataModule, ABC):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Nothing to do: batches are cut out of tensors that are on the device already."""
         return batch
+
+    def sample(self) -> Tensor:
+        """The first two inputs of the training part, as the network sees them."""
+        assert self.train is not None, "setup() comes first"
+        first = self.train[0][:2]
+        return first if self.prepared else self.inputs(first)
 
     def _batches(self, part: Part | None, training: bool = False) -> Batches:
         assert part is not None, "setup() comes first"
@@ -136,6 +142,8 @@ class Images(InMemory):
 
     task = "classification"
     prepared = False
+    _scale: Tensor
+    _shift: Tensor
 
     def __init__(
         self,
@@ -181,7 +189,8 @@ class Images(InMemory):
         return {"mean": self._mean, "std": self._std}
 
     def restore(self, statistics: dict[str, Any]) -> None:
-        self._mean, self._std = [float(m) for m in statistics["mean"]], [float(s) for s in statistics["std"]]
+        self._mean = [float(m) for m in statistics["mean"]]
+        self._std = [float(s) for s in statistics["std"]]
         if len(self._mean) != self.in_shape[0] or len(self._std) != self.in_shape[0]:
             raise UserError(
                 f"data.mean and data.std need a value for each of the {self.in_shape[0]} channels; "

@@ -1,5 +1,7 @@
 """Initial weights."""
 
+from typing import Literal
+
 from torch import nn
 
 from paribus.errors import unknown
@@ -7,7 +9,7 @@ from paribus.errors import unknown
 SCHEMES = ("torch", "kaiming", "xavier", "orthogonal", "auto")
 # The gain that keeps a signal's scale through the activation (torch.nn.init.calculate_gain); smooth relatives of ReLU
 # are treated as ReLU.
-_SATURATING = {nn.Tanh: "tanh", nn.Sigmoid: "sigmoid"}
+_SATURATING: dict[type[nn.Module], Literal["tanh", "sigmoid"]] = {nn.Tanh: "tanh", nn.Sigmoid: "sigmoid"}
 
 
 def initialise(network: nn.Module, scheme: str, activation: nn.Module) -> None:
@@ -25,8 +27,7 @@ def initialise(network: nn.Module, scheme: str, activation: nn.Module) -> None:
     saturating = next((name for kind, name in _SATURATING.items() if isinstance(activation, kind)), None)
     linear = isinstance(activation, nn.Identity | nn.SELU)
     slope = float(getattr(activation, "negative_slope", 0.0))
-    nonlinearity = saturating or ("linear" if linear else "leaky_relu")
-    gain = nn.init.calculate_gain(nonlinearity, slope)
+    gain = nn.init.calculate_gain("linear" if linear else saturating or "leaky_relu", slope)
     if scheme == "auto":
         scheme = "xavier" if saturating else "kaiming"
     for layer in network.modules():

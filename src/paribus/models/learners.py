@@ -84,8 +84,8 @@ class Learner(lightning.LightningModule, ABC):
         self.lr = 0.0  # of the last optimizer step
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes here which hook it is in, forty times a step; nn.Module would ask each time whether the name is
-        # that of a parameter.
+        # Lightning notes here which hook it is in, forty times a step; nn.Module would ask each time whether the name
+        # is that of a parameter.
         if name == "_current_fx_name":
             self.__dict__[name] = value
         else:
@@ -122,8 +122,8 @@ class Learner(lightning.LightningModule, ABC):
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.parameters())
         if self.device.type == "cpu":
-            # The same update in one kernel instead of ten. Not on a GPU, where torch's default is fast already, and a fused
-            # step would hide the unscaled gradients of mixed precision.
+            # The same update in one kernel instead of ten. Not on a GPU, where torch's default is fast already and a
+            # fused step would hide the unscaled gradients of mixed precision.
             for group in optimizer.param_groups:
                 if group.get("fused", False) is None:
                     group["fused"] = True
@@ -170,4 +170,3 @@ def learner_for(loss: str) -> type[Learner]:
         if loss in kind.losses:
             return kind
     raise unknown(loss, "model.loss", [name for kind in kinds for name in kind.losses])
-

@@ -11,10 +11,10 @@ NORMS = ("none", "batch")
 
 
 class MLP(nn.Sequential):
-    """A multilayer perceptron: flatten, then `hidden` layers, each linear, norm, activation, dropout, then a linear one.
+    """A multilayer perceptron: flatten, `hidden` layers, each linear, norm, activation, dropout, then a linear layer.
 
     With no hidden layers it is linear (for classes: multinomial logistic regression); with one, of `n` units, it is a
-    universal approximator for n large enough; more make it deeper. Linear layers are called linear1, linear2, ...
+    universal approximator for large n; more make it deeper. Linear layers are called linear1, linear2, ...
 
     Args:
         in_shape: shape of one input, flattened to `prod(in_shape)` features.

@@ -1,0 +1,52 @@
+# make demo, make test, make bench, make lint: each installs what it needs into .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help install demo test lint bench clean
+
+help:
+	@echo "make demo     install, get Fashion-MNIST, compare three activations over a few epochs"
+	@echo "make test     install and run the tests"
+	@echo "make lint     ruff and mypy"
+	@echo "make bench    how fast a run is, against loops written by hand"
+	@echo "make install  only install, into $(VENV)"
+	@echo "make clean    remove $(VENV) and caches; outputs/ and data/ stay"
+
+install: $(VENV)/installed
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than Python 3.11. Name a newer one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[dev,wandb]'
+	@touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/python train.py --multirun activation=relu,tanh,sigmoid trainer.max_epochs=5
+	@echo
+	@echo "Three networks that differ in their activation alone, trained from the same weights on the same batches."
+	@echo "Curves and the table of runs:  $(BIN)/tensorboard --logdir outputs   (then open http://localhost:6006)"
+	@echo "Accuracy on the test set:      $(BIN)/python evaluate.py run=$$(ls -td outputs/*/ | head -1)"
+	@echo "One of them, thirty epochs:    $(BIN)/python train.py activation=tanh"
+	@echo "One seed proves nothing yet:   $(BIN)/python train.py --multirun activation=relu,tanh,sigmoid seed=1,2,3"
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/bench.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
