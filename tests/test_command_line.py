@@ -53,7 +53,7 @@ def test_mistakes_get_one_message(tmp_path: Path, arguments: list[str], message:
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
-    assert not (tmp_path / "outputs").exists(), "nothing was run"
+    assert not list(tmp_path.rglob("train.log")), "nothing was run"
 
 
 def test_a_study_from_the_command_line_to_the_test_set(tmp_path: Path) -> None:

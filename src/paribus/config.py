@@ -16,7 +16,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from paribus.errors import UserError, unknown
-from paribus.record import EXECUTION_KEYS, flatten
+from paribus.record import experimental, flatten
 
 OPEN_NODES = ("callbacks", "logger")  # any number of entries, each with a _target_
 INJECTED = ("self", "params", "optimizer", "in_shape", "out_features", "activation", "save_dir", "callbacks", "logger")
@@ -29,12 +29,10 @@ class Choices:
     Attributes:
         options: the option of each group, {"optim": "adam", ...}; "experiment" among them where one was chosen.
         given: values beyond what the options bring, from an experiment or the command line, by dotted key.
-        overrides: as typed.
     """
 
     options: dict[str, str]
     given: dict[str, Any]
-    overrides: list[str]
 
 
 def choices(config: DictConfig) -> Choices:
@@ -61,18 +59,19 @@ def choices(config: DictConfig) -> Choices:
     brought = flatten(resolve(base))
     for key, value in resolved.items():
         _check_type(key, value, brought.get(key))
-    raw, raw_base = flatten(_plain(config)), flatten(_plain(base))
+    # Unresolved values are compared: what follows from another value is not set, whatever it comes to.
+    raw, raw_base = flatten(experimental(_plain(config))), flatten(_plain(base))
     given = {
         key: resolved[key]
         for key, value in raw.items()
-        if key not in (*EXECUTION_KEYS, "seed") and (key not in raw_base or raw_base[key] != value)
+        if key != "seed" and (key not in raw_base or raw_base[key] != value)
     }
     if resolved.get("model.width") is not None or resolved.get("model.depth") is not None:
         if "model.hidden" in given:
             raise UserError("model.hidden and model.width with model.depth say the same thing twice; give one of them.")
         if resolved["model.width"] is None or resolved["model.depth"] is None:
             raise UserError("model.width and model.depth are given together, or not at all.")
-    return Choices(options, given, [str(o) for o in hydra.overrides.task])
+    return Choices(options, given)
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any]) -
     summary["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     summary["threads"] = torch.get_num_threads()
     where = f"cpu, {summary['threads']} threads" if device.type == "cpu" else summary["device"]
-    log.info("%d training, %d validation samples; %s; %s", len(data.train[0]), len(data.val[0]), where, directory)
+    log.info("%d training, %d validation samples; %s", len(data.train[0]), len(data.val[0]), where)
     try:
         trainer.fit(learner, datamodule=data)
     finally:
@@ -294,4 +294,5 @@ def report(summary: Mapping[str, Any], directory: Path) -> None:
             statistics["best_epoch"],
             statistics["baseline_val_loss"],
         )
-    log.info("Took %s. Record: %s", f"{statistics['train_seconds']:.1f} s", directory)
+    shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
+    log.info("Took %.1f s. The record is in %s", statistics["train_seconds"], shown)
