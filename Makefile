@@ -33,7 +33,7 @@ demo: $(VENV)/installed
 	@echo
 	@echo "Three networks that differ in their activation alone, trained from the same weights on the same batches."
 	@echo "Curves and the table of runs:  $(BIN)/tensorboard --logdir outputs   (then open http://localhost:6006)"
-	@echo "Accuracy on the test set:      $(BIN)/python evaluate.py run=$$(ls -td outputs/*/ | head -1)"
+	@echo "The one you choose, on test:   $(BIN)/python evaluate.py run=$$(ls -td outputs/*/*/ | head -1)"
 	@echo "One of them, thirty epochs:    $(BIN)/python train.py activation=tanh"
 	@echo "One seed proves nothing yet:   $(BIN)/python train.py --multirun activation=relu,tanh,sigmoid seed=1,2,3"
 
