@@ -373,6 +373,7 @@ def test_an_error_in_the_code_is_recorded_with_its_traceback(train: Train, own: 
 
 
 @pytest.mark.parametrize(("overrides", "message"), [
+    (("~default_lr",), r"optim.lr: Interpolation key 'default_lr.adam' not found. Give optim.lr a value"),
     (("+anything=1",), r"There is no 'anything' in the configuration. Valid: activation"),
     (("+optim.lrr=1",), r"There is no 'lrr' in optim. Did you mean 'lr'?"),
     (("+model.widht=1",), r"There is no 'widht' in model. Did you mean 'width'?"),

@@ -22,6 +22,7 @@ from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.profilers import Profiler
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from paribus import config as configuration
@@ -38,6 +39,7 @@ from paribus.randomness import stream_seed
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+THREADS = torch.get_num_threads()  # before any run of this process has set another number
 
 
 def run(config: DictConfig) -> float | None:
@@ -71,7 +73,7 @@ def run(config: DictConfig) -> float | None:
         summary |= {"status": record.INTERRUPTED}
         log.warning("Interrupted; what was recorded until then is in %s", directory)
         raise KeyboardInterrupt from None
-    except (UserError, OSError) as error:
+    except (UserError, OSError, OmegaConfBaseException) as error:
         summary |= {"status": record.FAILED, "message": explain(error)}
         log.error("error: %s", explain(error))
         raise RunFailed(explain(error)) from error
@@ -88,8 +90,7 @@ def run(config: DictConfig) -> float | None:
 
 def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any]) -> None:
     """Build everything, fit, and fill in `summary`, also where an exception ends the run. `config` is resolved."""
-    if config["threads"] is not None:
-        torch.set_num_threads(config["threads"])
+    torch.set_num_threads(config["threads"] or THREADS)
     if config["trainer"]["max_epochs"] < 1:
         raise UserError(f"trainer.max_epochs is {config['trainer']['max_epochs']}; it must be at least 1.")
 
@@ -248,17 +249,18 @@ def provenance() -> dict[str, Any]:
     """Versions of what ran, and the commit it ran from with whether it had been changed (None outside git)."""
     packages = ("paribus", "torch", "lightning", "hydra-core", "numpy", "pandas")
     versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
-    source = Path(__file__).parent
+    here = Path(__file__)
 
     def git(*arguments: str) -> str | None:
         try:
-            done = subprocess.run(["git", *arguments], cwd=source, capture_output=True, text=True, check=False)
+            done = subprocess.run(["git", *arguments], cwd=here.parent, capture_output=True, text=True, check=False)
         except FileNotFoundError:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    commit = git("rev-parse", "HEAD")
-    dirty = None if commit is None else bool(git("status", "--porcelain", "--", "."))
+    tracked = git("ls-files", here.name)  # not so where the package is installed inside somebody else's repository
+    commit = git("rev-parse", "HEAD") if tracked else None
+    dirty = bool(git("status", "--porcelain")) if commit else None
     return {"versions": versions, "git": {"commit": commit, "dirty": dirty}}
 
 
