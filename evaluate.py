@@ -29,7 +29,7 @@ def arguments() -> argparse.Namespace:
         help="default: best, the epoch with the best validation; last for a final fit, which has none",
     )
     parser.add_argument("--data-root", metavar="DIR", help="where the data are now, if not where training found them")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
+    parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu", help="default: cpu")
     return parser.parse_args()
 
 
@@ -38,16 +38,26 @@ def main() -> None:
     import torch  # after the options: --help and mistakes in them answer at once
     from rich.console import Console
 
+    from paribus.errors import UserError
     from paribus.evaluation import evaluate, show
     from paribus.load import load_run
     from paribus.record import find_runs
 
     device = torch.device(options.device)
-    evaluated = []
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {options.device} cannot be used: {str(error).splitlines()[0]}") from None
+    evaluated, errors = [], []
     for directory in find_runs(Path(name.removeprefix("run=")) for name in options.runs):
-        run = load_run(directory, options.checkpoint, options.data_root)
-        evaluated.append((run, evaluate(run, device)))
+        try:
+            run = load_run(directory, options.checkpoint, options.data_root)
+            evaluated.append((run, evaluate(run, device)))
+        except UserError as error:
+            errors.append(error)
     show(Console(), evaluated)
+    if errors:
+        raise UserError("\n".join(map(str, errors)))
 
 
 if __name__ == "__main__":

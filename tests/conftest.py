@@ -96,7 +96,8 @@ def train(tmp_path: Path) -> Callable[..., Path]:
 
     def make(*overrides: str, directory: str = "run", code: int = 0) -> Path:
         where = tmp_path / directory
-        assert main("train.py", *overrides, f"hydra.run.dir={where}") == code
+        device = () if any(o.startswith("trainer=") for o in overrides) else ("trainer=cpu",)
+        assert main("train.py", *overrides, *device, f"hydra.run.dir={where}") == code
         return where
 
     return make

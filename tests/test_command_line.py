@@ -1,6 +1,5 @@
 """The entry points as they are typed, each in a process of its own."""
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -43,6 +42,7 @@ def test_reading_a_configuration_takes_less_than_a_second_and_no_torch(tmp_path:
     (["activaton=relu"], "error: There is no 'activaton' in the configuration. Did you mean 'activation'? Valid:"),
     (["optim.lrr=1"], "error: There is no 'lrr' in optim. Did you mean 'lr'? Valid: lr, betas"),
     (["activation=relu,tanh"], "add --multirun"),
+    (["trainer=null"], "error: "),
     (["model=["], "error: 'model=[' is not of the form key=value"),
     (["--multirun", "activation=relu,tanhh"], "error: There is no 'tanhh' in activation. Did you mean 'tanh'?"),
     (["hydra.run.dir=file/below"], "error: file/below: Not a directory. Write elsewhere: hydra.run.dir=DIR"),
@@ -58,7 +58,7 @@ def test_mistakes_get_one_message(tmp_path: Path, arguments: list[str], message:
 
 def test_a_study_from_the_command_line_to_the_test_set(tmp_path: Path) -> None:
     done = typed(
-        "train.py", "--multirun", "model=regression", "activation=relu,tanh", "trainer.max_epochs=2", "study=small"
+        "train.py", "model=regression", "--multirun", "activation=relu,tanh", "trainer.max_epochs=2", "study=small"
     )
     assert done.returncode == 0, done.stderr
     runs = record.find_runs([tmp_path / "outputs" / "small"])
@@ -90,10 +90,11 @@ def test_full_error_shows_the_traceback() -> None:
 
 def test_weights_and_biases_without_a_network(tmp_path: Path) -> None:
     pytest.importorskip("wandb", reason="the extra [wandb] is not installed")
-    done = typed("train.py", "model=regression", "trainer.max_epochs=2", "logger=wandb", "hydra.run.dir=run",
-                 WANDB_SILENT="true", HOME=str(tmp_path), **{k: v for k, v in os.environ.items() if k == "PATH"})  # fmt: skip
+    done = typed("train.py", "--multirun", "model=regression", "trainer.max_epochs=1", "logger=wandb", "study=s", "seed=1,2",
+                 WANDB_SILENT="true", HOME=str(tmp_path))  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
+    runs = record.find_runs([tmp_path / "outputs" / "s"])
+    assert [len(list(run.glob("wandb/offline-run-*/*.wandb"))) for run in runs] == [1, 1]
 
 
 def test_the_entry_points_are_in_the_readme() -> None:

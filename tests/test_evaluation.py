@@ -62,7 +62,9 @@ def test_the_regression_test_set_by_hand(train: Train, capsys: Any) -> None:
     with torch.no_grad():
         error = (run.network(x).double() - y.double()).numpy()
     target = y.double().numpy()
-    baseline = target - run.data.statistics()["target_mean"]
+    run.data.setup("fit")
+    assert run.data.train
+    baseline = target - run.data.train[1].double().mean().item()
     assert found["samples"] == 154
     assert found["mse"] == pytest.approx((error**2).mean(), rel=1e-5)
     assert found["rmse"] == pytest.approx((error**2).mean() ** 0.5, rel=1e-5)
@@ -102,6 +104,40 @@ def test_several_runs_and_the_last_checkpoint(train: Train, tmp_path: Path, caps
     for name in ("a", "b"):
         assert record.read_summary(tmp_path / "study" / name)["test"]["epoch"] == 20
     assert main("evaluate.py", "run=study/a", "run=study/b") == 0
+
+
+def test_a_failed_run_does_not_hide_the_others(train: Train, capsys: Any) -> None:
+    train(*SHORT, "optim.lr=-1", directory="study/a", code=1)
+    train(*SHORT, directory="study/b")
+    capsys.readouterr()
+    assert main("evaluate.py", "run=study") == 1
+    out, err = capsys.readouterr()
+    assert "study/b" in out
+    assert "study/a" in err and "failed" in err
+
+
+def test_a_table_that_changed_since_training_is_refused(train: Train, tmp_path: Path, capsys: Any) -> None:
+    table = pd.read_csv(CONCRETE)
+    table.head(100).to_csv("own.csv", index=False)
+    directory = train(*SHORT, "data.path=own.csv")
+    assert main("evaluate.py", f"run={directory}") == 0
+    table.head(200).to_csv("own.csv", index=False)
+    assert main("evaluate.py", f"run={directory}") == 1
+    assert "is not the table that the run was trained on" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_run_is_refused(train: Train) -> None:
+    first, second = train(*SHORT, directory="a"), train(*SHORT, "seed=1", directory="b")
+    (second / record.BEST).write_bytes((first / record.BEST).read_bytes())
+    with pytest.raises(RecordError, match="belongs to another run"):
+        load_run(second)
+
+
+def test_a_device_that_is_not_there_is_said(train: Train, capsys: Any) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert main("evaluate.py", f"run={train(*SHORT)}", "--device", "cuda") == 1
+    assert "--device cuda cannot be used" in capsys.readouterr().err
 
 
 def test_a_final_fit_is_evaluated_by_its_last_epoch(train: Train) -> None:

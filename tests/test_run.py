@@ -96,7 +96,7 @@ def test_what_is_recorded(train: Train, tmp_path: Path) -> None:
     assert summary["data"]["train"] == 722
     assert len(summary["data"]["sha256"]) == 64
     assert summary["versions"]["torch"] == torch.__version__.split("+")[0]
-    assert summary["command"].endswith("scheduler=cosine")
+    assert summary["command"].startswith("python train.py model=regression trainer.max_epochs=3")
     assert summary["config"]["optim"]["momentum"] == 0.9
     rows = record.read_metrics(directory)
     statistics = summary["statistics"]
@@ -190,7 +190,7 @@ def test_tensorboard_has_the_scalars_by_epoch_and_one_hparams_entry(train: Train
 
     told = HParamsPluginData.FromString(session[0].plugin_data.content).session_start_info.hparams
     assert told["optim.lr"].number_value == 0.02
-    assert told["optim.name"].string_value == "adam"
+    assert told["optim"].string_value == "adam"
     assert told["status"].string_value == "completed"
 
 
@@ -357,6 +357,10 @@ def test_an_interrupted_run_keeps_what_it_has(train: Train, own: str) -> None:
     directory = train(own, "callbacks=stop", *SHORT, code=130)
     summary = record.read_summary(directory)
     assert summary["status"] == "interrupted"
+    assert (
+        torch.load(directory / record.BEST, weights_only=True)["paribus"]["epoch"]
+        == summary["statistics"]["best_epoch"]
+    )
     assert len(metrics(directory)) == 2 == summary["statistics"]["epochs"]
 
 
@@ -373,7 +377,6 @@ def test_an_error_in_the_code_is_recorded_with_its_traceback(train: Train, own: 
 
 
 @pytest.mark.parametrize(("overrides", "message"), [
-    (("~default_lr",), r"optim.lr: Interpolation key 'default_lr.adam' not found. Give optim.lr a value"),
     (("+anything=1",), r"There is no 'anything' in the configuration. Valid: activation"),
     (("+optim.lrr=1",), r"There is no 'lrr' in optim. Did you mean 'lr'?"),
     (("+model.widht=1",), r"There is no 'widht' in model. Did you mean 'width'?"),
@@ -391,40 +394,127 @@ def test_an_error_in_the_code_is_recorded_with_its_traceback(train: Train, own: 
     (("model=mlp", "data=concrete"), r"Concrete is data for regression"),
     (("data=concrete", "model=mlp", "model.loss=mse"), r"MLP returns (2, 1) for 2 samples; regression on these data needs (2,)"),
     (("model=vgg6", "data=concrete"), r"VGG6 takes images"),
-    (("trainer.max_epochs=0",), r"trainer.max_epochs is 0; it must be at least 1."),
+    (("trainer.max_epochs=0",), r"trainer.max_epochs is 0; it must be a whole number, at least 1."),
     (("trainer=gpu",), r"trainer: "),
     (("data.path=nowhere.csv",), r"nowhere.csv does not exist"),
     (("data.train_subset=99999",), r"the training part has 722"),
+    (("data.train_subset=abc",), r"data.train_subset is 'abc'; it must be a whole number."),
+    (("data.train_subset=true",), r"data.train_subset is True; it must be a whole number."),
+    (("data.batch_size=64.0",), r"data.batch_size is 64.0; it must be a whole number."),
+    (("data.val_fraction=null",), r"data.val_fraction is None; it must be a number."),
+    (("optim.lr=null",), r"optim.lr is None; it must be a number."),
+    (("optim.betas=[a,b]",), r"optim.betas is ['a', 'b']; it must be a list, such as [0.9, 0.999]."),
+    (("optim.betas=[0.9]",), r"optim: "),
+    (("seed=-1",), r"seed is -1; it must be a whole number, at least 0."),
+    (("seed=null",), r"seed is None"),
+    (("threads=0",), r"threads is 0; it must be a whole number, at least 1."),
+    (("trainer.max_epochs=2.0",), r"trainer.max_epochs is 2.0; it must be a whole number, at least 1."),
+    (("trainer.max_epochs=null",), r"trainer.max_epochs is None"),
+    (("trainer.gradient_clip_val=-1",), r"trainer.gradient_clip_val is -1; it must be above 0"),
+    (("trainer=cpu", "trainer.devices=2"), r"trainer.devices=2: a run trains on one device."),
+    (("+trainer.enable_progress_bar=true",), r"There is no 'enable_progress_bar' in trainer."),
+    (("+trainer.limit_train_batches=0",), r"No epoch was trained"),
+    (("model.hidden=[0]",), r"every layer needs at least 1 unit"),
+    (("model.hidden=[-3]",), r"every layer needs at least 1 unit"),
+    (("model.hidden=null",), r"model.hidden is None; it must be a list"),
+    (("model.width=5", "model.depth=0"), r"depth 0; both must be at least 1"),
+    (("model.width=5", "model.depth=2.5"), r"model.depth is 2.5; it must be a whole number."),
+    (("model._target_=paribus.models.mlp.MLPP",), r"model._target_: "),
+    (("scheduler=step", "scheduler.step_size=0"), r"scheduler: step_size is 0"),
+    (("scheduler=step", "scheduler.interval=stepp"), r"There is no 'stepp' in scheduler.interval. Did you mean 'step'?"),
+    (("scheduler=onecycle", "scheduler.total_steps=5"), r"scheduler.total_steps is 5, but the run has 3600 steps."),
+    (("~scheduler",), r"scheduler needs one option"),
+    (("~optim.lr",), r"optim.lr is missing from the configuration."),
+    (("activation=[relu,tanh]",), r"activation needs one option: activation=NAME. To try several, add --multirun"),
+    (("model.norm=batch", "data.batch_size=103", "data.train_subset=104"), r"cannot train on a batch of one sample"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused(train: Train, capsys: Any, overrides: tuple[str, ...], message: str) -> None:
-    if "trainer=gpu" in overrides and torch.cuda.is_available():
+    if "trainer=gpu" in overrides and torch.accelerator.is_available():
         pytest.skip("this machine has a GPU")
     directory = train("model=regression", *overrides, code=1)
-    out = capsys.readouterr().out
-    errors = [line for line in out.splitlines() if line.startswith("error: ")]
+    out, err = capsys.readouterr()
+    errors = [line for line in (out + err).splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert message in errors[0]
-    assert "Traceback" not in out
+    assert errors[0] in err
+    assert "Traceback" not in out + err
     assert record.read_summary(directory)["status"] == "failed"
     assert message in record.read_summary(directory)["message"]
 
 
 def test_a_typo_in_an_experiment_is_refused(train: Train, own: str, capsys: Any) -> None:
     train(own, "experiment=typo", *SHORT, code=1)
-    assert "There is no 'optm' in the configuration. Did you mean 'optim'?" in capsys.readouterr().out
+    assert "There is no 'optm' in the configuration. Did you mean 'optim'?" in capsys.readouterr().err
 
 
 def test_a_network_with_the_wrong_output_is_refused(train: Train, own: str, capsys: Any) -> None:
     train(own, "model=wrong", code=1)
-    assert "Wrong returns (2, 1) for 2 samples; regression on these data needs (2,)" in capsys.readouterr().out
+    assert "Wrong returns (2, 1) for 2 samples; regression on these data needs (2,)" in capsys.readouterr().err
 
 
 def test_a_directory_that_holds_a_run_is_left_alone(train: Train, capsys: Any) -> None:
     directory = train(*SHORT)
-    before = {p: p.read_bytes() for p in (directory / record.SUMMARY, directory / record.METRICS)}
+    before = {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()}
     train(*SHORT, "seed=1", code=1)
     assert "holds the record of a run already" in capsys.readouterr().err
-    assert {p: p.read_bytes() for p in before} == before
+    assert {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()} == before
+
+
+def test_validation_figures_stand_in_the_epochs_that_were_validated_alone(train: Train) -> None:
+    rows = metrics(train(*SHORT, "trainer.max_epochs=4", "+trainer.check_val_every_n_epoch=2"))
+    assert [row["val/loss"] is None for row in rows] == [True, False, True, False]
+
+
+def test_a_network_of_nan_has_no_best_accuracy(train: Train, fashion_root: Path) -> None:
+    directory = train(f"data.root={fashion_root}", "data.val_size=100", "optim=sgd", "optim.lr=1e30")
+    summary = record.read_summary(directory)
+    assert summary["status"] == "diverged"
+    assert summary["statistics"]["best_val_acc"] is None
+    assert summary["statistics"]["epochs_to_90pct"] is None
+    assert not (directory / record.BEST).exists()
+
+
+def test_a_final_fit_that_ends_in_nan_has_diverged(train: Train) -> None:
+    directory = train(*SHORT, "trainer.max_epochs=1", "data.train_on_validation=true", "optim=sgd", "optim.lr=1e38",
+                      "data.batch_size=1000")  # fmt: skip
+    assert record.read_summary(directory)["diverged"] == {"epoch": 1, "step": 1}
+
+
+def test_the_step_of_divergence_counts_optimizer_steps(train: Train) -> None:
+    directory = train(*SHORT, "optim=sgd", "optim.lr=1e30", "+trainer.accumulate_grad_batches=4")
+    summary, rows = record.read_summary(directory), metrics(directory)
+    assert rows[0]["step"] == 3
+    assert summary["diverged"] == {"epoch": 1, "step": 2}  # the first step broke the weights
+
+
+def test_one_identity_however_the_layers_were_said(train: Train) -> None:
+    first = train(*SHORT, "model.hidden=[8,8]", directory="a")
+    second = train(*SHORT, "model.width=8", "model.depth=2", directory="b")
+    assert record.read_summary(first)["identity"] == record.read_summary(second)["identity"]
+    assert metrics(first) == metrics(second)
+
+
+def test_a_missing_default_rate_is_said(train: Train, own: str, capsys: Any) -> None:
+    train(own, "model=bilinear", "optim=nadam", code=1)
+    err = capsys.readouterr().err
+    assert "optim.lr: Interpolation key 'default_lr.nadam' not found. Give optim.lr a value" in err
+    assert "Traceback" not in err
+
+
+def test_the_command_makes_a_run_with_own_parts_again(train: Train, own: str) -> None:
+    directory = train(own, "model=bilinear", "activation=square")
+    assert record.read_summary(directory)["command"].startswith(f"python train.py {own} model=bilinear")
+
+
+def test_progress_shows_first_and_last_epoch_with_loss_accuracy_rate_and_time(
+    train: Train, fashion_root: Path, capsys: Any
+) -> None:
+    train(f"data.root={fashion_root}", "data.val_size=100", "trainer.max_epochs=3")
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    assert lines[0].startswith("epoch 1/3")
+    assert lines[-1].startswith("epoch 3/3")
+    for part in ("train loss", "train acc", "val loss", "val acc", "lr 0.001", " s"):
+        assert part in lines[-1]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
@@ -432,10 +522,10 @@ def test_a_full_disk_is_said_and_the_run_fails(train: Train, tmp_path: Path, cap
     opened = Path.open
 
     def full(self: Path, *args: Any, **kwargs: Any) -> Any:
-        return opened(Path("/dev/full") if self.name == record.METRICS else self, *args, **kwargs)
+        return opened(Path("/dev/full") if self.name == record.METRICS and args == ("w",) else self, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", full)
     directory = train(*SHORT, code=1)
     monkeypatch.undo()
-    assert "No space left on device" in capsys.readouterr().out
+    assert "No space left on device" in capsys.readouterr().err
     assert "No space left" in record.read_summary(directory)["message"]

@@ -1,9 +1,11 @@
 """The door of the command line: whatever goes wrong inside leaves as one message and an exit code."""
 
 import errno
+import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,12 +22,21 @@ _REMEDIES = {
     errno.EPERM: _UNWRITABLE,
     errno.EROFS: _UNWRITABLE,
     errno.ENOTDIR: _UNWRITABLE,
+    errno.ENOENT: _UNWRITABLE,
+    errno.EEXIST: _UNWRITABLE,
     errno.ENAMETOOLONG: "Choose a shorter name.",
 }
 
 
 class RunFailed(Exception):
     """A run failed, and has already said why in its log and on the terminal."""
+
+
+class BelowError(logging.Filter):
+    """For the handler of standard output: errors go to standard error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno < logging.ERROR
 
 
 @contextmanager
@@ -48,8 +59,19 @@ def report_errors() -> Iterator[None]:
     except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
         print(f"error: {explain(error)}", file=sys.stderr)
         sys.exit(1)
+    except ValueError as error:
+        if "hydra" not in traceback.extract_tb(error.__traceback__)[-1].filename:
+            raise
+        print(f"error: {error}", file=sys.stderr)  # what Hydra says of an override such as trainer=null
+        sys.exit(1)
     finally:
         os.environ.pop("HYDRA_FULL_ERROR", None)
+
+
+def flags_first(arguments: list[str]) -> list[str]:
+    """The command line with its flags in front, where Hydra wants them: `train.py model=vgg6 --multirun seed=1,2`."""
+    flags = [argument for argument in arguments if argument in ("--multirun", "-m", "--help", "-h", "--resolve")]
+    return flags + [argument for argument in arguments if argument not in flags]
 
 
 def explain(error: BaseException) -> str:
@@ -58,7 +80,7 @@ def explain(error: BaseException) -> str:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         return str(unknown(option, group or "conf", error.options))
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
-    if isinstance(cause, InterpolationKeyError):
+    if isinstance(cause, InterpolationKeyError) and cause.full_key and cause.msg:
         return f"{cause.full_key}: {str(cause.msg).splitlines()[0]}. Give {cause.full_key} a value, or define that key."
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         path, _, key = str(cause.full_key).rpartition(".")

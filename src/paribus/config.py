@@ -7,10 +7,12 @@ import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
@@ -19,7 +21,18 @@ from paribus.errors import UserError, unknown
 from paribus.record import experimental, flatten
 
 OPEN_NODES = ("callbacks", "logger")  # any number of entries, each with a _target_
-INJECTED = ("self", "params", "optimizer", "in_shape", "out_features", "activation", "save_dir", "callbacks", "logger")
+REQUIRED = ("model", "data", "activation", "optim", "scheduler", "trainer")
+# What the run itself gives to constructors.
+INJECTED = (
+    *("self", "params", "optimizer", "in_shape", "out_features", "activation", "save_dir", "callbacks", "logger"),
+    *(
+        "enable_checkpointing",
+        "enable_progress_bar",
+        "enable_model_summary",
+        "num_sanity_val_steps",
+        "default_root_dir",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,11 @@ def choices(config: DictConfig) -> Choices:
         for group, option in hydra.runtime.choices.items()
         if not group.startswith("hydra/") and option is not None
     }
+    for group in REQUIRED:
+        if group not in options:
+            raise UserError(
+                f"{group} needs one option: {group}=NAME. To try several, add --multirun: {group}=NAME,NAME."
+            )
     base = GlobalHydra.instance().config_loader().load_configuration(
         config_name=str(hydra.job.config_name),
         overrides=[f"{group}={option}" for group, option in options.items() if group != "experiment"],
@@ -55,12 +73,12 @@ def choices(config: DictConfig) -> Choices:
     OmegaConf.set_struct(base, False)
     base.pop("hydra")
     _check_keys(_plain(config), _plain(base), "")
-    resolved = flatten(resolve(config))
-    brought = flatten(resolve(base))
-    for key, value in resolved.items():
-        _check_type(key, value, brought.get(key))
+    resolved, brought = resolve(config), resolve(base)
+    _check_values(resolved, brought, "")
+    resolved = flatten(resolved)
     # Unresolved values are compared: what follows from another value is not set, whatever it comes to.
-    raw, raw_base = flatten(experimental(_plain(config))), flatten(_plain(base))
+    tables = {key: config[key] for key in ("default_lr", "default_epochs") if key in config}
+    raw, raw_base = flatten(experimental(_plain(config)) | tables), flatten(_plain(base))
     given = {
         key: resolved[key]
         for key, value in raw.items()
@@ -78,7 +96,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     """The configuration as plain values, without Hydra's part; where a model has width and depth, hidden follows."""
     plain = {key: value for key, value in _plain(config, resolve=True).items() if key != "hydra"}
     model = plain["model"]
-    if model.get("width") is not None and model.get("depth") is not None:
+    if isinstance(model.get("width"), int) and isinstance(model.get("depth"), int):
         model["hidden"] = [model["width"]] * model["depth"]
     return plain
 
@@ -90,9 +108,12 @@ def _plain(config: DictConfig, resolve: bool = False) -> dict[str, Any]:
 
 
 def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:
-    """Refuse what was added to `base` (with + or in an experiment) and no constructor takes."""
-    accepted = _arguments(node)
+    """Refuse what was added to `base` (with + or in an experiment) and no constructor takes, or removed (~)."""
+    accepted = _arguments(node, path)
     where = path.rstrip(".")
+    for key in base:
+        if key not in node and where not in OPEN_NODES:
+            raise UserError(f"{path}{key} is missing from the configuration. Set it instead of removing it.")
     for key, value in node.items():
         if key in base:
             if isinstance(value, Mapping) and isinstance(base[key], Mapping):
@@ -105,30 +126,72 @@ def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> 
             raise unknown(key, where or "the configuration", valid)
 
 
-def _arguments(node: Mapping[str, Any]) -> set[str] | None:
-    """The arguments that a node's _target_ takes from a configuration, "**" for any; None without a _target_."""
+def _signature(node: Mapping[str, Any], path: str) -> inspect.Signature | None:
+    """Of the constructor that a node names with _target_; None where it names none."""
     target = node.get("_target_")
     if target is None:
         return None
-    parameters = inspect.signature(get_object(str(target))).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+    try:
+        return inspect.signature(get_object(str(target)), eval_str=True)
+    except (HydraException, ImportError, AttributeError) as error:
+        raise UserError(f"{path}_target_: {str(error.__cause__ or error).splitlines()[0]}") from None
+    except (NameError, TypeError):  # an annotation that cannot be evaluated here
+        return inspect.signature(get_object(str(target)))
+
+
+def _arguments(node: Mapping[str, Any], path: str) -> set[str] | None:
+    """The arguments that a node's _target_ takes from a configuration, "**" for any; None without a _target_."""
+    signature = _signature(node, path)
+    if signature is None:
+        return None
+    if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
         return {"**"}
-    return {p.name for p in parameters} - set(INJECTED)
+    return set(signature.parameters) - set(INJECTED)
 
 
-def _check_type(key: str, value: Any, brought: Any) -> None:
-    """Refuse a value that is not of the type that the option brings."""
-    if value is None or brought is None:
-        return
-    if isinstance(brought, bool):
+def _check_values(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:
+    """Refuse a value of another type than the option's own, or, where that is null, than the constructor's annotation.
+
+    Lightning checks the trainer's values itself, and knows more forms of them than an example shows.
+    """
+    signature = None if path == "trainer." else _signature(node, path)
+    for key, value in node.items():
+        full, example = f"{path}{key}", base.get(key)
+        if isinstance(value, Mapping):
+            _check_values(value, example if isinstance(example, Mapping) else {}, f"{full}.")
+        elif path == "trainer." or key == "_target_":
+            continue
+        elif example is not None:
+            _check_example(full, value, example)
+        elif value is not None and signature is not None and key in signature.parameters:
+            _check_annotation(full, value, signature.parameters[key].annotation)
+
+
+def _check_example(key: str, value: Any, example: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(example, bool):
         good, kind = isinstance(value, bool), "true or false"
-    elif isinstance(brought, int | float):
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        whole = isinstance(brought, float) or (number and float(value).is_integer())
-        good, kind = number and whole, "a number" if isinstance(brought, float) else "a whole number"
-    elif isinstance(brought, list):
-        good, kind = isinstance(value, list), f"a list, such as {brought}"
+    elif isinstance(example, int) and not key.startswith(("optim.", "scheduler.", "activation.", "default_lr.")):
+        good, kind = number and isinstance(value, int), "a whole number"
+    elif isinstance(example, int | float):
+        good, kind = number, "a number"
+    elif isinstance(example, list):
+        numbers = all(isinstance(x, int | float) for x in example)
+        same = isinstance(value, list) and (not numbers or all(isinstance(x, int | float) for x in value))
+        good, kind = same, f"a list, such as {example}"
     else:
-        return
+        good, kind = isinstance(value, str), f"a word, such as {example}"
     if not good:
         raise UserError(f"{key} is {value!r}; it must be {kind}.")
+
+
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def _check_annotation(key: str, value: Any, annotation: Any) -> None:
+    kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
+    if not kinds or not all(kind in _NAMES for kind in kinds):
+        return
+    fits = type(value) in kinds or (type(value) is int and float in kinds)
+    if not fits:
+        raise UserError(f"{key} is {value!r}; it must be {' or '.join(_NAMES[kind] for kind in kinds)}.")

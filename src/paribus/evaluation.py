@@ -4,13 +4,15 @@ from datetime import datetime
 from typing import Any
 
 import torch
-from rich.console import Console, Group
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_score
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from paribus import record
+from paribus.errors import UserError
 from paribus.load import Run
 
 
@@ -22,12 +24,15 @@ def evaluate(run: Run, device: torch.device) -> dict[str, Any]:
     """
     run.data.prepare_data()
     run.data.setup("test")
-    network = run.network.to(device)
+    if run.data.test is None or not len(run.data.test[0]):
+        raise UserError(f"{run.directory} has no test samples: data.test_fraction was 0.")
     outputs, targets = [], []
+    run.network.to(device)
     with torch.no_grad():
         for inputs, batch_targets in run.data.test_dataloader():
-            outputs.append(network(inputs.to(device)).float().cpu())
+            outputs.append(run.network(inputs.to(device)).float().cpu())
             targets.append(batch_targets)
+    run.network.to("cpu")
     measure = _classification if run.kind.task == "classification" else _regression
     figures = {
         "checkpoint": run.checkpoint,
@@ -44,10 +49,10 @@ def _classification(output: Tensor, targets: Tensor, run: Run) -> dict[str, Any]
     classes = output.shape[1]
     confusion = multiclass_confusion_matrix(output.argmax(1), targets, classes)
     names = run.data.class_names or [str(i) for i in range(classes)]
-    shares = confusion.diagonal() / confusion.sum(1)
+    shares = confusion.diagonal().double() / confusion.sum(1)
     return {
         "loss": float(torch.nn.functional.cross_entropy(output, targets)),
-        "acc": float(confusion.diagonal().sum() / confusion.sum()),
+        "acc": int(confusion.diagonal().sum()) / int(confusion.sum()),
         "per_class_acc": dict(zip(names, shares.tolist(), strict=True)),
         "confusion": confusion.tolist(),
     }
@@ -55,7 +60,8 @@ def _classification(output: Tensor, targets: Tensor, run: Run) -> dict[str, Any]
 
 def _regression(output: Tensor, targets: Tensor, run: Run) -> dict[str, Any]:
     mse = float(mean_squared_error(output, targets))
-    baseline = torch.full_like(targets, run.data.statistics()["target_mean"])
+    assert run.target_mean is not None
+    baseline = torch.full_like(targets, run.target_mean)
     return {
         "mse": mse,
         "rmse": mse**0.5,
@@ -66,7 +72,7 @@ def _regression(output: Tensor, targets: Tensor, run: Run) -> dict[str, Any]:
 
 
 def show(console: Console, evaluated: list[tuple[Run, dict[str, Any]]]) -> None:
-    """Print one table of all runs of each task, and where it is a single run, its classes too."""
+    """Print a table of the runs of each task, and for a single classifier its classes too."""
     for task, columns in (
         ("classification", {"acc": "accuracy", "loss": "loss"}),
         ("regression", {"mse": "MSE", "rmse": "RMSE", "mae": "MAE", "r2": "R²", "baseline_mse": "baseline MSE"}),
@@ -74,22 +80,22 @@ def show(console: Console, evaluated: list[tuple[Run, dict[str, Any]]]) -> None:
         chosen = [(run, figures) for run, figures in evaluated if run.kind.task == task]
         if not chosen:
             continue
-        summary = Table(title="Test set", title_justify="left")
-        summary.add_column("run", overflow="fold")
-        for name in ("checkpoint", "samples", *columns.values()):
-            summary.add_column(name, justify="left" if name == "checkpoint" else "right", no_wrap=True)
+        table = Table(box=SIMPLE_HEAD, title=f"Test set, {chosen[0][1]['samples']:,} samples", title_justify="left")
+        for name in (*columns.values(), "epoch"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("run", overflow="fold")
         for run, figures in chosen:
             cells = [f"{figures[c]:.2%}" if c == "acc" else f"{figures[c]:.4g}" for c in columns]
-            epoch = f"{figures['checkpoint']} (epoch {figures['epoch']})"
-            summary.add_row(str(run.directory), epoch, f"{figures['samples']:,}", *cells)
-        console.print(summary)
+            table.add_row(*cells, f"{figures['epoch']} ({figures['checkpoint']})", str(run.directory))
+        console.print(table)
         if task == "classification" and len(chosen) == 1:
             console.print(_classes(chosen[0][1]))
 
 
-def _classes(figures: dict[str, Any]) -> Group:
+def _classes(figures: dict[str, Any]) -> Table:
     """Accuracy of each class beside the confusion matrix."""
-    table = Table(title="Rows: true class. Columns: predicted class, in the same order.", title_justify="left")
+    title = "Confusion: a row for each true class, a column for each predicted one, in the same order"
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 0, 0, 1))
     names = list(figures["per_class_acc"])
     for heading in ("", "class", "accuracy"):
         table.add_column(heading, justify="left" if heading == "class" else "right", no_wrap=True)
@@ -99,4 +105,4 @@ def _classes(figures: dict[str, Any]) -> Group:
         row = figures["confusion"][i]
         cells = [f"[bold]{n}[/bold]" if i == j else str(n) if n else "[dim]0[/dim]" for j, n in enumerate(row)]
         table.add_row(str(i), name, f"{figures['per_class_acc'][name]:.1%}", *cells)
-    return Group(table)
+    return table

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from paribus import record
 from paribus.data.module import InMemory
+from paribus.errors import UserError
 from paribus.models.learners import Learner, learner_for
 from paribus.run import build_data, build_network
 
@@ -31,6 +32,8 @@ class Run:
         network: in evaluation mode, on the CPU.
         data: the data module, with the statistics of the run; `data.setup("fit")` (or "test") reads the data.
         kind: Classifier or Regressor.
+        target_mean: of the training part, which the baseline of a regression predicts; None for classification.
+        target_mean: of the training part, what the baseline of a regression predicts; None for classification.
     """
 
     directory: Path
@@ -41,6 +44,7 @@ class Run:
     network: nn.Module
     data: InMemory
     kind: type[Learner]
+    target_mean: float | None
 
     def predict(self, raw: Any) -> Tensor:
         """Predictions for new inputs, normalised with the statistics of the training part.
@@ -68,19 +72,25 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         state, described = stored["state_dict"], stored["paribus"]
+        _ = described["config"], described["identity"]
     except FileNotFoundError:
         raise record.RecordError(f"{path} does not exist; the run's status is {summary['status']}.") from None
     except (OSError, RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise record.RecordError(f"{path} is damaged, or cannot be read ({reason}). Make the run again.") from None
+    if described["identity"] != summary.get("identity"):
+        raise record.RecordError(f"{path} belongs to another run than {record.SUMMARY} beside it.")
     config = described["config"]
-    if root is not None and "root" in config["data"]:
+    if root is not None:
+        if "root" not in config["data"]:
+            raise UserError(f"The data of {directory} are kept in no data.root: {config['data'].get('path')}.")
         config["data"]["root"] = root
     data = build_data(config)
     data.restore(described["statistics"])
     network = build_network(config, data)
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state.items()})
     network.eval()
+    kind = learner_for(config["model"]["loss"])
     return Run(
-        directory, summary, config, checkpoint, described["epoch"], network, data, learner_for(config["model"]["loss"])
+        directory, summary, config, checkpoint, described["epoch"], network, data, kind, described["target_mean"]
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 
@@ -43,6 +43,12 @@ def finish(logger: Logger, hyperparameters: Mapping[str, Any], statistics: Mappi
         logger.log_hyperparams(plain, metrics)
     else:
         logger.log_hyperparams(plain)
+
+
+def close(logger: Logger) -> None:
+    """End what a logger keeps open for the process: the next run of a multirun would go on in the same W&B run."""
+    if isinstance(logger, WandbLogger):
+        logger.experiment.finish()
 
 
 def _scalar(value: Any) -> Any:

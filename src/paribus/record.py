@@ -45,6 +45,20 @@ class RecordError(UserError):
     """A directory that holds no run, or a file of a record that cannot be read."""
 
 
+def claim(directory: Path) -> None:
+    """Take the directory for a run that begins: of several processes that try, one succeeds.
+
+    Raises RecordError where it holds the record of a run already, ended or not.
+    """
+    try:
+        (directory / METRICS).open("x").close()
+    except FileExistsError:
+        raise RecordError(
+            f"{directory} holds the record of a run already. Choose another directory (hydra.run.dir=DIR, or with "
+            "--multirun study=NAME), or delete that one."
+        ) from None
+
+
 def experimental(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a resolved configuration that makes the experiment: all but EXECUTION_KEYS."""
 
@@ -60,7 +74,7 @@ def experimental(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def identity(config: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits that two configurations share exactly if they are the same experiment.
+    """16 hexadecimal digits, equal for two configurations exactly if they are the same experiment.
 
     `config` is resolved and plain. The order of keys and the spelling of a number (1e-3, 0.001; 1, 1.0) do not matter.
     """
@@ -74,7 +88,10 @@ def identity(config: Mapping[str, Any]) -> str:
             return int(value)
         return value
 
-    text = json.dumps(canonical(experimental(config)), sort_keys=True)
+    kept = experimental(config)
+    for derived in ("width", "depth"):  # written out in hidden
+        kept.get("model", {}).pop(derived, None)
+    text = json.dumps(canonical(kept), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -185,31 +202,37 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
     return runs
 
 
+def score(row: Mapping[str, float | None]) -> float | None:
+    """By what the best epoch is chosen, higher is better: val/acc, or where there is none, the negative of val/loss.
+
+    None where val/loss is missing or not finite: a network that returns NaN still has an accuracy, that of class 0.
+    """
+    loss = row.get("val/loss")
+    if loss is None or not math.isfinite(loss):
+        return None
+    return row.get("val/acc", -loss)
+
+
 def summary_statistics(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | int | None]:
     """The run in a few numbers, from the rows of metrics.csv (at least one).
 
-    best_val_acc (classification) or best_val_loss (regression) and best_epoch ignore epochs whose value is not finite;
+    best_val_acc (classification) or best_val_loss (regression) and best_epoch ignore epochs whose loss is not finite;
     epochs_to_90pct is the first epoch that reaches 0.9 of the run's own best accuracy; stability_score is
     1 / (1 + population variance of the epochs' training losses); train_seconds is the sum of the epochs' seconds.
     """
 
-    def finite(column: str) -> list[tuple[int, float]]:
-        pairs = [(int(row["epoch"] or 0), row.get(column)) for row in rows]
-        return [(epoch, value) for epoch, value in pairs if value is not None and math.isfinite(value)]
-
+    scores = [(int(row["epoch"] or 0), value) for row in rows if (value := score(row)) is not None]
+    best_epoch, best = max(scores, key=lambda pair: pair[1], default=(None, None))
     result: dict[str, float | int | None] = {
         "epochs": len(rows),
         "final_train_loss": rows[-1]["train/loss"],
         "final_val_loss": rows[-1]["val/loss"],
     }
     if "val/acc" in rows[0]:
-        accuracies = finite("val/acc")
-        best_epoch, best = max(accuracies, key=lambda pair: pair[1], default=(None, None))
         result |= {"best_val_acc": best, "best_epoch": best_epoch}
-        result["epochs_to_90pct"] = next((e for e, v in accuracies if best is not None and v >= 0.9 * best), None)
+        result["epochs_to_90pct"] = next((e for e, v in scores if best is not None and v >= 0.9 * best), None)
     else:
-        best_epoch, best = min(finite("val/loss"), key=lambda pair: pair[1], default=(None, None))
-        result |= {"best_val_loss": best, "best_epoch": best_epoch}
+        result |= {"best_val_loss": None if best is None else -best, "best_epoch": best_epoch}
     losses = [row["train/loss"] for row in rows]
     if all(loss is not None and math.isfinite(loss) for loss in losses):
         result["stability_score"] = 1 / (1 + statistics.pvariance([float(loss or 0) for loss in losses]))

@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 
 import lightning
 import torch
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.profilers import Profiler
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
@@ -31,7 +32,8 @@ from paribus.callbacks.checkpoints import Checkpoints
 from paribus.callbacks.recorder import Recorder
 from paribus.command import RunFailed, explain
 from paribus.data.module import InMemory
-from paribus.errors import UserError
+from paribus.errors import UserError, unknown
+from paribus.loggers import close
 from paribus.models import layers
 from paribus.models.initialisation import initialise
 from paribus.models.learners import Learner, Regressor, learner_for
@@ -50,16 +52,15 @@ def run(config: DictConfig) -> float | None:
     """
     hydra = HydraConfig.get()
     directory = Path(hydra.runtime.output_dir)
-    if (directory / record.METRICS).exists() or (directory / record.SUMMARY).exists():
-        raise UserError(f"{directory} holds the record of a run already. Choose another directory (hydra.run.dir, or "
-                        "study with --multirun), or delete that one.")  # fmt: skip
+    record.claim(directory)
+    save_composition(config, hydra, directory)
     quiet_libraries()
     summary: dict[str, Any] = {
         "status": record.FAILED,
         "study": str(config.study) if hydra.mode is RunMode.MULTIRUN else None,
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "overrides": [str(o) for o in hydra.overrides.task],
-        "command": shlex.join(["python", "train.py", *map(str, hydra.overrides.task)]),
+        "command": command(hydra),
         "seed": config.seed,
         **provenance(),
     }
@@ -88,11 +89,35 @@ def run(config: DictConfig) -> float | None:
     return statistics.get("best_val_acc", statistics.get("best_val_loss"))
 
 
+def save_composition(config: DictConfig, hydra: HydraConf, directory: Path) -> None:
+    """Write .hydra/ as Hydra does, which would overwrite that of a run that is there before anybody could refuse."""
+    folder = directory / ".hydra"
+    folder.mkdir(exist_ok=True)
+    OmegaConf.save(config, folder / "config.yaml")
+    OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
+    OmegaConf.save(OmegaConf.create(list(hydra.overrides.task)), folder / "overrides.yaml")
+
+
+def command(hydra: HydraConf) -> str:
+    """The command that makes this run again."""
+    added = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    flags = [f"--config-dir={path.removeprefix('file://')}" for path in added]
+    return shlex.join(["python", "train.py", *flags, *map(str, hydra.overrides.task)])
+
+
 def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any]) -> None:
     """Build everything, fit, and fill in `summary`, also where an exception ends the run. `config` is resolved."""
+    for key, value, least in (
+        ("seed", config["seed"], 0),
+        ("trainer.max_epochs", config["trainer"]["max_epochs"], 1),
+        ("threads", THREADS if config["threads"] is None else config["threads"], 1),
+    ):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise UserError(f"{key} is {value!r}; it must be a whole number, at least {least}.")
     torch.set_num_threads(config["threads"] or THREADS)
-    if config["trainer"]["max_epochs"] < 1:
-        raise UserError(f"trainer.max_epochs is {config['trainer']['max_epochs']}; it must be at least 1.")
+    clip = config["trainer"].get("gradient_clip_val")
+    if clip is not None and not clip > 0:
+        raise UserError(f"trainer.gradient_clip_val is {clip!r}; it must be above 0, or null for no clipping.")
 
     data = build_data(config)
     data.prepare_data()
@@ -104,15 +129,32 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any]) -
     network = build_network(config, data)
     learner = build_learner(config, network, data)
     found = inspect_network(network, data)
-    log.info("%s\n%s", type(network).__name__, layers.table(found))
-    summary["statistics"] = {"parameters": sum(p.numel() for p in network.parameters())}
-    if isinstance(learner, Regressor) and len(data.val[0]):
-        prediction = data.train[1].mean().expand_as(data.val[1])
-        summary["statistics"]["baseline_val_loss"] = float(learner.loss(prediction, data.val[1]))
+    parameters = sum(p.numel() for p in network.parameters())
+    log.info("%s\n%s", type(network).__name__, layers.table(found, parameters))
+    summary["statistics"] = {"parameters": parameters}
+    target_mean = None
+    if isinstance(learner, Regressor):
+        target_mean = float(data.train[1].double().mean())
+        if len(data.val[0]):
+            baseline = learner.loss(torch.full_like(data.val[1], target_mean), data.val[1])
+            summary["statistics"]["baseline_val_loss"] = float(baseline)
+    rest = len(data.train[0]) % data.batch_size
+    if rest == 1 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()):
+        raise UserError(
+            f"Batch normalisation cannot train on a batch of one sample, the last of {len(data.train[0])} in batches "
+            f"of {data.batch_size}. Choose another data.batch_size or data.train_subset."
+        )
 
-    description = {"config": dict(config), "statistics": data.statistics(), "identity": summary["identity"]}
+    description = {
+        "config": with_absolute_paths(config),
+        "statistics": data.statistics(),
+        "target_mean": target_mean,
+        "identity": summary["identity"],
+    }
     recorder = Recorder(directory, hyperparameters(summary))
     trainer = build_trainer(config, directory, [recorder, Checkpoints(directory, description)])
+    if trainer.world_size > 1:
+        raise UserError(f"trainer.devices={config['trainer']['devices']}: a run trains on one device.")
     device = trainer.strategy.root_device
     summary["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     summary["threads"] = torch.get_num_threads()
@@ -123,6 +165,10 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any]) -
     finally:
         if recorder.rows:
             summary["statistics"] |= record.summary_statistics(recorder.rows)
+        for logger in trainer.loggers:
+            close(logger)
+    if not recorder.rows:
+        raise UserError("No epoch was trained: the trainer's options leave no batch to train on.")
     summary["status"] = record.DIVERGED if recorder.diverged else record.COMPLETED
     if recorder.diverged:
         summary["diverged"] = recorder.diverged
@@ -158,12 +204,19 @@ def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory)
     make_optimizer = made("optim", lambda: instantiate(config["optim"], _partial_=True, _convert_="all"))
     node = dict(config["scheduler"])
     interval = node.pop("interval", "epoch")
+    if interval not in ("epoch", "step"):
+        raise unknown(interval, "scheduler.interval", ("epoch", "step"))
     make_scheduler = None
     if node["_target_"] is not None:
         torch_scheduler = made("scheduler", lambda: instantiate(node, _partial_=True, _convert_="all"))
         counted = "total_steps" in node and node["total_steps"] is None
 
         def make_scheduler(optimizer: Any, total_steps: int) -> Any:
+            if "total_steps" in node and not counted and node["total_steps"] < total_steps:
+                raise UserError(
+                    f"scheduler.total_steps is {node['total_steps']}, but the run has {total_steps} steps. "
+                    "Leave it out: the run counts them."
+                )
             return made(
                 "scheduler",
                 lambda: torch_scheduler(optimizer, **({"total_steps": total_steps} if counted else {})),
@@ -231,18 +284,32 @@ def made(part: str, make: Callable[[], T]) -> T:
     """`make()`; a constructor's complaint about its arguments becomes one message that names the part."""
     try:
         return make()
-    except (InstantiationException, TypeError, ValueError, MisconfigurationException, ImportError) as error:
+    except (UserError, OSError):
+        raise
+    except (ArithmeticError, ImportError, LookupError, MisconfigurationException, RuntimeError, TypeError, ValueError,
+            InstantiationException) as error:  # fmt: skip
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         if isinstance(cause, UserError | OSError):
             raise cause from None
-        raise UserError(f"{part}: {str(cause).strip().splitlines()[0]}") from error
+        said = str(cause).strip().splitlines() or [type(cause).__name__]
+        raise UserError(f"{part}: {' '.join(said[:2]) if said[0].endswith(':') else said[0]}") from error
+
+
+def with_absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with absolute paths, so that the run can be loaded from anywhere."""
+    data = dict(config["data"])
+    for key in ("root", "path"):
+        if data.get(key) is not None:
+            data[key] = str(Path(data[key]).absolute())
+    return {**config, "data": data}
 
 
 def hyperparameters(summary: Mapping[str, Any]) -> dict[str, Any]:
     """What a run is told apart by in a logger's table: its choices, and every value of its experiment, flat."""
     flat = record.flatten(record.experimental(summary["config"]))
-    values = {key: value for key, value in flat.items() if not key.endswith("_target_")}
-    return {**{f"{group}.name": option for group, option in summary["choices"].items()}, **values}
+    values = {key: value for key, value in flat.items() if not key.endswith("_target_") and key != "data.seed"}
+    execution = ("trainer", "callbacks", "logger")
+    return {**{group: option for group, option in summary["choices"].items() if group not in execution}, **values}
 
 
 def provenance() -> dict[str, Any]:

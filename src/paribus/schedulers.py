@@ -6,6 +6,8 @@ from torch.optim.lr_scheduler import OneCycleLR, StepLR
 
 def step(optimizer: Optimizer, step_size: int | None, gamma: float, max_epochs: int) -> StepLR:
     """The learning rate times `gamma` every `step_size` epochs; None: a third of `max_epochs`, at least one."""
+    if step_size is not None and step_size < 1:
+        raise ValueError(f"step_size is {step_size}; it must be at least 1")
     return StepLR(optimizer, max(1, max_epochs // 3) if step_size is None else step_size, gamma)
 
 

@@ -76,6 +76,11 @@ def test_vgg6_is_a_plain_stack_of_layers() -> None:
     assert count(VGG6((3, 32, 32), 10, nn.ReLU, width_multiplier=0.25)) == count(network)
 
 
+def test_a_width_multiplier_is_above_zero() -> None:
+    with pytest.raises(ValueError, match="width_multiplier is -1"):
+        VGG6((3, 32, 32), 10, nn.ReLU, width_multiplier=-1)
+
+
 def test_vgg6_refuses_what_is_no_image() -> None:
     with pytest.raises(UserError, match="8 x 8"):
         VGG6((8,), 1, nn.ReLU)
@@ -183,7 +188,16 @@ def test_layers_come_in_the_order_of_their_use() -> None:
 
 def test_the_table_of_layers_adds_up() -> None:
     _, found = layers.trace(MLP((1, 28, 28), 10, nn.ReLU), torch.zeros(1, 1, 28, 28))
-    lines = layers.table(found).splitlines()
+    lines = layers.table(found, 235_146).splitlines()
     assert lines[2].split() == ["linear1", "Linear", "256", "200,960"]
     assert lines[-1].split() == ["total", "235,146"]
     assert len({len(line) for line in lines}) == 1
+    assert "elsewhere" not in layers.table(found, 235_146)
+
+
+def test_parameters_outside_of_any_layer_are_counted() -> None:
+    network = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+    _, found = layers.trace(network, torch.zeros(1, 3, 4))
+    last = [line.split() for line in layers.table(found, count(network)).splitlines()[-2:]]
+    assert last[0] == ["elsewhere", str(count(network) - sum(x.parameters for x in found))]
+    assert last[1] == ["total", str(count(network))]

@@ -1,5 +1,6 @@
 """Writes best.ckpt and last.ckpt: tensors and plain values only, so that torch.load(weights_only=True) reads them."""
 
+import io
 import math
 import time
 from collections.abc import Mapping
@@ -10,18 +11,18 @@ import lightning
 import torch
 from lightning import Trainer
 
+from paribus import record
 from paribus.models.learners import Learner
-from paribus.record import BEST, LAST
 
 SECONDS_BETWEEN = 10.0
 
 
 class Checkpoints(lightning.Callback):
-    """Keeps the weights of the best epoch in memory, and writes both checkpoints at the end of an epoch, at most every
-    ten seconds, and at the end of the run.
+    """Keeps the weights of the best epoch in memory, and writes both checkpoints after the first epoch, then at the end
+    of an epoch, at most every ten seconds, and at the end of the run; best.ckpt also when an exception ends it.
 
     The best epoch is the one with the highest val/acc (classification) or the lowest val/loss (regression); the first
-    one on a tie; never one whose value is not finite. last.ckpt is a whole Lightning checkpoint, best.ckpt holds the
+    one on a tie; never one whose loss is not finite. last.ckpt is a whole Lightning checkpoint, best.ckpt holds the
     `state_dict` only. `paribus` in both is `description` with the `epoch`, counted from 1, of the weights.
 
     Args:
@@ -33,20 +34,19 @@ class Checkpoints(lightning.Callback):
         self.directory = directory
         self.description = dict(description)
         self.best: dict[str, Any] | None = None
-        self._score = math.inf
+        self._score = -math.inf
         self._epoch = 0
         self._best_written = True
-        self._written_at = time.monotonic()
+        self._written_at = -math.inf
 
     def on_fit_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        (self.directory / BEST).parent.mkdir(exist_ok=True)
+        (self.directory / record.BEST).parent.mkdir(exist_ok=True)
 
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner)
         self._epoch = trainer.current_epoch + 1
-        value = learner.validation.get(learner.monitor, math.nan)
-        score = -value if learner.monitor == "val/acc" else value
-        if score < self._score:
+        score = record.score(learner.validation)
+        if score is not None and score > self._score:
             self._score = score
             weights = {name: tensor.detach().clone() for name, tensor in learner.state_dict().items()}
             self.best = {"state_dict": weights, "paribus": {**self.description, "epoch": self._epoch}}
@@ -57,17 +57,25 @@ class Checkpoints(lightning.Callback):
     def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         self._write(trainer)
 
+    def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
+        self._write_best()  # but not last: the run is somewhere within an epoch
+
     def on_save_checkpoint(
         self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["paribus"] = {**self.description, "epoch": self._epoch}
 
     def _write(self, trainer: Trainer) -> None:
-        if self.best is not None and not self._best_written:
-            _replace(self.directory / BEST, lambda path: torch.save(self.best, path))
-            self._best_written = True
-        _replace(self.directory / LAST, lambda path: trainer.save_checkpoint(path))
+        self._write_best()
+        _replace(self.directory / record.LAST, lambda path: trainer.save_checkpoint(path))
         self._written_at = time.monotonic()
+
+    def _write_best(self) -> None:
+        if self.best is not None and not self._best_written:
+            buffer = io.BytesIO()  # torch.save into a file hides a full disk behind an error of its own
+            torch.save(self.best, buffer)
+            _replace(self.directory / record.BEST, lambda path: path.write_bytes(buffer.getbuffer()))
+            self._best_written = True
 
 
 def _replace(path: Path, write: Any) -> None:

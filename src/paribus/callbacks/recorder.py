@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from lightning import Trainer
 
 from paribus.loggers import finish
@@ -23,7 +24,7 @@ class Recorder(lightning.Callback):
     Attributes:
         rows: the rows so far, by column.
         diverged: None, or the epoch and the optimizer step (both counted from 1) of the first loss that was not finite;
-            for a validation loss, the last step before it.
+            for a validation loss, or weights that are not finite at the end, the last step before it.
     """
 
     def __init__(self, directory: Path, hyperparameters: Mapping[str, Any]):
@@ -56,9 +57,16 @@ class Recorder(lightning.Callback):
         for logger in trainer.loggers:
             logger.log_metrics(scalars, step=trainer.current_epoch + 1)
         if bad_batch is not None or not abs(learner.validation.get("val/loss", 0.0)) < float("inf"):
-            step = trainer.global_step if bad_batch is None else self._first_step + bad_batch + 1
+            accumulated = trainer.accumulate_grad_batches
+            step = trainer.global_step if bad_batch is None else self._first_step + bad_batch // accumulated + 1
             self.diverged = {"epoch": trainer.current_epoch + 1, "step": step}
             trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        # Without a validation nobody has looked at the weights since the last step.
+        finite = all(bool(torch.isfinite(parameter).all()) for parameter in learner.parameters())
+        if self.rows and self.diverged is None and not finite:
+            self.diverged = {"epoch": len(self.rows), "step": trainer.global_step}
 
     def on_fit_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         if self._writer is not None:

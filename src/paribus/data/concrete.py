@@ -68,7 +68,13 @@ class Concrete(InMemory):
         super().setup(stage)
 
     def load(self, test: bool) -> tuple[Part | None, Part | None, Part | None]:
-        table, self.fingerprint = read_table(self.path, self.target)
+        table, fingerprint = read_table(self.path, self.target)
+        if self.fingerprint not in ("", fingerprint):
+            raise UserError(
+                f"{self.path} is not the table that the run was trained on: its content has changed, and its rows "
+                "would be split in another way. Put the old one back, or train again."
+            )
+        self.fingerprint = fingerprint
         features = table.drop(columns=self.target)
         n = len(table)
         sizes = round(n * self.val_fraction), round(n * self.test_fraction)
@@ -77,7 +83,7 @@ class Concrete(InMemory):
             order, sizes = self._by_groups(features, *sizes)
         train, val, tested = self.choose(n, *sizes, order)
         if not test:
-            self._standardise_by(features.iloc[train.numpy()], table[self.target].iloc[train.numpy()])
+            self._standardise_by(features.iloc[train.numpy()])
         inputs = self.inputs(features)
         targets = torch.tensor(table[self.target].to_numpy(), dtype=torch.float32)
         if test:
@@ -86,7 +92,8 @@ class Concrete(InMemory):
 
     def _by_groups(self, features: pd.DataFrame, val_size: int, test_size: int) -> tuple[Tensor, tuple[int, int]]:
         """A random order of the rows that keeps each mix together, and the nearest sizes that cut none."""
-        mix = features.groupby([c for c in features.columns if c != AGE], sort=False).ngroup().to_numpy()
+        columns = [c for c in features.columns if c != AGE] or [AGE]
+        mix = features.groupby(columns, sort=False).ngroup().to_numpy()
         shuffled = torch.randperm(mix.max() + 1, generator=generator(self.seed, "split")).numpy()
         rank = np.empty_like(shuffled)
         rank[shuffled] = np.arange(len(shuffled))
@@ -96,7 +103,7 @@ class Concrete(InMemory):
         both = int(borders[np.abs(borders - val - test_size).argmin()]) if test_size else val
         return torch.from_numpy(order), (val, both - val)
 
-    def _standardise_by(self, features: pd.DataFrame, target: pd.Series) -> None:
+    def _standardise_by(self, features: pd.DataFrame) -> None:
         values = self._transformed(features)
         std = values.std(axis=0)
         self.restore(
@@ -104,7 +111,7 @@ class Concrete(InMemory):
                 "features": list(features.columns),
                 "mean": values.mean(axis=0).tolist(),
                 "std": np.where(std > 0, std, 1.0).tolist(),  # a column that never changes says nothing; leave it at 0
-                "target_mean": float(target.mean()),
+                "sha256": self.fingerprint,
             }
         )
 
@@ -131,6 +138,8 @@ class Concrete(InMemory):
                                 f"{', '.join(self.features)}.")  # fmt: skip
             frame = pd.DataFrame(values, columns=self.features)
         values = (self._transformed(frame) - self._mean) / self._std
+        if not np.isfinite(values).all():
+            raise UserError("Every value of a row must be a finite number.")
         return torch.from_numpy(values).float()
 
     def statistics(self) -> dict[str, Any]:
@@ -138,24 +147,33 @@ class Concrete(InMemory):
             "features": self.features,
             "mean": self._mean.tolist(),
             "std": self._std.tolist(),
-            "target_mean": self.target_mean,
+            "sha256": self.fingerprint,
         }
 
     def restore(self, statistics: dict[str, Any]) -> None:
         self.features = list(statistics["features"])
         self._mean, self._std = np.array(statistics["mean"]), np.array(statistics["std"])
-        self.target_mean = float(statistics["target_mean"])
+        self.fingerprint = str(statistics["sha256"])
         self.in_shape = (len(self.features),)
 
 
 def read_table(path: Path, target: str) -> tuple[pd.DataFrame, str]:
     """A CSV file of numbers, and its checksum. Raises UserError naming the first cell that is not a finite number."""
     try:
+        # The first two lines as they stand: pandas tells equal names apart, and takes a surplus column for an index.
+        head = pd.read_csv(path, header=None, nrows=2, dtype=str, skipinitialspace=True)
         table = pd.read_csv(path, skipinitialspace=True)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist. Name a CSV file with data.path=FILE.") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a CSV file with a header: {str(error).strip()}") from None
+        raise UserError(
+            f"{path} is not a CSV file of UTF-8 text with a header and rows of equal length: {str(error).strip()}"
+        ) from None
+    names = head.iloc[0].astype(str).str.strip()
+    if names.duplicated().any():
+        raise UserError(f"{path}: the column name {names[names.duplicated()].iloc[0]!r} appears twice.")
+    if table.shape[1] == 1 and any(mark in table.columns[0] for mark in ";\t|"):
+        raise UserError(f"{path} has other separators than commas: its first line is {table.columns[0]!r}.")
     if target not in table:
         raise unknown(target, f"the columns of {path} (data.target)", table.columns)
     if table.shape[1] < 2 or len(table) < 3:

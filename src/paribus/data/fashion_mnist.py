@@ -71,8 +71,6 @@ class FashionMNIST(Images):
         for source in (_from_mirrors, _from_package):
             try:
                 paths = source(names, temporary)
-                for name, path in paths.items():
-                    _read(path, {**TRAIN, **TEST}[name])
             except (OSError, UserError) as error:
                 reasons.append(f"{source.__doc__}: {error}")
                 log.info("%s: %s", source.__doc__, error)
@@ -95,7 +93,12 @@ class FashionMNIST(Images):
             path = self._find(name)
             if path is None:
                 raise UserError(f"{name}.gz is neither in {self.root} nor in {SYSTEM}. Run prepare_data() first.")
-            contents.append(_read(path, sha256))
+            try:
+                contents.append(_read(path, sha256))
+            except UserError as error:
+                raise UserError(
+                    f"{error} Delete it and run again to fetch it anew, or name another directory with data.root=DIR."
+                ) from None
         images, labels = contents
         self.fingerprint = files.digest(images + labels)
         pixels = np.frombuffer(images, np.uint8, offset=16).reshape(-1, *self.in_shape)
@@ -111,10 +114,11 @@ def _from_mirrors(names: list[str], temporary: Path) -> dict[str, Path]:
     for mirror in Torchvision.mirrors:
         try:
             paths = {name: temporary / f"{name}.gz" for name in names}
-            for path in paths.values():
+            for name, path in paths.items():
                 files.download(f"{mirror}{path.name}", path)
+                _read(path, {**TRAIN, **TEST}[name])
             return paths
-        except OSError as error:
+        except (OSError, UserError) as error:
             reasons.append(f"{mirror} ({error})")
     raise OSError("; ".join(reasons))
 
@@ -122,17 +126,19 @@ def _from_mirrors(names: list[str], temporary: Path) -> dict[str, Path]:
 def _from_package(names: list[str], temporary: Path) -> dict[str, Path]:
     """the distribution's package dataset-fashion-mnist"""
     folder = files.debian_package(PACKAGE, temporary) / SYSTEM.relative_to("/")
-    return {name: folder / f"{name}.gz" for name in names}
+    paths = {name: folder / f"{name}.gz" for name in names}
+    for name, path in paths.items():
+        _read(path, {**TRAIN, **TEST}[name])
+    return paths
 
 
 def _read(path: Path, sha256: str) -> bytes:
     """The unpacked bytes of a file. Raises UserError where they are not the official ones."""
-    remedy = "Delete it and run again to fetch it anew, or name another directory with data.root=DIR."
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"{path} is truncated or altered: {error}. {remedy}") from None
+        raise UserError(f"{path} is truncated or altered: {error}.") from None
     if files.digest(content) != sha256:
         raise UserError(f"{path} is truncated or altered: its content ({len(content):,} bytes) has another sha256 "
-                        f"than Fashion-MNIST's. {remedy}")  # fmt: skip
+                        f"than Fashion-MNIST's.")  # fmt: skip
     return content

@@ -34,6 +34,8 @@ def prepared(root: Path) -> Iterator[Path]:
         log.info("Another process is preparing data in %s; waiting for it.", root)
         lock.acquire()
     try:
+        for left_over in root.glob(".preparing-*"):  # of a process that was killed; it does not hold the lock
+            shutil.rmtree(left_over)
         with tempfile.TemporaryDirectory(dir=root, prefix=".preparing-") as temporary:
             yield Path(temporary)
     finally:
@@ -47,6 +49,8 @@ def digest(content: bytes, algorithm: str = "sha256") -> str:
 
 def download(url: str, path: Path) -> None:
     """Fetch `url` into `path`, showing progress. Raises OSError, with the reason, where that does not work."""
+    from http.client import HTTPException
+
     from torch.hub import download_url_to_file
 
     log.info("Downloading %s", url)
@@ -54,6 +58,8 @@ def download(url: str, path: Path) -> None:
     socket.setdefaulttimeout(NETWORK_TIMEOUT)
     try:
         download_url_to_file(url, str(path), progress=sys.stderr.isatty())
+    except HTTPException as error:
+        raise OSError(f"the server's answer makes no sense ({type(error).__name__})") from None
     finally:
         socket.setdefaulttimeout(before)
 

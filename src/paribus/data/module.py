@@ -1,5 +1,6 @@
 """What every data set is: parts that live in memory, drawn from the seed, and batches of them."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, Literal
 
@@ -157,6 +158,8 @@ class Images(InMemory):
         seed: int,
     ):
         super().__init__(batch_size, seed, train_subset, train_on_validation)
+        if not root:
+            raise UserError("data.root is empty; name a directory.")
         self.root = root
         self.val_size = val_size
         self.restore({"mean": mean, "std": std})
@@ -196,7 +199,7 @@ class Images(InMemory):
                 f"data.mean and data.std need a value for each of the {self.in_shape[0]} channels; "
                 f"given {len(self._mean)} and {len(self._std)}."
             )
-        if min(self._std) <= 0:
+        if not all(0 < std < math.inf for std in self._std):
             raise UserError(f"data.std is {self._std}; every value must be above 0.")
         mean, std = torch.tensor(self._mean), torch.tensor(self._std)
         self._scale = (1 / (255 * std)).view(-1, 1, 1)

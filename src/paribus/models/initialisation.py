@@ -15,10 +15,14 @@ _SATURATING: dict[type[nn.Module], Literal["tanh", "sigmoid"]] = {nn.Tanh: "tanh
 def initialise(network: nn.Module, scheme: str, activation: nn.Module) -> None:
     """Draw the weights of all linear and convolutional layers of `network` anew, in place.
 
-    "torch" leaves them: uniform within +-1/sqrt(fan_in). "kaiming": normal, variance 2/fan_in (He et al., 2015; for a
-    leaky ReLU by its slope). "xavier": uniform, variance 2/(fan_in + fan_out) (Glorot & Bengio, 2010) times the squared
-    gain of the activation. "orthogonal" (Saxe et al., 2014) times that gain. "auto": xavier for tanh and sigmoid,
-    variance 1/fan_in for SELU (Klambauer et al., 2017), kaiming for all others. Biases become 0 except with "torch".
+    - "torch" leaves them as they are: uniform within +-1/sqrt(fan_in).
+    - "kaiming": normal, variance 2/fan_in (He et al., 2015), with the slope of a leaky ReLU; 1/fan_in for SELU and
+      where there is no activation.
+    - "xavier": uniform, variance 2/(fan_in + fan_out) (Glorot & Bengio, 2010) times the squared gain of the activation.
+    - "orthogonal" (Saxe et al., 2014), times that gain.
+    - "auto": xavier for tanh and sigmoid, kaiming for all others.
+
+    Biases become 0 except with "torch".
     """
     if scheme not in SCHEMES:
         raise unknown(scheme, "model.init", SCHEMES)

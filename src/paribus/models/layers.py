@@ -47,11 +47,14 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Any, list[Layer]]:
     return output, list(layers.values())
 
 
-def table(layers: list[Layer]) -> str:
-    """The layers as text, a line each, with the sum of their parameters."""
+def table(layers: list[Layer], total: int) -> str:
+    """The layers as text, a line each; then parameters that belong to none of them, and `total`, the network's."""
     rows = [("layer", "kind", "output", "parameters")]
     rows += [(x.path, x.kind, "x".join(map(str, x.output_shape)) or "1", f"{x.parameters:,}") for x in layers]
-    rows.append(("total", "", "", f"{sum(x.parameters for x in layers):,}"))
+    elsewhere = total - sum(x.parameters for x in layers)
+    if elsewhere:
+        rows.append(("elsewhere", "", "", f"{elsewhere:,}"))
+    rows.append(("total", "", "", f"{total:,}"))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     return "\n".join(
         "  ".join((*(cell.ljust(w) for cell, w in zip(row[:3], widths, strict=False)), row[3].rjust(widths[3])))

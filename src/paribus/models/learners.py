@@ -59,7 +59,6 @@ class Learner(lightning.LightningModule, ABC):
 
     losses: ClassVar[dict[str, Loss]]
     task: ClassVar[Literal["classification", "regression"]]
-    monitor: ClassVar[str]  # the column by which the best epoch is chosen
     columns: ClassVar[tuple[str, ...]]  # of metrics.csv, between lr and epoch_seconds
 
     def __init__(
@@ -80,7 +79,7 @@ class Learner(lightning.LightningModule, ABC):
         self.seed = seed
         self.training_sums = EpochSums()
         self.validation_sums = EpochSums()
-        self.validation: dict[str, float] = {}  # the means of the last validation, by column of metrics.csv
+        self.validation: dict[str, float] = {}  # the means of this epoch's validation, by column of metrics.csv
         self.lr = 0.0  # of the last optimizer step
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -99,6 +98,7 @@ class Learner(lightning.LightningModule, ABC):
         return self.network(inputs)
 
     def on_train_epoch_start(self) -> None:
+        self.validation = {}
         torch.manual_seed(stream_seed(self.seed, "training", self.current_epoch))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -125,7 +125,7 @@ class Learner(lightning.LightningModule, ABC):
             # The same update in one kernel instead of ten. Not on a GPU, where torch's default is fast already and a
             # fused step would hide the unscaled gradients of mixed precision.
             for group in optimizer.param_groups:
-                if group.get("fused", False) is None:
+                if group.get("fused", False) is None and not (group["foreach"] or group["differentiable"]):
                     group["fused"] = True
         if self.make_scheduler is None:
             return optimizer
@@ -138,7 +138,6 @@ class Classifier(Learner):
 
     losses: ClassVar[dict[str, Loss]] = {"cross_entropy": F.cross_entropy}
     task = "classification"
-    monitor = "val/acc"
     columns = ("train/loss", "val/loss", "train/acc", "val/acc")
 
     def sums(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
@@ -153,7 +152,6 @@ class Regressor(Learner):
 
     losses: ClassVar[dict[str, Loss]] = {"mse": F.mse_loss, "mae": F.l1_loss}
     task = "regression"
-    monitor = "val/loss"
     columns = ("train/loss", "val/loss", "val/mse", "val/mae")
 
     def sums(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:

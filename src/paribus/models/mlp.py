@@ -48,6 +48,8 @@ class MLP(nn.Sequential):
         if hidden is not None and widths is not None and list(hidden) != widths:
             raise ValueError(f"hidden is {list(hidden)}, but width and depth say {widths}: give one of them")
         hidden = next(h for h in (hidden, widths, self.default_hidden) if h is not None)
+        if any(units < 1 for units in hidden):
+            raise ValueError(f"hidden is {list(hidden)}; every layer needs at least 1 unit")
         features = prod(in_shape)
         self.add_module("flatten", nn.Flatten())
         for i, units in enumerate(hidden, start=1):
@@ -67,4 +69,6 @@ def layer_widths(width: int | None, depth: int | None) -> list[int] | None:
         return None
     if width is None or depth is None:
         raise ValueError("width and depth are given together, or not at all")
+    if width < 1 or depth < 1:
+        raise ValueError(f"width is {width} and depth {depth}; both must be at least 1")
     return [width] * depth

@@ -44,6 +44,9 @@ class VGG6(nn.Sequential):
             raise UserError(f"VGG6 takes images of 8 x 8 pixels or more, not inputs of shape {tuple(in_shape)}. "
                             "Choose another model, or data=cifar10 or fashion_mnist.")  # fmt: skip
 
+        if not width_multiplier > 0:
+            raise ValueError(f"width_multiplier is {width_multiplier}; it must be above 0")
+
         def scaled(width: int) -> int:
             return max(1, round(width * width_multiplier))
 
