@@ -14,8 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from paribus.data import fashion_mnist, files
+
+settings.register_profile("paribus", deadline=None)  # how long an example takes is the machine's affair
+settings.load_profile("paribus")
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from paribus import config as configuration
-from paribus.run import build_learner, build_network, made
+from paribus.build import build_learner, build_network, made
 
 OPTIONS = {
     group.name: sorted(path.stem for path in group.glob("*.yaml"))

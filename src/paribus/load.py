@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from paribus import record
+from paribus.build import build_data, build_network
 from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.models.learners import Learner, learner_for
-from paribus.run import build_data, build_network
 
 
 @dataclass(frozen=True)

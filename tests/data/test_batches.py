@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -36,7 +36,6 @@ def test_prepare_sees_the_raw_batch() -> None:
     assert inputs.tolist() == [[3.5], [3.5]]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 1000), st.sampled_from([(1, 5, 7), (3, 8, 8)]), st.sampled_from([torch.uint8, torch.float32]))
 def test_each_image_is_shifted_and_mirrored_as_drawn(
     seed: int, shape: tuple[int, int, int], dtype: torch.dtype

@@ -61,7 +61,7 @@ def test_split_and_standardisation_are_those_of_pandas() -> None:
     assert np.allclose(training.std(ddof=0), statistics["std"], rtol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_grouped_split_keeps_every_mix_on_one_side(seed: int) -> None:
     data = concrete(split="grouped", seed=seed)

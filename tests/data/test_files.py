@@ -168,7 +168,7 @@ def test_several_processes_at_once_fetch_once(
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join()
+        worker.join(timeout=60)
     assert [worker.exitcode for worker in workers] == [0] * 4
     assert len(Quiet.asked) == 4
     fashion(tmp_path / "data").setup("fit")

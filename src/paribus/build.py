@@ -1,0 +1,144 @@
+"""The parts of a run, made from its resolved configuration: data, network, learner, trainer."""
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lightning
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.profilers import Profiler
+from torch import nn
+
+from paribus.data.module import InMemory
+from paribus.errors import UserError, unknown
+from paribus.models import layers
+from paribus.models.initialisation import initialise
+from paribus.models.learners import Learner, learner_for
+
+T = TypeVar("T")
+
+
+def build_data(config: Mapping[str, Any]) -> InMemory:
+    """The data module of `config`; nothing is read yet."""
+    return made("data", lambda: instantiate(config["data"], _convert_="all"))
+
+
+def build_network(config: Mapping[str, Any], data: InMemory) -> nn.Module:
+    """The network of `config` for the shapes of `data`, its initial weights drawn from torch's generator."""
+    node = {key: value for key, value in config["model"].items() if key not in ("init", "loss")}
+    activation = made("activation", lambda: instantiate(config["activation"], _partial_=True, _convert_="all"))
+    make_network = made("model", lambda: instantiate(node, _partial_=True, _convert_="all"))
+    network = made(
+        "model",
+        lambda: make_network(in_shape=data.in_shape, out_features=data.out_features, activation=activation),
+    )
+    initialise(network, config["model"]["init"], activation())
+    return network
+
+
+def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory) -> Learner:
+    """The learner for the model's loss, which must fit the task of the data."""
+    loss = config["model"]["loss"]
+    kind = learner_for(loss)
+    if kind.task != data.task:
+        raise UserError(
+            f"model.loss={loss} is for {kind.task}, but {type(data).__name__} is data for {data.task}. "
+            "Choose the model for the task (model=regression for numbers, mlp or vgg6 for classes), or other data."
+        )
+    make_optimizer = made("optim", lambda: instantiate(config["optim"], _partial_=True, _convert_="all"))
+    node = dict(config["scheduler"])
+    interval = node.pop("interval", "epoch")
+    if interval not in ("epoch", "step"):
+        raise unknown(interval, "scheduler.interval", ("epoch", "step"))
+    make_scheduler = None
+    if node["_target_"] is not None:
+        torch_scheduler = made("scheduler", lambda: instantiate(node, _partial_=True, _convert_="all"))
+        counted = "total_steps" in node and node["total_steps"] is None
+
+        def make_scheduler(optimizer: Any, total_steps: int) -> Any:
+            if "total_steps" in node and not counted and node["total_steps"] < total_steps:
+                raise UserError(
+                    f"scheduler.total_steps is {node['total_steps']}, but the run has {total_steps} steps. "
+                    "Leave it out: the run counts them."
+                )
+            return made(
+                "scheduler",
+                lambda: torch_scheduler(optimizer, **({"total_steps": total_steps} if counted else {})),
+            )
+
+    return kind(
+        network,
+        loss,
+        lambda parameters: made("optim", lambda: make_optimizer(parameters)),
+        make_scheduler,
+        interval,
+        config["seed"],
+    )
+
+
+def build_trainer(config: Mapping[str, Any], directory: Path, callbacks: list[lightning.Callback]) -> lightning.Trainer:
+    """Lightning's trainer with `callbacks`, then those of the configuration, and its loggers."""
+    callbacks = callbacks + [instantiate(node, _convert_="all") for node in config["callbacks"].values()]
+    make_loggers = [instantiate(node, _partial_=True, _convert_="all") for node in config["logger"].values()]
+    loggers = [made("logger", partial(make_logger, save_dir=str(directory))) for make_logger in make_loggers]
+    make_trainer = instantiate(config["trainer"], _partial_=True, _convert_="all")
+    profiler: dict[str, Any] = {} if "profiler" in config["trainer"] else {"profiler": NoProfiler()}
+    return made(
+        "trainer",
+        lambda: make_trainer(
+            callbacks=callbacks,
+            logger=loggers,
+            default_root_dir=str(directory),
+            enable_checkpointing=False,  # ours are smaller, and written less often
+            enable_progress_bar=False,  # costs more per step than a small network
+            enable_model_summary=False,
+            num_sanity_val_steps=0,  # inspect_network has seen to that
+            **profiler,
+        ),
+    )
+
+
+class NoProfiler(Profiler):
+    """Measures nothing. Lightning enters a profiler forty times a step; its own makes a generator each time."""
+
+    def profile(self, action_name: str) -> Any:
+        return nullcontext()
+
+    def start(self, action_name: str) -> None: ...
+
+    def stop(self, action_name: str) -> None: ...
+
+
+def inspect_network(network: nn.Module, data: InMemory) -> list[layers.Layer]:
+    """The network's layers. Raises UserError where it does not take these data, or does not return what they need."""
+    name = type(network).__name__
+    inputs = data.sample()
+    expected = (len(inputs), data.out_features) if data.task == "classification" else (len(inputs),)
+    try:
+        output, found = layers.trace(network, inputs)
+    except RuntimeError as error:
+        raise UserError(f"{name} does not take inputs of shape {tuple(inputs.shape[1:])}: {error}") from None
+    if not isinstance(output, torch.Tensor) or tuple(output.shape) != expected:
+        got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        raise UserError(f"{name} returns {got} for {len(inputs)} samples; {data.task} on these data needs {expected}.")
+    return found
+
+
+def made(part: str, make: Callable[[], T]) -> T:
+    """`make()`; a constructor's complaint about its arguments becomes one message that names the part."""
+    try:
+        return make()
+    except (UserError, OSError):
+        raise
+    except (ArithmeticError, ImportError, LookupError, MisconfigurationException, RuntimeError, TypeError, ValueError,
+            InstantiationException) as error:  # fmt: skip
+        cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+        if isinstance(cause, UserError | OSError):
+            raise cause from None
+        said = str(cause).strip().splitlines() or [type(cause).__name__]
+        raise UserError(f"{part}: {' '.join(said[:2]) if said[0].endswith(':') else said[0]}") from error
