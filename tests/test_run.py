@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import main
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 from torch.nn import functional as F
@@ -288,7 +289,7 @@ class Line(InMemory):
     def inputs(self, raw):
         return torch.as_tensor(raw).float()
     def statistics(self):
-        return {"target_mean": 1.0}
+        return {}
     def restore(self, statistics):
         pass
 
@@ -336,6 +337,11 @@ def test_own_model_data_activation_and_optimizer(train: Train, own: str) -> None
     assert len(metrics(directory)) == 5
     assert summary["statistics"]["best_val_loss"] < summary["statistics"]["baseline_val_loss"]
     assert summary["set"] == {}
+    assert main("evaluate.py", f"run={directory}") == 0
+    x = torch.linspace(-1, 1, 100)
+    train_x = torch.randperm(100, generator=generator(42, "split"))[20:]
+    baseline = ((3 * x + 1) - (3 * x[train_x] + 1).mean()).square().mean()
+    assert record.read_summary(directory)["test"]["baseline_mse"] == pytest.approx(float(baseline), rel=1e-4)
 
 
 def test_an_experiment_sets_values_that_count_as_set(train: Train, own: str) -> None:
