@@ -111,3 +111,87 @@ def typed(script: str, *arguments: str, **environment: str) -> subprocess.Comple
     """An entry point in a process of its own."""
     command = [sys.executable, str(ROOT / script), *arguments]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+
+
+OWN = """
+import lightning, torch
+from torch import nn
+from paribus.data.module import InMemory
+
+class Square(nn.Module):
+    def forward(self, x):
+        return x * x
+
+class Bilinear(nn.Module):
+    def __init__(self, in_shape, out_features, activation, rank=3):
+        super().__init__()
+        self.a, self.activation, self.b = nn.Linear(in_shape[0], rank), activation(), nn.Linear(rank, out_features)
+    def forward(self, x):
+        return self.b(self.activation(self.a(x))).squeeze(1)
+
+class Wrong(Bilinear):
+    def forward(self, x):
+        return self.b(self.activation(self.a(x)))
+
+class SignDescent(torch.optim.Optimizer):
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+    @torch.no_grad()
+    def step(self, closure=None):
+        with torch.enable_grad():
+            loss = closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                p -= group["lr"] * p.grad.sign()
+        return loss
+
+class Line(InMemory):
+    task, in_shape, out_features = "regression", (1,), 1
+    def load(self, test):
+        x = torch.linspace(-1, 1, 100).view(-1, 1)
+        y = 3 * x[:, 0] + 1
+        self.fingerprint = "line"
+        train, val, _ = self.choose(100, 20)
+        return (None, None, (x, y)) if test else ((x[train], y[train]), (x[val], y[val]), None)
+    def inputs(self, raw):
+        return torch.as_tensor(raw).float()
+    def statistics(self):
+        return {}
+    def restore(self, statistics):
+        pass
+
+class Stop(lightning.Callback):
+    def on_train_epoch_end(self, trainer, learner):
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
+
+class Boom(lightning.Callback):
+    def on_train_epoch_end(self, trainer, learner):
+        raise RuntimeError("boom")
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """--config-dir with one YAML for each of a user's own classes."""
+    (tmp_path / "own_parts.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_parts", raising=False)
+    files = {
+        "model/bilinear": "# @package _global_\ndefaults: [{/data@_global_.data: line}, _self_]\nmodel: {_target_: own_parts.Bilinear,"
+        " rank: 4, init: torch, loss: mse}\ndefault_epochs: 5\ndefault_lr: {adam: 0.05}\n",
+        "model/wrong": "# @package _global_\ndefaults: [{/data@_global_.data: line}, _self_]\nmodel: {_target_: own_parts.Wrong,"
+        " init: torch, loss: mse}\ndefault_epochs: 5\ndefault_lr: {adam: 0.05}\n",
+        "data/line": "_target_: own_parts.Line\nbatch_size: 10\ntrain_subset: null\ntrain_on_validation: false\nseed: ${seed}\n",
+        "activation/square": "_target_: own_parts.Square\n",
+        "optim/sign": "_target_: own_parts.SignDescent\nlr: 0.01\n",
+        "callbacks/stop": "stop: {_target_: own_parts.Stop}\n",
+        "callbacks/boom": "boom: {_target_: own_parts.Boom}\n",
+        "experiment/typo": "# @package _global_\noptm: {lr: 3}\n",
+        "experiment/wide": "# @package _global_\ndefaults: [{override /optim: sgd}]\nmodel: {hidden: [9]}\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / "own" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return f"--config-dir={tmp_path / 'own'}"

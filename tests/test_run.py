@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -246,89 +245,6 @@ def test_a_final_fit_has_no_validation(train: Train) -> None:
 
 # --- what a user adds: one class and one YAML
 
-OWN = """
-import lightning, torch
-from torch import nn
-from paribus.data.module import InMemory
-
-class Square(nn.Module):
-    def forward(self, x):
-        return x * x
-
-class Bilinear(nn.Module):
-    def __init__(self, in_shape, out_features, activation, rank=3):
-        super().__init__()
-        self.a, self.activation, self.b = nn.Linear(in_shape[0], rank), activation(), nn.Linear(rank, out_features)
-    def forward(self, x):
-        return self.b(self.activation(self.a(x))).squeeze(1)
-
-class Wrong(Bilinear):
-    def forward(self, x):
-        return self.b(self.activation(self.a(x)))
-
-class SignDescent(torch.optim.Optimizer):
-    def __init__(self, params, lr):
-        super().__init__(params, {"lr": lr})
-    @torch.no_grad()
-    def step(self, closure=None):
-        with torch.enable_grad():
-            loss = closure()
-        for group in self.param_groups:
-            for p in group["params"]:
-                p -= group["lr"] * p.grad.sign()
-        return loss
-
-class Line(InMemory):
-    task, in_shape, out_features = "regression", (1,), 1
-    def load(self, test):
-        x = torch.linspace(-1, 1, 100).view(-1, 1)
-        y = 3 * x[:, 0] + 1
-        self.fingerprint = "line"
-        train, val, _ = self.choose(100, 20)
-        return (None, None, (x, y)) if test else ((x[train], y[train]), (x[val], y[val]), None)
-    def inputs(self, raw):
-        return torch.as_tensor(raw).float()
-    def statistics(self):
-        return {}
-    def restore(self, statistics):
-        pass
-
-class Stop(lightning.Callback):
-    def on_train_epoch_end(self, trainer, learner):
-        if trainer.current_epoch == 1:
-            raise KeyboardInterrupt
-
-class Boom(lightning.Callback):
-    def on_train_epoch_end(self, trainer, learner):
-        raise RuntimeError("boom")
-"""
-
-
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """--config-dir with one YAML for each of a user's own classes."""
-    (tmp_path / "own_parts.py").write_text(OWN)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "own_parts", raising=False)
-    files = {
-        "model/bilinear": "# @package _global_\ndefaults: [{/data@_global_.data: line}, _self_]\nmodel: {_target_: own_parts.Bilinear,"
-        " rank: 4, init: torch, loss: mse}\ndefault_epochs: 5\ndefault_lr: {adam: 0.05}\n",
-        "model/wrong": "# @package _global_\ndefaults: [{/data@_global_.data: line}, _self_]\nmodel: {_target_: own_parts.Wrong,"
-        " init: torch, loss: mse}\ndefault_epochs: 5\ndefault_lr: {adam: 0.05}\n",
-        "data/line": "_target_: own_parts.Line\nbatch_size: 10\ntrain_subset: null\ntrain_on_validation: false\nseed: ${seed}\n",
-        "activation/square": "_target_: own_parts.Square\n",
-        "optim/sign": "_target_: own_parts.SignDescent\nlr: 0.01\n",
-        "callbacks/stop": "stop: {_target_: own_parts.Stop}\n",
-        "callbacks/boom": "boom: {_target_: own_parts.Boom}\n",
-        "experiment/typo": "# @package _global_\noptm: {lr: 3}\n",
-        "experiment/wide": "# @package _global_\ndefaults: [{override /optim: sgd}]\nmodel: {hidden: [9]}\n",
-    }
-    for name, text in files.items():
-        path = tmp_path / "own" / f"{name}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return f"--config-dir={tmp_path / 'own'}"
-
 
 def test_own_model_data_activation_and_optimizer(train: Train, own: str) -> None:
     directory = train(own, "model=bilinear", "activation=square", "optim=sign")
@@ -379,93 +295,6 @@ def test_an_error_in_the_code_is_recorded_with_its_traceback(train: Train, own: 
     assert 'raise RuntimeError("boom")' in log
 
 
-# --- what cannot be is refused with one message
-
-
-@pytest.mark.parametrize(("overrides", "message"), [
-    (("+anything=1",), r"There is no 'anything' in the configuration. Valid: activation"),
-    (("+optim.lrr=1",), r"There is no 'lrr' in optim. Did you mean 'lr'?"),
-    (("+model.widht=1",), r"There is no 'widht' in model. Did you mean 'width'?"),
-    (("+callbacks.x=1",), r"There is no 'x' in callbacks"),
-    (("optim.lr=fast",), r"optim.lr is 'fast'; it must be a number."),
-    (("optim.lr=nan",), r"must be a number"),
-    (("data.batch_size=1.5",), r"must be a whole number"),
-    (("data.train_on_validation=1",), r"must be true or false"),
-    (("model.hidden=64",), r"model.hidden is 64; it must be a list, such as [128, 64]."),
-    (("optim.lr=-1",), r"optim: Invalid learning rate: -1"),
-    (("model.hidden=[3]", "model.width=3", "model.depth=1"), r"say the same thing twice"),
-    (("model.width=3",), r"given together"),
-    (("model.loss=msee",), r"There is no 'msee' in model.loss. Did you mean 'mse'?"),
-    (("model.init=he",), r"There is no 'he' in model.init."),
-    (("model=mlp", "data=concrete"), r"Concrete is data for regression"),
-    (("data=concrete", "model=mlp", "model.loss=mse"), r"MLP returns (2, 1) for 2 samples; regression on these data needs (2,)"),
-    (("model=vgg6", "data=concrete"), r"VGG6 takes images"),
-    (("trainer.max_epochs=0",), r"trainer.max_epochs is 0; it must be a whole number, at least 1."),
-    (("trainer=gpu",), r"trainer: "),
-    (("data.path=nowhere.csv",), r"nowhere.csv does not exist"),
-    (("data.train_subset=99999",), r"the training part has 722"),
-    (("data.train_subset=abc",), r"data.train_subset is 'abc'; it must be a whole number."),
-    (("data.train_subset=true",), r"data.train_subset is True; it must be a whole number."),
-    (("data.batch_size=64.0",), r"data.batch_size is 64.0; it must be a whole number."),
-    (("data.val_fraction=null",), r"data.val_fraction is None; it must be a number."),
-    (("optim.lr=null",), r"optim.lr is None; it must be a number."),
-    (("optim.betas=[a,b]",), r"optim.betas is ['a', 'b']; it must be a list, such as [0.9, 0.999]."),
-    (("optim.betas=[0.9]",), r"optim: "),
-    (("seed=-1",), r"seed is -1; it must be a whole number, at least 0."),
-    (("seed=null",), r"seed is None"),
-    (("threads=0",), r"threads is 0; it must be a whole number, at least 1."),
-    (("trainer.max_epochs=2.0",), r"trainer.max_epochs is 2.0; it must be a whole number, at least 1."),
-    (("trainer.max_epochs=null",), r"trainer.max_epochs is None"),
-    (("trainer.gradient_clip_val=-1",), r"trainer.gradient_clip_val is -1; it must be above 0"),
-    (("trainer=cpu", "trainer.devices=2"), r"trainer.devices=2: a run trains on one device."),
-    (("+trainer.enable_progress_bar=true",), r"There is no 'enable_progress_bar' in trainer."),
-    (("+trainer.limit_train_batches=0",), r"No epoch was trained"),
-    (("model.hidden=[0]",), r"every layer needs at least 1 unit"),
-    (("model.hidden=[-3]",), r"every layer needs at least 1 unit"),
-    (("model.hidden=null",), r"model.hidden is None; it must be a list"),
-    (("model.width=5", "model.depth=0"), r"depth 0; both must be at least 1"),
-    (("model.width=5", "model.depth=2.5"), r"model.depth is 2.5; it must be a whole number."),
-    (("model._target_=paribus.models.mlp.MLPP",), r"model._target_: "),
-    (("scheduler=step", "scheduler.step_size=0"), r"scheduler: step_size is 0"),
-    (("scheduler=step", "scheduler.interval=stepp"), r"There is no 'stepp' in scheduler.interval. Did you mean 'step'?"),
-    (("scheduler=onecycle", "scheduler.total_steps=5"), r"scheduler.total_steps is 5, but the run has 3600 steps."),
-    (("~scheduler",), r"scheduler needs one option"),
-    (("~optim.lr",), r"optim.lr is missing from the configuration."),
-    (("activation=[relu,tanh]",), r"activation needs one option: activation=NAME. To try several, add --multirun"),
-    (("model.norm=batch", "data.batch_size=103", "data.train_subset=104"), r"cannot train on a batch of one sample"),
-])  # fmt: skip
-def test_what_cannot_be_is_refused(train: Train, capsys: Any, overrides: tuple[str, ...], message: str) -> None:
-    if "trainer=gpu" in overrides and torch.accelerator.is_available():
-        pytest.skip("this machine has a GPU")
-    directory = train("model=regression", *overrides, code=1)
-    out, err = capsys.readouterr()
-    errors = [line for line in (out + err).splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    assert message in errors[0]
-    assert errors[0] in err
-    assert "Traceback" not in out + err
-    assert record.read_summary(directory)["status"] == "failed"
-    assert message in record.read_summary(directory)["message"]
-
-
-def test_a_typo_in_an_experiment_is_refused(train: Train, own: str, capsys: Any) -> None:
-    train(own, "experiment=typo", *SHORT, code=1)
-    assert "There is no 'optm' in the configuration. Did you mean 'optim'?" in capsys.readouterr().err
-
-
-def test_a_network_with_the_wrong_output_is_refused(train: Train, own: str, capsys: Any) -> None:
-    train(own, "model=wrong", code=1)
-    assert "Wrong returns (2, 1) for 2 samples; regression on these data needs (2,)" in capsys.readouterr().err
-
-
-def test_a_directory_that_holds_a_run_is_left_alone(train: Train, capsys: Any) -> None:
-    directory = train(*SHORT)
-    before = {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()}
-    train(*SHORT, "seed=1", code=1)
-    assert "holds the record of a run already" in capsys.readouterr().err
-    assert {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()} == before
-
-
 def test_validation_figures_stand_in_the_epochs_that_were_validated_alone(train: Train) -> None:
     rows = metrics(train(*SHORT, "trainer.max_epochs=4", "+trainer.check_val_every_n_epoch=2"))
     assert [row["val/loss"] is None for row in rows] == [True, False, True, False]
@@ -500,13 +329,6 @@ def test_one_identity_however_the_layers_were_said(train: Train) -> None:
     assert metrics(first) == metrics(second)
 
 
-def test_a_missing_default_rate_is_said(train: Train, own: str, capsys: Any) -> None:
-    train(own, "model=bilinear", "optim=nadam", code=1)
-    err = capsys.readouterr().err
-    assert "optim.lr: Interpolation key 'default_lr.nadam' not found. Give optim.lr a value" in err
-    assert "Traceback" not in err
-
-
 def test_the_command_makes_a_run_with_own_parts_again(train: Train, own: str) -> None:
     directory = train(own, "model=bilinear", "activation=square")
     assert record.read_summary(directory)["command"].startswith(f"python train.py {own} model=bilinear")
@@ -521,17 +343,3 @@ def test_progress_shows_first_and_last_epoch_with_loss_accuracy_rate_and_time(
     assert lines[-1].startswith("epoch 3/3")
     for part in ("train loss", "train acc", "val loss", "val acc", "lr 0.001", " s"):
         assert part in lines[-1]
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-def test_a_full_disk_is_said_and_the_run_fails(train: Train, tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
-    opened = Path.open
-
-    def full(self: Path, *args: Any, **kwargs: Any) -> Any:
-        return opened(Path("/dev/full") if self.name == record.METRICS and args == ("w",) else self, *args, **kwargs)
-
-    monkeypatch.setattr(Path, "open", full)
-    directory = train(*SHORT, code=1)
-    monkeypatch.undo()
-    assert "No space left on device" in capsys.readouterr().err
-    assert "No space left" in record.read_summary(directory)["message"]

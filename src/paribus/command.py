@@ -8,7 +8,9 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import hydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
@@ -60,7 +62,8 @@ def report_errors() -> Iterator[None]:
         print(f"error: {explain(error)}", file=sys.stderr)
         sys.exit(1)
     except ValueError as error:
-        if "hydra" not in traceback.extract_tb(error.__traceback__)[-1].filename:
+        raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        if not raised_in.is_relative_to(Path(hydra.__file__).parent):
             raise
         print(f"error: {error}", file=sys.stderr)  # what Hydra says of an override such as trainer=null
         sys.exit(1)

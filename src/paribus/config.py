@@ -1,6 +1,6 @@
 """What a composed configuration says: which choices, which values beyond them, and whether it can be right.
 
-Imports no torch; only `check` may load the classes that an added key belongs to.
+Imports no torch itself; `choices` loads the classes that the configuration names, to see what they take.
 """
 
 import inspect
@@ -24,14 +24,9 @@ OPEN_NODES = ("callbacks", "logger")  # any number of entries, each with a _targ
 REQUIRED = ("model", "data", "activation", "optim", "scheduler", "trainer")
 # What the run itself gives to constructors.
 INJECTED = (
-    *("self", "params", "optimizer", "in_shape", "out_features", "activation", "save_dir", "callbacks", "logger"),
-    *(
-        "enable_checkpointing",
-        "enable_progress_bar",
-        "enable_model_summary",
-        "num_sanity_val_steps",
-        "default_root_dir",
-    ),
+    *("in_shape", "out_features", "activation", "params", "optimizer", "save_dir", "callbacks", "logger"),
+    *("default_root_dir", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"),
+    *("num_sanity_val_steps", "self"),
 )
 
 
@@ -42,10 +37,12 @@ class Choices:
     Attributes:
         options: the option of each group, {"optim": "adam", ...}; "experiment" among them where one was chosen.
         given: values beyond what the options bring, from an experiment or the command line, by dotted key.
+        config: the configuration itself, resolved.
     """
 
     options: dict[str, str]
     given: dict[str, Any]
+    config: dict[str, Any]
 
 
 def choices(config: DictConfig) -> Choices:
@@ -73,9 +70,9 @@ def choices(config: DictConfig) -> Choices:
     OmegaConf.set_struct(base, False)
     base.pop("hydra")
     _check_keys(_plain(config), _plain(base), "")
-    resolved, brought = resolve(config), resolve(base)
-    _check_values(resolved, brought, "")
-    resolved = flatten(resolved)
+    plain = resolve(config)
+    _check_values(plain, resolve(base), "")
+    resolved = flatten(plain)
     # Unresolved values are compared: what follows from another value is not set, whatever it comes to.
     tables = {key: config[key] for key in ("default_lr", "default_epochs") if key in config}
     raw, raw_base = flatten(experimental(_plain(config)) | tables), flatten(_plain(base))
@@ -89,7 +86,7 @@ def choices(config: DictConfig) -> Choices:
             raise UserError("model.hidden and model.width with model.depth say the same thing twice; give one of them.")
         if resolved["model.width"] is None or resolved["model.depth"] is None:
             raise UserError("model.width and model.depth are given together, or not at all.")
-    return Choices(options, given)
+    return Choices(options, given, plain)
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 class TensorBoard(TensorBoardLogger):
     """TensorBoard events directly in `save_dir`; the horizontal axis is the epoch.
 
-    All scalars of a call go into one event: SummaryWriter.add_scalar costs a hundred microseconds a scalar.
+    All scalars of a call go into one event; SummaryWriter.add_scalar would make one of each.
     """
 
     def __init__(self, save_dir: str | Path):

@@ -1,7 +1,7 @@
 """The run record: its files, its columns, reading and writing it. Knows nothing of torch.
 
 A run owns one directory. `metrics.csv` grows by a row an epoch; `summary.json` is written last, so that a directory
-without one is a run that did not end. docs: the README's section on the run record.
+without one is a run that did not end. The README has a table of all files.
 """
 
 import csv

@@ -19,12 +19,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
-from paribus import config as configuration
 from paribus import record
 from paribus.build import build_data, build_learner, build_network, build_trainer, inspect_network
 from paribus.callbacks.checkpoints import Checkpoints
 from paribus.callbacks.recorder import Recorder
 from paribus.command import RunFailed, explain
+from paribus.config import choices
 from paribus.errors import UserError
 from paribus.loggers import close
 from paribus.models import layers
@@ -56,11 +56,10 @@ def run(config: DictConfig) -> float | None:
         **provenance(),
     }
     try:
-        chosen = configuration.choices(config)
-        plain = configuration.resolve(config)
-        summary |= {"choices": chosen.options, "set": chosen.given, "config": plain}
-        summary["identity"] = record.identity(plain)
-        train(plain, directory, summary)
+        chosen = choices(config)
+        summary |= {"choices": chosen.options, "set": chosen.given, "config": chosen.config}
+        summary["identity"] = record.identity(chosen.config)
+        train(chosen.config, directory, summary)
     except (KeyboardInterrupt, SystemExit):
         summary |= {"status": record.INTERRUPTED}
         log.warning("Interrupted; what was recorded until then is in %s", directory)

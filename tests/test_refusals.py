@@ -1,0 +1,118 @@
+"""What cannot be right is refused, or fails, with one message; nothing that is there is lost."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from paribus import record
+
+Train = Callable[..., Path]
+SHORT = ("model=regression", "trainer.max_epochs=3", "threads=1")
+
+
+@pytest.mark.parametrize(("overrides", "message"), [
+    (("+anything=1",), r"There is no 'anything' in the configuration. Valid: activation"),
+    (("+optim.lrr=1",), r"There is no 'lrr' in optim. Did you mean 'lr'?"),
+    (("+model.widht=1",), r"There is no 'widht' in model. Did you mean 'width'?"),
+    (("+callbacks.x=1",), r"There is no 'x' in callbacks"),
+    (("optim.lr=fast",), r"optim.lr is 'fast'; it must be a number."),
+    (("optim.lr=nan",), r"must be a number"),
+    (("data.batch_size=1.5",), r"must be a whole number"),
+    (("data.train_on_validation=1",), r"must be true or false"),
+    (("model.hidden=64",), r"model.hidden is 64; it must be a list, such as [128, 64]."),
+    (("optim.lr=-1",), r"optim: Invalid learning rate: -1"),
+    (("model.hidden=[3]", "model.width=3", "model.depth=1"), r"say the same thing twice"),
+    (("model.width=3",), r"given together"),
+    (("model.loss=msee",), r"There is no 'msee' in model.loss. Did you mean 'mse'?"),
+    (("model.init=he",), r"There is no 'he' in model.init."),
+    (("model=mlp", "data=concrete"), r"Concrete is data for regression"),
+    (("data=concrete", "model=mlp", "model.loss=mse"), r"MLP returns (2, 1) for 2 samples; regression on these data needs (2,)"),
+    (("model=vgg6", "data=concrete"), r"VGG6 takes images"),
+    (("trainer.max_epochs=0",), r"trainer.max_epochs is 0; it must be a whole number, at least 1."),
+    (("trainer=gpu",), r"trainer: "),
+    (("data.path=nowhere.csv",), r"nowhere.csv does not exist"),
+    (("data.train_subset=99999",), r"the training part has 722"),
+    (("data.train_subset=abc",), r"data.train_subset is 'abc'; it must be a whole number."),
+    (("data.train_subset=true",), r"data.train_subset is True; it must be a whole number."),
+    (("data.batch_size=64.0",), r"data.batch_size is 64.0; it must be a whole number."),
+    (("data.val_fraction=null",), r"data.val_fraction is None; it must be a number."),
+    (("optim.lr=null",), r"optim.lr is None; it must be a number."),
+    (("optim.betas=[a,b]",), r"optim.betas is ['a', 'b']; it must be a list, such as [0.9, 0.999]."),
+    (("optim.betas=[0.9]",), r"optim: "),
+    (("seed=-1",), r"seed is -1; it must be a whole number, at least 0."),
+    (("seed=null",), r"seed is None"),
+    (("threads=0",), r"threads is 0; it must be a whole number, at least 1."),
+    (("trainer.max_epochs=2.0",), r"trainer.max_epochs is 2.0; it must be a whole number, at least 1."),
+    (("trainer.max_epochs=null",), r"trainer.max_epochs is None"),
+    (("trainer.gradient_clip_val=-1",), r"trainer.gradient_clip_val is -1; it must be above 0"),
+    (("trainer=cpu", "trainer.devices=2"), r"trainer.devices=2: a run trains on one device."),
+    (("+trainer.enable_progress_bar=true",), r"There is no 'enable_progress_bar' in trainer."),
+    (("+trainer.limit_train_batches=0",), r"No epoch was trained"),
+    (("model.hidden=[0]",), r"every layer needs at least 1 unit"),
+    (("model.hidden=[-3]",), r"every layer needs at least 1 unit"),
+    (("model.hidden=null",), r"model.hidden is None; it must be a list"),
+    (("model.width=5", "model.depth=0"), r"depth 0; both must be at least 1"),
+    (("model.width=5", "model.depth=2.5"), r"model.depth is 2.5; it must be a whole number."),
+    (("model._target_=paribus.models.mlp.MLPP",), r"model._target_: "),
+    (("scheduler=step", "scheduler.step_size=0"), r"scheduler: step_size is 0"),
+    (("scheduler=step", "scheduler.interval=stepp"), r"There is no 'stepp' in scheduler.interval. Did you mean 'step'?"),
+    (("scheduler=onecycle", "scheduler.total_steps=5"), r"scheduler.total_steps is 5, but the run has 3600 steps."),
+    (("~scheduler",), r"scheduler needs one option"),
+    (("~optim.lr",), r"optim.lr is missing from the configuration."),
+    (("activation=[relu,tanh]",), r"activation needs one option: activation=NAME. To try several, add --multirun"),
+    (("model.norm=batch", "data.batch_size=103", "data.train_subset=104"), r"cannot train on a batch of one sample"),
+])  # fmt: skip
+def test_what_cannot_be_is_refused(train: Train, capsys: Any, overrides: tuple[str, ...], message: str) -> None:
+    if "trainer=gpu" in overrides and torch.accelerator.is_available():
+        pytest.skip("this machine has a GPU")
+    directory = train("model=regression", *overrides, code=1)
+    out, err = capsys.readouterr()
+    errors = [line for line in (out + err).splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert errors[0] in err
+    assert "Traceback" not in out + err
+    assert record.read_summary(directory)["status"] == "failed"
+    assert message in record.read_summary(directory)["message"]
+
+
+def test_a_typo_in_an_experiment_is_refused(train: Train, own: str, capsys: Any) -> None:
+    train(own, "experiment=typo", *SHORT, code=1)
+    assert "There is no 'optm' in the configuration. Did you mean 'optim'?" in capsys.readouterr().err
+
+
+def test_a_network_with_the_wrong_output_is_refused(train: Train, own: str, capsys: Any) -> None:
+    train(own, "model=wrong", code=1)
+    assert "Wrong returns (2, 1) for 2 samples; regression on these data needs (2,)" in capsys.readouterr().err
+
+
+def test_a_directory_that_holds_a_run_is_left_alone(train: Train, capsys: Any) -> None:
+    directory = train(*SHORT)
+    before = {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+    train(*SHORT, "seed=1", code=1)
+    assert "holds the record of a run already" in capsys.readouterr().err
+    assert {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()} == before
+
+
+def test_a_missing_default_rate_is_said(train: Train, own: str, capsys: Any) -> None:
+    train(own, "model=bilinear", "optim=nadam", code=1)
+    err = capsys.readouterr().err
+    assert "optim.lr: Interpolation key 'default_lr.nadam' not found. Give optim.lr a value" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_is_said_and_the_run_fails(train: Train, tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    opened = Path.open
+
+    def full(self: Path, *args: Any, **kwargs: Any) -> Any:
+        return opened(Path("/dev/full") if self.name == record.METRICS and args == ("w",) else self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", full)
+    directory = train(*SHORT, code=1)
+    monkeypatch.undo()
+    assert "No space left on device" in capsys.readouterr().err
+    assert "No space left" in record.read_summary(directory)["message"]
