@@ -14,6 +14,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.profilers import Profiler
 from torch import nn
 
+from paribus.callbacks.instruments import Instrument
 from paribus.data.module import InMemory
 from paribus.errors import UserError, unknown
 from paribus.models import layers
@@ -81,9 +82,23 @@ def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory)
     )
 
 
+def build_callbacks(config: Mapping[str, Any]) -> tuple[list[Instrument], list[lightning.Callback]]:
+    """What the configuration has under callbacks: instruments, and Lightning's own kind."""
+    instruments: list[Instrument] = []
+    others: list[lightning.Callback] = []
+    for name, node in config["callbacks"].items():
+        built = made(f"callbacks.{name}", partial(instantiate, node, _convert_="all"))
+        if isinstance(built, Instrument):
+            instruments.append(built)
+        elif isinstance(built, lightning.Callback):
+            others.append(built)
+        else:
+            raise UserError(f"callbacks.{name} is a {type(built).__name__}, no instrument and no Lightning callback.")
+    return instruments, others
+
+
 def build_trainer(config: Mapping[str, Any], directory: Path, callbacks: list[lightning.Callback]) -> lightning.Trainer:
-    """Lightning's trainer with `callbacks`, then those of the configuration, and its loggers."""
-    callbacks = callbacks + [instantiate(node, _convert_="all") for node in config["callbacks"].values()]
+    """Lightning's trainer with `callbacks` and the loggers of the configuration."""
     make_loggers = [instantiate(node, _partial_=True, _convert_="all") for node in config["logger"].values()]
     loggers = [made("logger", partial(make_logger, save_dir=str(directory))) for make_logger in make_loggers]
     make_trainer = instantiate(config["trainer"], _partial_=True, _convert_="all")
@@ -114,19 +129,22 @@ class NoProfiler(Profiler):
     def stop(self, action_name: str) -> None: ...
 
 
-def inspect_network(network: nn.Module, data: InMemory) -> list[layers.Layer]:
-    """The network's layers. Raises UserError where it does not take these data, or does not return what they need."""
+def inspect_network(network: nn.Module, data: InMemory) -> list[layers.Call]:
+    """A pass of two samples through the network.
+
+    Raises UserError where it does not take these data, or does not return what they need.
+    """
     name = type(network).__name__
-    inputs = data.sample()
+    inputs = data.first_inputs("train", 2)
     expected = (len(inputs), data.out_features) if data.task == "classification" else (len(inputs),)
     try:
-        output, found = layers.trace(network, inputs)
+        output, calls = layers.trace(network, inputs)
     except RuntimeError as error:
         raise UserError(f"{name} does not take inputs of shape {tuple(inputs.shape[1:])}: {error}") from None
     if not isinstance(output, torch.Tensor) or tuple(output.shape) != expected:
         got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise UserError(f"{name} returns {got} for {len(inputs)} samples; {data.task} on these data needs {expected}.")
-    return found
+    return calls
 
 
 def made(part: str, make: Callable[[], T]) -> T:

@@ -1,5 +1,6 @@
 """Runs on the test set: figures, into the record and as tables."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -14,10 +15,11 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from paribus import record
 from paribus.errors import UserError
 from paribus.load import Run
+from paribus.writers import write_predictions
 
 
 def evaluate(run: Run, device: torch.device) -> dict[str, Any]:
-    """Figures of the run on its test set, also written into its summary.json under "test".
+    """Figures of the run on its test set, also written into its summary.json under "test"; predictions.parquet anew.
 
     Classification: samples, loss (cross entropy), acc, per_class_acc by class name, confusion (row: true class, column:
     predicted class). Regression: samples, mse, rmse, mae, r2, and baseline_mse of predicting the training mean.
@@ -26,23 +28,33 @@ def evaluate(run: Run, device: torch.device) -> dict[str, Any]:
     run.data.setup("test")
     if run.data.test is None or not len(run.data.test[0]):
         raise UserError(f"{run.directory} has no test samples: data.test_fraction was 0.")
-    outputs, targets = [], []
-    run.network.to(device)
-    with torch.no_grad():
-        for inputs, batch_targets in run.data.test_dataloader():
-            outputs.append(run.network(inputs.to(device)).float().cpu())
-            targets.append(batch_targets)
-    run.network.to("cpu")
+    output, targets = _outputs(run, run.data.test_dataloader(), device)
     measure = _classification if run.kind.task == "classification" else _regression
     figures = {
         "checkpoint": run.checkpoint,
         "epoch": run.epoch,
         "evaluated": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "samples": sum(map(len, targets)),
-        **measure(torch.cat(outputs), torch.cat(targets), run),
+        "samples": len(targets),
+        **measure(output, targets, run),
     }
+    if run.kind.task == "regression":
+        # all three parts anew, so that the file speaks of one checkpoint
+        run.data.setup("fit")
+        parts = {"train": run.data.train, "val": run.data.val, "test": run.data.test}
+        batches = {split: run.data.batches_in_order(part) for split, part in parts.items() if part and len(part[0])}
+        found = {split: _outputs(run, of_split, device) for split, of_split in batches.items()}
+        write_predictions(run.directory, {split: (y.numpy(), out.numpy()) for split, (out, y) in found.items()})
     record.write_json(run.directory / record.SUMMARY, {**run.summary, "test": figures})
     return figures
+
+
+def _outputs(run: Run, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """What the network returns of `batches`, and their targets, on the CPU."""
+    run.network.to(device)
+    with torch.no_grad():
+        pairs = [(run.network(inputs.to(device)).float().cpu(), targets.cpu()) for inputs, targets in batches]
+    run.network.to("cpu")
+    return torch.cat([output for output, _ in pairs]), torch.cat([targets for _, targets in pairs])
 
 
 def _classification(output: Tensor, targets: Tensor, run: Run) -> dict[str, Any]:

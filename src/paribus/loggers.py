@@ -1,11 +1,21 @@
 """What the loggers are told about a run, beside Lightning's own ways."""
 
-from collections.abc import Mapping
+import io
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
+
+from paribus.callbacks.instruments import Histogram
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+FAMILIES = {"grad": "gradients", "update": "updates", "activation": "activations", "weight": "weights"}
 
 
 class TensorBoard(TensorBoardLogger):
@@ -28,6 +38,50 @@ class TensorBoard(TensorBoardLogger):
         writer = self.experiment._get_file_writer()
         for summary in hparams(dict(params), dict(metrics or {})):
             writer.add_summary(summary)
+
+    def log_histogram(self, histogram: Histogram, step: int) -> None:
+        """Under weight/LAYER or bias/LAYER."""
+        self.experiment.add_histogram_raw(
+            f"{histogram.tensor}/{histogram.layer.label}",
+            min=histogram.edges[0],
+            max=histogram.edges[-1],
+            num=histogram.counts.sum(),
+            sum=histogram.total,
+            sum_squares=histogram.total_squares,
+            bucket_limits=histogram.edges[1:].tolist(),
+            bucket_counts=histogram.counts.tolist(),
+            global_step=step,
+        )
+
+    def log_figure(self, tag: str, figure: "Figure", step: int) -> None:
+        """As an image."""
+        png = io.BytesIO()
+        figure.savefig(png, format="png")
+        width, height = figure.canvas.get_width_height()
+        image = Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=png.getvalue())
+        self.experiment._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+
+    def log_layout(self, columns: Iterable[str], quantities: Iterable[tuple[str, str]]) -> None:
+        """Arrange the CUSTOM SCALARS tab: training beside validation, then all layers of a quantity in one chart.
+
+        Args:
+            columns: of metrics.csv.
+            quantities: what was measured, and of which tensor: ("grad_norm", "bias").
+        """
+        from torch.utils.tensorboard.summary import custom_scalars
+
+        layout: dict[str, dict[str, list[Any]]] = {"training": {}}
+        for name in dict.fromkeys(column.partition("/")[2] for column in columns if "/" in column):
+            layout["training"][name] = ["Multiline", [f"^(train|val)/{name}$"]]
+        layout |= {family: {} for family in (*FAMILIES.values(), "more")}
+        for quantity, tensor in quantities:
+            family = "activation" if tensor == "activation" else quantity.partition("_")[0]
+            title = f"{quantity} (biases)" if tensor == "bias" else quantity
+            layout[FAMILIES.get(family, "more")][title] = [
+                "Multiline", [f"^{re.escape(quantity)}/" + (rf".*\.{tensor}$" if tensor != "activation" else "")]
+            ]  # fmt: skip
+        shown = {family: charts for family, charts in layout.items() if charts}
+        self.experiment._get_file_writer().add_summary(custom_scalars(shown))
 
     def save(self) -> None:
         """No hparams.yaml: .hydra/ has the configuration."""

@@ -10,13 +10,17 @@ import json
 import math
 import os
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from paribus.errors import UserError
 
 METRICS = "metrics.csv"
+LAYERS = "layers.parquet"
+PREDICTIONS = "predictions.parquet"
+WEIGHTS = "weights.npz"
 SUMMARY = "summary.json"
 LOG = "train.log"
 BEST = "checkpoints/best.ckpt"
@@ -24,7 +28,9 @@ LAST = "checkpoints/last.ckpt"
 
 COMPLETED, DIVERGED, FAILED, INTERRUPTED = "completed", "diverged", "failed", "interrupted"
 
-# What a run is carried out with, as opposed to what is tried in it: not part of its identity.
+# What a run is carried out with, as opposed to what is tried in it: not part of its identity. Nor are our own
+# callbacks, which change nothing; a user's may (early stopping, say).
+OWN_CALLBACKS = "paribus.callbacks."
 EXECUTION_KEYS = (
     "data.root",
     "data.verify",
@@ -34,7 +40,7 @@ EXECUTION_KEYS = (
     "threads",
     "study",
     "logger",
-    "callbacks.progress",
+    "figures",
     # tables that other values are drawn from; what is drawn is part of the identity
     "default_lr",
     "default_epochs",
@@ -60,13 +66,15 @@ def claim(directory: Path) -> None:
 
 
 def experimental(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a resolved configuration that makes the experiment: all but EXECUTION_KEYS."""
+    """The part of a resolved configuration that makes the experiment: all but EXECUTION_KEYS and OWN_CALLBACKS."""
 
     def keep(node: Mapping[str, Any], path: str) -> dict[str, Any]:
         kept = {}
         for key, value in node.items():
             full = f"{path}{key}"
-            if full not in EXECUTION_KEYS:
+            own = path == "callbacks." and isinstance(value, Mapping)
+            own = own and str(value.get("_target_")).startswith(OWN_CALLBACKS)
+            if full not in EXECUTION_KEYS and not own:
                 kept[str(key)] = keep(value, f"{full}.") if isinstance(value, Mapping) else value
         return kept
 
@@ -106,23 +114,18 @@ def flatten(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     return flat
 
 
-class MetricsWriter:
-    """Appends rows to metrics.csv; each is on its way to the disk when `write` returns."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to; what is there when the block ends without an exception takes the place of `path`.
 
-    def __init__(self, path: Path, columns: Sequence[str]):
-        self.columns = columns
-        self._file = path.open("w", newline="", encoding="utf-8")
-        self._csv = csv.DictWriter(self._file, columns, lineterminator="\n")
-        self._csv.writeheader()
-        self._file.flush()
-
-    def write(self, row: Mapping[str, float | None]) -> None:
-        """Write one row; a column that `row` lacks, or has as None, stays empty. Floats keep all their digits."""
-        self._csv.writerow({c: "" if row.get(c) is None else repr(row[c]) for c in self.columns})
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
+    So a reader finds the old file or the new one, never half of it.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_metrics(directory: Path) -> list[dict[str, float | None]]:
@@ -160,16 +163,11 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
             return None
         return value
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(plain(content), file, indent=2, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        json.dump(plain(content), file, indent=2, allow_nan=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_summary(directory: Path) -> dict[str, Any]:

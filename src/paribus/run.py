@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from paribus import record
-from paribus.build import build_data, build_learner, build_network, build_trainer, inspect_network
+from paribus.build import build_callbacks, build_data, build_learner, build_network, build_trainer, inspect_network
 from paribus.callbacks.checkpoints import Checkpoints
 from paribus.callbacks.recorder import Recorder
 from paribus.command import RunFailed, explain
@@ -105,6 +105,8 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any]) -
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise UserError(f"{key} is {value!r}; it must be a whole number, at least {least}.")
     torch.set_num_threads(config["threads"] or THREADS)
+    if config["figures"] not in (None, True, False):
+        raise UserError(f"figures is {config['figures']!r}; it must be true, false or null.")
     clip = config["trainer"].get("gradient_clip_val")
     if clip is not None and not clip > 0:
         raise UserError(f"trainer.gradient_clip_val is {clip!r}; it must be above 0, or null for no clipping.")
@@ -118,9 +120,10 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any]) -
     torch.manual_seed(stream_seed(config["seed"], "weights"))
     network = build_network(config, data)
     learner = build_learner(config, network, data)
-    found = inspect_network(network, data)
+    calls = inspect_network(network, data)
+    learner.layers = layers.weight_layers(network, calls)
     parameters = sum(p.numel() for p in network.parameters())
-    log.info("%s\n%s", type(network).__name__, layers.table(found, parameters))
+    log.info("%s\n%s", type(network).__name__, layers.table(calls, parameters))
     summary["statistics"] = {"parameters": parameters}
     target_mean = None
     if isinstance(learner, Regressor):
@@ -141,8 +144,11 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any]) -
         "target_mean": target_mean,
         "identity": summary["identity"],
     }
-    recorder = Recorder(directory, hyperparameters(summary))
-    trainer = build_trainer(config, directory, [recorder, Checkpoints(directory, description)])
+    instruments, others = build_callbacks(config)
+    figures = summary["study"] is None if config["figures"] is None else config["figures"]
+    checkpoints = Checkpoints(directory, description)
+    recorder = Recorder(directory, hyperparameters(summary), instruments, checkpoints, figures)
+    trainer = build_trainer(config, directory, [recorder, checkpoints, *others])
     if trainer.world_size > 1:
         raise UserError(f"trainer.devices={config['trainer']['devices']}: a run trains on one device.")
     device = trainer.strategy.root_device
@@ -154,7 +160,7 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any]) -
         trainer.fit(learner, datamodule=data)
     finally:
         if recorder.rows:
-            summary["statistics"] |= record.summary_statistics(recorder.rows)
+            summary["statistics"] |= recorder.statistics()
         for logger in trainer.loggers:
             close(logger)
     if not recorder.rows:
@@ -220,7 +226,8 @@ def report(summary: Mapping[str, Any], directory: Path) -> None:
     statistics = summary["statistics"]
     if summary["status"] == record.DIVERGED:
         at = summary["diverged"]
-        log.warning("Diverged: the loss was no longer finite in epoch %d, step %d.", at["epoch"], at["step"])
+        broke = f"; the {at['tensor']} of {at['layer']} was not either" if "layer" in at else ""
+        log.warning("Diverged: the loss was no longer finite in epoch %d, step %d%s.", at["epoch"], at["step"], broke)
     if statistics.get("best_val_acc") is not None:
         log.info(
             "Best validation accuracy %.2f %%, epoch %d.", 100 * statistics["best_val_acc"], statistics["best_epoch"]

@@ -65,24 +65,23 @@ class Checkpoints(lightning.Callback):
     ) -> None:
         checkpoint["paribus"] = {**self.description, "epoch": self._epoch}
 
+    def best_state(self) -> dict[str, torch.Tensor] | None:
+        """The network's state in the best epoch; None where there is none."""
+        if self.best is None:
+            return None
+        prefix = "network."
+        return {name.removeprefix(prefix): t for name, t in self.best["state_dict"].items() if name.startswith(prefix)}
+
     def _write(self, trainer: Trainer) -> None:
         self._write_best()
-        _replace(self.directory / record.LAST, lambda path: trainer.save_checkpoint(path))
+        with record.replacing(self.directory / record.LAST) as path:
+            trainer.save_checkpoint(path)
         self._written_at = time.monotonic()
 
     def _write_best(self) -> None:
         if self.best is not None and not self._best_written:
             buffer = io.BytesIO()  # torch.save into a file hides a full disk behind an error of its own
             torch.save(self.best, buffer)
-            _replace(self.directory / record.BEST, lambda path: path.write_bytes(buffer.getbuffer()))
+            with record.replacing(self.directory / record.BEST) as path:
+                path.write_bytes(buffer.getbuffer())
             self._best_written = True
-
-
-def _replace(path: Path, write: Any) -> None:
-    """Write a file beside `path` and put it in its place when it is whole."""
-    temporary = path.with_name(f".{path.name}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,66 +1,162 @@
-"""Writes the run record while the run goes on: a row of metrics.csv an epoch, and the same to the loggers."""
+"""Writes the run record while the run goes on: metrics.csv, layers.parquet, and the same to the loggers."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from lightning import Trainer
+from torch.optim import Optimizer
 
-from paribus.loggers import finish
+from paribus.callbacks.checkpoints import Checkpoints
+from paribus.callbacks.instruments import Instrument, Measured, by_tensor
+from paribus.errors import UserError
+from paribus.loggers import TensorBoard, finish
 from paribus.models.learners import Learner
-from paribus.record import METRICS, MetricsWriter, summary_statistics
+from paribus.record import LAYERS, METRICS, summary_statistics
+from paribus.writers import LayersWriter, MetricsWriter
+
+MOST_SCALARS = 100_000  # of layers, in the event file of a run
 
 
 class Recorder(lightning.Callback):
-    """Keeps the rows of metrics.csv, and ends the run where the loss is no longer a finite number.
+    """Keeps the rows of metrics.csv, carries the instruments, and ends the run where it diverges.
 
     Args:
         directory: the run's.
         hyperparameters: flat and plain; what the loggers are told about the run.
+        instruments: what is measured of the layers.
+        checkpoints: knows the best epoch's weights.
+        figures: whether the instruments draw figures.
 
     Attributes:
         rows: the rows so far, by column.
-        diverged: None, or the epoch and the optimizer step (both counted from 1) of the first loss that was not finite;
-            for a validation loss, or weights that are not finite at the end, the last step before it.
+        diverged: None, or the epoch and the optimizer step (both counted from 1) of the first loss that was not finite
+            (or gradient, where an instrument sees it); for a validation loss, or weights that are not finite at the
+            end, the last step before it. Where an instrument can tell, also the layer, and whether it was its
+            activation or gradient.
     """
 
-    def __init__(self, directory: Path, hyperparameters: Mapping[str, Any]):
-        self.path = directory / METRICS
+    def __init__(
+        self,
+        directory: Path,
+        hyperparameters: Mapping[str, Any],
+        instruments: Sequence[Instrument],
+        checkpoints: Checkpoints,
+        figures: bool,
+    ):
+        self.directory = directory
         self.hyperparameters = hyperparameters
+        self.instruments = instruments
+        self.checkpoints = checkpoints
+        self.figures = figures
         self.rows: list[dict[str, float | None]] = []
-        self.diverged: dict[str, int] | None = None
+        self.layers = LayersWriter(directory / LAYERS)
+        self.diverged: dict[str, Any] | None = None
         self._writer: MetricsWriter | None = None
+        self._quantities: dict[tuple[str, str], None] = {}  # measured so far, of which tensor, in order
         self._started = 0.0
-        self._first_step = 0
+        self._first_step = 0  # optimizer steps before this epoch
+        self._step = -1  # of this epoch
+        self._samples = 0  # of this epoch, up to the last step
+        self._stepping = False
+        self._before_step = [i for i in instruments if type(i).before_step is not Instrument.before_step]
+        self._after_step = [i for i in instruments if type(i).after_step is not Instrument.after_step]
 
     def on_fit_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner)
-        self._writer = MetricsWriter(self.path, ("epoch", "step", "lr", *learner.columns, "epoch_seconds"))
+        unscales_itself = any(getattr(o, "_step_supports_amp_scaling", False) for o in trainer.optimizers)
+        if learner.loss_scaled and unscales_itself and self._before_step:
+            raise UserError(
+                f"A fused optimizer hides the true gradients of precision {trainer.precision}. Leave optim.fused out, "
+                "or choose callbacks=none."
+            )
+        self._writer = MetricsWriter(
+            self.directory / METRICS, ("epoch", "step", "lr", *learner.columns, "epoch_seconds")
+        )
+        for instrument in self.instruments:
+            instrument.attach(learner, trainer.datamodule)  # type: ignore[attr-defined]
+
+    def on_train_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        assert isinstance(learner, Learner)
+        if not self.instruments:
+            return
+        scalars = self._measure(0)
+        tensors = [(layer, tensor, p.numel()) for layer in learner.layers for tensor, p in layer.tensors]
+        sizes = torch.tensor([size for _, _, size in tensors])
+        self._add(0, list(by_tensor("size", [(layer, tensor) for layer, tensor, _ in tensors], sizes)))
+        for logger in trainer.loggers:
+            logger.log_metrics(scalars, step=0)
+        self._draw(trainer, 0, last=False)
 
     def on_train_epoch_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         self._started = time.perf_counter()
-        self._first_step = trainer.global_step
+        self._first_step, self._step, self._samples = trainer.global_step, -1, 0
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, learner: lightning.LightningModule, optimizer: Optimizer
+    ) -> None:
+        self._step += 1
+        self._stepping = True
+        assert isinstance(learner, Learner)
+        seen = learner.training_sums.samples
+        for instrument in self._before_step:
+            instrument.before_step(self._step, seen - self._samples)
+        self._samples = seen
+
+    def on_train_batch_end(
+        self, trainer: Trainer, learner: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._stepping:
+            self._stepping = False
+            for instrument in self._after_step:
+                instrument.after_step(self._step)
 
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner) and self._writer is not None
+        epoch = trainer.current_epoch + 1
         means, bad_batch = learner.training_sums.read()
         measured = {f"train/{name}": value for name, value in means.items()} | learner.validation
-        row: dict[str, float | None] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
+        row: dict[str, float | None] = {"epoch": epoch, "step": trainer.global_step}
         row |= {"lr": learner.lr, **{name: measured.get(name) for name in learner.columns}}
         row["epoch_seconds"] = time.perf_counter() - self._started
         self.rows.append(row)
         self._writer.write(row)
         scalars = {name: value for name, value in row.items() if name != "epoch" and value is not None}
+        if learner.momentum is not None:
+            scalars["momentum"] = learner.momentum
+        of_layers = self._measure(epoch)
+        if epoch % max(1, ceil(len(of_layers) * (trainer.max_epochs or 0) / MOST_SCALARS)) == 0:
+            scalars |= of_layers
         for logger in trainer.loggers:
-            logger.log_metrics(scalars, step=trainer.current_epoch + 1)
-        if bad_batch is not None or not abs(learner.validation.get("val/loss", 0.0)) < float("inf"):
-            accumulated = trainer.accumulate_grad_batches
-            step = trainer.global_step if bad_batch is None else self._first_step + bad_batch // accumulated + 1
-            self.diverged = {"epoch": trainer.current_epoch + 1, "step": step}
-            trainer.should_stop = True
+            logger.log_metrics(scalars, step=epoch)
+            if len(self.rows) == 1 and isinstance(logger, TensorBoard):
+                logger.log_layout(learner.columns, self._quantities)
+        self._draw(trainer, epoch, last=False)
+        bad_step = None if bad_batch is None else bad_batch // trainer.accumulate_grad_batches
+        self._find_divergence(trainer, learner, bad_step)
+
+    def _find_divergence(self, trainer: Trainer, learner: Learner, bad_step: int | None) -> None:
+        """End the run where this epoch had a loss or gradient that was not finite."""
+        bad_steps = [bad_step, *(instrument.first_not_finite() for instrument in self.instruments)]
+        bad_step = min((step for step in bad_steps if step is not None), default=None)
+        if bad_step is not None:
+            step = self._first_step + bad_step + 1
+            blamed = [found for instrument in self.instruments if (found := instrument.not_finite_at(bad_step))]
+            # a broken activation breaks every gradient; not the other way round
+            blamed.sort(key=lambda found: found[1] != "activation")
+        elif not abs(learner.validation.get("val/loss", 0.0)) < float("inf"):
+            step, blamed = trainer.global_step, []
+        else:
+            return
+        self.diverged = {"epoch": trainer.current_epoch + 1, "step": step}
+        if blamed:
+            self.diverged |= {"layer": blamed[0][0].path, "tensor": blamed[0][1]}
+        trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         # Without a validation nobody has looked at the weights since the last step.
@@ -69,13 +165,60 @@ class Recorder(lightning.Callback):
             self.diverged = {"epoch": len(self.rows), "step": trainer.global_step}
 
     def on_fit_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        if self.rows:
-            status = "diverged" if self.diverged else "completed"
-            for logger in trainer.loggers:
-                finish(logger, {**self.hyperparameters, "status": status}, summary_statistics(self.rows))
+        assert isinstance(learner, Learner)
+        self._close()
+        if not self.rows:
+            return
+        best = self.checkpoints.best_state() or learner.network.state_dict()
+        for instrument in self.instruments:
+            instrument.finish(self.directory, best)
+        self._draw(trainer, len(self.rows), last=True)
+        status = "diverged" if self.diverged else "completed"
+        for logger in trainer.loggers:
+            finish(logger, {**self.hyperparameters, "status": status}, self.statistics())
+
+    def on_save_checkpoint(self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: Any) -> None:
+        self.layers.write()  # so that what is measured reaches at least as far as the checkpoint
 
     def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
+        self._close()
+
+    def statistics(self) -> dict[str, float | int | None]:
+        """The summary statistics of the rows so far, at least one."""
+        early = self.layers.early_layer_gradient()
+        return summary_statistics(self.rows) | ({} if early is None else {"early_layer_gradient": early})
+
+    def _close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+            self.layers.write()
+
+    def _measure(self, epoch: int) -> dict[str, float]:
+        """Have everything measured, keep it, and return it as scalars by their tags."""
+        with torch.no_grad():
+            measured = [found for instrument in self.instruments for found in instrument.measure(epoch)]
+        self._quantities |= dict.fromkeys((m.quantity, m.tensor) for m in measured)
+        return self._add(epoch, measured)
+
+    def _add(self, epoch: int, measured: Sequence[Measured]) -> dict[str, float]:
+        named = [(m, layer) for m in measured for layer in m.layers]
+        if not named:
+            return {}
+        values = np.concatenate([m.values.detach().cpu().double().numpy() for m in measured])
+        keys = [(layer.path, layer.depth, m.tensor, m.quantity) for m, layer in named]
+        self.layers.add(epoch, keys, values)
+        tags = [
+            f"{m.quantity}/{layer.label}" + (f".{m.tensor}" if m.tensor != "activation" else "") for m, layer in named
+        ]
+        return dict(zip(tags, values.tolist(), strict=True))
+
+    def _draw(self, trainer: Trainer, epoch: int, last: bool) -> None:
+        for logger in trainer.loggers:
+            if not isinstance(logger, TensorBoard):
+                continue
+            for instrument in self.instruments:
+                for histogram in instrument.histograms(epoch, last):
+                    logger.log_histogram(histogram, epoch)
+                if self.figures and (last or epoch == 0):
+                    for tag, figure in instrument.figures(epoch, last):
+                        logger.log_figure(tag, figure, epoch)

@@ -98,40 +98,43 @@ class InMemory(lightning.LightningDataModule, ABC):
             self.train, self.val, _ = self.load(test=False)
 
     def train_dataloader(self) -> Batches:
-        return self._batches(self.train, training=True)
+        assert self.train is not None, "setup() comes first"
+        return Batches(
+            *self._on_device(self.train),
+            self.batch_size,
+            generator=lambda: generator(self.seed, "batches", self.trainer.current_epoch if self.trainer else 0),
+            augment=self.augment,
+            prepare=None if self.prepared else self.inputs,
+        )
 
     def val_dataloader(self) -> Batches | list[Batches]:
         """Batches of the validation part, or an empty list, Lightning's word for no validation, where it is empty."""
-        return self._batches(self.val) if self.val and len(self.val[0]) else []
+        return self.batches_in_order(self.val) if self.val and len(self.val[0]) else []
 
     def test_dataloader(self) -> Batches:
-        return self._batches(self.test)
+        return self.batches_in_order(self.test)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Nothing to do: batches are cut out of tensors that are on the device already."""
         return batch
 
-    def sample(self) -> Tensor:
-        """The first two inputs of the training part, as the network sees them."""
-        assert self.train is not None, "setup() comes first"
-        first = self.train[0][:2]
+    def first_inputs(self, split: Literal["train", "val"], n: int) -> Tensor:
+        """The first `n` inputs of a part (all, where it has fewer), as the network sees them."""
+        part = getattr(self, split)
+        assert part is not None, "setup() comes first"
+        first = part[0][:n]
         return first if self.prepared else self.inputs(first)
 
-    def _batches(self, part: Part | None, training: bool = False) -> Batches:
+    def batches_in_order(self, part: Part | None) -> Batches:
+        """Batches of a part for evaluation, in its own order, on the device that trains if there is one."""
         assert part is not None, "setup() comes first"
-        if self.trainer is not None:
-            device = self.trainer.strategy.root_device
-            part = part[0].to(device), part[1].to(device)
-        prepare = None if self.prepared else self.inputs
-        if not training:
-            return Batches(*part, self.eval_batch_size, prepare=prepare)
-        return Batches(
-            *part,
-            self.batch_size,
-            generator=lambda: generator(self.seed, "batches", self.trainer.current_epoch if self.trainer else 0),
-            augment=self.augment,
-            prepare=prepare,
-        )
+        return Batches(*self._on_device(part), self.eval_batch_size, prepare=None if self.prepared else self.inputs)
+
+    def _on_device(self, part: Part) -> Part:
+        if self.trainer is None:
+            return part
+        device = self.trainer.strategy.root_device
+        return part[0].to(device), part[1].to(device)
 
 
 class Images(InMemory):

@@ -1,57 +1,209 @@
-"""The layers of any network, in the order in which data passes through them."""
+"""The layers of any network, in the order in which data pass through them, and what comes out of each."""
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
-@dataclass(frozen=True)
-class Layer:
-    """A module without children, as one pass of data met it."""
+@dataclass(eq=False)
+class Call:
+    """A module without children, or with weights of its own, as a pass of data met it."""
 
     path: str  # as in network.get_submodule
-    kind: str
-    output_shape: tuple[int, ...]  # of one sample
-    parameters: int
+    module: nn.Module
+    input_shape: tuple[int, ...] | None  # of one sample; None for what is no tensor
+    output_shape: tuple[int, ...] | None = None
+
+    @property
+    def kind(self) -> str:
+        return type(self.module).__name__
+
+    @property
+    def parameters(self) -> int:
+        return sum(p.numel() for p in self.module.parameters(recurse=False))
 
 
-def trace(network: nn.Module, inputs: Tensor) -> tuple[Any, list[Layer]]:
-    """What `network` returns of `inputs` in evaluation mode, and its layers in the order of their first use.
+@dataclass(frozen=True, eq=False)
+class WeightLayer:
+    """A linear, convolutional or other layer with a weight of two or more axes; normalisations are none.
 
-    Draws no random number and leaves the network as it was.
+    Attributes:
+        path: the module's; where its weight is not called `weight`, the parameter's own path.
+        depth: its place in the order of use, 0 nearest the input.
+        label: depth and path, so that labels sorted as text are in order of depth.
+        module: the module that holds the weight.
+        weight, bias: its parameters.
+        activation: the module whose output is this layer's activation; None: the layer's own output is.
     """
-    layers: dict[str, Layer] = {}
 
-    def note(path: str) -> Any:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
-            count = sum(p.numel() for p in module.parameters())
-            layers.setdefault(path, Layer(path, type(module).__name__, shape, count))
+    path: str
+    depth: int
+    label: str
+    module: nn.Module
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+    activation: nn.Module | None
 
-        return hook
+    @property
+    def tensors(self) -> list[tuple[str, nn.Parameter]]:
+        return [("weight", self.weight)] + ([("bias", self.bias)] if self.bias is not None else [])
 
-    leaves = [(path, module) for path, module in network.named_modules() if not any(module.children())]
-    handles = [module.register_forward_hook(note(path)) for path, module in leaves]
+    @property
+    def fan_in(self) -> int:
+        """Inputs of one unit: features, or channels of a group times the positions under the kernel."""
+        return self.weight[0].numel()
+
+    @property
+    def unit_axis(self) -> int:
+        """The axis of the output that counts units: channels of a convolution, features of all others."""
+        return 1 if isinstance(self.module, nn.modules.conv._ConvNd) else -1
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """`network` in evaluation mode and without gradients; then each of its modules in the mode it was in."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
         with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def trace(network: nn.Module, inputs: Tensor) -> tuple[Any, list[Call]]:
+    """What `network` returns of `inputs` in evaluation mode, and the calls of its modules, in their order.
+
+    Draws no random number and leaves the network as it was.
+    """
+    calls: list[Call] = []
+    running: list[Call] = []
+
+    def shape(value: Any) -> tuple[int, ...] | None:
+        return tuple(value.shape[1:]) if isinstance(value, Tensor) else None
+
+    def begin(path: str, module: nn.Module, args: Any) -> None:
+        running.append(Call(path, module, shape(args[0]) if args else None))
+        calls.append(running[-1])
+
+    def end(module: nn.Module, args: Any, output: Any) -> None:
+        running.pop().output_shape = shape(output)
+
+    handles: list[RemovableHandle] = []
+    for path, module in network.named_modules():
+        if not any(module.children()) or any(True for _ in module.parameters(recurse=False)):
+            handles.append(module.register_forward_pre_hook(partial(begin, path)))
+            handles.append(module.register_forward_hook(end))
+    try:
+        with evaluating(network):
             output = network(inputs)
     finally:
         for handle in handles:
             handle.remove()
-        for module, training in modes:
-            module.training = training
-    return output, list(layers.values())
+    return output, calls
 
 
-def table(layers: list[Layer], total: int) -> str:
-    """The layers as text, a line each; then parameters that belong to none of them, and `total`, the network's."""
+def weight_layers(network: nn.Module, calls: Sequence[Call]) -> list[WeightLayer]:
+    """The layers of `network` that have weights, in the order of their first use in `calls`.
+
+    A module that was not called takes the place of the one that holds it, if that was (attention reaches into its
+    output projection), and comes last otherwise. A parameter that two modules share belongs to the first.
+    """
+    first: dict[nn.Module, int] = {}
+    for i, call in enumerate(calls):
+        first.setdefault(call.module, i)
+    modules = dict(network.named_modules())
+    found: list[tuple[int, str, nn.Module, nn.Parameter, nn.Parameter | None]] = []
+    taken: set[int] = set()
+    for path, module in modules.items():
+        if isinstance(module, NORMS):
+            continue
+        own = dict(module.named_parameters(recurse=False))
+        holder = modules[path.rpartition(".")[0]] if path else module
+        place = first.get(module, first.get(holder, len(calls)))
+        for name, weight in own.items():
+            if weight.ndim < 2 or id(weight) in taken:
+                continue
+            taken.add(id(weight))
+            bias = own.get(name.replace("weight", "bias"))
+            full = ".".join(part for part in (path, "" if name == "weight" else name) if part) or name
+            found.append((place, full, module, weight, bias if bias is not None and bias.ndim == 1 else None))
+    found.sort(key=lambda entry: entry[0])  # stable: within a place in the order of definition
+    owners = {module for _, _, module, _, _ in found}
+    digits = len(str(max(len(found) - 1, 0)))
+    return [
+        WeightLayer(
+            path,
+            depth,
+            f"{depth:0{digits}}_{path}",
+            module,
+            weight,
+            bias,
+            _activation(calls, first.get(module), owners),
+        )
+        for depth, (_, path, module, weight, bias) in enumerate(found)
+    ]
+
+
+def _activation(calls: Sequence[Call], start: int | None, owners: set[nn.Module]) -> nn.Module | None:
+    """The first activation after the call `start` and before the next layer with weights."""
+    if start is None:
+        return None
+    for call in calls[start + 1 :]:
+        if call.module in owners:
+            return None
+        home = type(call.module).__module__
+        if home == "torch.nn.modules.activation":
+            return call.module
+        if not home.startswith("torch.nn.") and call.input_shape == call.output_shape is not None:
+            return call.module  # a user's own
+    return None
+
+
+def on_activations(layers: Sequence[WeightLayer], see: Callable[[WeightLayer, Tensor], None]) -> list[RemovableHandle]:
+    """Have `see` called with each layer and its activation whenever data pass through `network`.
+
+    A module that is used more than once is seen each time. The handles end it. Activations that are no modules
+    (torch.relu in a forward method) cannot be seen: there it is the layer's own output.
+    """
+    current: WeightLayer | None = None
+
+    def enter(layer: WeightLayer, module: nn.Module, args: Any, output: Any) -> None:
+        nonlocal current
+        current = layer
+        if layer.activation is None and isinstance(output, Tensor):
+            see(layer, output)
+
+    def leave(module: nn.Module, args: Any, output: Any) -> None:
+        nonlocal current
+        if current is not None and current.activation is not None:
+            see(current, output)
+        current = None
+
+    # of several weights of one module, the last
+    handles = [m.register_forward_hook(partial(enter, x)) for m, x in {x.module: x for x in layers}.items()]
+    activations = {layer.activation for layer in layers if layer.activation is not None}
+    return handles + [module.register_forward_hook(leave) for module in activations]
+
+
+def table(calls: Sequence[Call], total: int) -> str:
+    """The modules as text, a line each; then parameters that belong to none of them, and `total`, the network's."""
+    first: dict[str, Call] = {}
+    for call in calls:
+        first.setdefault(call.path, call)
+    met = list(first.values())
     rows = [("layer", "kind", "output", "parameters")]
-    rows += [(x.path, x.kind, "x".join(map(str, x.output_shape)) or "1", f"{x.parameters:,}") for x in layers]
-    elsewhere = total - sum(x.parameters for x in layers)
+    rows += [(x.path, x.kind, "x".join(map(str, x.output_shape or ())) or "1", f"{x.parameters:,}") for x in met]
+    elsewhere = total - sum(x.parameters for x in met)
     if elsewhere:
         rows.append(("elsewhere", "", "", f"{elsewhere:,}"))
     rows.append(("total", "", "", f"{total:,}"))

@@ -7,11 +7,13 @@ from typing import Any, ClassVar, Literal
 import lightning
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from paribus.errors import unknown
+from paribus.models.layers import WeightLayer, evaluating
 from paribus.randomness import stream_seed
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -24,9 +26,11 @@ class EpochSums:
         self._sizes: list[int] = []
         self._losses: list[Tensor] = []
         self._sums: dict[str, list[Tensor]] = {}
+        self.samples = 0  # so far
 
     def add(self, size: int, loss: Tensor, sums: dict[str, Tensor]) -> None:
         """Keep a batch of `size` samples: its mean loss, and `sums` over its samples; all scalars, detached."""
+        self.samples += size
         self._sizes.append(size)
         self._losses.append(loss)
         for name, value in sums.items():
@@ -81,6 +85,8 @@ class Learner(lightning.LightningModule, ABC):
         self.validation_sums = EpochSums()
         self.validation: dict[str, float] = {}  # the means of this epoch's validation, by column of metrics.csv
         self.lr = 0.0  # of the last optimizer step
+        self.momentum: float | None = None  # Adam's beta1; None for optimizers without
+        self.layers: list[WeightLayer] = []  # of the network, for the instruments
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes here which hook it is in, forty times a step; nn.Module would ask each time whether the name
@@ -90,9 +96,21 @@ class Learner(lightning.LightningModule, ABC):
         else:
             super().__setattr__(name, value)
 
+    @property
+    def loss_scaled(self) -> bool:
+        """Whether gradients are those of a scaled loss (16-mixed): a step whose gradients overflow is then skipped."""
+        return getattr(self.trainer.precision_plugin, "scaler", None) is not None
+
     @abstractmethod
     def sums(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """What is counted beside the loss: sums over the batch, without a gradient."""
+
+    def infer(self, inputs: Tensor, state: dict[str, Tensor] | None = None) -> Tensor:
+        """What the network returns in evaluation mode and the run's precision, with its weights or those of `state`."""
+        precision = self.trainer.precision_plugin
+        with evaluating(self.network), precision.forward_context():
+            inputs = precision.convert_input(inputs)
+            return self.network(inputs) if state is None else functional_call(self.network, state, (inputs,))
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.network(inputs)
@@ -106,7 +124,8 @@ class Learner(lightning.LightningModule, ABC):
         output = self.network(inputs)
         loss = self.loss(output, targets)
         self.training_sums.add(len(targets), loss.detach(), self.sums(output.detach(), targets))
-        self.lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+        group = self.trainer.optimizers[0].param_groups[0]
+        self.lr, self.momentum = group["lr"], group["betas"][0] if "betas" in group else group.get("momentum")
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
@@ -117,7 +136,8 @@ class Learner(lightning.LightningModule, ABC):
     def on_validation_epoch_end(self) -> None:
         means, _ = self.validation_sums.read()
         self.validation = {f"val/{name}": value for name, value in means.items()}
-        self.log_dict(self.validation, logger=False)  # for callbacks that watch a metric
+        # For callbacks that watch a metric. self.log_dict would do the same in 1.3 ms.
+        self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in self.validation.items()})
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.parameters())

@@ -1,0 +1,73 @@
+"""What comes out of the layers."""
+
+import logging
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from paribus import quantities
+from paribus.callbacks.instruments import Instrument, Measured, at_least_one
+from paribus.data.module import InMemory
+from paribus.models.layers import WeightLayer, on_activations
+from paribus.models.learners import Learner
+
+log = logging.getLogger(__name__)
+
+
+class Activations(Instrument):
+    """Activations of each layer on a fixed probe batch, the first samples of the validation part, in evaluation mode.
+
+    activation_mean and activation_std over all samples and units; dead_fraction, the share of units that are exactly 0
+    on the whole probe; after tanh and sigmoid also saturated_fraction. A unit of a convolution is a channel. Of a
+    module that is used more than once, its first use. Zero gradients are another thing: grad_zero_fraction.
+
+    Args:
+        probe_size: samples in the probe, at most.
+        every_n_epochs: how often.
+    """
+
+    def __init__(self, probe_size: int = 256, every_n_epochs: int = 1):
+        at_least_one("activations.probe_size", probe_size)
+        at_least_one("activations.every_n_epochs", every_n_epochs)
+        self.probe_size = probe_size
+        self.every_n_epochs = every_n_epochs
+        self._probe: Tensor | None = None
+
+    def attach(self, learner: Learner, data: InMemory) -> None:
+        super().attach(learner, data)
+        samples = len(data.val[0]) if data.val else 0
+        if not samples:
+            log.info("No activations are recorded: there is no validation part to take a probe from.")
+            return
+        if samples < self.probe_size:
+            log.info("Activations are those of all %d validation samples, fewer than probe_size.", samples)
+        self._probe = data.first_inputs("val", self.probe_size).to(learner.device)
+
+    def measure(self, epoch: int) -> Iterable[Measured]:
+        if self._probe is None or epoch % self.every_n_epochs:
+            return
+        found: dict[str, dict[WeightLayer, Tensor]] = {}
+
+        def see(layer: WeightLayer, output: Tensor) -> None:
+            # at once: a module that comes later may write over it
+            if layer in found.get("activation_mean", ()):
+                return
+            output = output.float()
+            values = {"activation_mean": output.mean(), "activation_std": output.std(correction=0)}
+            if layer.activation is not None:
+                values["dead_fraction"] = quantities.dead_fraction(output, layer.unit_axis)
+            if isinstance(layer.activation, nn.Tanh | nn.Sigmoid):
+                low = isinstance(layer.activation, nn.Sigmoid)
+                values["saturated_fraction"] = quantities.saturated_fraction(output, low)
+            for name, value in values.items():
+                found.setdefault(name, {})[layer] = value
+
+        handles = on_activations(self.learner.layers, see)
+        try:
+            self.learner.infer(self._probe)
+        finally:
+            for handle in handles:
+                handle.remove()
+        for name, values in found.items():
+            yield Measured(name, "activation", list(values), torch.stack(list(values.values())))

@@ -1,0 +1,87 @@
+"""The gradients of the loss."""
+
+import logging
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from paribus import quantities
+from paribus.callbacks.instruments import Instrument, Measured, StepMeans, at_least_one, by_tensor
+from paribus.data.module import InMemory
+from paribus.models.layers import WeightLayer
+from paribus.models.learners import Learner
+
+log = logging.getLogger(__name__)
+
+
+class Gradients(Instrument):
+    """Size and shape of each layer's gradient, before clipping and without the scale of mixed precision.
+
+    grad_mean_abs, the mean over the epoch of each batch's mean |g|, sees every step; grad_std, grad_norm and
+    grad_zero_fraction see every n-th one. All are weighted by the samples of the batches. A layer that the loss does
+    not depend on has a gradient of 0; a frozen one has none. Steps that a loss scaler skips, because its scale was too
+    large for their gradients, do not count.
+
+    Args:
+        every_n_steps: how often an epoch's steps are looked at more closely, from the first on.
+    """
+
+    def __init__(self, every_n_steps: int = 50):
+        at_least_one("gradients.every_n_steps", every_n_steps)
+        self.every_n_steps = every_n_steps
+        self._sums, self._closer = StepMeans(), StepMeans()
+        self._finite = torch.empty(0, 0, dtype=torch.bool)
+
+    def attach(self, learner: Learner, data: InMemory) -> None:
+        super().attach(learner, data)
+        self._find_parameters()
+        frozen = [layer.path for layer in learner.layers if not layer.weight.requires_grad]
+        if frozen:
+            log.info("No gradient is recorded of frozen layers: %s", ", ".join(frozen))
+
+    def _find_parameters(self) -> None:
+        found = [(layer, *pair) for layer in self.learner.layers for pair in layer.tensors if pair[1].requires_grad]
+        self._owners = [(layer, tensor) for layer, tensor, _ in found]
+        self._parameters = [parameter for _, _, parameter in found]
+        self._sizes = torch.tensor([p.numel() for p in self._parameters], dtype=torch.float64)
+
+    def before_step(self, step: int, samples: int) -> None:
+        if step == 0:
+            self._find_parameters()  # a user's callback may have thawed some
+        if not self._parameters:
+            return
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
+        self._sums.add(samples, quantities.sum_abs(gradients))
+        if step % self.every_n_steps == 0:
+            closer = (quantities.std(gradients), quantities.norm(gradients), quantities.zero_fraction(gradients))
+            self._closer.add(samples, torch.stack(closer))
+
+    def measure(self, epoch: int) -> Iterable[Measured]:
+        sums, closer = self._sums.read(), self._closer.read()
+        self._finite = torch.empty(0, 0, dtype=torch.bool)
+        if sums is not None and closer is not None:
+            weights, vectors = sums
+            self._finite = torch.isfinite(vectors)
+            yield from self._averages(("grad_mean_abs",), weights, (vectors / self._sizes).unsqueeze(1))
+            yield from self._averages(("grad_std", "grad_norm", "grad_zero_fraction"), *closer)
+
+    def _averages(self, names: tuple[str, ...], weights: Tensor, vectors: Tensor) -> Iterable[Measured]:
+        """Of vectors (steps, names, tensors)."""
+        if self.learner.loss_scaled:
+            kept = torch.isfinite(vectors).flatten(1).all(1)
+            weights, vectors = weights[kept], vectors[kept]
+        averages = (weights.view(-1, 1, 1) * vectors).sum(0) / weights.sum()
+        for name, values in zip(names, averages, strict=True):
+            yield from by_tensor(name, self._owners, values)
+
+    def first_not_finite(self) -> int | None:
+        if self.learner.loss_scaled:
+            return None  # the scaler lowers its scale, and skips the step
+        bad = (~self._finite.all(1)).nonzero().flatten().tolist()
+        return bad[0] if bad else None
+
+    def not_finite_at(self, step: int) -> tuple[WeightLayer, str] | None:
+        """The layer nearest the output whose gradient was not finite."""
+        bad = (~self._finite[step]).nonzero().flatten().tolist() if step < len(self._finite) else []
+        return (self._owners[bad[-1]][0], "gradient") if bad else None

@@ -1,0 +1,144 @@
+"""What an instrument is: something that is measured of a network's layers while it trains."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paribus.data.module import InMemory
+from paribus.errors import UserError
+from paribus.models.layers import WeightLayer
+from paribus.models.learners import Learner
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A quantity of some layers at the end of an epoch.
+
+    Attributes:
+        quantity: its name in layers.parquet and TensorBoard.
+        tensor: "weight", "bias" or "activation".
+        layers: which layers, n of them.
+        values: a value for each, (n,), on any device.
+    """
+
+    quantity: str
+    tensor: str
+    layers: Sequence[WeightLayer]
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """`counts` (k,) of a layer's values between `edges` (k + 1,), with the sum of the values and of their squares."""
+
+    layer: WeightLayer
+    tensor: str
+    counts: np.ndarray
+    edges: np.ndarray
+    total: float
+    total_squares: float
+
+
+class Instrument:
+    """Something that is measured of a network while it trains. A subclass overrides what it needs.
+
+    It belongs to one run, sees the network only through `learner`, draws no random number and changes nothing: with
+    and without instruments a run has the same numbers. What is called within an epoch must not wait for the device
+    (no .item(), no branch on a tensor's value).
+
+    One Lightning callback, the recorder, carries all instruments: each further callback would cost every step 29
+    microseconds on 2 cores (10 empty ones added to an MLP run of 422 steps an epoch).
+    """
+
+    learner: Learner
+    data: InMemory
+
+    def attach(self, learner: Learner, data: InMemory) -> None:
+        """Called once, before training, with the network on its device and the data read."""
+        self.learner = learner
+        self.data = data
+
+    def before_step(self, step: int, samples: int) -> None:
+        """Called with each step's gradients in place, neither clipped nor scaled.
+
+        Args:
+            step: of this epoch, counted from 0.
+            samples: that the gradients are the mean of.
+        """
+
+    def after_step(self, step: int) -> None:
+        """Called when the optimizer has moved the weights."""
+
+    def measure(self, epoch: int) -> Iterable[Measured]:
+        """Called after each epoch, counted from 1, and before training with 0; without gradients."""
+        return ()
+
+    def histograms(self, epoch: int, last: bool) -> Iterable[Histogram]:
+        """Called after `measure`; and once more at the end of the run, then with `last`."""
+        return ()
+
+    def figures(self, epoch: int, last: bool) -> Iterable[tuple[str, "Figure"]]:
+        """Figures under their tags. Called before training with epoch 0, and with `last` at the end of the run."""
+        return ()
+
+    def finish(self, directory: Path, best: dict[str, Tensor]) -> None:
+        """Called at the end of the run, before the last figures.
+
+        Args:
+            directory: the run's, for files.
+            best: the state of `learner.network` in the best epoch, the last one where nothing was validated.
+        """
+
+    def first_not_finite(self) -> int | None:
+        """The first step of the epoch that has ended (counted from 0) whose values were not finite, by which the run
+        counts as diverged. Called after `measure`."""
+        return None
+
+    def not_finite_at(self, step: int) -> tuple[WeightLayer, str] | None:
+        """The layer to blame for that step, and what of it was not finite, "activation" or "gradient"."""
+        return None
+
+
+class StepMeans:
+    """Means over an epoch's steps, weighted by their samples, of vectors that stay on the device until `read`."""
+
+    def __init__(self) -> None:
+        self._weights: list[int] = []
+        self._vectors: list[Tensor] = []
+
+    def add(self, weight: int, vector: Tensor) -> None:
+        """Keep a step's vector, of the same shape in all steps of an epoch."""
+        self._weights.append(weight)
+        self._vectors.append(vector)
+
+    def read(self) -> tuple[Tensor, Tensor] | None:
+        """The steps' weights (steps,) and vectors (steps, ...) since the last call, in double precision on the CPU, or
+        None where there were none. Forgets them."""
+        if not self._vectors:
+            return None
+        vectors = torch.stack(self._vectors).cpu().double()
+        weights = torch.tensor(self._weights, dtype=torch.float64)
+        self.__init__()  # type: ignore[misc]
+        return weights, vectors
+
+
+def by_tensor(quantity: str, owners: Sequence[tuple[WeightLayer, str]], values: Tensor) -> Iterator[Measured]:
+    """`values` (n,) of n tensors, each named by its layer and "weight" or "bias"."""
+    for tensor in ("weight", "bias"):
+        chosen = [i for i, (_, kind) in enumerate(owners) if kind == tensor]
+        if chosen:
+            yield Measured(quantity, tensor, [owners[i][0] for i in chosen], values[chosen])
+
+
+def at_least_one(what: str, value: int | None) -> None:
+    """Raise UserError unless `value` is a whole number, 1 or more."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UserError(f"callbacks.{what} is {value!r}; it must be a whole number, at least 1.")

@@ -1,0 +1,38 @@
+"""What a regression predicts."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from paribus.callbacks.instruments import Instrument
+from paribus.writers import write_predictions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Predictions(Instrument):
+    """For regression: predictions beside targets, of the training and the validation part, with the weights of the best
+    epoch (the last one without validation): predictions.parquet, and a scatter beside the mean of the training part,
+    which predicts nothing."""
+
+    def finish(self, directory: Path, best: dict[str, Tensor]) -> None:
+        if self.data.task != "regression":
+            return
+        self._parts = {}
+        for split, part in (("train", self.data.train), ("val", self.data.val)):
+            if part and len(part[0]):
+                outputs = [
+                    self.learner.infer(inputs, best).float().cpu() for inputs, _ in self.data.batches_in_order(part)
+                ]
+                self._parts[split] = (part[1].cpu().numpy(), torch.cat(outputs).numpy())
+        write_predictions(directory, self._parts)
+
+    def figures(self, epoch: int, last: bool) -> Iterable[tuple[str, "Figure"]]:
+        if last and self.data.task == "regression":
+            from paribus import figures
+
+            yield "predictions", figures.predictions(self._parts, float(self._parts["train"][0].mean()))

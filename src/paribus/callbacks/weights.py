@@ -1,0 +1,97 @@
+"""The weights themselves."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paribus import quantities
+from paribus.callbacks.instruments import Histogram, Instrument, Measured, at_least_one, by_tensor
+from paribus.data.module import InMemory
+from paribus.models.layers import WeightLayer
+from paribus.models.learners import Learner
+from paribus.writers import write_weights
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BINS = 64
+MOST_DRAWN = 16  # layers in a figure
+
+
+class Weights(Instrument):
+    """weight_mean, weight_std and weight_norm of each layer; histograms; for small networks also heat maps, and the
+    weights before and after training in weights.npz.
+
+    Figures show at most 16 layers of a deep network, evenly spaced.
+
+    Args:
+        every_n_epochs: how often TensorBoard gets histograms, besides at the start and the end.
+        small: networks of up to so many parameters are small.
+    """
+
+    def __init__(self, every_n_epochs: int = 10, small: int = 300_000):
+        at_least_one("weights.every_n_epochs", every_n_epochs)
+        self.every_n_epochs = every_n_epochs
+        self.small = small
+
+    def attach(self, learner: Learner, data: InMemory) -> None:
+        super().attach(learner, data)
+        self._is_small = sum(p.numel() for p in learner.network.parameters()) <= self.small
+        chosen = np.linspace(0, len(learner.layers) - 1, min(MOST_DRAWN, len(learner.layers))).round()
+        self._drawn = [learner.layers[int(i)] for i in chosen]
+        self._before = {layer: _array(layer.weight) for layer in (learner.layers if self._is_small else self._drawn)}
+
+    def measure(self, epoch: int) -> Iterable[Measured]:
+        owners = [(layer, tensor) for layer in self.learner.layers for tensor, _ in layer.tensors]
+        tensors = [parameter for layer in self.learner.layers for _, parameter in layer.tensors]
+        if tensors:
+            for name in ("mean", "std", "norm"):
+                yield from by_tensor(f"weight_{name}", owners, getattr(quantities, name)(tensors))
+
+    def histograms(self, epoch: int, last: bool) -> Iterable[Histogram]:
+        if (epoch % self.every_n_epochs == 0) == last:
+            return
+        for layer in self.learner.layers:
+            for tensor, parameter in layer.tensors:
+                values = parameter.detach().float().flatten()
+                values = values[torch.isfinite(values)]
+                if len(values):  # none in a network that has diverged
+                    yield _histogram(layer, tensor, values)
+
+    def figures(self, epoch: int, last: bool) -> Iterable[tuple[str, "Figure"]]:
+        from paribus import figures
+
+        now = {layer.path: _array(layer.weight) for layer in self._drawn}
+        bounds = {layer.path: layer.fan_in**-0.5 for layer in self._drawn}
+        before = {layer.path: self._before[layer] for layer in self._drawn}
+        of = f"{len(self._drawn)} of {len(self.learner.layers)} layers" if len(now) < len(self.learner.layers) else ""
+        yield "weight_histograms", figures.weight_histograms(now, before if last else None, bounds, of)
+        if last and self._is_small:
+            for layer in self._drawn:
+                drawn = figures.heat_maps(layer.path, self._before[layer], now[layer.path])
+                yield f"weight_heat_maps/{layer.label}", drawn
+
+    def finish(self, directory: Path, best: dict[str, Tensor]) -> None:
+        if self._is_small:
+            write_weights(
+                directory,
+                {layer.path: self._before[layer] for layer in self.learner.layers},
+                {layer.path: _array(layer.weight) for layer in self.learner.layers},
+            )
+
+
+def _array(parameter: Tensor) -> np.ndarray:
+    return parameter.detach().float().cpu().numpy().copy()
+
+
+def _histogram(layer: WeightLayer, tensor: str, values: Tensor) -> Histogram:
+    low, high = (float(x) for x in torch.aminmax(values))
+    if low == high:
+        low, high = low - 1, high + 1
+    counts = torch.histc(values, BINS, low, high).cpu().numpy()
+    edges = np.linspace(low, high, BINS + 1)
+    return Histogram(layer, tensor, counts, edges, float(values.sum()), float(values.square().sum()))

@@ -1,0 +1,112 @@
+"""Figures of one run, from plain arrays. Knows nothing of torch."""
+
+from collections.abc import Mapping
+from math import ceil
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+TRAINED, UNTRAINED, BOUND = "#2a6f97", "#9a9a9a", "#c1440e"
+
+
+def weight_histograms(
+    weights: Mapping[str, np.ndarray],
+    before: Mapping[str, np.ndarray] | None,
+    bounds: Mapping[str, float],
+    note: str = "",
+) -> Figure:
+    """A panel a layer: its weights, those before training behind them where given, and the bound of the default
+    initialisation, +-1/sqrt(fan_in), marked.
+
+    Args:
+        weights, before: arrays of any shape, by layer.
+        bounds: the bound of each layer.
+        note: what to add to the title.
+    """
+    columns = 1 if len(weights) <= 3 else 2
+    rows = ceil(len(weights) / columns)
+    figure = Figure(figsize=(6, 1.7 * rows + 0.6), dpi=100)
+    for i, (layer, values) in enumerate(weights.items()):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        shown = [("trained" if before else "untrained", values, TRAINED if before else UNTRAINED)]
+        if before:
+            shown.insert(0, ("untrained", before[layer], UNTRAINED))
+        shown = [(label, values[np.isfinite(values)], colour) for label, values, colour in shown]
+        spread = np.concatenate([values for _, values, _ in shown] + [np.array([-bounds[layer], bounds[layer]])])
+        edges = np.linspace(spread.min(), spread.max(), 61)
+        for label, kept, colour in shown:
+            if len(kept):
+                counts = np.histogram(kept, edges)[0] / len(kept)
+                axes.stairs(counts, edges, fill=True, alpha=0.6, color=colour, label=label)
+            else:
+                axes.text(0.5, 0.5, f"{label}: no finite weight", ha="center", transform=axes.transAxes)
+        for side in (-1, 1):
+            name = "±1/√fan_in" if side == 1 else None
+            axes.axvline(side * bounds[layer], color=BOUND, linestyle="--", linewidth=1, label=name)
+        axes.set_title(layer, fontsize=11)
+        axes.tick_params(labelsize=10)
+        axes.set_yticks([])
+        if i == 0:
+            axes.legend(fontsize=10, frameon=False)
+    figure.suptitle("Share of the weights" + (f", {note}" if note else ""), fontsize=12)
+    inch = 1 / figure.get_figheight()
+    figure.subplots_adjust(0.03, 0.35 * inch, 0.97, 1 - 0.65 * inch, wspace=0.1, hspace=0.55)
+    return figure
+
+
+def heat_maps(layer: str, before: np.ndarray, after: np.ndarray) -> Figure:
+    """A layer's weights before and after training, side by side on one scale: a row a unit, a column an input.
+
+    Args:
+        before, after: (units, inputs, ...); further axes (of a kernel) are laid out along the inputs.
+    """
+    pair = [weights.reshape(len(weights), -1) for weights in (before, after)]
+    sizes = np.abs(np.concatenate([weights.ravel() for weights in pair]))
+    sizes = sizes[np.isfinite(sizes)]
+    limit = (float(np.quantile(sizes, 0.995)) if len(sizes) else 0.0) or 1.0  # a few large ones would pale all others
+    height = float(np.clip(5 * len(pair[0]) / pair[0].shape[1], 1.2, 5))
+    inch = 1 / (height + 0.9)
+    figure = Figure(figsize=(6, height + 0.9), dpi=100)
+    for i, (when, weights) in enumerate(zip(("untrained", "trained"), pair, strict=True)):
+        axes = figure.add_axes((0.11 + 0.4 * i, 0.5 * inch, 0.36, height * inch))
+        shown = axes.imshow(weights, "RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+        axes.set_title(f"{layer}, {when}", fontsize=11)
+        axes.tick_params(labelsize=9, labelleft=i == 0)
+        axes.set_xlabel("input", fontsize=10)
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        if i == 0:
+            axes.set_ylabel("unit", fontsize=10)
+    scale = figure.add_axes((0.89, 0.5 * inch, 0.02, height * inch))
+    figure.colorbar(shown, cax=scale, extend="both").ax.tick_params(labelsize=9)
+    return figure
+
+
+def predictions(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], mean: float) -> Figure:
+    """A panel a split: predictions against targets, the line where they agree, and the prediction of a constant.
+
+    Args:
+        parts: targets (n,) and predictions (n,) by split.
+        mean: of the training targets, which the baseline predicts.
+    """
+    figure = Figure(figsize=(3.5 * len(parts) + 0.2, 3.9), dpi=100, layout="constrained")
+    targets = np.concatenate([targets for targets, _ in parts.values()])
+    low, high = float(targets.min()), float(targets.max())
+    margin = 0.05 * (high - low) or 1.0
+    for i, (split, (true, predicted)) in enumerate(parts.items()):
+        axes = figure.add_subplot(1, len(parts), i + 1)
+        kept = np.clip(predicted, low - margin, high + margin)  # what lies outside shows at the edge
+        axes.plot(true, kept, ".", color=TRAINED, markersize=5, alpha=0.6)
+        axes.plot([low, high], [low, high], color="black", linewidth=0.8)
+        axes.axhline(mean, color=BOUND, linestyle="--", linewidth=1, label="training mean")
+        errors = [float(np.mean((true.astype(float) - p) ** 2)) for p in (predicted, mean)]
+        axes.set_title(f"{split}: MSE {errors[0]:.4g}\n(of the mean: {errors[1]:.4g})", fontsize=11)
+        axes.set_xlim(low - margin, high + margin)
+        axes.set_ylim(low - margin, high + margin)
+        axes.set_xlabel("target", fontsize=10)
+        if i == 0:
+            axes.set_ylabel("prediction", fontsize=10)
+        axes.tick_params(labelsize=10, labelleft=i == 0)
+        axes.legend(fontsize=10, frameon=False, loc="upper left")
+    return figure

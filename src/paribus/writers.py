@@ -1,0 +1,98 @@
+"""Writes the tables and arrays of the run record. Knows nothing of torch."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pyarrow
+import pyarrow.parquet
+
+from paribus.record import PREDICTIONS, WEIGHTS, replacing
+
+
+class MetricsWriter:
+    """Appends rows to metrics.csv; each is on its way to the disk when `write` returns."""
+
+    def __init__(self, path: Path, columns: Sequence[str]):
+        self.columns = columns
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._csv = csv.DictWriter(self._file, columns, lineterminator="\n")
+        self._csv.writeheader()
+        self._file.flush()
+
+    def write(self, row: Mapping[str, float | None]) -> None:
+        """Write one row; a column that `row` lacks, or has as None, stays empty. Floats keep all their digits."""
+        self._csv.writerow({c: "" if row.get(c) is None else repr(row[c]) for c in self.columns})
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class LayersWriter:
+    """Gathers the rows of layers.parquet, and writes the file anew whenever asked: a Parquet file cannot grow.
+
+    Columns: epoch (0: before training), layer, depth, tensor, quantity, value (a double; NaN where it was no number).
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._keys: dict[tuple[str, int, str, str], int] = {}
+        self._epochs: list[tuple[int, np.ndarray, np.ndarray]] = []
+
+    def add(self, epoch: int, keys: Sequence[tuple[str, int, str, str]], values: np.ndarray) -> None:
+        """Add rows of an epoch: keys of (layer, depth, tensor, quantity), n of them, and `values` (n,)."""
+        indices = [self._keys.setdefault(key, len(self._keys)) for key in keys]
+        self._epochs.append((epoch, np.array(indices, dtype=np.int32), values))
+
+    def write(self) -> None:
+        """Write all rows so far. Without any there is no file."""
+        if not self._epochs:
+            return
+        epochs, indices, values = (list(column) for column in zip(*self._epochs, strict=True))
+        rows = np.concatenate(indices)
+        layer, depth, tensor, quantity = (list(column) for column in zip(*self._keys, strict=True))
+
+        def words(of_key: Sequence[str]) -> pyarrow.DictionaryArray:
+            distinct = list(dict.fromkeys(of_key))
+            codes = np.array([distinct.index(word) for word in of_key], dtype=np.int32)
+            return pyarrow.DictionaryArray.from_arrays(codes[rows], pyarrow.array(distinct))
+
+        columns = {
+            "epoch": np.repeat(np.array(epochs, dtype=np.int32), [len(i) for i in indices]),
+            "layer": words(layer),
+            "depth": np.array(depth, dtype=np.int32)[rows],
+            "tensor": words(tensor),
+            "quantity": words(quantity),
+            "value": np.concatenate(values),
+        }
+        with replacing(self.path) as temporary:
+            pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
+
+    def early_layer_gradient(self) -> float | None:
+        """Mean over the epochs of grad_mean_abs of the first two weight tensors; None where it was not measured."""
+        early = [i for (_, depth, tensor, quantity), i in self._keys.items()
+                 if quantity == "grad_mean_abs" and tensor == "weight" and depth < 2]  # fmt: skip
+        values = np.concatenate([v[np.isin(indices, early)] for _, indices, v in self._epochs] or [np.empty(0)])
+        return float(values.mean()) if len(values) else None
+
+
+def write_weights(directory: Path, before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> None:
+    """Write weights.npz: the weights of each layer, by its path, as before/LAYER and after/LAYER."""
+    arrays = {f"before/{layer}": array for layer, array in before.items()}
+    arrays |= {f"after/{layer}": array for layer, array in after.items()}
+    with replacing(directory / WEIGHTS) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def write_predictions(directory: Path, parts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Write predictions.parquet: a row a sample, its split ("train", "val", "test"), target and prediction.
+
+    `parts` has targets (n,) and predictions (n,) by split.
+    """
+    frames = [pandas.DataFrame({"split": split, "target": targets, "prediction": predictions})
+              for split, (targets, predictions) in parts.items()]  # fmt: skip
+    with replacing(directory / PREDICTIONS) as temporary:
+        pandas.concat(frames, ignore_index=True).to_parquet(temporary, index=False)

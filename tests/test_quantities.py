@@ -1,0 +1,85 @@
+"""Each quantity against numpy in double precision."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from paribus import quantities
+
+shapes = arrays.array_shapes(min_dims=1, max_dims=4, max_side=5)
+some = st.lists(shapes, min_size=1, max_size=4).flatmap(
+    lambda all_shapes: st.tuples(
+        *(
+            arrays.arrays(np.float32, s, elements=st.one_of(st.just(0.0), st.floats(-1e3, 1e3, width=32)))
+            for s in all_shapes
+        )
+    )
+)
+
+
+def tensors(found: tuple[np.ndarray, ...]) -> list[torch.Tensor]:
+    return [torch.from_numpy(a.copy()) for a in found]
+
+
+@given(some)
+def test_statistics_of_tensors_are_numpys(found: tuple[np.ndarray, ...]) -> None:
+    wide = [a.astype(float) for a in found]
+    for name, expected in {
+        "sum_abs": [np.abs(a).sum() for a in wide],
+        "norm": [np.sqrt((a**2).sum()) for a in wide],
+        "mean": [a.mean() for a in wide],
+        "std": [a.std() for a in wide],
+        "zero_fraction": [(a == 0).mean() for a in wide],
+    }.items():
+        measured = getattr(quantities, name)(tensors(found))
+        assert measured.shape == (len(found),)
+        assert measured.tolist() == pytest.approx(expected, rel=1e-4, abs=2e-3), name
+
+
+def test_large_tensors_and_small_ones_are_measured_alike() -> None:
+    large, small = torch.randn(200, 300), torch.randn(7)
+    expected = [np.abs(t.numpy().astype(float)).sum() for t in (large, small)]
+    assert quantities.sum_abs([large, small]).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_does_not_overflow(dtype: torch.dtype) -> None:
+    large = torch.full((100, 300), 30.0, dtype=dtype)  # its sum is beyond float16
+    assert quantities.sum_abs([large, large[0]]).tolist() == [900_000, 9_000]
+    assert quantities.norm([large]).item() == pytest.approx(30 * 30_000**0.5)
+    assert quantities.std([large]).item() == 0
+
+
+def test_one_element_has_no_deviation() -> None:
+    assert quantities.std([torch.tensor([3.0])]).tolist() == [0.0]
+
+
+@given(some, st.floats(0.5, 2))
+def test_update_norms(found: tuple[np.ndarray, ...], factor: float) -> None:
+    before = tensors(found)
+    moved, size = quantities.update_norms(before, [factor * t for t in before])
+    assert size.tolist() == pytest.approx([np.linalg.norm(a.astype(float).ravel()) for a in found], rel=1e-4, abs=1e-3)
+    assert moved.tolist() == pytest.approx([abs(factor - 1) * s for s in size.tolist()], rel=1e-2, abs=1e-2)
+
+
+def test_a_unit_is_dead_where_it_is_zero_for_every_sample_and_place() -> None:
+    features = torch.tensor([[0.0, 1.0, 0.0, -0.0], [0.0, 0.0, 2.0, 0.0]])
+    assert quantities.dead_fraction(features, -1).item() == 0.5
+    image = torch.zeros(3, 4, 2, 2)  # four channels
+    image[2, 1, 0, 1] = 1e-30
+    assert quantities.dead_fraction(image, 1).item() == 0.75
+
+
+def test_saturated_outputs_lie_at_the_ends() -> None:
+    a = torch.tensor([-0.98, -0.5, 0.0, 0.02, 0.5, 0.96, 0.98, 1.0])
+    assert quantities.saturated_fraction(a, low=False).item() == 3 / 8
+    assert quantities.saturated_fraction(a[2:], low=True).item() == pytest.approx(4 / 6)
+
+
+def test_what_is_no_number_stays_none() -> None:
+    broken = [torch.tensor([1.0, float("nan")]), torch.tensor([1.0, float("inf")]), torch.tensor([1.0, 2.0])]
+    for name in ("sum_abs", "norm", "mean", "std"):
+        assert torch.isfinite(getattr(quantities, name)(broken)).tolist() == [False, False, True], name
