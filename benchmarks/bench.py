@@ -1,6 +1,6 @@
 """How fast a run is, as ratios to loops that a user would write by hand; all in one process, with equal threads.
 
-    make bench            (or: python benchmarks/bench.py [--threads N] [--rounds N] [mlp] [regression] [vgg6] [config])
+    make bench            (or: python benchmarks/bench.py [--threads N] [--rounds N] [NAME ...]; --help has the names)
 
 A figure is the median over rounds of the ratio of two times taken one after the other, so that a machine whose speed
 changes spoils few of them. The data are random numbers in the shapes of the real ones; content does not change times.
@@ -291,6 +291,76 @@ def bench_vgg6(rounds: int) -> None:
     show(what, ours[1:], bares[1:], 1.05)  # the first epoch warms up
 
 
+# --- instruments: the same run with them and without, in turns
+
+
+class InTurns(lightning.Callback):
+    """Takes a run's instruments away, and gives them back, with every epoch or every step."""
+
+    def __init__(self, turn: str):
+        self.turn = turn
+        self.seconds: dict[bool, list[float]] = {True: [], False: []}
+        self.present = True
+        self.marked: float | None = None
+
+    def swap(self, trainer: Any, learner: Any) -> None:
+        from paribus.callbacks.recorder import Recorder
+
+        now = time.perf_counter()
+        if self.marked is not None:
+            self.seconds[self.present].append(now - self.marked)
+        recorder = next(c for c in trainer.callbacks if isinstance(c, Recorder))
+        if self.present:
+            self.kept = recorder.instruments, recorder._before_step, recorder._after_step
+            for instrument in recorder.instruments:
+                for handle in getattr(instrument, "_handles", ()):
+                    handle.remove()
+            recorder.instruments, recorder._before_step, recorder._after_step = [], [], []
+        else:
+            recorder.instruments, recorder._before_step, recorder._after_step = self.kept
+            for instrument in recorder.instruments:
+                if hasattr(instrument, "_handles"):
+                    instrument.attach(learner, trainer.datamodule)
+        self.present = not self.present
+        self.marked = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: Any, learner: Any) -> None:
+        if self.turn == "epoch":
+            self.swap(trainer, learner)
+
+    def on_train_batch_start(self, trainer: Any, learner: Any, batch: Any, batch_idx: int) -> None:
+        if self.turn == "step":
+            self.swap(trainer, learner)
+
+    def on_train_epoch_end(self, *arguments: Any) -> None:
+        if self.turn == "step":
+            self.marked = None  # what comes until the next step is no step
+
+    def pairs(self) -> tuple[list[float], list[float]]:
+        """With and without, in turns; the first two warm up."""
+        n = min(map(len, self.seconds.values()))
+        return self.seconds[True][1:n], self.seconds[False][1:n]
+
+
+def bench_instruments(rounds: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (60_000, 1, 28, 28), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(10, (60_000,), generator=generator)
+    parts = with_parts((pixels[:54_000], labels[:54_000]), (pixels[54_000:], labels[54_000:]))
+    for option, limit in (("default", 1.1), ("full", None)):
+        turns = InTurns("epoch")
+        with watching(turns):
+            run(f"callbacks={option}", f"trainer.max_epochs={4 * rounds + 3}", "figures=false", data=parts)
+        show(f"MLP epoch with instruments ({option}) / without", *turns.pairs(), limit)
+    pixels = torch.randint(256, (128 * 41 + 128, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    parts = with_parts((pixels[128:], labels[: 128 * 41]), (pixels[:128], labels[:128]))
+    for option, limit in (("default", 1.02), ("full", None)):
+        turns = InTurns("step")
+        with watching(turns):
+            run("model=vgg6", f"callbacks={option}", "trainer.max_epochs=2", "figures=false", data=parts)
+        show(f"VGG6 step with instruments ({option}) / without", *turns.pairs(), limit)
+
+
 def bench_config(rounds: int) -> None:
     command = [sys.executable, str(ROOT / "train.py"), "--cfg", "job"]
     times = [seconds(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(rounds)]
@@ -308,7 +378,13 @@ def show(what: str, ours: Any, theirs: Any, limit: float | None = None, least: b
 
 
 if __name__ == "__main__":
-    benches = {"config": bench_config, "regression": bench_regression, "mlp": bench_mlp, "vgg6": bench_vgg6}
+    benches = {
+        "config": bench_config,
+        "regression": bench_regression,
+        "mlp": bench_mlp,
+        "vgg6": bench_vgg6,
+        "instruments": bench_instruments,
+    }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", choices=[[], *benches], help="default: all")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

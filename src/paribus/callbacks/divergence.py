@@ -50,6 +50,8 @@ class Divergence(Instrument):
         finally:
             for handle in handles:
                 handle.remove()
+        if self._sums and all(math.isfinite(total) for total in self._sums):
+            self._sums[-1] = _sum(output)  # it went another way this time; the last layer's was seen to be broken
 
     def _see(self, layer: WeightLayer, output: Tensor) -> None:
         if self._network.training:
