@@ -12,10 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from hypothesis import settings
 
+from paribus import record
 from paribus.data import fashion_mnist, files
 
 settings.register_profile("paribus", deadline=None)  # how long an example takes is the machine's affair
@@ -195,3 +197,30 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return f"--config-dir={tmp_path / 'own'}"
+
+
+@pytest.fixture
+def networks(tmp_path: Path) -> Callable[[str], tuple[str, ...]]:
+    """networks("Frozen"): the arguments that train a network of callbacks/own_networks.py on the concrete data."""
+    folder = tmp_path / "own" / "model"
+    folder.mkdir(parents=True)
+
+    def chosen(name: str) -> tuple[str, ...]:
+        (folder / "mine.yaml").write_text(
+            "# @package _global_\ndefaults: [{/data@_global_.data: concrete}, _self_]\n"
+            f"model: {{_target_: own_networks.{name}, init: torch, loss: mse}}\n"
+            "default_epochs: 2\ndefault_lr: {adam: 0.01, sgd: 0.01}\n"
+        )
+        return (f"--config-dir={tmp_path / 'own'}", "model=mine", "threads=1")
+
+    return chosen
+
+
+def read_layers(directory: Path) -> pandas.DataFrame:
+    return pandas.read_parquet(directory / record.LAYERS)
+
+
+def as_dict(frame: pandas.DataFrame) -> dict[tuple, float]:
+    keys = list(zip(frame.epoch, frame.layer, frame.tensor, frame.quantity, strict=True))
+    assert len(set(keys)) == len(keys), "a value is there twice"
+    return dict(zip(keys, frame.value, strict=True))

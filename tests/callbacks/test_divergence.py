@@ -1,0 +1,55 @@
+"""Where a run broke."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import as_dict, read_layers
+
+from paribus import record
+
+Train = Callable[..., Path]
+SHORT = ("model=regression", "trainer.max_epochs=3", "threads=1")
+
+
+@pytest.mark.parametrize("look", ["true", "false"])
+def test_the_layer_that_broke_first_is_named(train: Train, networks: Any, look: str, capsys: Any) -> None:
+    directory = train(*networks("OneLayerBreaks"), f"+callbacks.divergence.look={look}")
+    summary = record.read_summary(directory)
+    assert summary["status"] == "diverged"
+    assert summary["diverged"] == {"epoch": 1, "step": 3, "layer": "b", "tensor": "activation"}
+    assert "epoch 1, step 3; the activation of b was not either" in capsys.readouterr().out
+    # what was broken is on record, not dropped
+    values = as_dict(read_layers(directory))
+    assert np.isnan(values[1, "a", "weight", "grad_mean_abs"])
+    assert np.isnan(values[1, "a", "weight", "weight_norm"])
+
+
+def test_an_output_that_breaks_once_and_not_again_is_blamed_itself(train: Train, networks: Any) -> None:
+    at = record.read_summary(train(*networks("BreaksOnce")))["diverged"]
+    assert at == {"epoch": 1, "step": 3, "layer": "c", "tensor": "activation"}
+
+
+@pytest.mark.parametrize("look", ["true", "false"])
+def test_accumulated_batches_belong_to_their_step(train: Train, networks: Any, look: str) -> None:
+    directory = train(
+        *networks("OneLayerBreaks"), f"+callbacks.divergence.look={look}", "+trainer.accumulate_grad_batches=2"
+    )
+    assert record.read_summary(directory)["diverged"] == {"epoch": 1, "step": 2, "layer": "b", "tensor": "activation"}
+
+
+def test_a_gradient_that_is_no_number_is_blamed_where_activations_are_sound(train: Train, networks: Any) -> None:
+    directory = train(*networks("Root"))
+    assert record.read_summary(directory)["diverged"] == {"epoch": 1, "step": 2, "layer": "b", "tensor": "gradient"}
+    without = train(*networks("Root"), "callbacks=none", directory="none")
+    assert record.read_summary(without)["diverged"] == {"epoch": 1, "step": 3}, "the first loss of the broken weights"
+
+
+@pytest.mark.parametrize("look", ["true", "false"])
+def test_a_loss_beyond_its_type_is_blamed_on_the_gradient_nearest_the_output(
+    train: Train, networks: Any, look: str
+) -> None:
+    directory = train(*networks("Large"), f"+callbacks.divergence.look={look}")
+    assert record.read_summary(directory)["diverged"] == {"epoch": 1, "step": 2, "layer": "c", "tensor": "gradient"}
