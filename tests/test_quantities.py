@@ -83,3 +83,8 @@ def test_what_is_no_number_stays_none() -> None:
     broken = [torch.tensor([1.0, float("nan")]), torch.tensor([1.0, float("inf")]), torch.tensor([1.0, 2.0])]
     for name in ("sum_abs", "norm", "mean", "std"):
         assert torch.isfinite(getattr(quantities, name)(broken)).tolist() == [False, False, True], name
+
+
+def test_types_may_be_mixed() -> None:
+    mixed = [torch.ones(4, dtype=torch.float64), torch.ones(9, dtype=torch.bfloat16), torch.ones(16)]
+    assert quantities.norm(mixed).tolist() == [2, 3, 4]

@@ -21,7 +21,7 @@ def weight_histograms(
 
     Args:
         weights, before: arrays of any shape, by layer.
-        bounds: the bound of each layer.
+        bounds: the bound of each layer that has one.
         note: what to add to the title.
     """
     columns = 1 if len(weights) <= 3 else 2
@@ -33,17 +33,18 @@ def weight_histograms(
         if before:
             shown.insert(0, ("untrained", before[layer], UNTRAINED))
         shown = [(label, values[np.isfinite(values)], colour) for label, values, colour in shown]
-        spread = np.concatenate([values for _, values, _ in shown] + [np.array([-bounds[layer], bounds[layer]])])
-        edges = np.linspace(spread.min(), spread.max(), 61)
+        marks = [-bounds[layer], bounds[layer]] if layer in bounds else []
+        spread = np.concatenate([values.ravel() for _, values, _ in shown] + [np.array(marks)])
+        edges = np.linspace(spread.min(initial=0), spread.max(initial=0) or 1, 61)
         for label, kept, colour in shown:
             if len(kept):
                 counts = np.histogram(kept, edges)[0] / len(kept)
                 axes.stairs(counts, edges, fill=True, alpha=0.6, color=colour, label=label)
             else:
                 axes.text(0.5, 0.5, f"{label}: no finite weight", ha="center", transform=axes.transAxes)
-        for side in (-1, 1):
-            name = "±1/√fan_in" if side == 1 else None
-            axes.axvline(side * bounds[layer], color=BOUND, linestyle="--", linewidth=1, label=name)
+        for mark in marks:
+            name = "±1/√fan_in" if mark > 0 else None
+            axes.axvline(mark, color=BOUND, linestyle="--", linewidth=1, label=name)
         axes.set_title(layer, fontsize=11)
         axes.tick_params(labelsize=10)
         axes.set_yticks([])

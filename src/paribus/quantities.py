@@ -56,8 +56,7 @@ def saturated_fraction(activation: Tensor, low: bool) -> Tensor:
 
 
 def _norm(tensors: Sequence[Tensor], order: int) -> Tensor:
-    half = any(t.dtype in (torch.float16, torch.bfloat16) for t in tensors)
-    return torch.stack(torch._foreach_norm(list(tensors), order, dtype=torch.float32 if half else None))
+    return torch.stack(torch._foreach_norm([_single(t) for t in tensors], order))
 
 
 def _single(tensor: Tensor) -> Tensor:

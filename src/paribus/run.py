@@ -124,6 +124,7 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any]) -
     learner.layers = layers.weight_layers(network, calls)
     parameters = sum(p.numel() for p in network.parameters())
     log.info("%s\n%s", type(network).__name__, layers.table(calls, parameters))
+    del calls  # they hold what went through the network
     summary["statistics"] = {"parameters": parameters}
     target_mean = None
     if isinstance(learner, Regressor):
@@ -226,8 +227,8 @@ def report(summary: Mapping[str, Any], directory: Path) -> None:
     statistics = summary["statistics"]
     if summary["status"] == record.DIVERGED:
         at = summary["diverged"]
-        broke = f"; the {at['tensor']} of {at['layer']} was not either" if "layer" in at else ""
-        log.warning("Diverged: the loss was no longer finite in epoch %d, step %d%s.", at["epoch"], at["step"], broke)
+        what = f"the {at['tensor']} of {at['layer']}" if "layer" in at else "the loss"
+        log.warning("Diverged: %s was no longer finite in epoch %d, step %d.", what, at["epoch"], at["step"])
     if statistics.get("best_val_acc") is not None:
         log.info(
             "Best validation accuracy %.2f %%, epoch %d.", 100 * statistics["best_val_acc"], statistics["best_epoch"]

@@ -20,7 +20,7 @@ def test_the_layer_that_broke_first_is_named(train: Train, networks: Any, look: 
     summary = record.read_summary(directory)
     assert summary["status"] == "diverged"
     assert summary["diverged"] == {"epoch": 1, "step": 3, "layer": "b", "tensor": "activation"}
-    assert "epoch 1, step 3; the activation of b was not either" in capsys.readouterr().out
+    assert "the activation of b was no longer finite in epoch 1, step 3" in capsys.readouterr().out
     # what was broken is on record, not dropped
     values = as_dict(read_layers(directory))
     assert np.isnan(values[1, "a", "weight", "grad_mean_abs"])
@@ -53,3 +53,25 @@ def test_a_loss_beyond_its_type_is_blamed_on_the_gradient_nearest_the_output(
 ) -> None:
     directory = train(*networks("Large"), f"+callbacks.divergence.look={look}")
     assert record.read_summary(directory)["diverged"] == {"epoch": 1, "step": 2, "layer": "c", "tensor": "gradient"}
+
+
+def test_of_a_layer_that_is_used_again_the_first_use_that_broke_counts(train: Train, networks: Any) -> None:
+    for look in ("true", "false"):
+        directory = train(*networks("Reused"), f"+callbacks.divergence.look={look}", directory=look)
+        assert record.read_summary(directory)["diverged"]["layer"] == "b"
+
+
+def test_an_infinite_gradient_that_clipping_made_finite_is_no_divergence(train: Train, networks: Any) -> None:
+    clip = ("trainer.gradient_clip_val=0.5", "+trainer.gradient_clip_algorithm=value")
+    runs = [
+        train(*networks("Infinite"), *clip, f"callbacks={option}", directory=option) for option in ("none", "default")
+    ]
+    assert [record.read_summary(directory)["status"] for directory in runs] == ["completed", "completed"]
+    frame = read_layers(runs[1])
+    gradients = frame[(frame.quantity == "grad_mean_abs") & (frame.layer == "c") & (frame.tensor == "bias")]
+    assert np.isinf(gradients.value.iloc[0]), "but it is on record"
+
+
+def test_a_gradient_that_broke_the_weights_is_one_without_clipping(train: Train, networks: Any) -> None:
+    at = record.read_summary(train(*networks("Infinite")))["diverged"]
+    assert at == {"epoch": 1, "step": 2, "layer": "c", "tensor": "gradient"}

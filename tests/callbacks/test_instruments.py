@@ -200,3 +200,77 @@ def test_gradients_vanish_in_a_net_of_128_layers_and_not_in_one_of_4(train: Trai
         assert learnt == (depth == 4)
     assert last[128][:100].max() < 1e-3 * last[128][-3:].max()
     assert last[4][0] > 1e-2 * last[4][-1]
+
+
+@pytest.mark.parametrize("name", ["Tied", "NoLayers", "Sparse", "Shared"])
+def test_odd_networks_are_trained_with_instruments_as_without(train: Train, networks: Any, name: str) -> None:
+    optimizer = ("optim=sgd", "+optim.fused=false", "optim.lr=1e-4")
+    runs = [train(*networks(name), *optimizer, f"callbacks={option}", directory=option) for option in ("none", "full")]
+    states = [torch.load(directory / record.LAST, weights_only=True)["state_dict"] for directory in runs]
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+    assert len(pandas.read_parquet(runs[1] / record.PREDICTIONS)) == 722 + 154
+
+
+def test_a_sparse_gradient_counts_as_the_dense_one(train: Train, networks: Any) -> None:
+    values = as_dict(read_layers(train(*networks("Sparse"), "optim=sgd", "+optim.fused=false", "optim.lr=1e-4")))
+    assert values[1, "table", "weight", "grad_zero_fraction"] == 0.5, "two rows of four are used"
+
+
+def test_a_network_that_breaks_leaves_batch_norm_as_it_was(train: Train, networks: Any) -> None:
+    runs = [train(*networks("Normed"), "optim=sgd", "optim.lr=1e30", f"callbacks={option}", directory=option)
+            for option in ("none", "default")]  # fmt: skip
+    states = [torch.load(directory / record.LAST, weights_only=True)["state_dict"] for directory in runs]
+    counted = [int(state["network.norm.num_batches_tracked"]) for state in states]
+    assert counted[0] == counted[1] > 0
+    assert torch.equal(states[0]["network.norm.running_mean"], states[1]["network.norm.running_mean"])
+
+
+def test_the_network_can_be_copied_and_pickled_by_a_users_callback(train: Train, networks: Any) -> None:
+    train(*networks("Base"), "+callbacks.copies._target_=own_networks.Copies")
+
+
+def test_a_layer_that_thaws_has_gradients_from_then_on(train: Train, networks: Any) -> None:
+    frame = read_layers(train(*networks("Frozen"), "+callbacks.thaws._target_=own_networks.Thaws"))
+    assert set(frame[(frame.layer == "b") & (frame.quantity == "grad_mean_abs")].epoch) == {2}
+
+
+def test_lbfgs_which_computes_its_loss_many_times_a_step_is_measured_by_step(train: Train, networks: Any) -> None:
+    from own_networks import UpdatesByHand
+
+    UpdatesByHand.found.clear()
+    config = Path(networks("Base")[0].partition("=")[2]) / "optim"
+    config.mkdir()
+    (config / "lbfgs.yaml").write_text("_target_: torch.optim.LBFGS\nlr: 0.01\nmax_iter: 4\n")
+    directory = train(*networks("Base"), "optim=lbfgs", "trainer.max_epochs=1", "callbacks=full",
+                      "+callbacks.by_hand._target_=own_networks.UpdatesByHand")  # fmt: skip
+    measured = as_dict(read_layers(directory))[1, "a", "weight", "update_ratio"]
+    found = UpdatesByHand.found
+    assert len(found) == 12
+    # LBFGS evaluates a batch several times; each evaluation counts its samples alike
+    assert measured == pytest.approx(sum(n * ratio for n, ratio in found) / sum(n for n, _ in found), rel=0.02)
+
+
+def test_histograms_come_once_an_epoch_also_in_the_last_one(train: Train) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    directory = train(*SHORT, "callbacks.weights.every_n_epochs=1", "figures=false")
+    events = EventAccumulator(str(directory), size_guidance={"histograms": 0}).Reload()
+    assert [event.step for event in events.Histograms("weight/0_linear1")] == [0, 1, 2, 3]
+
+
+def test_what_is_measured_reaches_as_far_as_the_checkpoint(train: Train, tmp_path: Path, monkeypatch: Any) -> None:
+    from paribus.callbacks import checkpoints
+    from paribus.callbacks.checkpoints import Checkpoints
+
+    seen = []
+    write = Checkpoints.write
+
+    def written(self: Checkpoints, trainer: Any) -> None:
+        write(self, trainer)
+        last = torch.load(self.directory / record.LAST, weights_only=True)["paribus"]["epoch"]
+        seen.append((last, read_layers(self.directory).epoch.max()))
+
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0)
+    monkeypatch.setattr(Checkpoints, "write", written)
+    train(*SHORT)
+    assert seen == [(1, 1), (2, 2), (3, 3), (3, 3)]

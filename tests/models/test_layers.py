@@ -168,3 +168,58 @@ def test_fan_in_is_what_bounds_torchs_default_weights(module: nn.Module, fan_in:
 @pytest.mark.parametrize("make", [nn.Identity, lambda: nn.Sequential(nn.Flatten(), nn.ReLU())])
 def test_a_network_without_weights_has_no_layers(make: Callable[[], nn.Module]) -> None:
     assert found(make(), 3) == []
+
+
+class Branches(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.act = nn.Linear(3, 4), nn.Linear(3, 4), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k = self.q(x), self.k(x)
+        return self.act(q) + self.act(k)
+
+
+def test_activations_of_branches_belong_to_their_own_layers() -> None:
+    network, x = Branches(), torch.randn(5, 3)
+    outputs = dict(seen(network, x))
+    assert torch.equal(outputs["q"], network.q(x).relu())
+    assert torch.equal(outputs["k"], network.k(x).relu())
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.act = nn.Linear(3, 3), nn.Linear(3, 3), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.b(self.act(self.a(x))) + x)
+
+
+def test_a_sum_before_the_activation_is_not_the_layers() -> None:
+    network, x = Residual(), torch.randn(5, 3)
+    outputs = dict(seen(network, x))
+    assert torch.equal(outputs["a"], network.a(x).relu())
+    assert torch.equal(outputs["b"], network.b(network.a(x).relu()))
+
+
+class OwnNorm(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x / (1 + x.abs().mean(1, keepdim=True))
+
+
+def test_torchs_activation_counts_before_a_users_module() -> None:
+    network, x = nn.Sequential(nn.Linear(3, 4), OwnNorm(), nn.ReLU(), nn.Linear(4, 1)), torch.randn(5, 3)
+    assert torch.equal(seen(network, x)[0][1], network[1](network[0](x)).relu())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_parametrised_weight_is_one_layer_with_its_bias_and_output(bias: bool) -> None:
+    first = nn.utils.parametrizations.weight_norm(nn.Linear(3, 4, bias=bias))
+    network, x = nn.Sequential(first, nn.Tanh(), nn.Linear(4, 1)), torch.randn(5, 3)
+    layers = found(network, 3)
+    assert [(layer.path, tuple(layer.weight.shape), layer.bias is not None) for layer in layers] == [
+        ("0", (4, 3), bias),
+        ("2", (1, 4), True),
+    ]
+    assert torch.equal(seen(network, x)[0][1], network[0](x).tanh())

@@ -52,10 +52,7 @@ class Checkpoints(lightning.Callback):
             self.best = {"state_dict": weights, "paribus": {**self.description, "epoch": self._epoch}}
             self._best_written = False
         if time.monotonic() - self._written_at >= SECONDS_BETWEEN:
-            self._write(trainer)
-
-    def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        self._write(trainer)
+            self.write(trainer)
 
     def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
         self._write_best()  # but not last: the run is somewhere within an epoch
@@ -72,7 +69,8 @@ class Checkpoints(lightning.Callback):
         prefix = "network."
         return {name.removeprefix(prefix): t for name, t in self.best["state_dict"].items() if name.startswith(prefix)}
 
-    def _write(self, trainer: Trainer) -> None:
+    def write(self, trainer: Trainer) -> None:
+        """Write both; the recorder calls it when training ends, before anything else is done."""
         self._write_best()
         with record.replacing(self.directory / record.LAST) as path:
             trainer.save_checkpoint(path)

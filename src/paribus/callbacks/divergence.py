@@ -2,10 +2,10 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from paribus.callbacks.instruments import Instrument
 from paribus.data.module import InMemory
@@ -17,8 +17,8 @@ class Divergence(Instrument):
     """Names the layer where a run that diverges first had an activation that was not finite.
 
     A tensor is judged by its sum, which is not finite where an element is not, or where they are so large that their
-    sum is beyond the type. On the CPU, where looking makes nothing wait, the network's output is looked at in every
-    training step, and where it is not finite the same inputs pass again, layer by layer. Elsewhere the sums of all
+    sum is beyond the type. On the CPU, where looking makes nothing wait, the loss is looked at in every training step,
+    and where it is not finite the same inputs pass through the network again, layer by layer. Elsewhere the sums of all
     activations of all steps stay on the device, and only those of the step in which the run is found to have diverged
     are read.
 
@@ -35,23 +35,30 @@ class Divergence(Instrument):
         self._met: list[WeightLayer] = []
         self._sums: list[Tensor] = []
         self._steps: dict[int, tuple[list[WeightLayer], Tensor]] = {}
+        self._handles: list[RemovableHandle] = []
         if self.look or (self.look is None and learner.device.type == "cpu"):
-            self._handles = [self._network.register_forward_hook(self._check)]
+            learner.look = self._look
         else:
             self._handles = on_activations(learner.layers, self._see)
 
-    def _check(self, network: nn.Module, inputs: Any, output: Any) -> None:
-        if not network.training or self._sums or not isinstance(output, Tensor) or math.isfinite(_sum(output)):
+    def _look(self, inputs: Tensor, output: Tensor, loss: Tensor) -> None:
+        if math.isfinite(loss) or self._sums:
             return
+        # A norm counts every pass, and the backward pass to come needs its buffers as they are: this one gets copies.
+        buffers = [(m, *pair) for m in self._network.modules() for pair in m.named_buffers(recurse=False)]
+        for module, name, buffer in buffers:
+            setattr(module, name, buffer.clone())
         handles = on_activations(self.learner.layers, self._see)
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                network.forward(*inputs)
+                self._network(inputs)
         finally:
             for handle in handles:
                 handle.remove()
+            for module, name, buffer in buffers:
+                setattr(module, name, buffer)
         if self._sums and all(math.isfinite(total) for total in self._sums):
-            self._sums[-1] = _sum(output)  # it went another way this time; the last layer's was seen to be broken
+            self._sums[-1] = _sum(output)  # the network went another way this time; its output was seen to be broken
 
     def _see(self, layer: WeightLayer, output: Tensor) -> None:
         if self._network.training:
@@ -66,12 +73,13 @@ class Divergence(Instrument):
             self._met, self._sums = [], []
 
     def not_finite_at(self, step: int) -> tuple[WeightLayer, str] | None:
-        """The first in depth whose activation was not finite."""
+        """The first that data passed through whose activation was not finite."""
         met, sums = self._steps.get(step, ([], torch.empty(0)))
         bad = [met[i] for i in (~torch.isfinite(sums)).nonzero().flatten().tolist()]
-        return (min(bad, key=lambda layer: layer.depth), "activation") if bad else None
+        return (bad[0], "activation") if bad else None
 
     def finish(self, directory: Path, best: dict[str, Tensor]) -> None:
+        self.learner.look = None
         for handle in self._handles:
             handle.remove()
 

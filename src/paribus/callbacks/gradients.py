@@ -35,7 +35,6 @@ class Gradients(Instrument):
 
     def attach(self, learner: Learner, data: InMemory) -> None:
         super().attach(learner, data)
-        self._find_parameters()
         frozen = [layer.path for layer in learner.layers if not layer.weight.requires_grad]
         if frozen:
             log.info("No gradient is recorded of frozen layers: %s", ", ".join(frozen))
@@ -51,7 +50,8 @@ class Gradients(Instrument):
             self._find_parameters()  # a user's callback may have thawed some
         if not self._parameters:
             return
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
+        found = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
+        gradients = [g.to_dense() if g.is_sparse else g for g in found]
         self._sums.add(samples, quantities.sum_abs(gradients))
         if step % self.every_n_steps == 0:
             closer = (quantities.std(gradients), quantities.norm(gradients), quantities.zero_fraction(gradients))
@@ -77,7 +77,7 @@ class Gradients(Instrument):
 
     def first_not_finite(self) -> int | None:
         if self.learner.loss_scaled:
-            return None  # the scaler lowers its scale, and skips the step
+            return None  # the scaler skips the step, and lowers its scale
         bad = (~self._finite.all(1)).nonzero().flatten().tolist()
         return bad[0] if bad else None
 

@@ -98,8 +98,8 @@ class Instrument:
         """
 
     def first_not_finite(self) -> int | None:
-        """The first step of the epoch that has ended (counted from 0) whose values were not finite, by which the run
-        counts as diverged. Called after `measure`."""
+        """The first step of the epoch that has ended (counted from 0) whose values were not finite, if it is theirs to
+        say so. A run has diverged by it if the weights are not finite either. Called after `measure`."""
         return None
 
     def not_finite_at(self, step: int) -> tuple[WeightLayer, str] | None:

@@ -23,12 +23,14 @@ class Predictions(Instrument):
         if self.data.task != "regression":
             return
         self._parts = {}
+        network = self.learner.network
+        last = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        network.load_state_dict(best)
         for split, part in (("train", self.data.train), ("val", self.data.val)):
             if part and len(part[0]):
-                outputs = [
-                    self.learner.infer(inputs, best).float().cpu() for inputs, _ in self.data.batches_in_order(part)
-                ]
+                outputs = [self.learner.infer(inputs).float().cpu() for inputs, _ in self.data.batches_in_order(part)]
                 self._parts[split] = (part[1].cpu().numpy(), torch.cat(outputs).numpy())
+        network.load_state_dict(last)
         write_predictions(directory, self._parts)
 
     def figures(self, epoch: int, last: bool) -> Iterable[tuple[str, "Figure"]]:

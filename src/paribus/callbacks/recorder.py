@@ -1,8 +1,8 @@
 """Writes the run record while the run goes on: metrics.csv, layers.parquet, and the same to the loggers."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,9 @@ class Recorder(lightning.Callback):
     Attributes:
         rows: the rows so far, by column.
         diverged: None, or the epoch and the optimizer step (both counted from 1) of the first loss that was not finite
-            (or gradient, where an instrument sees it); for a validation loss, or weights that are not finite at the
-            end, the last step before it. Where an instrument can tell, also the layer, and whether it was its
-            activation or gradient.
+            (or gradient that broke the weights, where an instrument sees it); for a validation loss, or weights that
+            are not finite at the end, the last step before it. Where an instrument can tell, also the layer, and
+            whether it was its activation or gradient.
     """
 
     def __init__(
@@ -85,10 +85,11 @@ class Recorder(lightning.Callback):
         assert isinstance(learner, Learner)
         if not self.instruments:
             return
-        scalars = self._measure(0)
         tensors = [(layer, tensor, p.numel()) for layer in learner.layers for tensor, p in layer.tensors]
         sizes = torch.tensor([size for _, _, size in tensors])
+        # first, so that the layers of the file come in order of depth
         self._add(0, list(by_tensor("size", [(layer, tensor) for layer, tensor, _ in tensors], sizes)))
+        scalars = self._measure(0)
         for logger in trainer.loggers:
             logger.log_metrics(scalars, step=0)
         self._draw(trainer, 0, last=False)
@@ -100,19 +101,20 @@ class Recorder(lightning.Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, learner: lightning.LightningModule, optimizer: Optimizer
     ) -> None:
+        assert isinstance(learner, Learner)
+        if self._stepping:
+            return  # LBFGS computes its loss several times a step; the first time is that of the step's own weights
         self._step += 1
         self._stepping = True
-        assert isinstance(learner, Learner)
-        seen = learner.training_sums.samples
         for instrument in self._before_step:
-            instrument.before_step(self._step, seen - self._samples)
-        self._samples = seen
+            instrument.before_step(self._step, learner.training_sums.samples - self._samples)
 
     def on_train_batch_end(
         self, trainer: Trainer, learner: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self._stepping:
             self._stepping = False
+            self._samples = learner.training_sums.samples  # type: ignore[assignment, union-attr]
             for instrument in self._after_step:
                 instrument.after_step(self._step)
 
@@ -130,7 +132,7 @@ class Recorder(lightning.Callback):
         if learner.momentum is not None:
             scalars["momentum"] = learner.momentum
         of_layers = self._measure(epoch)
-        if epoch % max(1, ceil(len(of_layers) * (trainer.max_epochs or 0) / MOST_SCALARS)) == 0:
+        if epoch % max(1, math.ceil(len(of_layers) * (trainer.max_epochs or 0) / MOST_SCALARS)) == 0:
             scalars |= of_layers
         for logger in trainer.loggers:
             logger.log_metrics(scalars, step=epoch)
@@ -141,34 +143,33 @@ class Recorder(lightning.Callback):
         self._find_divergence(trainer, learner, bad_step)
 
     def _find_divergence(self, trainer: Trainer, learner: Learner, bad_step: int | None) -> None:
-        """End the run where this epoch had a loss or gradient that was not finite."""
-        bad_steps = [bad_step, *(instrument.first_not_finite() for instrument in self.instruments)]
-        bad_step = min((step for step in bad_steps if step is not None), default=None)
-        if bad_step is not None:
-            step = self._first_step + bad_step + 1
-            blamed = [found for instrument in self.instruments if (found := instrument.not_finite_at(bad_step))]
-            # a broken activation breaks every gradient; not the other way round
-            blamed.sort(key=lambda found: found[1] != "activation")
-        elif not abs(learner.validation.get("val/loss", 0.0)) < float("inf"):
-            step, blamed = trainer.global_step, []
-        else:
+        """End the run where this epoch had a loss that was not finite, or a gradient that broke the weights."""
+        bad_gradients = [step for i in self.instruments if (step := i.first_not_finite()) is not None]
+        bad_steps = bad_gradients + ([] if bad_step is None else [bad_step])
+        broken = bad_step is not None or not math.isfinite(learner.validation.get("val/loss", 0.0))
+        # what clipping by value, say, has made finite again has done no harm
+        if not broken and (not bad_gradients or _finite(learner)):
             return
-        self.diverged = {"epoch": trainer.current_epoch + 1, "step": step}
-        if blamed:
-            self.diverged |= {"layer": blamed[0][0].path, "tensor": blamed[0][1]}
+        self.diverged = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
         trainer.should_stop = True
+        if bad_steps:
+            step = min(bad_steps)
+            self.diverged["step"] = self._first_step + step + 1
+            blamed = [found for instrument in self.instruments if (found := instrument.not_finite_at(step))]
+            # a broken activation breaks every gradient; not the other way round
+            for layer, tensor in sorted(blamed, key=lambda found: found[1] != "activation")[:1]:
+                self.diverged |= {"layer": layer.path, "tensor": tensor}
 
     def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        # Without a validation nobody has looked at the weights since the last step.
-        finite = all(bool(torch.isfinite(parameter).all()) for parameter in learner.parameters())
-        if self.rows and self.diverged is None and not finite:
-            self.diverged = {"epoch": len(self.rows), "step": trainer.global_step}
-
-    def on_fit_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        """Finish while the network is on its device still, and after the checkpoints are safe."""
         assert isinstance(learner, Learner)
+        self.checkpoints.write(trainer)
         self._close()
         if not self.rows:
             return
+        # Without a validation nobody has looked at the weights since the last step.
+        if self.diverged is None and not _finite(learner):
+            self.diverged = {"epoch": len(self.rows), "step": trainer.global_step}
         best = self.checkpoints.best_state() or learner.network.state_dict()
         for instrument in self.instruments:
             instrument.finish(self.directory, best)
@@ -222,3 +223,7 @@ class Recorder(lightning.Callback):
                 if self.figures and (last or epoch == 0):
                     for tag, figure in instrument.figures(epoch, last):
                         logger.log_figure(tag, figure, epoch)
+
+
+def _finite(learner: Learner) -> bool:
+    return all(bool(torch.isfinite(parameter).all()) for parameter in learner.parameters())

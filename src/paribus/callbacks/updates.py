@@ -12,7 +12,8 @@ from paribus.callbacks.instruments import Instrument, Measured, StepMeans, at_le
 class Updates(Instrument):
     """update_ratio of each layer: ‖w after a step - w before‖ / ‖w before‖, the mean over an epoch's sampled steps.
 
-    It is the real update, with momentum, decay and clipping. A guide is 1e-3: far below it a layer hardly learns, far
+    It is the real update, with momentum, decay and clipping, and 0 where a loss scaler skips the step; the mean is
+    weighted by the samples of the batches. A guide is 1e-3: far below it a layer hardly learns, far
     above it is thrown about (Karpathy, 2015, CS231n). A tensor that was 0 before a step has no ratio: that step does
     not count for it.
 

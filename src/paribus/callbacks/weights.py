@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from paribus import quantities
 from paribus.callbacks.instruments import Histogram, Instrument, Measured, at_least_one, by_tensor
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BINS = 64
 MOST_DRAWN = 16  # layers in a figure
+UNIFORM = (nn.Linear, nn.modules.conv._ConvNd)  # torch draws their default weights within +-1/sqrt(fan_in)
 
 
 class Weights(Instrument):
@@ -35,6 +36,7 @@ class Weights(Instrument):
 
     def __init__(self, every_n_epochs: int = 10, small: int = 300_000):
         at_least_one("weights.every_n_epochs", every_n_epochs)
+        at_least_one("weights.small", small)
         self.every_n_epochs = every_n_epochs
         self.small = small
 
@@ -57,7 +59,7 @@ class Weights(Instrument):
             return
         for layer in self.learner.layers:
             for tensor, parameter in layer.tensors:
-                values = parameter.detach().float().flatten()
+                values = parameter.detach().cpu().double().flatten()  # the range of two floats may be no float
                 values = values[torch.isfinite(values)]
                 if len(values):  # none in a network that has diverged
                     yield _histogram(layer, tensor, values)
@@ -65,15 +67,19 @@ class Weights(Instrument):
     def figures(self, epoch: int, last: bool) -> Iterable[tuple[str, "Figure"]]:
         from paribus import figures
 
+        if not self._drawn:
+            return
         now = {layer.path: _array(layer.weight) for layer in self._drawn}
-        bounds = {layer.path: layer.fan_in**-0.5 for layer in self._drawn}
+        bounds = {layer.path: layer.fan_in**-0.5 for layer in self._drawn if isinstance(layer.module, UNIFORM)}
         before = {layer.path: self._before[layer] for layer in self._drawn}
         of = f"{len(self._drawn)} of {len(self.learner.layers)} layers" if len(now) < len(self.learner.layers) else ""
         yield "weight_histograms", figures.weight_histograms(now, before if last else None, bounds, of)
         if last and self._is_small:
             for layer in self._drawn:
-                drawn = figures.heat_maps(layer.path, self._before[layer], now[layer.path])
-                yield f"weight_heat_maps/{layer.label}", drawn
+                pair = self._before[layer], now[layer.path]
+                if isinstance(layer.module, nn.modules.conv._ConvTransposeNd):  # its units are along the second axis
+                    pair = pair[0].swapaxes(0, 1), pair[1].swapaxes(0, 1)
+                yield f"weight_heat_maps/{layer.label}", figures.heat_maps(layer.path, *pair)
 
     def finish(self, directory: Path, best: dict[str, Tensor]) -> None:
         if self._is_small:
@@ -92,6 +98,6 @@ def _histogram(layer: WeightLayer, tensor: str, values: Tensor) -> Histogram:
     low, high = (float(x) for x in torch.aminmax(values))
     if low == high:
         low, high = low - 1, high + 1
-    counts = torch.histc(values, BINS, low, high).cpu().numpy()
+    counts = torch.histc(values, BINS, low, high).numpy()
     edges = np.linspace(low, high, BINS + 1)
     return Histogram(layer, tensor, counts, edges, float(values.sum()), float(values.square().sum()))

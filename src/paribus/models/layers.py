@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+PARAMETRISED = ".parametrizations."  # where torch.nn.utils.parametrize keeps what it makes a weight of
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
@@ -19,8 +20,13 @@ class Call:
 
     path: str  # as in network.get_submodule
     module: nn.Module
-    input_shape: tuple[int, ...] | None  # of one sample; None for what is no tensor
-    output_shape: tuple[int, ...] | None = None
+    input: Any  # the first argument
+    output: Any = None
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Of one sample; () for what is no tensor."""
+        return tuple(self.output.shape[1:]) if isinstance(self.output, Tensor) else ()
 
     @property
     def kind(self) -> str:
@@ -41,7 +47,7 @@ class WeightLayer:
         label: depth and path, so that labels sorted as text are in order of depth.
         module: the module that holds the weight.
         weight, bias: its parameters.
-        activation: the module whose output is this layer's activation; None: the layer's own output is.
+        route: the modules from its output to its activation, the last of which is that; empty without one.
     """
 
     path: str
@@ -50,7 +56,12 @@ class WeightLayer:
     module: nn.Module
     weight: nn.Parameter
     bias: nn.Parameter | None
-    activation: nn.Module | None
+    route: tuple[nn.Module, ...] = ()
+
+    @property
+    def activation(self) -> nn.Module | None:
+        """The module whose output is this layer's activation; None: the layer's own output is."""
+        return self.route[-1] if self.route else None
 
     @property
     def tensors(self) -> list[tuple[str, nn.Parameter]]:
@@ -58,7 +69,7 @@ class WeightLayer:
 
     @property
     def fan_in(self) -> int:
-        """Inputs of one unit: features, or channels of a group times the positions under the kernel."""
+        """As torch counts it: features, or channels of a group times the positions under the kernel."""
         return self.weight[0].numel()
 
     @property
@@ -88,19 +99,17 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Any, list[Call]]:
     calls: list[Call] = []
     running: list[Call] = []
 
-    def shape(value: Any) -> tuple[int, ...] | None:
-        return tuple(value.shape[1:]) if isinstance(value, Tensor) else None
-
     def begin(path: str, module: nn.Module, args: Any) -> None:
-        running.append(Call(path, module, shape(args[0]) if args else None))
+        running.append(Call(path, module, args[0] if args else None))
         calls.append(running[-1])
 
     def end(module: nn.Module, args: Any, output: Any) -> None:
-        running.pop().output_shape = shape(output)
+        running.pop().output = output
 
     handles: list[RemovableHandle] = []
     for path, module in network.named_modules():
-        if not any(module.children()) or any(True for _ in module.parameters(recurse=False)):
+        own = any(True for _ in module.parameters(recurse=False)) or hasattr(module, "parametrizations")
+        if own or not any(module.children()):
             handles.append(module.register_forward_pre_hook(partial(begin, path)))
             handles.append(module.register_forward_hook(end))
     try:
@@ -116,7 +125,8 @@ def weight_layers(network: nn.Module, calls: Sequence[Call]) -> list[WeightLayer
     """The layers of `network` that have weights, in the order of their first use in `calls`.
 
     A module that was not called takes the place of the one that holds it, if that was (attention reaches into its
-    output projection), and comes last otherwise. A parameter that two modules share belongs to the first.
+    output projection), and comes last otherwise. A parameter that two modules share belongs to the first. Of a
+    parametrised weight (weight_norm) the tensor that is trained counts, without its scale.
     """
     first: dict[nn.Module, int] = {}
     for i, call in enumerate(calls):
@@ -127,72 +137,77 @@ def weight_layers(network: nn.Module, calls: Sequence[Call]) -> list[WeightLayer
     for path, module in modules.items():
         if isinstance(module, NORMS):
             continue
-        own = dict(module.named_parameters(recurse=False))
-        holder = modules[path.rpartition(".")[0]] if path else module
-        place = first.get(module, first.get(holder, len(calls)))
-        for name, weight in own.items():
-            if weight.ndim < 2 or id(weight) in taken:
+        holder, _, parametrised = path.partition(PARAMETRISED)
+        owner = modules[holder]
+        own = dict(owner.named_parameters(recurse=False))
+        for name, weight in module.named_parameters(recurse=False):
+            scale = parametrised and weight.numel() == len(weight)
+            if weight.ndim < 2 or id(weight) in taken or scale:
                 continue
             taken.add(id(weight))
+            name = parametrised or name
             bias = own.get(name.replace("weight", "bias"))
-            full = ".".join(part for part in (path, "" if name == "weight" else name) if part) or name
-            found.append((place, full, module, weight, bias if bias is not None and bias.ndim == 1 else None))
+            full = ".".join(part for part in (holder, "" if name == "weight" else name) if part) or name
+            place = first.get(owner, first.get(modules[holder.rpartition(".")[0]], len(calls)))
+            found.append((place, full, owner, weight, bias if bias is not None and bias.ndim == 1 else None))
     found.sort(key=lambda entry: entry[0])  # stable: within a place in the order of definition
     owners = {module for _, _, module, _, _ in found}
     digits = len(str(max(len(found) - 1, 0)))
     return [
-        WeightLayer(
-            path,
-            depth,
-            f"{depth:0{digits}}_{path}",
-            module,
-            weight,
-            bias,
-            _activation(calls, first.get(module), owners),
-        )
-        for depth, (_, path, module, weight, bias) in enumerate(found)
+        WeightLayer(path, i, f"{i:0{digits}}_{path}", module, weight, bias, _route(calls, first.get(module), owners))
+        for i, (_, path, module, weight, bias) in enumerate(found)
     ]
 
 
-def _activation(calls: Sequence[Call], start: int | None, owners: set[nn.Module]) -> nn.Module | None:
-    """The first activation after the call `start` and before the next layer with weights."""
+def _route(calls: Sequence[Call], start: int | None, owners: set[nn.Module]) -> tuple[nn.Module, ...]:
+    """The modules that the output of call `start` goes through, up to its activation; none where it meets none."""
     if start is None:
-        return None
+        return ()
+    met: list[nn.Module] = []
+    current = calls[start].output
     for call in calls[start + 1 :]:
+        if call.input is not current or current is None:
+            continue
         if call.module in owners:
-            return None
-        home = type(call.module).__module__
-        if home == "torch.nn.modules.activation":
-            return call.module
-        if not home.startswith("torch.nn.") and call.input_shape == call.output_shape is not None:
-            return call.module  # a user's own
-    return None
+            break
+        met.append(call.module)
+        current = call.output
+    kinds = [type(module).__module__ for module in met]
+    ends = [i for i, kind in enumerate(kinds) if kind == "torch.nn.modules.activation"]
+    if not ends:  # a user's own: what is not torch's and has nothing to learn
+        ends = [i for i, kind in enumerate(kinds) if not kind.startswith("torch.") and not any(met[i].parameters())]
+    return tuple(met[: ends[0] + 1]) if ends else ()
 
 
 def on_activations(layers: Sequence[WeightLayer], see: Callable[[WeightLayer, Tensor], None]) -> list[RemovableHandle]:
-    """Have `see` called with each layer and its activation whenever data pass through `network`.
+    """Have `see` called with each of `layers` and its activation whenever data pass through them.
 
     A module that is used more than once is seen each time. The handles end it. Activations that are no modules
-    (torch.relu in a forward method) cannot be seen: there it is the layer's own output.
+    (torch.relu in a forward method) cannot be seen: there it is the layer's own output, as where something that is no
+    module stands between layer and activation (a sum).
     """
-    current: WeightLayer | None = None
+    on_the_way: dict[WeightLayer, Tensor] = {}  # outputs that have not met their activation yet
 
     def enter(layer: WeightLayer, module: nn.Module, args: Any, output: Any) -> None:
-        nonlocal current
-        current = layer
-        if layer.activation is None and isinstance(output, Tensor):
+        if layer.activation is not None:
+            on_the_way[layer] = output
+        elif isinstance(output, Tensor):
             see(layer, output)
 
-    def leave(module: nn.Module, args: Any, output: Any) -> None:
-        nonlocal current
-        if current is not None and current.activation is not None:
-            see(current, output)
-        current = None
+    def pass_on(module: nn.Module, args: Any, output: Any) -> None:
+        layer = next((layer for layer, tensor in on_the_way.items() if args and tensor is args[0]), None)
+        if layer is None:
+            return
+        if module is layer.activation:
+            del on_the_way[layer]
+            see(layer, output)
+        else:
+            on_the_way[layer] = output
 
     # of several weights of one module, the last
     handles = [m.register_forward_hook(partial(enter, x)) for m, x in {x.module: x for x in layers}.items()]
-    activations = {layer.activation for layer in layers if layer.activation is not None}
-    return handles + [module.register_forward_hook(leave) for module in activations]
+    routes = {module for layer in layers for module in layer.route}
+    return handles + [module.register_forward_hook(pass_on) for module in routes]
 
 
 def table(calls: Sequence[Call], total: int) -> str:
@@ -202,7 +217,7 @@ def table(calls: Sequence[Call], total: int) -> str:
         first.setdefault(call.path, call)
     met = list(first.values())
     rows = [("layer", "kind", "output", "parameters")]
-    rows += [(x.path, x.kind, "x".join(map(str, x.output_shape or ())) or "1", f"{x.parameters:,}") for x in met]
+    rows += [(x.path, x.kind, "x".join(map(str, x.output_shape)) or "1", f"{x.parameters:,}") for x in met]
     elsewhere = total - sum(x.parameters for x in met)
     if elsewhere:
         rows.append(("elsewhere", "", "", f"{elsewhere:,}"))

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 import lightning
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -87,6 +86,7 @@ class Learner(lightning.LightningModule, ABC):
         self.lr = 0.0  # of the last optimizer step
         self.momentum: float | None = None  # Adam's beta1; None for optimizers without
         self.layers: list[WeightLayer] = []  # of the network, for the instruments
+        self.look: Callable[[Tensor, Tensor, Tensor], None] | None = None  # at inputs, output and loss of each step
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes here which hook it is in, forty times a step; nn.Module would ask each time whether the name
@@ -105,12 +105,11 @@ class Learner(lightning.LightningModule, ABC):
     def sums(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """What is counted beside the loss: sums over the batch, without a gradient."""
 
-    def infer(self, inputs: Tensor, state: dict[str, Tensor] | None = None) -> Tensor:
-        """What the network returns in evaluation mode and the run's precision, with its weights or those of `state`."""
+    def infer(self, inputs: Tensor) -> Tensor:
+        """What the network returns in evaluation mode and in the run's precision."""
         precision = self.trainer.precision_plugin
         with evaluating(self.network), precision.forward_context():
-            inputs = precision.convert_input(inputs)
-            return self.network(inputs) if state is None else functional_call(self.network, state, (inputs,))
+            return self.network(precision.convert_input(inputs))
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.network(inputs)
@@ -123,6 +122,8 @@ class Learner(lightning.LightningModule, ABC):
         inputs, targets = batch
         output = self.network(inputs)
         loss = self.loss(output, targets)
+        if self.look is not None:
+            self.look(inputs, output.detach(), loss.detach())
         self.training_sums.add(len(targets), loss.detach(), self.sums(output.detach(), targets))
         group = self.trainer.optimizers[0].param_groups[0]
         self.lr, self.momentum = group["lr"], group["betas"][0] if "betas" in group else group.get("momentum")
