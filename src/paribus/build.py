@@ -82,14 +82,14 @@ def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory)
     )
 
 
-def build_callbacks(config: Mapping[str, Any]) -> tuple[list[Instrument], list[lightning.Callback]]:
-    """What the configuration has under callbacks: instruments, and Lightning's own kind."""
-    instruments: list[Instrument] = []
+def build_callbacks(config: Mapping[str, Any]) -> tuple[dict[str, Instrument], list[lightning.Callback]]:
+    """What the configuration has under callbacks: instruments by name, and Lightning's own kind."""
+    instruments: dict[str, Instrument] = {}
     others: list[lightning.Callback] = []
     for name, node in config["callbacks"].items():
         built = made(f"callbacks.{name}", partial(instantiate, node, _convert_="all"))
         if isinstance(built, Instrument):
-            instruments.append(built)
+            instruments[name] = built
         elif isinstance(built, lightning.Callback):
             others.append(built)
         else:

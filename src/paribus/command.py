@@ -95,4 +95,4 @@ def explain(error: BaseException) -> str:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}. {_REMEDIES.get(error.errno or 0, '')}".strip()
     text = re.sub(r"\n(See https?:\S+.*|\s*full_key:.*|\s*object_type=.*)", "", str(error))
-    return text.strip() or type(error).__name__
+    return " ".join([text.strip() or type(error).__name__, *getattr(error, "__notes__", ())])

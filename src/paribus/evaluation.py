@@ -98,10 +98,16 @@ def show(console: Console, evaluated: list[tuple[Run, dict[str, Any]]]) -> None:
         table.add_column("run", overflow="fold")
         for run, figures in chosen:
             cells = [f"{figures[c]:.2%}" if c == "acc" else f"{figures[c]:.4g}" for c in columns]
-            table.add_row(*cells, f"{figures['epoch']} ({figures['checkpoint']})", str(run.directory))
+            table.add_row(*cells, f"{figures['epoch']} ({figures['checkpoint']})", run_name(run))
         console.print(table)
         if task == "classification" and len(chosen) == 1:
             console.print(_classes(chosen[0][1]))
+
+
+def run_name(run: Run) -> str:
+    """Its directory; and its status, where that is not completed."""
+    status = run.summary["status"]
+    return str(run.directory) if status == record.COMPLETED else f"{run.directory} ({status})"
 
 
 def _classes(figures: dict[str, Any]) -> Table:

@@ -26,7 +26,7 @@ def weight_histograms(
     """
     columns = 1 if len(weights) <= 3 else 2
     rows = ceil(len(weights) / columns)
-    figure = Figure(figsize=(6, 1.7 * rows + 0.6), dpi=100)
+    figure = Figure(figsize=(6, 1.7 * rows + 0.75), dpi=100)
     for i, (layer, values) in enumerate(weights.items()):
         axes = figure.add_subplot(rows, columns, i + 1)
         shown = [("trained" if before else "untrained", values, TRAINED if before else UNTRAINED)]
@@ -52,7 +52,7 @@ def weight_histograms(
             axes.legend(fontsize=10, frameon=False)
     figure.suptitle("Share of the weights" + (f", {note}" if note else ""), fontsize=12)
     inch = 1 / figure.get_figheight()
-    figure.subplots_adjust(0.03, 0.35 * inch, 0.97, 1 - 0.65 * inch, wspace=0.1, hspace=0.55)
+    figure.subplots_adjust(0.03, 0.35 * inch, 0.97, 1 - 0.8 * inch, wspace=0.1, hspace=0.55)
     return figure
 
 
@@ -73,6 +73,8 @@ def heat_maps(layer: str, before: np.ndarray, after: np.ndarray) -> Figure:
         axes = figure.add_axes((0.11 + 0.4 * i, 0.5 * inch, 0.36, height * inch))
         shown = axes.imshow(weights, "RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
         axes.set_title(f"{layer}, {when}", fontsize=11)
+        if not np.isfinite(weights).any():
+            axes.text(0.5, 0.5, "no finite weight", ha="center", transform=axes.transAxes)
         axes.tick_params(labelsize=9, labelleft=i == 0)
         axes.set_xlabel("input", fontsize=10)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -19,8 +19,8 @@ def sum_abs(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def norm(tensors: Sequence[Tensor]) -> Tensor:
-    """2-norm."""
-    return _norm(tensors, 2)
+    """2-norm, in double precision where the device has it: the squares of large finite numbers are beyond the single."""
+    return _norm(tensors, 2, None if tensors[0].device.type == "mps" else torch.float64)
 
 
 def mean(tensors: Sequence[Tensor]) -> Tensor:
@@ -55,8 +55,8 @@ def saturated_fraction(activation: Tensor, low: bool) -> Tensor:
     return ((high | (activation < SATURATED_LOW)) if low else high).float().mean()
 
 
-def _norm(tensors: Sequence[Tensor], order: int) -> Tensor:
-    return torch.stack(torch._foreach_norm([_single(t) for t in tensors], order))
+def _norm(tensors: Sequence[Tensor], order: int, dtype: torch.dtype | None = None) -> Tensor:
+    return torch.stack(torch._foreach_norm([_single(t) for t in tensors], order, dtype=dtype))
 
 
 def _single(tensor: Tensor) -> Tensor:

@@ -69,7 +69,8 @@ def run(config: DictConfig) -> float | None:
         log.error("error: %s", explain(error))
         raise RunFailed(explain(error)) from error
     except Exception as error:
-        summary |= {"status": record.FAILED, "message": f"{type(error).__name__}: {error}"}
+        message = f"{type(error).__name__}: {' '.join([str(error), *getattr(error, '__notes__', ())])}"
+        summary |= {"status": record.FAILED, "message": message}
         log.exception("error: %s in the run in %s", type(error).__name__, directory)
         raise RunFailed(str(error)) from error
     finally:
@@ -227,8 +228,20 @@ def report(summary: Mapping[str, Any], directory: Path) -> None:
     statistics = summary["statistics"]
     if summary["status"] == record.DIVERGED:
         at = summary["diverged"]
-        what = f"the {at['tensor']} of {at['layer']}" if "layer" in at else "the loss"
-        log.warning("Diverged: %s was no longer finite in epoch %d, step %d.", what, at["epoch"], at["step"])
+        broken, when = {
+            "train/loss": ("the training loss was", "in"),
+            "gradient": ("a gradient was", "in"),
+            "val/loss": ("the validation loss was", "after"),
+            "weights": ("the weights were", "after"),
+        }[at["what"]]
+        blamed = ""
+        if "layer" in at and at["tensor"] == "activation":
+            blamed = f"; the first activation that was not is that of {at['layer']}"
+        elif "layer" in at:
+            blamed = f"; activations were finite, but the gradient of {at['layer']} was not"
+        log.warning(
+            "Diverged: %s no longer finite %s epoch %d, step %d%s.", broken, when, at["epoch"], at["step"], blamed
+        )
     if statistics.get("best_val_acc") is not None:
         log.info(
             "Best validation accuracy %.2f %%, epoch %d.", 100 * statistics["best_val_acc"], statistics["best_epoch"]

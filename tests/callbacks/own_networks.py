@@ -185,3 +185,37 @@ class UpdatesByHand(lightning.Callback):
     def on_train_batch_end(self, trainer, learner, outputs, batch, batch_idx):
         moved = learner.network.a.weight.detach().double() - self.before
         self.found.append((len(batch[1]), float(moved.norm() / self.before.norm())))
+
+
+class Wrong(Instrument):
+    name, tensor, more = "x", "weight", 0
+
+    def measure(self, epoch):
+        if epoch:
+            yield Measured(
+                self.name, self.tensor, self.learner.layers, torch.ones(len(self.learner.layers) + self.more)
+            )
+
+
+class TooMany(Wrong):
+    more = 1
+
+
+class Misspelt(Wrong):
+    tensor = "wieght"
+
+
+class Twice(Wrong):
+    name = "weight_norm"
+
+
+class Nothing(Instrument):
+    def measure(self, epoch):
+        return None if epoch else ()
+
+
+class Raises(Instrument):
+    def measure(self, epoch):
+        if epoch:
+            raise RuntimeError("boom")
+        return ()

@@ -40,8 +40,9 @@ class Activations(Instrument):
         if not samples:
             log.info("No activations are recorded: there is no validation part to take a probe from.")
             return
-        if samples < self.probe_size:
-            log.info("Activations are those of all %d validation samples, fewer than probe_size.", samples)
+        unseen = [layer.path for layer in learner.layers[:-1] if layer.activation is None]
+        if unseen:
+            log.info("No activation module is seen behind %s: activations are their own outputs.", ", ".join(unseen))
         self._probe = data.first_inputs("val", self.probe_size).to(learner.device)
 
     def measure(self, epoch: int) -> Iterable[Measured]:

@@ -1,6 +1,6 @@
 """What an instrument is: something that is measured of a network's layers while it trains."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +33,17 @@ class Measured:
     tensor: str
     layers: Sequence[WeightLayer]
     values: Tensor
+
+    def check(self, measured: Collection[WeightLayer]) -> None:
+        """Raise UserError unless it is whole; `measured` are the layers that have this quantity already."""
+        what = f"{self.quantity!r} of tensor {self.tensor!r}"
+        if self.tensor not in ("weight", "bias", "activation"):
+            raise UserError(f"{what}: a tensor is 'weight', 'bias' or 'activation'.")
+        if tuple(self.values.shape) != (len(self.layers),):
+            raise UserError(f"{what} has values of shape {tuple(self.values.shape)} for {len(self.layers)} layers.")
+        twice = [layer.path for layer in self.layers if layer in measured]
+        if twice:
+            raise UserError(f"{what} is measured twice for {', '.join(twice)}. Choose another name for one of them.")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class Recorder(lightning.Callback):
     Args:
         directory: the run's.
         hyperparameters: flat and plain; what the loggers are told about the run.
-        instruments: what is measured of the layers.
+        instruments: what is measured of the layers, by name.
         checkpoints: knows the best epoch's weights.
         figures: whether the instruments draw figures.
 
@@ -37,15 +38,16 @@ class Recorder(lightning.Callback):
         rows: the rows so far, by column.
         diverged: None, or the epoch and the optimizer step (both counted from 1) of the first loss that was not finite
             (or gradient that broke the weights, where an instrument sees it); for a validation loss, or weights that
-            are not finite at the end, the last step before it. Where an instrument can tell, also the layer, and
-            whether it was its activation or gradient.
+            are not finite at the end, the last step before it; and what was not finite: train/loss, val/loss,
+            gradient or weights. Where an instrument can tell, also the layer to blame, and its tensor: activation (the
+            first that was not finite) or gradient (the one nearest the output, where all activations were finite).
     """
 
     def __init__(
         self,
         directory: Path,
         hyperparameters: Mapping[str, Any],
-        instruments: Sequence[Instrument],
+        instruments: Mapping[str, Instrument],
         checkpoints: Checkpoints,
         figures: bool,
     ):
@@ -64,8 +66,8 @@ class Recorder(lightning.Callback):
         self._step = -1  # of this epoch
         self._samples = 0  # of this epoch, up to the last step
         self._stepping = False
-        self._before_step = [i for i in instruments if type(i).before_step is not Instrument.before_step]
-        self._after_step = [i for i in instruments if type(i).after_step is not Instrument.after_step]
+        self._before_step = [i for i in instruments.values() if type(i).before_step is not Instrument.before_step]
+        self._after_step = [i for i in instruments.values() if type(i).after_step is not Instrument.after_step]
 
     def on_fit_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner)
@@ -78,8 +80,9 @@ class Recorder(lightning.Callback):
         self._writer = MetricsWriter(
             self.directory / METRICS, ("epoch", "step", "lr", *learner.columns, "epoch_seconds")
         )
-        for instrument in self.instruments:
-            instrument.attach(learner, trainer.datamodule)  # type: ignore[attr-defined]
+        for name, instrument in self.instruments.items():
+            with self._named(name):
+                instrument.attach(learner, trainer.datamodule)  # type: ignore[attr-defined]
 
     def on_train_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner)
@@ -144,18 +147,19 @@ class Recorder(lightning.Callback):
 
     def _find_divergence(self, trainer: Trainer, learner: Learner, bad_step: int | None) -> None:
         """End the run where this epoch had a loss that was not finite, or a gradient that broke the weights."""
-        bad_gradients = [step for i in self.instruments if (step := i.first_not_finite()) is not None]
+        bad_gradients = [step for i in self.instruments.values() if (step := i.first_not_finite()) is not None]
         bad_steps = bad_gradients + ([] if bad_step is None else [bad_step])
         broken = bad_step is not None or not math.isfinite(learner.validation.get("val/loss", 0.0))
         # what clipping by value, say, has made finite again has done no harm
         if not broken and (not bad_gradients or _finite(learner)):
             return
-        self.diverged = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
+        what = "train/loss" if bad_step is not None else "gradient" if bad_gradients else "val/loss"
+        self.diverged = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "what": what}
         trainer.should_stop = True
         if bad_steps:
             step = min(bad_steps)
             self.diverged["step"] = self._first_step + step + 1
-            blamed = [found for instrument in self.instruments if (found := instrument.not_finite_at(step))]
+            blamed = [found for instrument in self.instruments.values() if (found := instrument.not_finite_at(step))]
             # a broken activation breaks every gradient; not the other way round
             for layer, tensor in sorted(blamed, key=lambda found: found[1] != "activation")[:1]:
                 self.diverged |= {"layer": layer.path, "tensor": tensor}
@@ -169,10 +173,11 @@ class Recorder(lightning.Callback):
             return
         # Without a validation nobody has looked at the weights since the last step.
         if self.diverged is None and not _finite(learner):
-            self.diverged = {"epoch": len(self.rows), "step": trainer.global_step}
+            self.diverged = {"epoch": len(self.rows), "step": trainer.global_step, "what": "weights"}
         best = self.checkpoints.best_state() or learner.network.state_dict()
-        for instrument in self.instruments:
-            instrument.finish(self.directory, best)
+        for name, instrument in self.instruments.items():
+            with self._named(name):
+                instrument.finish(self.directory, best)
         self._draw(trainer, len(self.rows), last=True)
         status = "diverged" if self.diverged else "completed"
         for logger in trainer.loggers:
@@ -196,10 +201,28 @@ class Recorder(lightning.Callback):
 
     def _measure(self, epoch: int) -> dict[str, float]:
         """Have everything measured, keep it, and return it as scalars by their tags."""
-        with torch.no_grad():
-            measured = [found for instrument in self.instruments for found in instrument.measure(epoch)]
-        self._quantities |= dict.fromkeys((m.quantity, m.tensor) for m in measured)
-        return self._add(epoch, measured)
+        measured: dict[tuple[str, str], list[Measured]] = {}
+        try:
+            for name, instrument in self.instruments.items():
+                with self._named(name), torch.no_grad():
+                    for found in instrument.measure(epoch):
+                        found.check(
+                            {layer for m in measured.get((found.quantity, found.tensor), ()) for layer in m.layers}
+                        )
+                        measured.setdefault((found.quantity, found.tensor), []).append(found)
+        finally:  # also what was measured before one of them failed
+            self._quantities |= dict.fromkeys(measured)
+            scalars = self._add(epoch, [m for of_quantity in measured.values() for m in of_quantity])
+        return scalars
+
+    @contextmanager
+    def _named(self, name: str) -> Iterator[None]:
+        """Name an instrument in the errors that come out of it."""
+        try:
+            yield
+        except Exception as error:
+            error.add_note(f"(In callbacks.{name}.)")
+            raise
 
     def _add(self, epoch: int, measured: Sequence[Measured]) -> dict[str, float]:
         named = [(m, layer) for m in measured for layer in m.layers]
@@ -217,7 +240,7 @@ class Recorder(lightning.Callback):
         for logger in trainer.loggers:
             if not isinstance(logger, TensorBoard):
                 continue
-            for instrument in self.instruments:
+            for instrument in self.instruments.values():
                 for histogram in instrument.histograms(epoch, last):
                     logger.log_histogram(histogram, epoch)
                 if self.figures and (last or epoch == 0):
