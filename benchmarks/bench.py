@@ -304,6 +304,7 @@ class InTurns(lightning.Callback):
         self.marked: float | None = None
 
     def swap(self, trainer: Any, learner: Any) -> None:
+        from paribus.callbacks.divergence import Divergence
         from paribus.callbacks.recorder import Recorder
 
         now = time.perf_counter()
@@ -312,14 +313,12 @@ class InTurns(lightning.Callback):
         recorder = next(c for c in trainer.callbacks if isinstance(c, Recorder))
         if self.present:
             self.kept = recorder.instruments, recorder._before_step, recorder._after_step
-            for instrument in recorder.instruments:
-                for handle in getattr(instrument, "_handles", ()):
-                    handle.remove()
-            recorder.instruments, recorder._before_step, recorder._after_step = [], [], []
+            learner.look = None
+            recorder.instruments, recorder._before_step, recorder._after_step = {}, [], []
         else:
             recorder.instruments, recorder._before_step, recorder._after_step = self.kept
-            for instrument in recorder.instruments:
-                if hasattr(instrument, "_handles"):
+            for instrument in recorder.instruments.values():
+                if isinstance(instrument, Divergence):
                     instrument.attach(learner, trainer.datamodule)
         self.present = not self.present
         self.marked = time.perf_counter()

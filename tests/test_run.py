@@ -229,7 +229,8 @@ def test_the_step_of_divergence_is_the_first_bad_one(train: Train) -> None:
     directory = train(*SHORT, "optim=sgd", "optim.lr=10", "data.batch_size=722")  # a step an epoch
     rows = metrics(directory)
     bad = [row for row in rows if not math.isfinite(row["train/loss"] or 0) or not math.isfinite(row["val/loss"] or 0)]
-    assert record.read_summary(directory)["diverged"]["epoch"] == bad[0]["epoch"]
+    at = record.read_summary(directory)["diverged"]
+    assert (at["epoch"], at["step"]) == (bad[0]["epoch"], bad[0]["step"])
 
 
 def test_a_final_fit_has_no_validation(train: Train) -> None:

@@ -19,7 +19,7 @@ def sum_abs(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def norm(tensors: Sequence[Tensor]) -> Tensor:
-    """2-norm, in double precision where the device has it: the squares of large finite numbers are beyond the single."""
+    """2-norm, in double precision where the device has it: squares of large finite numbers are beyond the single."""
     return _norm(tensors, 2, None if tensors[0].device.type == "mps" else torch.float64)
 
 

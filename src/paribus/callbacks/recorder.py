@@ -153,7 +153,7 @@ class Recorder(lightning.Callback):
         # what clipping by value, say, has made finite again has done no harm
         if not broken and (not bad_gradients or _finite(learner)):
             return
-        what = "train/loss" if bad_step is not None else "gradient" if bad_gradients else "val/loss"
+        what = "val/loss" if not bad_steps else "train/loss" if bad_step == min(bad_steps) else "gradient"
         self.diverged = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "what": what}
         trainer.should_stop = True
         if bad_steps:
@@ -206,10 +206,9 @@ class Recorder(lightning.Callback):
             for name, instrument in self.instruments.items():
                 with self._named(name), torch.no_grad():
                     for found in instrument.measure(epoch):
-                        found.check(
-                            {layer for m in measured.get((found.quantity, found.tensor), ()) for layer in m.layers}
-                        )
-                        measured.setdefault((found.quantity, found.tensor), []).append(found)
+                        alike = measured.setdefault((found.quantity, found.tensor), [])
+                        found.check({layer for m in alike for layer in m.layers})
+                        alike.append(found)
         finally:  # also what was measured before one of them failed
             self._quantities |= dict.fromkeys(measured)
             scalars = self._add(epoch, [m for of_quantity in measured.values() for m in of_quantity])
