@@ -18,9 +18,11 @@ def sum_abs(tensors: Sequence[Tensor]) -> Tensor:
     return _norm([_single(t).abs().sum() if t.device.type == "cpu" and t.numel() > 8192 else t for t in tensors], 1)
 
 
-def norm(tensors: Sequence[Tensor]) -> Tensor:
-    """2-norm, in double precision where the device has it: squares of large finite numbers are beyond the single."""
-    return _norm(tensors, 2, None if tensors[0].device.type == "mps" else torch.float64)
+def norm(tensors: Sequence[Tensor], double: bool = False) -> Tensor:
+    """2-norm. In single precision it is infinite beyond 1e19, where squares are; `double` takes four times as long, and
+    counts on devices that have double precision."""
+    double = double and tensors[0].device.type != "mps"
+    return _norm(tensors, 2, torch.float64 if double else None)
 
 
 def mean(tensors: Sequence[Tensor]) -> Tensor:

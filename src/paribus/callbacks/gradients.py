@@ -35,6 +35,7 @@ class Gradients(Instrument):
 
     def attach(self, learner: Learner, data: InMemory) -> None:
         super().attach(learner, data)
+        self._find_parameters()
         frozen = [layer.path for layer in learner.layers if not layer.weight.requires_grad]
         if frozen:
             log.info("No gradient is recorded of frozen layers: %s", ", ".join(frozen))

@@ -51,8 +51,9 @@ class Weights(Instrument):
         owners = [(layer, tensor) for layer in self.learner.layers for tensor, _ in layer.tensors]
         tensors = [parameter for layer in self.learner.layers for _, parameter in layer.tensors]
         if tensors:
-            for name in ("mean", "std", "norm"):
-                yield from by_tensor(f"weight_{name}", owners, getattr(quantities, name)(tensors))
+            yield from by_tensor("weight_mean", owners, quantities.mean(tensors))
+            yield from by_tensor("weight_std", owners, quantities.std(tensors))
+            yield from by_tensor("weight_norm", owners, quantities.norm(tensors, double=True))
 
     def histograms(self, epoch: int, last: bool) -> Iterable[Histogram]:
         if (epoch % self.every_n_epochs == 0) == last:
