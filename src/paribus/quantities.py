@@ -15,7 +15,7 @@ SATURATED_LOW, SATURATED_HIGH = 0.03, 0.97
 def sum_abs(tensors: Sequence[Tensor]) -> Tensor:
     """Sum of absolute values, in single precision at least; divided by the sizes it is mean |g|."""
     # torch's 1-norm on the CPU takes number after number: two vectorised passes over a large tensor take half as long
-    return _norm([_single(t).abs().sum() if t.device.type == "cpu" and t.numel() > 8192 else t for t in tensors], 1)
+    return _norm([_single(t).abs().sum() if t.is_cpu and t.numel() > 8192 else t for t in tensors], 1)
 
 
 def norm(tensors: Sequence[Tensor], double: bool = False) -> Tensor:

@@ -51,8 +51,9 @@ class Gradients(Instrument):
             self._find_parameters()  # a user's callback may have thawed some
         if not self._parameters:
             return
-        found = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
-        gradients = [g.to_dense() if g.is_sparse else g for g in found]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
+        if any(g.is_sparse for g in gradients):
+            gradients = [g.to_dense() if g.is_sparse else g for g in gradients]
         self._sums.add(samples, quantities.sum_abs(gradients))
         if step % self.every_n_steps == 0:
             closer = (quantities.std(gradients), quantities.norm(gradients), quantities.zero_fraction(gradients))

@@ -122,9 +122,10 @@ class Learner(lightning.LightningModule, ABC):
         inputs, targets = batch
         output = self.network(inputs)
         loss = self.loss(output, targets)
+        found, cost = output.detach(), loss.detach()
         if self.look is not None:
-            self.look(inputs, output.detach(), loss.detach())
-        self.training_sums.add(len(targets), loss.detach(), self.sums(output.detach(), targets))
+            self.look(inputs, found, cost)
+        self.training_sums.add(len(targets), cost, self.sums(found, targets))
         group = self.trainer.optimizers[0].param_groups[0]
         self.lr, self.momentum = group["lr"], group["betas"][0] if "betas" in group else group.get("momentum")
         return loss
