@@ -32,7 +32,6 @@ class Run:
         network: in evaluation mode, on the CPU.
         data: the data module, with the statistics of the run; `data.setup("fit")` (or "test") reads the data.
         kind: Classifier or Regressor.
-        target_mean: of the training part, which the baseline of a regression predicts; None for classification.
         target_mean: of the training part, what the baseline of a regression predicts; None for classification.
     """
 
