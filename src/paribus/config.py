@@ -21,6 +21,7 @@ from paribus.errors import UserError, unknown
 from paribus.record import experimental, flatten
 
 OPEN_NODES = ("callbacks", "logger")  # any number of entries, each with a _target_
+ORDERS = ("resume", "rerun", "dry_run")  # to the process, not about the run
 REQUIRED = ("model", "data", "activation", "optim", "scheduler", "trainer")
 # What the run itself gives to constructors.
 INJECTED = (
@@ -79,7 +80,7 @@ def choices(config: DictConfig) -> Choices:
     given = {
         key: resolved[key]
         for key, value in raw.items()
-        if key != "seed" and (key not in raw_base or raw_base[key] != value)
+        if key not in ("seed", *ORDERS) and (key not in raw_base or raw_base[key] != value)
     }
     if resolved.get("model.width") is not None or resolved.get("model.depth") is not None:
         if "model.hidden" in given:
@@ -90,8 +91,8 @@ def choices(config: DictConfig) -> Choices:
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
-    """The configuration as plain values, without Hydra's part; where a model has width and depth, hidden follows."""
-    plain = {key: value for key, value in _plain(config, resolve=True).items() if key != "hydra"}
+    """The configuration of the run as plain values; where a model has width and depth, hidden follows."""
+    plain = {key: value for key, value in _plain(config, resolve=True).items() if key not in ("hydra", *ORDERS)}
     model = plain["model"]
     if isinstance(model.get("width"), int) and isinstance(model.get("depth"), int):
         model["hidden"] = [model["width"]] * model["depth"]

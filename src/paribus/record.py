@@ -12,6 +12,7 @@ import os
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,12 @@ SUMMARY = "summary.json"
 LOG = "train.log"
 BEST = "checkpoints/best.ckpt"
 LAST = "checkpoints/last.ckpt"
+LOCK = ".lock"
+COMPOSITION = ".hydra/config.yaml"
 
-COMPLETED, DIVERGED, FAILED, INTERRUPTED = "completed", "diverged", "failed", "interrupted"
+COMPLETED, DIVERGED, FAILED, INTERRUPTED = "completed", "diverged", "failed", "interrupted"  # written in summary.json
+RUNNING, UNFINISHED, DAMAGED, ABSENT = "running", "unfinished", "damaged", "absent"  # inferred by who reads
+FINISHED = (COMPLETED, DIVERGED)
 
 # What a run is carried out with, as opposed to what is tried in it: not part of its identity. Nor are our own
 # callbacks, which change nothing; a user's may (early stopping, say).
@@ -51,18 +56,59 @@ class RecordError(UserError):
     """A directory that holds no run, or a file of a record that cannot be read."""
 
 
-def claim(directory: Path) -> None:
-    """Take the directory for a run that begins: of several processes that try, one succeeds.
+class Busy(RecordError):
+    """Another process is writing the record."""
 
-    Raises RecordError where it holds the record of a run already, ended or not.
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Own the directory, as its one writer, until the block ends or the process does, however it ends.
+
+    Raises Busy where another process owns it.
     """
+    from filelock import FileLock, Timeout  # 50 ms, which --help need not wait for
+
+    lock = FileLock(directory / LOCK)
     try:
-        (directory / METRICS).open("x").close()
-    except FileExistsError:
-        raise RecordError(
-            f"{directory} holds the record of a run already. Choose another directory (hydra.run.dir=DIR, or with "
-            "--multirun study=NAME), or delete that one."
-        ) from None
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Busy(f"{directory} is being written by another process.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_running(directory: Path) -> bool:
+    """Whether a process owns the directory."""
+    if not (directory / LOCK).exists():
+        return False
+    try:
+        with locked(directory):
+            return False
+    except Busy:
+        return True
+
+
+def state(directory: Path) -> tuple[str, dict[str, Any] | None]:
+    """What is in a directory, running or not: a status, with its summary.json where that can be read.
+
+    Beside the written statuses: unfinished (no summary.json), damaged (one that cannot be read), absent (no record).
+    """
+    if not (directory / SUMMARY).exists():
+        return (UNFINISHED if (directory / METRICS).exists() or (directory / LAST).exists() else ABSENT), None
+    try:
+        summary = read_summary(directory)
+    except RecordError:
+        return DAMAGED, None
+    return str(summary["status"]), summary
+
+
+def clear(directory: Path) -> None:
+    """Remove the record of a run that is to be made again; its log stays, and what belongs to somebody else."""
+    for pattern in (SUMMARY, LAST, BEST, METRICS, LAYERS, PREDICTIONS, WEIGHTS, "events.out.tfevents.*"):
+        for path in directory.glob(pattern):
+            path.unlink()
 
 
 def experimental(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,17 +176,18 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def read_metrics(directory: Path) -> list[dict[str, float | None]]:
+def read_metrics(directory: Path, epochs: int | None = None) -> list[dict[str, float | None]]:
     """The rows of metrics.csv: epoch and step whole numbers, the rest floats, None where the file has nothing.
 
-    Raises RecordError where the file is missing or holds a row that is not whole.
+    With `epochs`, so many rows at most; what comes after them is not looked at. Raises RecordError where the file is
+    missing or holds a row that is not whole.
     """
     path = directory / METRICS
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             rows = []
-            for row in reader:
+            for row in islice(reader, epochs):
                 if None in row or None in row.values():
                     raise ValueError(f"line {reader.line_num} does not have {len(reader.fieldnames or [])} columns")
                 rows.append(

@@ -1,13 +1,10 @@
 """One run, read top to bottom: configuration, data, network, trainer, fit, summary."""
 
+import errno
 import logging
-import platform
-import shlex
-import subprocess
 import warnings
 from collections.abc import Mapping
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +12,11 @@ import torch
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
-from paribus import record
+from paribus import record, resume
 from paribus.build import build_callbacks, build_data, build_learner, build_network, build_trainer, inspect_network
 from paribus.callbacks.checkpoints import Checkpoints
 from paribus.callbacks.recorder import Recorder
@@ -29,7 +26,9 @@ from paribus.errors import UserError
 from paribus.loggers import close
 from paribus.models import layers
 from paribus.models.learners import Regressor
+from paribus.provenance import command, own_overrides, save_composition, study, versions_and_commit
 from paribus.randomness import stream_seed
+from paribus.resume import Left
 
 log = logging.getLogger(__name__)
 THREADS = torch.get_num_threads()  # before any run of this process has set another number
@@ -38,65 +37,85 @@ THREADS = torch.get_num_threads()  # before any run of this process has set anot
 def run(config: DictConfig) -> float | None:
     """Make the run that `config` describes, in the directory of the Hydra job that calls this, and leave its record.
 
+    In a multirun, and where config.resume asks for it, a run that is there already is taken up from its last
+    checkpoint; in a multirun also left as it is if it is finished, and begun anew if it failed.
+
     Returns the best validation accuracy (classification) or loss (regression), None where nothing was validated or no
-    epoch ended. Raises RunFailed after an error, which is in the log and in summary.json by then.
+    epoch ended. Raises RunFailed after an error, which is in the log and in summary.json by then; UserError, before
+    anything is written, where the directory holds another run; record.Busy while another process is making this one.
     """
     hydra = HydraConfig.get()
     directory = Path(hydra.runtime.output_dir)
-    record.claim(directory)
-    save_composition(config, hydra, directory)
     quiet_libraries()
+    with record.locked(directory):
+        status, summary = record.state(directory)
+        left = None
+        if config.resume is not None:
+            left = resume.as_asked(directory, status, choices(config).config)
+        elif status != record.ABSENT:
+            if hydra.mode is RunMode.RUN:
+                raise record.RecordError(
+                    f"{directory} holds the record of a run already. Choose another directory (hydra.run.dir=DIR), go "
+                    "on with that run (resume=DIR), or delete it."
+                )
+            resolved = choices(config).config
+            if summary is not None and summary.get("identity") not in (None, record.identity(resolved)):
+                raise resume.other_run(directory, summary["config"], resolved)
+            if summary is not None and status in record.FINISHED:
+                return best(summary)
+            left = resume.for_study(directory, status, resolved)
+            if left is None:
+                record.clear(directory)
+        (directory / record.SUMMARY).unlink(missing_ok=True)
+        return make(config, hydra, directory, left)
+
+
+def best(summary: Mapping[str, Any]) -> float | None:
+    """The figure that a finished run is judged by."""
+    statistics = summary["statistics"]
+    value: float | None = statistics.get("best_val_acc", statistics.get("best_val_loss"))
+    return value
+
+
+def make(config: DictConfig, hydra: HydraConf, directory: Path, left: Left | None) -> float | None:
+    """Make the run, or go on with what is left of it, in a directory that this process owns."""
+    save_composition(config, hydra, directory)
     summary: dict[str, Any] = {
         "status": record.FAILED,
-        "study": str(config.study) if hydra.mode is RunMode.MULTIRUN else None,
+        "study": study(hydra, directory, config),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "overrides": [str(o) for o in hydra.overrides.task],
+        "overrides": own_overrides(hydra),
         "command": command(hydra),
         "seed": config.seed,
-        **provenance(),
+        **versions_and_commit(),
     }
     try:
         chosen = choices(config)
         summary |= {"choices": chosen.options, "set": chosen.given, "config": chosen.config}
         summary["identity"] = record.identity(chosen.config)
-        train(chosen.config, directory, summary)
+        train(chosen.config, directory, summary, left)
     except (KeyboardInterrupt, SystemExit):
         summary |= {"status": record.INTERRUPTED}
         log.warning("Interrupted; what was recorded until then is in %s", directory)
         raise KeyboardInterrupt from None
     except (UserError, OSError, OmegaConfBaseException) as error:
-        summary |= {"status": record.FAILED, "message": explain(error)}
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        # nothing of the run's own: it can go on when there is room again
+        summary |= {"status": record.INTERRUPTED if full else record.FAILED, "message": explain(error)}
         log.error("error: %s", explain(error))
         raise RunFailed(explain(error)) from error
     except Exception as error:
         message = f"{type(error).__name__}: {' '.join([str(error), *getattr(error, '__notes__', ())])}"
         summary |= {"status": record.FAILED, "message": message}
         log.exception("error: %s in the run in %s", type(error).__name__, directory)
-        raise RunFailed(str(error)) from error
+        raise RunFailed(message) from error
     finally:
         record.write_json(directory / record.SUMMARY, summary)
     report(summary, directory)
-    statistics = summary["statistics"]
-    return statistics.get("best_val_acc", statistics.get("best_val_loss"))
+    return best(summary)
 
 
-def save_composition(config: DictConfig, hydra: HydraConf, directory: Path) -> None:
-    """Write .hydra/ as Hydra does, which would overwrite that of a run that is there before anybody could refuse."""
-    folder = directory / ".hydra"
-    folder.mkdir(exist_ok=True)
-    OmegaConf.save(config, folder / "config.yaml")
-    OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
-    OmegaConf.save(OmegaConf.create(list(hydra.overrides.task)), folder / "overrides.yaml")
-
-
-def command(hydra: HydraConf) -> str:
-    """The command that makes this run again."""
-    added = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
-    flags = [f"--config-dir={path.removeprefix('file://')}" for path in added]
-    return shlex.join(["python", "train.py", *flags, *map(str, hydra.overrides.task)])
-
-
-def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any]) -> None:
+def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any], left: Left | None) -> None:
     """Build everything, fit, and fill in `summary`, also where an exception ends the run. `config` is resolved."""
     for key, value, least in (
         ("seed", config["seed"], 0),
@@ -117,12 +136,18 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any]) -
     data.setup("fit")
     assert data.train is not None and data.val is not None
     summary["data"] = {"sha256": data.fingerprint, "train": len(data.train[0]), "val": len(data.val[0])}
+    if left is not None and left.data != data.fingerprint:
+        raise UserError(
+            f"The data are no longer those that the run began with (their hash was {left.data[:8]}, is now "
+            f"{data.fingerprint[:8]}). Bring those back, or make the run anew: remove {directory}."
+        )
 
     torch.manual_seed(stream_seed(config["seed"], "weights"))
     network = build_network(config, data)
     learner = build_learner(config, network, data)
     calls = inspect_network(network, data)
     learner.layers = layers.weight_layers(network, calls)
+    learner.initial = {layer.path: layer.weight.detach().clone() for layer in learner.layers}
     parameters = sum(p.numel() for p in network.parameters())
     log.info("%s\n%s", type(network).__name__, layers.table(calls, parameters))
     del calls  # they hold what went through the network
@@ -145,6 +170,7 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any]) -
         "statistics": data.statistics(),
         "target_mean": target_mean,
         "identity": summary["identity"],
+        "data": data.fingerprint,
     }
     instruments, others = build_callbacks(config)
     figures = summary["study"] is None if config["figures"] is None else config["figures"]
@@ -158,11 +184,15 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any]) -
     summary["threads"] = torch.get_num_threads()
     where = f"cpu, {summary['threads']} threads" if device.type == "cpu" else summary["device"]
     log.info("%d training, %d validation samples; %s", len(data.train[0]), len(data.val[0]), where)
+    if left is not None:
+        log.info("Taken up after epoch %d.", left.epoch)
     try:
-        trainer.fit(learner, datamodule=data)
+        trainer.fit(learner, datamodule=data, ckpt_path=left.path if left else None, weights_only=True)
     finally:
         if recorder.rows:
             summary["statistics"] |= recorder.statistics()
+        if recorder.taken_up:
+            summary["taken_up"] = recorder.taken_up
         for logger in trainer.loggers:
             close(logger)
     if not recorder.rows:
@@ -187,25 +217,6 @@ def hyperparameters(summary: Mapping[str, Any]) -> dict[str, Any]:
     values = {key: value for key, value in flat.items() if not key.endswith("_target_") and key != "data.seed"}
     execution = ("trainer", "callbacks", "logger")
     return {**{group: option for group, option in summary["choices"].items() if group not in execution}, **values}
-
-
-def provenance() -> dict[str, Any]:
-    """Versions of what ran, and the commit it ran from with whether it had been changed (None outside git)."""
-    packages = ("paribus", "torch", "lightning", "hydra-core", "numpy", "pandas")
-    versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
-    here = Path(__file__)
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *arguments], cwd=here.parent, capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    tracked = git("ls-files", here.name)  # not so where the package is installed inside somebody else's repository
-    commit = git("rev-parse", "HEAD") if tracked else None
-    dirty = bool(git("status", "--porcelain")) if commit else None
-    return {"versions": versions, "git": {"commit": commit, "dirty": dirty}}
 
 
 def quiet_libraries() -> None:

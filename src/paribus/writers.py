@@ -13,14 +13,17 @@ from paribus.record import PREDICTIONS, WEIGHTS, replacing
 
 
 class MetricsWriter:
-    """Appends rows to metrics.csv; each is on its way to the disk when `write` returns."""
+    """Writes metrics.csv anew with `rows`, then appends to it; a row is on its way to the disk when `write` returns."""
 
-    def __init__(self, path: Path, columns: Sequence[str]):
+    def __init__(self, path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float | None]] = ()):
         self.columns = columns
-        self._file = path.open("w", newline="", encoding="utf-8")
+        with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as self._file:
+            self._csv = csv.DictWriter(self._file, columns, lineterminator="\n")
+            self._csv.writeheader()
+            for row in rows:
+                self.write(row)
+        self._file = path.open("a", newline="", encoding="utf-8")
         self._csv = csv.DictWriter(self._file, columns, lineterminator="\n")
-        self._csv.writeheader()
-        self._file.flush()
 
     def write(self, row: Mapping[str, float | None]) -> None:
         """Write one row; a column that `row` lacks, or has as None, stays empty. Floats keep all their digits."""
@@ -41,6 +44,17 @@ class LayersWriter:
         self.path = path
         self._keys: dict[tuple[str, int, str, str], int] = {}
         self._epochs: list[tuple[int, np.ndarray, np.ndarray]] = []
+
+    def restore(self, epoch: int) -> None:
+        """Start with the rows that the file has up to `epoch`, if there is one."""
+        if not self.path.exists():
+            return
+        frame = pandas.read_parquet(self.path, filters=[("epoch", "<=", epoch)])
+        frame = frame.astype({"layer": str, "tensor": str, "quantity": str})
+        for number in frame["epoch"].unique().tolist():
+            rows = frame[frame["epoch"] == number]
+            keys = zip(rows["layer"], rows["depth"].tolist(), rows["tensor"], rows["quantity"], strict=True)
+            self.add(number, list(keys), rows["value"].to_numpy())
 
     def add(self, epoch: int, keys: Sequence[tuple[str, int, str, str]], values: np.ndarray) -> None:
         """Add rows of an epoch: keys of (layer, depth, tensor, quantity), n of them, and `values` (n,)."""

@@ -23,7 +23,8 @@ class Checkpoints(lightning.Callback):
 
     The best epoch is the one with the highest val/acc (classification) or the lowest val/loss (regression); the first
     one on a tie; never one whose loss is not finite. last.ckpt is a whole Lightning checkpoint, best.ckpt holds the
-    `state_dict` only. `paribus` in both is `description` with the `epoch`, counted from 1, of the weights.
+    `state_dict` only. `paribus` in both is `description` with the `epoch`, counted from 1, of the weights. last.ckpt is
+    all that a run needs to go on with: the best weights so far are in it too.
 
     Args:
         directory: the run's.
@@ -56,6 +57,17 @@ class Checkpoints(lightning.Callback):
 
     def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
         self._write_best()  # but not last: the run is somewhere within an epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        best = None if self.best is None else (self.best["state_dict"], self.best["paribus"]["epoch"])
+        return {"best": best, "score": self._score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._score = state_dict["score"]
+        if state_dict["best"] is not None:
+            weights, epoch = state_dict["best"]
+            self.best = {"state_dict": weights, "paribus": {**self.description, "epoch": epoch}}
+            self._best_written = False
 
     def on_save_checkpoint(
         self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -73,9 +73,18 @@ class Instrument:
     data: InMemory
 
     def attach(self, learner: Learner, data: InMemory) -> None:
-        """Called once, before training, with the network on its device and the data read."""
+        """Called once, before training, with the network on its device and the data read. In a run that goes on the
+        network is the trained one already."""
         self.learner = learner
         self.data = data
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has to be known of past epochs to go on with an interrupted run: tensors and plain values. It goes into
+        last.ckpt. `learner.initial` has the weights before training in any case."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Called after `attach` in a run that goes on, with what `state_dict` returned."""
 
     def before_step(self, step: int, samples: int) -> None:
         """Called with each step's gradients in place, neither clipped nor scaled.

@@ -18,7 +18,7 @@ from paribus.callbacks.instruments import Instrument, Measured, by_tensor
 from paribus.errors import UserError
 from paribus.loggers import TensorBoard, finish
 from paribus.models.learners import Learner
-from paribus.record import LAYERS, METRICS, summary_statistics
+from paribus.record import LAYERS, METRICS, read_metrics, summary_statistics
 from paribus.writers import LayersWriter, MetricsWriter
 
 MOST_SCALARS = 100_000  # of layers, in the event file of a run
@@ -36,6 +36,7 @@ class Recorder(lightning.Callback):
 
     Attributes:
         rows: the rows so far, by column.
+        taken_up: the epochs after which a process took up the run that another one had left.
         diverged: None, or the epoch and the optimizer step (both counted from 1) of the first loss that was not finite
             (or gradient that broke the weights, where an instrument sees it); for a validation loss, or weights that
             are not finite at the end, the last step before it; and what was not finite: train/loss, val/loss,
@@ -59,8 +60,12 @@ class Recorder(lightning.Callback):
         self.rows: list[dict[str, float | None]] = []
         self.layers = LayersWriter(directory / LAYERS)
         self.diverged: dict[str, Any] | None = None
+        self.taken_up: list[int] = []
+        self._left: dict[str, Any] | None = None  # the state in the checkpoint, where the run was taken up
         self._writer: MetricsWriter | None = None
         self._quantities: dict[tuple[str, str], None] = {}  # measured so far, of which tensor, in order
+        self._laid_out = False  # TensorBoard's charts
+        self._finished = False
         self._started = 0.0
         self._first_step = 0  # optimizer steps before this epoch
         self._step = -1  # of this epoch
@@ -77,16 +82,32 @@ class Recorder(lightning.Callback):
                 f"A fused optimizer hides the true gradients of precision {trainer.precision}. Leave optim.fused out, "
                 "or choose callbacks=none."
             )
+        if self._left is not None:
+            self._take_up(trainer, self._left)
         self._writer = MetricsWriter(
-            self.directory / METRICS, ("epoch", "step", "lr", *learner.columns, "epoch_seconds")
+            self.directory / METRICS, ("epoch", "step", "lr", *learner.columns, "epoch_seconds"), self.rows
         )
         for name, instrument in self.instruments.items():
             with self._named(name):
                 instrument.attach(learner, trainer.datamodule)  # type: ignore[attr-defined]
+                if self._left is not None and name in self._left["instruments"]:
+                    instrument.load_state_dict(self._left["instruments"][name])
+
+    def _take_up(self, trainer: Trainer, left: dict[str, Any]) -> None:
+        """Go on from a checkpoint: what the record holds past its epoch is cut."""
+        epoch = left["epoch"]
+        self.rows = read_metrics(self.directory, epoch)
+        self.layers.restore(epoch)
+        self.diverged = left["diverged"]
+        self.taken_up = [*left["taken_up"], epoch]
+        trainer.should_stop = left["stopped"]
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoard):
+                logger.go_on_after(epoch)
 
     def on_train_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner)
-        if not self.instruments:
+        if not self.instruments or self.rows:
             return
         tensors = [(layer, tensor, p.numel()) for layer in learner.layers for tensor, p in layer.tensors]
         sizes = torch.tensor([size for _, _, size in tensors])
@@ -139,8 +160,9 @@ class Recorder(lightning.Callback):
             scalars |= of_layers
         for logger in trainer.loggers:
             logger.log_metrics(scalars, step=epoch)
-            if len(self.rows) == 1 and isinstance(logger, TensorBoard):
+            if not self._laid_out and isinstance(logger, TensorBoard):
                 logger.log_layout(learner.columns, self._quantities)
+        self._laid_out = True
         self._draw(trainer, epoch, last=False)
         bad_step = None if bad_batch is None else bad_batch // trainer.accumulate_grad_batches
         self._find_divergence(trainer, learner, bad_step)
@@ -167,13 +189,14 @@ class Recorder(lightning.Callback):
     def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         """Finish while the network is on its device still, and after the checkpoints are safe."""
         assert isinstance(learner, Learner)
+        self._finished = True
+        # Without a validation nobody has looked at the weights since the last step.
+        if self.rows and self.diverged is None and not _finite(learner):
+            self.diverged = {"epoch": len(self.rows), "step": trainer.global_step, "what": "weights"}
         self.checkpoints.write(trainer)
         self._close()
         if not self.rows:
             return
-        # Without a validation nobody has looked at the weights since the last step.
-        if self.diverged is None and not _finite(learner):
-            self.diverged = {"epoch": len(self.rows), "step": trainer.global_step, "what": "weights"}
         best = self.checkpoints.best_state() or learner.network.state_dict()
         for name, instrument in self.instruments.items():
             with self._named(name):
@@ -183,8 +206,26 @@ class Recorder(lightning.Callback):
         for logger in trainer.loggers:
             finish(logger, {**self.hyperparameters, "status": status}, self.statistics())
 
-    def on_save_checkpoint(self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: Any) -> None:
+    def on_fit_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        if not self._finished:  # the process that left this run had trained all of its epochs
+            self.on_train_end(trainer, learner)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         self.layers.write()  # so that what is measured reaches at least as far as the checkpoint
+        checkpoint["recorder"] = {
+            "epoch": len(self.rows),
+            "diverged": self.diverged,
+            "stopped": trainer.should_stop,
+            "taken_up": self.taken_up,
+            "instruments": {name: state for name, i in self.instruments.items() if (state := i.state_dict())},
+        }
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._left = checkpoint["recorder"]
 
     def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
         self._close()

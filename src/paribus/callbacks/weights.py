@@ -45,7 +45,8 @@ class Weights(Instrument):
         self._is_small = sum(p.numel() for p in learner.network.parameters()) <= self.small
         chosen = np.linspace(0, len(learner.layers) - 1, min(MOST_DRAWN, len(learner.layers))).round()
         self._drawn = [learner.layers[int(i)] for i in chosen]
-        self._before = {layer: _array(layer.weight) for layer in (learner.layers if self._is_small else self._drawn)}
+        kept = learner.layers if self._is_small else self._drawn
+        self._before = {layer: _array(learner.initial[layer.path]) for layer in kept}
 
     def measure(self, epoch: int) -> Iterable[Measured]:
         owners = [(layer, tensor) for layer in self.learner.layers for tensor, _ in layer.tensors]

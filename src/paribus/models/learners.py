@@ -86,6 +86,7 @@ class Learner(lightning.LightningModule, ABC):
         self.lr = 0.0  # of the last optimizer step
         self.momentum: float | None = None  # Adam's beta1; None for optimizers without
         self.layers: list[WeightLayer] = []  # of the network, for the instruments
+        self.initial: dict[str, Tensor] = {}  # each layer's weight before training, by its path, on the CPU
         self.look: Callable[[Tensor, Tensor, Tensor], None] | None = None  # at inputs, output and loss of each step
 
     def __setattr__(self, name: str, value: Any) -> None:
