@@ -109,7 +109,7 @@ def test_a_full_disk_is_said_and_the_run_fails(train: Train, tmp_path: Path, cap
     opened = Path.open
 
     def full(self: Path, *args: Any, **kwargs: Any) -> Any:
-        return opened(Path("/dev/full") if self.name == record.METRICS and args == ("w",) else self, *args, **kwargs)
+        return opened(Path("/dev/full") if self.name == record.METRICS and args == ("a",) else self, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", full)
     directory = train(*SHORT, code=1)

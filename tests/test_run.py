@@ -120,7 +120,7 @@ def test_what_is_recorded(train: Train, tmp_path: Path) -> None:
     assert "9,473" in log
     assert (directory / ".hydra" / "overrides.yaml").exists()
     assert {p.name for p in directory.iterdir()} == {
-        ".hydra", "train.log", "metrics.csv", "layers.parquet", "summary.json", "checkpoints", "predictions.parquet",
+        ".hydra", ".lock", "train.log", "metrics.csv", "layers.parquet", "summary.json", "checkpoints", "predictions.parquet",
         "weights.npz",
         next(directory.glob("events.out.tfevents.*")).name,
     }  # fmt: skip

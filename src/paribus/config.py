@@ -13,15 +13,14 @@ from typing import Any, get_args
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from hydra.utils import get_object
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from paribus.compose import ORDERS, Composer, resolve, unresolved
 from paribus.errors import UserError, unknown
 from paribus.record import experimental, flatten
 
 OPEN_NODES = ("callbacks", "logger")  # any number of entries, each with a _target_
-ORDERS = ("resume", "rerun", "dry_run")  # to the process, not about the run
 REQUIRED = ("model", "data", "activation", "optim", "scheduler", "trainer")
 # What the run itself gives to constructors.
 INJECTED = (
@@ -47,15 +46,21 @@ class Choices:
 
 
 def choices(config: DictConfig) -> Choices:
-    """The choices behind the configuration of the Hydra job that is running, checked.
+    """The choices behind the configuration of the Hydra job that is running, checked; see `read`."""
+    hydra = HydraConfig.get()
+    composer = Composer(GlobalHydra.instance().config_loader(), str(hydra.job.config_name))
+    return read(config, hydra.runtime.choices, composer)
+
+
+def read(config: DictConfig, chosen: Mapping[str, Any], composer: Composer) -> Choices:
+    """The choices behind `config`, for which the options `chosen` by group were composed.
 
     Raises UserError for a key that nothing reads, a value of another type than the option's own, or width and depth
     beside hidden.
     """
-    hydra = HydraConfig.get()
     options = {
         str(group): str(option)
-        for group, option in hydra.runtime.choices.items()
+        for group, option in chosen.items()
         if not group.startswith("hydra/") and option is not None
     }
     for group in REQUIRED:
@@ -63,24 +68,19 @@ def choices(config: DictConfig) -> Choices:
             raise UserError(
                 f"{group} needs one option: {group}=NAME. To try several, add --multirun: {group}=NAME,NAME."
             )
-    base = GlobalHydra.instance().config_loader().load_configuration(
-        config_name=str(hydra.job.config_name),
-        overrides=[f"{group}={option}" for group, option in options.items() if group != "experiment"],
-        run_mode=RunMode.RUN,
-    )  # fmt: skip
-    OmegaConf.set_struct(base, False)
-    base.pop("hydra")
-    _check_keys(_plain(config), _plain(base), "")
+    raw = unresolved(config)
+    raw_base, base = composer.of_options({group: option for group, option in options.items() if group != "experiment"})
+    _check_keys(raw, raw_base, "")
     plain = resolve(config)
-    _check_values(plain, resolve(base), "")
+    _check_values(plain, base, "")
     resolved = flatten(plain)
     # Unresolved values are compared: what follows from another value is not set, whatever it comes to.
-    tables = {key: config[key] for key in ("default_lr", "default_epochs") if key in config}
-    raw, raw_base = flatten(experimental(_plain(config)) | tables), flatten(_plain(base))
+    tables = {key: raw[key] for key in ("default_lr", "default_epochs") if key in raw}
+    tried, of_options = flatten(experimental(raw) | tables), flatten(raw_base)
     given = {
         key: resolved[key]
-        for key, value in raw.items()
-        if key not in ("seed", *ORDERS) and (key not in raw_base or raw_base[key] != value)
+        for key, value in tried.items()
+        if key not in ("seed", *ORDERS) and (key not in of_options or of_options[key] != value)
     }
     if resolved.get("model.width") is not None or resolved.get("model.depth") is not None:
         if "model.hidden" in given:
@@ -88,21 +88,6 @@ def choices(config: DictConfig) -> Choices:
         if resolved["model.width"] is None or resolved["model.depth"] is None:
             raise UserError("model.width and model.depth are given together, or not at all.")
     return Choices(options, given, plain)
-
-
-def resolve(config: DictConfig) -> dict[str, Any]:
-    """The configuration of the run as plain values; where a model has width and depth, hidden follows."""
-    plain = {key: value for key, value in _plain(config, resolve=True).items() if key not in ("hydra", *ORDERS)}
-    model = plain["model"]
-    if isinstance(model.get("width"), int) and isinstance(model.get("depth"), int):
-        model["hidden"] = [model["width"]] * model["depth"]
-    return plain
-
-
-def _plain(config: DictConfig, resolve: bool = False) -> dict[str, Any]:
-    plain = OmegaConf.to_container(config, resolve=resolve)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
 
 
 def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:

@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.conf import HydraConf
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
@@ -23,10 +20,11 @@ from paribus.callbacks.recorder import Recorder
 from paribus.command import RunFailed, explain
 from paribus.config import choices
 from paribus.errors import UserError
+from paribus.job import Job
 from paribus.loggers import close
 from paribus.models import layers
 from paribus.models.learners import Regressor
-from paribus.provenance import command, own_overrides, save_composition, study, versions_and_commit
+from paribus.provenance import versions_and_commit
 from paribus.randomness import stream_seed
 from paribus.resume import Left
 
@@ -35,39 +33,47 @@ THREADS = torch.get_num_threads()  # before any run of this process has set anot
 
 
 def run(config: DictConfig) -> float | None:
-    """Make the run that `config` describes, in the directory of the Hydra job that calls this, and leave its record.
+    """Make the single run that Hydra has been asked for, and has composed `config` for; see `perform`."""
+    return perform(Job.of_hydra(config))
 
-    In a multirun, and where config.resume asks for it, a run that is there already is taken up from its last
-    checkpoint; in a multirun also left as it is if it is finished, and begun anew if it failed.
+
+def perform(job: Job) -> float | None:
+    """Make a run, and leave its record in its directory.
+
+    In a study, and where job.composed.resume asks for it, a run that is there already is taken up from its last
+    checkpoint; in a study it is left as it is if it is finished, and begun anew if it failed.
 
     Returns the best validation accuracy (classification) or loss (regression), None where nothing was validated or no
     epoch ended. Raises RunFailed after an error, which is in the log and in summary.json by then; UserError, before
     anything is written, where the directory holds another run; record.Busy while another process is making this one.
     """
-    hydra = HydraConfig.get()
-    directory = Path(hydra.runtime.output_dir)
+    directory = job.directory
     quiet_libraries()
     with record.locked(directory):
         status, summary = record.state(directory)
         left = None
-        if config.resume is not None:
-            left = resume.as_asked(directory, status, choices(config).config)
+        if job.composed.resume is not None:
+            left = resume.as_asked(directory, status, config_of(job))
         elif status != record.ABSENT:
-            if hydra.mode is RunMode.RUN:
+            if not job.of_study:
                 raise record.RecordError(
                     f"{directory} holds the record of a run already. Choose another directory (hydra.run.dir=DIR), go "
                     "on with that run (resume=DIR), or delete it."
                 )
-            resolved = choices(config).config
-            if summary is not None and summary.get("identity") not in (None, record.identity(resolved)):
-                raise resume.other_run(directory, summary["config"], resolved)
+            config = config_of(job)
+            if summary is not None and summary.get("identity") not in (None, record.identity(config)):
+                raise resume.other_run(directory, summary["config"], config)
             if summary is not None and status in record.FINISHED:
                 return best(summary)
-            left = resume.for_study(directory, status, resolved)
+            left = resume.for_study(directory, status, config)
             if left is None:
                 record.clear(directory)
         (directory / record.SUMMARY).unlink(missing_ok=True)
-        return make(config, hydra, directory, left)
+        return make(job, left)
+
+
+def config_of(job: Job) -> dict[str, Any]:
+    return (job.choices or choices(job.composed)).config
 
 
 def best(summary: Mapping[str, Any]) -> float | None:
@@ -77,20 +83,21 @@ def best(summary: Mapping[str, Any]) -> float | None:
     return value
 
 
-def make(config: DictConfig, hydra: HydraConf, directory: Path, left: Left | None) -> float | None:
+def make(job: Job, left: Left | None) -> float | None:
     """Make the run, or go on with what is left of it, in a directory that this process owns."""
-    save_composition(config, hydra, directory)
+    directory = job.directory
+    job.save_composition()
     summary: dict[str, Any] = {
         "status": record.FAILED,
-        "study": study(hydra, directory, config),
+        "study": job.study,
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "overrides": own_overrides(hydra),
-        "command": command(hydra),
-        "seed": config.seed,
+        "overrides": job.overrides,
+        "command": job.command,
+        "seed": job.composed.seed,
         **versions_and_commit(),
     }
     try:
-        chosen = choices(config)
+        chosen = job.choices or choices(job.composed)
         summary |= {"choices": chosen.options, "set": chosen.given, "config": chosen.config}
         summary["identity"] = record.identity(chosen.config)
         train(chosen.config, directory, summary, left)
