@@ -5,7 +5,7 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from paribus.command import flags_first, report_errors
+from paribus.command import arguments, report_errors
 
 
 @hydra.main(config_path="conf", config_name="train", version_base="1.3")
@@ -17,5 +17,5 @@ def main(config: DictConfig) -> float | None:
 
 if __name__ == "__main__":
     with report_errors():
-        sys.argv[1:] = flags_first(sys.argv[1:])
+        sys.argv[1:] = arguments(sys.argv[1:])
         main()

@@ -9,12 +9,15 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hydra
+import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
 from paribus.errors import UserError, unknown
+from paribus.record import read_summary
 
 _UNWRITABLE = "Write elsewhere: hydra.run.dir=DIR for a run, hydra.sweep.dir=DIR for a study, data.root=DIR for data."
 _REMEDIES = {
@@ -75,6 +78,55 @@ def flags_first(arguments: list[str]) -> list[str]:
     """The command line with its flags in front, where Hydra wants them: `train.py model=vgg6 --multirun seed=1,2`."""
     flags = [argument for argument in arguments if argument in ("--multirun", "-m", "--help", "-h", "--resolve")]
     return flags + [argument for argument in arguments if argument not in flags]
+
+
+def arguments(typed: list[str]) -> list[str]:
+    """The command line as Hydra takes it: with resume=DIR and rerun=DIR, the overrides of the run in DIR come first.
+
+    Such a DIR is a path as it stands, = and , in it included. rerun=DIR runs with the threads that DIR was made with.
+    """
+    orders = [text for text in typed if text.startswith(("resume=", "rerun="))]
+    if not orders:
+        return flags_first(typed)
+    if len(orders) > 1 or any(text in ("--multirun", "-m") for text in typed):
+        raise UserError("resume=DIR and rerun=DIR are for one run: give one of them, without --multirun.")
+    order, _, path = orders[0].partition("=")
+    directory = Path(path).absolute()
+    given = [text for text in typed if text not in orders]
+    keys = {_key(text) for text in given}
+    stored = [text for text in _stored(directory, "overrides.yaml") if _key(text) not in keys]
+    whole = _stored(directory, "hydra.yaml")["hydra"]
+    added = [source["path"] for source in whole["runtime"]["config_sources"] if source["provider"] == "command-line"]
+    flags = [f"--config-dir={source.removeprefix('file://')}" for source in added]
+    composed = _stored(directory, "config.yaml")
+    fixed = [f"{order}={_quoted(str(directory))}"]
+    if "study" not in keys:
+        fixed.append(f"study={_quoted(str(composed['study']))}")
+    if order == "resume":
+        fixed.append(f"hydra.run.dir={_quoted(str(directory))}")
+    elif "threads" not in keys:
+        fixed.append(f"threads={read_summary(directory).get('threads') or 'null'}")
+    stored = [text for text in stored if _key(text) not in {_key(text) for text in fixed}]
+    return flags_first([*flags, *stored, *given, *fixed])
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
+
+
+def _stored(directory: Path, name: str) -> Any:
+    path = directory / ".hydra" / name
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{directory} holds no run: there is no {path}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged ({str(error).splitlines()[0]}). Make the run again.") from None
+
+
+def _quoted(text: str) -> str:
+    """As a quoted string of Hydra's grammar, in which only quotes and backslashes before them are special."""
+    return "'" + re.sub(r"(\\*)'", r"\1\1\\'", text) + "'"
 
 
 def explain(error: BaseException) -> str:

@@ -4,6 +4,7 @@ import logging.config
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
@@ -35,6 +36,12 @@ class Job:
         """The single run that Hydra has been asked for, and has composed `config` for."""
         hydra = HydraConfig.get()
         return cls(Path(hydra.runtime.output_dir), config, hydra)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration, resolved. Of a job that has been checked."""
+        assert self.choices is not None
+        return self.choices.config
 
     @property
     def of_study(self) -> bool:

@@ -70,7 +70,7 @@ def locked(directory: Path) -> Iterator[None]:
 
     lock = FileLock(directory / LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=0.3, poll_interval=0.05)  # somebody may just be asking whether it is taken
     except Timeout:
         raise Busy(f"{directory} is being written by another process.") from None
     try:
@@ -83,11 +83,15 @@ def is_running(directory: Path) -> bool:
     """Whether a process owns the directory."""
     if not (directory / LOCK).exists():
         return False
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(directory / LOCK)
     try:
-        with locked(directory):
-            return False
-    except Busy:
+        lock.acquire(timeout=0)
+    except Timeout:
         return True
+    lock.release()
+    return False
 
 
 def state(directory: Path) -> tuple[str, dict[str, Any] | None]:

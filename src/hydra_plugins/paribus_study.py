@@ -1,0 +1,146 @@
+"""Paribus' sweeper and launchers, where Hydra looks for plugins. What they do is in paribus.study and paribus.engines.
+
+Hydra imports this whenever it starts: nothing heavy here.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+if TYPE_CHECKING:
+    from paribus.study import Engine
+
+
+class StudyLauncher(Launcher):
+    """Makes the runs of a sweep that are not finished yet. Subclasses say where."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.study = config
+        self.loader = hydra_context.config_loader
+
+    def engine(self, directory: Path) -> "Engine":
+        """What makes the runs of the study in `directory`."""
+        raise NotImplementedError
+
+    live = True  # whether a board shows how the runs are going; else they speak for themselves
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Make a run of each list of overrides; those that lead to the same run give one result."""
+        from paribus.sweep import sweep
+
+        returned = []
+        engine = None if self.study.dry_run else self.engine
+        for run in sweep(job_overrides, self.loader, self.study, engine, self.live):
+            job = JobReturn(overrides=run.job.overrides, cfg=run.job.composed)
+            job.working_dir = str(run.job.directory)
+            if run.finished:
+                job.status, job.return_value = JobStatus.COMPLETED, run.best
+            else:
+                job.status, job.return_value = JobStatus.FAILED, RuntimeError(run.message or run.status)
+            returned.append(job)
+        return returned
+
+
+class SerialLauncher(StudyLauncher):
+    """One run after the other, in this process, with all cores."""
+
+    live = False
+
+    def engine(self, directory: Path) -> "Engine":
+        from paribus.engines import serial
+
+        return serial
+
+
+class ParallelLauncher(StudyLauncher):
+    """Several runs at once, each in a process of its own on this machine.
+
+    Args:
+        n_jobs: how many at once; None: one a core, or one a GPU where runs train on these.
+    """
+
+    def __init__(self, n_jobs: int | None = None):
+        self.n_jobs = n_jobs
+
+    def engine(self, directory: Path) -> "Engine":
+        from paribus.engines import parallel
+
+        return parallel(self.n_jobs)
+
+
+class SlurmLauncher(StudyLauncher):
+    """Each run as a job of a Slurm cluster, by submitit.
+
+    Args:
+        cluster: "slurm"; "local": processes on this machine, to try it out.
+        parameters: what a job asks for, as submitit.AutoExecutor.update_parameters takes it.
+    """
+
+    def __init__(self, cluster: str, parameters: Mapping[str, Any]):
+        self.cluster = cluster
+        self.parameters = OmegaConf.to_container(OmegaConf.create(dict(parameters)), resolve=True)
+
+    def engine(self, directory: Path) -> "Engine":
+        from paribus.engines import slurm
+
+        assert isinstance(self.parameters, dict)
+        return slurm(directory, self.cluster, {str(k): v for k, v in self.parameters.items() if v is not None})
+
+
+class RayLauncher(StudyLauncher):
+    """Each run as a task of a Ray cluster.
+
+    Args:
+        address: of the cluster ("auto": the one that this machine belongs to); None: one is started on this machine.
+        num_cpus: cores that a run takes.
+        num_gpus: GPUs that a run takes, or a part of one.
+    """
+
+    def __init__(self, address: str | None, num_cpus: int, num_gpus: float):
+        self.address = address
+        self.num_cpus = num_cpus
+        self.num_gpus = num_gpus
+
+    def engine(self, directory: Path) -> "Engine":
+        from paribus.engines import on_ray
+
+        return on_ray(self.address, self.num_cpus, self.num_gpus)
+
+
+class StudySweeper(Sweeper):
+    """Every combination of what the command line sweeps, for each grid that an experiment lists.
+
+    Args:
+        params: a grid: the values of each override, by its key, as Hydra's own sweeper takes them.
+        grids: several such grids, run as one study; a point is a grid of single values.
+    """
+
+    def __init__(self, params: Mapping[str, Any] | None = None, grids: Sequence[Mapping[str, Any]] | None = None):
+        self.params = params
+        self.grids = grids
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from hydra.core.plugins import Plugins
+
+        self.loader = hydra_context.config_loader
+        self.study = config
+        self.study_launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from paribus.command import RunFailed
+        from paribus.sweep import expand
+
+        sweep = expand(arguments, self.loader, self.study, self.params, self.grids)
+        returned = self.study_launcher.launch(sweep, 0)
+        failed = [job for job in returned if job.status is JobStatus.FAILED]
+        if failed and not self.study.dry_run:
+            raise RunFailed(f"{len(failed)} of {len(returned)} runs are not finished")
+        return returned

@@ -1,0 +1,161 @@
+"""Where the runs of a study are made: here one by one, in processes of this machine, on a cluster."""
+
+import gc
+import logging
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any
+
+from paribus import record
+from paribus.command import RunFailed, explain
+from paribus.errors import UserError
+from paribus.job import Job
+from paribus.study import Ended, Engine
+
+log = logging.getLogger(__name__)
+
+
+def attempt(job: Job, console: bool) -> Ended:
+    """Make a run in this process, whatever becomes of it; with `console`, it says on the terminal how it is going."""
+    from paribus.run import perform
+
+    try:
+        job.directory.mkdir(parents=True, exist_ok=True)
+        job.configure_logging(console)
+        perform(job)
+    except record.Busy:
+        return Ended(busy=True)
+    except RunFailed as error:
+        unexpected = isinstance(error.__cause__, Exception) and not isinstance(error.__cause__, UserError | OSError)
+        return Ended(message=str(error), traceback=traceback.format_exc() if unexpected else None)
+    except (UserError, OSError) as error:  # before there was a record to write it into
+        log.error("error: %s", explain(error))
+        return Ended(message=explain(error))
+    except Exception as error:
+        log.exception("error: %s in %s", type(error).__name__, job.directory)
+        return Ended(message=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+    finally:
+        gc.collect()  # Lightning leaves the run's tensors in reference cycles
+    return Ended()
+
+
+def with_threads(job: Job, threads: int) -> Job:
+    """The job with so many threads, unless it was asked for with a number of its own."""
+    if job.config["threads"] is not None:
+        return job
+    assert job.choices is not None
+    return replace(job, choices=replace(job.choices, config={**job.config, "threads": threads}))
+
+
+def serial(jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
+    """One after the other, in this process."""
+    for number, job in enumerate(jobs, 1):
+        log.info("\nRun %d of %d: %s", number, len(jobs), job.directory.name)
+        yield job, attempt(job, console=True)
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def parallel(n_jobs: int | None) -> Engine:
+    """Up to `n_jobs` at once, each in a process; None: one a core. The cores are divided among them."""
+    if n_jobs is not None and n_jobs < 1:
+        raise UserError(f"hydra.launcher.n_jobs is {n_jobs}; it must be a whole number, at least 1, or null.")
+
+    def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
+        from pebble import ProcessExpired, ProcessPool
+
+        at_once = min(n_jobs or cores(), len(jobs))
+        threads = max(1, cores() // at_once)
+        # Workers are copies of a process that has imported torch once, and nothing else.
+        context = get_context("forkserver")
+        context.set_forkserver_preload(["paribus.run"])
+        with ProcessPool(at_once, initializer=_begin_worker, context=context) as pool:
+            waiting = list(jobs)
+            running: dict[Future[Ended], Job] = {}
+            try:
+                while waiting or running:
+                    while waiting and len(running) < at_once:
+                        job = waiting.pop(0)
+                        running[pool.schedule(attempt, (with_threads(job, threads), False))] = job
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        job = running.pop(future)
+                        try:
+                            yield job, future.result()
+                        except ProcessExpired as error:
+                            yield job, Ended(message=f"its process was killed (exit code {error.exitcode})")
+            except BaseException:
+                wait(running, timeout=10)  # after Ctrl-C the workers write down what they have
+                pool.stop()
+                raise
+
+    return engine
+
+
+def _begin_worker() -> None:
+    """Let Ctrl-C interrupt the worker's run as it would here, and end the worker when this process is killed."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def follow() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def slurm(directory: Path, cluster: str, parameters: Mapping[str, Any]) -> Engine:
+    """Each as a job of a Slurm cluster; submitit's files are in the study's .submitit."""
+    try:
+        import submitit
+    except ImportError:
+        raise UserError("hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'") from None
+
+    def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
+        executor = submitit.AutoExecutor(folder=directory / ".submitit", cluster=cluster)
+        executor.update_parameters(name=directory.name, **parameters)
+        threads = int(parameters.get("cpus_per_task", 1))
+        with executor.batch():
+            submitted = {executor.submit(attempt, with_threads(job, threads), False): job for job in jobs}
+        log.info("Submitted %d jobs; their own logs are in %s", len(submitted), directory / ".submitit")
+        for future in submitit.helpers.as_completed(list(submitted), poll_frequency=1):
+            failed = future.exception()
+            if failed is None:
+                yield submitted[future], future.result()
+            else:
+                yield submitted[future], Ended(message=f"job {future.job_id}: {str(failed).strip().splitlines()[0]}")
+
+    return engine
+
+
+def on_ray(address: str | None, num_cpus: int, num_gpus: float) -> Engine:
+    """Each as a task of a Ray cluster."""
+    try:
+        import ray
+    except ImportError:
+        raise UserError("hydra/launcher=ray needs Ray: pip install -e '.[ray]'") from None
+
+    def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
+        ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
+        task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0)(attempt)
+        running = {task.remote(with_threads(job, num_cpus), False): job for job in jobs}
+        while running:
+            (done, *_), _ = ray.wait(list(running), num_returns=1)
+            job = running.pop(done)
+            try:
+                yield job, ray.get(done)
+            except ray.exceptions.RayError as error:
+                yield job, Ended(message=str(error).strip().splitlines()[0])
+
+    return engine

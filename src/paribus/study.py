@@ -1,0 +1,201 @@
+"""Many runs: which there are to make, which are there already, and making them whatever happens to one of them.
+
+A study is a directory, and a run of it is known by its identity, however a choice was typed.
+"""
+
+import hashlib
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from paribus import record
+from paribus.compose import ORDERS, Composer, resolve
+from paribus.config import read
+from paribus.errors import UserError
+from paribus.job import Job
+from paribus.resume import other_run
+
+log = logging.getLogger(__name__)
+LONGEST = 100  # bytes of a directory's name
+LOG = "study.log"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run of the study: what was asked for, and what is there of it.
+
+    Attributes:
+        status: one of record.py.
+        summary: its summary.json, where it has one.
+        message: why it is not finished, where that is known.
+    """
+
+    job: Job
+    status: str
+    summary: dict[str, Any] | None
+    message: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.job.directory.name
+
+    @property
+    def finished(self) -> bool:
+        return self.status in record.FINISHED
+
+    @property
+    def best(self) -> float | None:
+        """The figure that it is judged by: validation accuracy, or loss."""
+        statistics = (self.summary or {}).get("statistics", {})
+        value: float | None = statistics.get("best_val_acc", statistics.get("best_val_loss"))
+        return value
+
+    def after(self, ended: "Ended") -> "Planned":
+        """The same as it is now that an attempt has ended."""
+        status, summary = record.state(self.job.directory)
+        if ended.message is not None and status not in (record.FAILED, record.INTERRUPTED):
+            status, summary = record.UNFINISHED if status == record.UNFINISHED else record.FAILED, None
+        message = ended.message or (summary or {}).get("message")
+        return replace(self, status=status, summary=summary, message=message)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an attempt to make a run came to its end.
+
+    Attributes:
+        busy: not at all, another process is making the run.
+        message: what went wrong, if anything did; the record may know nothing of it (its process was killed, say).
+        traceback: of an error that no user can mend.
+    """
+
+    busy: bool = False
+    message: str | None = None
+    traceback: str | None = None
+
+
+# Makes jobs, in any order and number at once, and says as soon as it knows how each of them ended.
+Engine = Callable[[Sequence[Job]], Iterator[tuple[Job, Ended]]]
+
+
+def plan(sweep: Iterable[Sequence[str]], composer: Composer, study: DictConfig) -> list[Planned]:
+    """What a sweep asks for: a run for each list of overrides, each checked, and told what is there of it already.
+
+    Overrides that come to the same run, by identity, give one. `study` is the configuration that the sweep was started
+    with, Hydra's own included. Raises UserError, or what Hydra raises, for the first that cannot be; UserError where a
+    directory of the study holds a run of another configuration.
+    """
+    directory = Path(study.hydra.sweep.dir).absolute()
+    known = runs_of(directory)
+    planned: dict[str, Planned] = {}
+    conflicts: list[UserError] = []
+    again: list[str] = []
+    for number, overrides in enumerate(sweep):
+        job = _job(number, overrides, composer, study, directory)
+        identity = record.identity(job.config)
+        if identity in planned:
+            again.append(" ".join(overrides))
+            continue
+        if identity in known:
+            job = replace(job, directory=known[identity])
+        if record.is_running(job.directory):
+            status, summary = record.RUNNING, None
+        else:
+            status, summary = record.state(job.directory)
+        if summary is not None and summary.get("identity") not in (None, identity):
+            conflicts.append(other_run(job.directory, summary["config"], job.config))
+        if status == record.DAMAGED:
+            log.warning("%s cannot be read: that run is made again.", job.directory / record.SUMMARY)
+        planned[identity] = Planned(job, status, summary)
+    if again:
+        log.info("%d combinations come to a run that the sweep has already (%s): each run is made once.",
+                 len(again), "; ".join(again[:3]) + ("; ..." if len(again) > 3 else ""))  # fmt: skip
+    if conflicts:
+        more = f" {len(conflicts) - 1} more are in the same case." if len(conflicts) > 1 else ""
+        raise UserError(f"{conflicts[0]}{more}")
+    return list(planned.values())
+
+
+def _job(number: int, overrides: Sequence[str], composer: Composer, study: DictConfig, directory: Path) -> Job:
+    composed = composer.compose(overrides)
+    OmegaConf.copy_cache(study, composed)  # so that a date in the study's name is that of its start
+    HydraConfig.instance().cfg = composed  # for ${hydra:...} in it
+    with open_dict(composed):
+        composed.hydra.job.num, composed.hydra.job.id = number, str(number)
+        composed.hydra.job.override_dirname = name(overrides, composer)
+        composed.hydra.runtime.output_dir = str(directory / composed.hydra.sweep.subdir)
+        hydra = HydraConfig.get()
+        choices = read(composed, hydra.runtime.choices, composer)
+        del composed["hydra"]
+    return Job(Path(hydra.runtime.output_dir), composed, hydra, choices)
+
+
+def name(overrides: Sequence[str], composer: Composer) -> str:
+    """The name of a run's directory: its overrides as typed, sorted, but for those that are no part of the experiment.
+
+    What is not safe in a file's name becomes _, and a name of more than 100 bytes is cut; a hash then tells it apart.
+    """
+    kept = []
+    for override in map(composer.parse, overrides):
+        key = override.key_or_group
+        execution = any(key == k or key.startswith(f"{k}.") for k in (*record.EXECUTION_KEYS, *ORDERS))
+        if not execution and not override.is_hydra_override():
+            kept.append(str(override.input_line))
+    text = ",".join(sorted(kept)) or "defaults"
+    safe = re.sub(r"[^A-Za-z0-9._=,+\-\[\]]", "_", text)
+    if safe == text and len(text) <= LONGEST:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{safe[: LONGEST - 9]}-{digest}"
+
+
+def runs_of(directory: Path) -> dict[str, Path]:
+    """The runs in a study's directory, ended or not, by their identity; of two with the same one, that which ended."""
+    found: dict[str, Path] = {}
+    children = sorted(directory.iterdir()) if directory.is_dir() else []
+    for run in (child for child in children if child.is_dir()):
+        status, summary = record.state(run)
+        if summary is not None:
+            if "identity" in summary and (status in record.FINISHED or summary["identity"] not in found):
+                found[summary["identity"]] = run
+        elif status == record.UNFINISHED or record.is_running(run):
+            identity = _identity_of_unfinished(run)
+            if identity is not None:
+                found.setdefault(identity, run)
+    return found
+
+
+def _identity_of_unfinished(run: Path) -> str | None:
+    try:
+        composed = OmegaConf.load(run / record.COMPOSITION)
+        assert isinstance(composed, DictConfig)
+        return record.identity(resolve(composed))
+    except Exception as error:  # noqa: BLE001  a half-written file fails in many ways, and only its name is left then
+        log.warning("%s: what run this was cannot be told (%s).", run / record.COMPOSITION, type(error).__name__)
+        return None
+
+
+def conduct(planned: Sequence[Planned], engine: Engine, told: Callable[[Planned, Ended], None]) -> None:
+    """Make the runs that are not finished. `told` is called with each run as soon as an attempt to make it has ended.
+
+    A run that another process is making is left to it; once all others are made it is waited for, and made here if that
+    process has not finished it.
+    """
+    waiting = {run.job.directory: run for run in planned if not run.finished}
+    while waiting:
+        free = [run.job for directory, run in waiting.items() if not record.is_running(directory)]
+        if not free:
+            log.info("Waiting for %d of the runs, which another process is making.", len(waiting))
+        while not free:
+            time.sleep(1)
+            free = [run.job for directory, run in waiting.items() if not record.is_running(directory)]
+        for job, ended in engine(free):
+            if not ended.busy:
+                told(waiting.pop(job.directory).after(ended), ended)
