@@ -21,9 +21,9 @@ from paribus.callbacks.progress import duration
 from paribus.study import LOG, Ended, Planned
 
 TO_DO = {
-    record.COMPLETED: "is finished",
-    record.DIVERGED: "is finished (diverged)",
-    record.RUNNING: "is being made by another process",
+    record.COMPLETED: "finished",
+    record.DIVERGED: "finished (diverged)",
+    record.RUNNING: "being made by another process",
     record.INTERRUPTED: "to take up",
     record.UNFINISHED: "to take up",
     record.FAILED: "failed, to try again",
