@@ -12,7 +12,8 @@ from paribus.command import arguments, report_errors
 def main(config: DictConfig) -> float | None:
     from paribus.run import run  # imports torch: only when there is something to run
 
-    return run(config)
+    with report_errors():
+        return run(config)
 
 
 if __name__ == "__main__":

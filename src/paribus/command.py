@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, Interpolation
 from paribus.errors import UserError, unknown
 from paribus.record import read_summary
 
+_FULL = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"  # as the user has set it; report_errors sets it too
 _UNWRITABLE = "Write elsewhere: hydra.run.dir=DIR for a run, hydra.sweep.dir=DIR for a study, data.root=DIR for data."
 _REMEDIES = {
     errno.ENOSPC: "Free some space and run again.",
@@ -48,9 +50,10 @@ class BelowError(logging.Filter):
 def report_errors() -> Iterator[None]:
     """Print an error as one message on standard error and exit with 1, or with 130 after Ctrl-C.
 
-    With HYDRA_FULL_ERROR=1 in the environment, exceptions pass through with their traceback.
+    With HYDRA_FULL_ERROR=1 in the environment, exceptions pass through with their traceback. Around a task function of
+    Hydra as well, whose errors would otherwise reach the terminal in Hydra's way first.
     """
-    if os.environ.get("HYDRA_FULL_ERROR", "0") == "1":
+    if _FULL:
         yield
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints errors in its own way and exits before we see them
@@ -100,7 +103,7 @@ def arguments(typed: list[str]) -> list[str]:
     flags = [f"--config-dir={source.removeprefix('file://')}" for source in added]
     composed = _stored(directory, "config.yaml")
     fixed = [f"{order}={_quoted(str(directory))}"]
-    if "study" not in keys:
+    if order == "resume" and whole["mode"] == "MULTIRUN":
         fixed.append(f"study={_quoted(str(composed['study']))}")
     if order == "resume":
         fixed.append(f"hydra.run.dir={_quoted(str(directory))}")
@@ -125,8 +128,25 @@ def _stored(directory: Path, name: str) -> Any:
 
 
 def _quoted(text: str) -> str:
-    """As a quoted string of Hydra's grammar, in which only quotes and backslashes before them are special."""
+    """As a string of Hydra's grammar, quoted where need be; there quotes and backslashes before them are special."""
+    if re.fullmatch(r"[A-Za-z_][\w./-]*", text):
+        return text
     return "'" + re.sub(r"(\\*)'", r"\1\1\\'", text) + "'"
+
+
+def quiet_libraries() -> None:
+    """Keep what concerns no user of ours off the terminal; warnings go to the log, in its form."""
+    logging.captureWarnings(True)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # each batch is cut out of memory: there are no workers to start
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    # Lightning's own affair with newer releases of torch
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")
+    # a final fit has no validation
+    warnings.filterwarnings("ignore", ".*across ranks is zero.*")
+    # scalars are logged once an epoch, whatever the number of steps
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
 
 
 def explain(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import warnings
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -13,11 +12,11 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
-from paribus import record, resume
+from paribus import record, rerun, resume
 from paribus.build import build_callbacks, build_data, build_learner, build_network, build_trainer, inspect_network
 from paribus.callbacks.checkpoints import Checkpoints
 from paribus.callbacks.recorder import Recorder
-from paribus.command import RunFailed, explain
+from paribus.command import RunFailed, explain, quiet_libraries
 from paribus.config import choices
 from paribus.errors import UserError
 from paribus.job import Job
@@ -33,8 +32,20 @@ THREADS = torch.get_num_threads()  # before any run of this process has set anot
 
 
 def run(config: DictConfig) -> float | None:
-    """Make the single run that Hydra has been asked for, and has composed `config` for; see `perform`."""
-    return perform(Job.of_hydra(config))
+    """Make the single run that Hydra has been asked for, and has composed `config` for; see `perform`.
+
+    With config.rerun it is compared with the run in that directory, with config.dry_run only checked.
+    """
+    job = Job.of_hydra(config)
+    if config.dry_run:
+        dry(job)
+        return None
+    if config.rerun is not None:
+        rerun.require_same(Path(config.rerun), config_of(job))
+    metric = perform(job)
+    if config.rerun is not None:
+        log.info(rerun.compare(Path(config.rerun), job.directory))
+    return metric
 
 
 def perform(job: Job) -> float | None:
@@ -70,6 +81,22 @@ def perform(job: Job) -> float | None:
                 record.clear(directory)
         (directory / record.SUMMARY).unlink(missing_ok=True)
         return make(job, left)
+
+
+def dry(job: Job) -> None:
+    """Say what would be run. What Hydra has made for the run is removed again."""
+    config = config_of(job)
+    status, _ = record.state(job.directory)
+    if job.composed.resume is not None:
+        left = resume.as_asked(job.directory, status, config)
+        what = f"{job.directory} would be taken up after epoch {left.epoch}"
+    else:
+        what = f"The configuration is in order; the run would go to {job.directory}"
+    log.info("%s. Nothing was run (dry_run=true).", what)
+    if status == record.ABSENT:
+        (job.directory / record.LOG).unlink(missing_ok=True)
+        if not any(job.directory.iterdir()):
+            job.directory.rmdir()
 
 
 def config_of(job: Job) -> dict[str, Any]:
@@ -224,21 +251,6 @@ def hyperparameters(summary: Mapping[str, Any]) -> dict[str, Any]:
     values = {key: value for key, value in flat.items() if not key.endswith("_target_") and key != "data.seed"}
     execution = ("trainer", "callbacks", "logger")
     return {**{group: option for group, option in summary["choices"].items() if group not in execution}, **values}
-
-
-def quiet_libraries() -> None:
-    """Keep what concerns no user of ours off the terminal; warnings go to the log, in its form."""
-    logging.captureWarnings(True)
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # each batch is cut out of memory: there are no workers to start
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    # Lightning's own affair with newer releases of torch
-    warnings.filterwarnings("ignore", ".*LeafSpec.*")
-    # a final fit has no validation
-    warnings.filterwarnings("ignore", ".*across ranks is zero.*")
-    # scalars are logged once an epoch, whatever the number of steps
-    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
 
 
 def report(summary: Mapping[str, Any], directory: Path) -> None:

@@ -126,7 +126,7 @@ def plan(sweep: Iterable[Sequence[str]], composer: Composer, study: DictConfig) 
 def _job(number: int, overrides: Sequence[str], composer: Composer, study: DictConfig, directory: Path) -> Job:
     composed = composer.compose(overrides)
     OmegaConf.copy_cache(study, composed)  # so that a date in the study's name is that of its start
-    HydraConfig.instance().cfg = composed  # for ${hydra:...} in it
+    HydraConfig.instance().cfg = cast(Any, composed)  # for ${hydra:...} in it
     with open_dict(composed):
         composed.hydra.job.num, composed.hydra.job.id = number, str(number)
         composed.hydra.job.override_dirname = name(overrides, composer)

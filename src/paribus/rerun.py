@@ -1,0 +1,82 @@
+"""Making a run again, to see whether it comes out the same."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+from paribus import record, resume
+from paribus.errors import UserError
+
+
+class Differs(UserError):
+    """A run that was made again has not come out the same."""
+
+
+def require_same(directory: Path, config: Mapping[str, Any]) -> None:
+    """Raise UserError unless the run in `directory` is finished, and `config` (resolved) is the same experiment."""
+    status, summary = record.state(directory)
+    if summary is None or status not in record.FINISHED:
+        raise UserError(f"{directory} holds no finished run to compare with: its status is {status}.")
+    if summary["identity"] != record.identity(config):
+        told = resume.told(resume.differences(summary["config"], config))
+        raise UserError(f"The configuration of {directory} can no longer be had by its command: {told}.")
+
+
+def compare(old: Path, new: Path) -> str:
+    """Say in how far two records agree, times aside. Raises Differs, naming the first epoch in which they do not."""
+    before, now = record.read_metrics(old), record.read_metrics(new)
+    for a, b in zip(before, now, strict=False):
+        differing = [key for key in a if key != "epoch_seconds" and not _same(a[key], b.get(key))]
+        if differing:
+            values = ", ".join(f"{key} was {a[key]!r}, is now {b.get(key)!r}" for key in differing)
+            raise Differs(f"The runs differ from epoch {a['epoch']} on: {values}.{_circumstances(old, new)}")
+    if len(before) != len(now):
+        raise Differs(f"{old} has {len(before)} epochs, {new} has {len(now)}; those that both have are identical.")
+    compared = f"{len(now)} epochs of {record.METRICS}, times aside"
+    if (old / record.LAYERS).exists() and (new / record.LAYERS).exists():
+        first = _first_layer(old, new)
+        if first is not None:
+            raise Differs(f"{record.METRICS} is identical, but {record.LAYERS} is not: {first}.")
+        compared += f", and {record.LAYERS}"
+    return f"Identical to the last digit: {compared}."
+
+
+def _same(a: float | None, b: float | None) -> bool:
+    return a == b or (a is not None and b is not None and math.isnan(a) and math.isnan(b))
+
+
+def _first_layer(old: Path, new: Path) -> str | None:
+    """The first value in which two files differ, of those that both have."""
+    keys = ["epoch", "layer", "tensor", "quantity"]
+    frames = [pandas.read_parquet(directory / record.LAYERS) for directory in (old, new)]
+    frames = [frame.astype(dict.fromkeys(keys[1:], str)) for frame in frames]
+    both = frames[0].merge(frames[1], on=keys, suffixes=("_old", "_new"))
+    differing = both[~((both.value_old == both.value_new) | (both.value_old.isna() & both.value_new.isna()))]
+    if differing.empty:
+        return None
+    row = differing.sort_values("epoch", kind="stable").iloc[0]
+    return (
+        f"in epoch {row.epoch} {row.quantity} of {row.layer}.{row.tensor} was {row.value_old!r}, "
+        f"is now {row.value_new!r}"
+    )
+
+
+def _circumstances(old: Path, new: Path) -> str:
+    """What else differs between two runs of one configuration, in a sentence."""
+    summaries = [record.read_summary(directory) for directory in (old, new)]
+    then, now = (
+        {
+            **{f"version of {name}": number for name, number in summary["versions"].items()},
+            "threads": summary.get("threads"),
+            "device": summary.get("device"),
+            "data": summary.get("data", {}).get("sha256", "")[:8],
+            "commit": (summary["git"]["commit"] or "")[:8],
+            "changes not committed": summary["git"]["dirty"],
+        }
+        for summary in summaries
+    )
+    other = [f"{key} was {then.get(key)}, is now {now[key]}" for key in now if then.get(key) != now[key]]
+    return f" Beside that: {', '.join(other)}." if other else " Nothing is known to differ between them."
