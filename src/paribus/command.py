@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, Interpolation
 from paribus.errors import UserError, unknown
 from paribus.record import read_summary
 
+log = logging.getLogger(__name__)
 _FULL = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"  # as the user has set it; report_errors sets it too
 _UNWRITABLE = "Write elsewhere: hydra.run.dir=DIR for a run, hydra.sweep.dir=DIR for a study, data.root=DIR for data."
 _REMEDIES = {
@@ -44,6 +46,25 @@ class BelowError(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.levelno < logging.ERROR
+
+
+class LogFile(logging.FileHandler):
+    """A log that says in a line, and once, that it cannot be written: logging itself prints a traceback each time."""
+
+    told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self.told:
+            self.told = True
+            print(f"error: {self.baseFilename}: {sys.exc_info()[1]}. The log is not complete.", file=sys.stderr)
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """TensorBoard writes in a thread, and its error is raised in the run as well: there is no need for a traceback."""
+    if isinstance(failure.exc_value, OSError):
+        log.error("error: %s", explain(failure.exc_value))
+    else:
+        threading.__excepthook__(failure)
 
 
 @contextmanager
@@ -137,6 +158,7 @@ def _quoted(text: str) -> str:
 def quiet_libraries() -> None:
     """Keep what concerns no user of ours off the terminal; warnings go to the log, in its form."""
     logging.captureWarnings(True)
+    threading.excepthook = _thread_failed
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # each batch is cut out of memory: there are no workers to start

@@ -30,6 +30,7 @@ TO_DO = {
     record.DAMAGED: "damaged, to make again",
     record.ABSENT: "to make",
 }
+NOT_MADE = "not made"  # in words, an absent run of a study that has ended
 STYLES = {record.COMPLETED: "green", record.DIVERGED: "yellow", record.FAILED: "red"}
 SECONDS_BETWEEN_LINES = 60.0  # where there is no terminal to show a board on
 
@@ -70,13 +71,17 @@ def table(planned: Sequence[Planned], directory: Path, to_do: bool = False) -> G
     for run in planned:
         made = epochs_made(run.job.directory)
         seconds = (run.summary or {}).get("statistics", {}).get("train_seconds")
-        status = Text(TO_DO[run.status] if to_do else run.status, style=STYLES.get(run.status, ""))
+        word = NOT_MADE if run.status == record.ABSENT else run.status
+        status = Text(TO_DO[run.status] if to_do else word, style=STYLES.get(run.status, ""))
         took = duration(seconds) if seconds is not None else ""
         grid.add_row(status, figure(run.summary), f"{made}/{epochs_wanted(run)}", took, Text(run.name))
     counts = Counter(run.status for run in planned)
     lines: list[Any] = [grid]
     if not to_do:
-        lines.append(Text(f"{len(planned)} runs: " + ", ".join(f"{n} {status}" for status, n in counts.items())))
+        parts = ", ".join(f"{number} {status}".replace(record.ABSENT, NOT_MADE) for status, number in counts.items())
+        lines.append(Text(f"{len(planned)} runs: {parts}"))
+        if not all(run.finished for run in planned):
+            lines.append(Text("The same command goes on with what is not finished, and tries again what failed."))
     for run in planned:
         if run.status == record.FAILED and run.message:
             lines.append(Text(f"failed: {run.name}: {run.message}", style="red"))

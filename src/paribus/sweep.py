@@ -50,7 +50,8 @@ def sweep(
         return planned
     directory.mkdir(parents=True, exist_ok=True)
     board = Board(console, planned, directory, live)
-    board.note(f"{len(planned)} runs, {sum(run.finished for run in planned)} of them finished")
+    finished = sum(run.finished for run in planned)
+    board.note(f"{len(planned)} runs, {finished} of them finished: {' '.join(study.hydra.overrides.task)}")
 
     def told(run: Planned, ended: Ended) -> None:
         configure_log(study.hydra.hydra_logging, study.hydra.verbose)  # the run had its own
@@ -91,9 +92,25 @@ def expand(
     """
     composer = _composer(loader, study)
     typed = {override.key_or_group: _values(override) for override in map(composer.parse, arguments)}
+    experiments = typed.get("experiment", [])
+    if len(experiments) < 2:
+        return _combinations(typed, params, grids, composer)
+    expanded = []
+    for experiment in experiments:  # each with the grids of its own, which `study` knows nothing of
+        sweeper = composer.compose([experiment]).hydra.sweeper
+        expanded += _combinations({**typed, "experiment": [experiment]}, sweeper.params, sweeper.grids, composer)
+    return expanded
+
+
+def _combinations(
+    typed: Mapping[str, list[str]],
+    params: Mapping[str, Any] | None,
+    grids: Sequence[Mapping[str, Any]] | None,
+    composer: Composer,
+) -> list[list[str]]:
     expanded: list[list[str]] = []
     for grid in grids or [{}]:
-        if not isinstance(grid, Mapping):
+        if not isinstance(grid, Mapping | DictConfig):
             raise UserError(f"hydra.sweeper.grids has {grid!r}; a grid gives values by key: {{optim: 'sgd,adam'}}.")
         listed = {**(params or {}), **grid}
         of_grid = [composer.parse(f"{key}={_text(value)}") for key, value in listed.items()]
