@@ -102,27 +102,28 @@ def expand(
     return expanded
 
 
-def _combinations(
-    typed: Mapping[str, list[str]],
-    params: Mapping[str, Any] | None,
-    grids: Sequence[Mapping[str, Any]] | None,
-    composer: Composer,
-) -> list[list[str]]:
+def _combinations(typed: Mapping[str, list[str]], params: Any, grids: Any, composer: Composer) -> list[list[str]]:
     expanded: list[list[str]] = []
-    for grid in grids or [{}]:
-        if not isinstance(grid, Mapping | DictConfig):
+    for grid in _plain(grids) or [{}]:
+        if not isinstance(grid, Mapping):
             raise UserError(f"hydra.sweeper.grids has {grid!r}; a grid gives values by key: {{optim: 'sgd,adam'}}.")
-        listed = {**(params or {}), **grid}
-        of_grid = [composer.parse(f"{key}={_text(value)}") for key, value in listed.items()]
-        values = {override.key_or_group: _values(override) for override in of_grid} | typed
-        expanded += [list(combination) for combination in itertools.product(*values.values())]
+        values: dict[str, list[str]] = {}
+        for key, value in {**(_plain(params) or {}), **grid}.items():
+            listed = ",".join(map(_text, value)) if isinstance(value, list) else _text(value)
+            override = composer.parse(f"{key}={listed}")
+            values[override.key_or_group] = _values(override)
+        expanded += [list(combination) for combination in itertools.product(*{**values, **typed}.values())]
     return expanded
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
 def _text(value: Any) -> str:
     """A value of a grid as it would be typed."""
-    if isinstance(value, list | tuple) or OmegaConf.is_list(value):
-        return ",".join(_text(v) if not isinstance(v, list | tuple) else f"[{','.join(map(_text, v))}]" for v in value)
+    if isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
