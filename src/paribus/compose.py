@@ -1,6 +1,6 @@
 """Composes configurations: many from the same files, without reading these each time."""
 
-import copy
+import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +10,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import Container, DictConfig, Node, OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
 ORDERS = ("resume", "rerun", "dry_run")  # to the process, not about the run
+
+
+def options_of(chosen: Mapping[str, Any]) -> dict[str, str]:
+    """The option of each group, of Hydra's record of what was chosen; without Hydra's own groups."""
+    return {str(group): str(option) for group, option in chosen.items()
+            if not group.startswith("hydra/") and option is not None}  # fmt: skip
 
 
 def unresolved(config: DictConfig) -> dict[str, Any]:
@@ -58,8 +65,8 @@ class Composer:
         self._loader = loader
         self._parser = OverridesParser.create(config_loader=loader)
         self._parsed: dict[str, Override] = {}
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
-        self._alone: dict[tuple[str, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._composed: dict[tuple[str, ...], bytes] = {}  # pickled: five times as fast to copy as by deepcopy
+        self._of_options: dict[frozenset[tuple[str, Any]], tuple[dict[str, Any], dict[str, Any]]] = {}
 
     def parse(self, override: str) -> Override:
         """An override as typed, taken apart by Hydra's grammar. Raises OverrideParseException."""
@@ -73,18 +80,18 @@ class Composer:
         values: list[Override] = []
         for override in map(self.parse, overrides):
             (options if self._chooses(override) else values).append(override)
-        config = copy.deepcopy(self._of((*self.hydra_overrides, *(str(o.input_line) for o in options))))
+        config = self._of((*self.hydra_overrides, *(str(o.input_line) for o in options)))
         ConfigLoaderImpl._apply_overrides_to_config(values, config)
         config.hydra.overrides.task = list(overrides)
         return config
 
     def of_options(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The configuration of these options by group, with nothing set beyond them: unresolved, and resolved."""
-        key = tuple(f"{group}={option}" for group, option in options.items())
-        if key not in self._alone:
-            config = self._of(key)
-            self._alone[key] = unresolved(config), resolve(config)
-        return self._alone[key]
+        """The configuration of these options by group, with nothing set beyond them: unresolved, and resolved, with None
+        where that cannot be (a default that the model's table lacks)."""
+        key = frozenset(options.items())
+        if key not in self._of_options:
+            self._of(tuple(f"{group}={option}" for group, option in options.items()))
+        return self._of_options[key]
 
     def _chooses(self, override: Override) -> bool:
         """Whether it chooses an option of a group, rather than setting a value."""
@@ -92,8 +99,25 @@ class Composer:
         return self._loader.repository.group_exists(override.key_or_group) and not isinstance(override.value(), dict)
 
     def _of(self, overrides: tuple[str, ...]) -> DictConfig:
+        """A fresh copy of what Hydra composes."""
         if overrides not in self._composed:
-            self._composed[overrides] = self._loader.load_configuration(
+            config = self._loader.load_configuration(
                 config_name=self.config_name, overrides=list(overrides), run_mode=RunMode.RUN
             )
-        return self._composed[overrides]
+            self._composed[overrides] = pickle.dumps(config, pickle.HIGHEST_PROTOCOL)
+            options = options_of(config.hydra.runtime.choices)
+            if "experiment" not in options:  # which may set values
+                examples = {str(k): _example(config, str(k)) for k in config if k not in ("hydra", *ORDERS)}
+                self._of_options[frozenset(options.items())] = unresolved(config), examples
+        composed: DictConfig = pickle.loads(self._composed[overrides])
+        return composed
+
+
+def _example(node: DictConfig, key: str) -> Any:
+    try:
+        value = node[key]
+    except InterpolationResolutionError:
+        return None
+    if isinstance(value, DictConfig):
+        return {str(k): _example(value, str(k)) for k in value}
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_list(value) else value

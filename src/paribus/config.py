@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from hydra.utils import get_object
 from omegaconf import DictConfig
 
-from paribus.compose import ORDERS, Composer, resolve, unresolved
+from paribus.compose import ORDERS, Composer, options_of, resolve, unresolved
 from paribus.errors import UserError, unknown
 from paribus.record import experimental, flatten
 
@@ -58,11 +58,7 @@ def read(config: DictConfig, chosen: Mapping[str, Any], composer: Composer) -> C
     Raises UserError for a key that nothing reads, a value of another type than the option's own, or width and depth
     beside hidden.
     """
-    options = {
-        str(group): str(option)
-        for group, option in chosen.items()
-        if not group.startswith("hydra/") and option is not None
-    }
+    options = options_of(chosen)
     for group in REQUIRED:
         if group not in options:
             raise UserError(

@@ -123,8 +123,16 @@ def slurm(directory: Path, cluster: str, parameters: Mapping[str, Any]) -> Engin
         raise UserError("hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'") from None
 
     def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
-        executor = submitit.AutoExecutor(folder=directory / ".submitit", cluster=cluster)
-        executor.update_parameters(name=directory.name, **parameters)
+        try:
+            executor = submitit.AutoExecutor(folder=directory / ".submitit", cluster=cluster)
+            executor.update_parameters(name=directory.name, **parameters)
+        except (
+            RuntimeError,
+            NameError,
+            TypeError,
+            ValueError,
+        ) as error:  # what submitit says of a missing cluster, ...
+            raise UserError(f"hydra/launcher=slurm: {str(error).splitlines()[0]}") from error
         threads = int(parameters.get("cpus_per_task", 1))
         with executor.batch():
             submitted = {executor.submit(attempt, with_threads(job, threads), False): job for job in jobs}

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from paribus import record
+from paribus.command import explain
 from paribus.compose import ORDERS, Composer, resolve
 from paribus.config import read
 from paribus.errors import UserError
@@ -86,11 +89,11 @@ Engine = Callable[[Sequence[Job]], Iterator[tuple[Job, Ended]]]
 
 
 def plan(sweep: Iterable[Sequence[str]], composer: Composer, study: DictConfig) -> list[Planned]:
-    """What a sweep asks for: a run for each list of overrides, each checked, and told what is there of it already.
+    """What a sweep asks for: a run for each list of overrides, each checked, and what is there of it already.
 
     Overrides that come to the same run, by identity, give one. `study` is the configuration that the sweep was started
-    with, Hydra's own included. Raises UserError, or what Hydra raises, for the first that cannot be; UserError where a
-    directory of the study holds a run of another configuration.
+    with, Hydra's own included. Raises UserError for the first that cannot be, and where a directory of the study holds
+    a run of another configuration.
     """
     directory = Path(study.hydra.sweep.dir).absolute()
     known = runs_of(directory)
@@ -98,7 +101,10 @@ def plan(sweep: Iterable[Sequence[str]], composer: Composer, study: DictConfig) 
     conflicts: list[UserError] = []
     again: list[str] = []
     for number, overrides in enumerate(sweep):
-        job = _job(number, overrides, composer, study, directory)
+        try:
+            job = _job(number, overrides, composer, study, directory)
+        except (UserError, HydraException, OmegaConfBaseException) as error:
+            raise UserError(f"{explain(error)} (In the run {' '.join(overrides)}; nothing was run.)") from error
         identity = record.identity(job.config)
         if identity in planned:
             again.append(" ".join(overrides))
