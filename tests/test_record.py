@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from paribus import record
 from paribus.record import RecordError
+from paribus.statistics import summary_statistics
 from paribus.writers import MetricsWriter
 
 floats = st.floats(allow_nan=False, allow_infinity=False)
@@ -109,7 +110,7 @@ def test_statistics_of_a_classifier_by_hand() -> None:
         {"epoch": i + 1, "train/loss": loss, "val/loss": loss + 1, "val/acc": acc, "epoch_seconds": 2.0}
         for i, (loss, acc) in enumerate(zip(losses, accuracies, strict=True))
     ]
-    found = record.summary_statistics(rows)
+    found = summary_statistics(rows)
     # population variance by its definition: the mean is 0.9375
     variance = sum((x - 0.9375) ** 2 for x in losses) / 4
     assert variance == pytest.approx(statistics.pvariance(losses))
@@ -125,11 +126,11 @@ def test_statistics_of_a_regression_ignore_epochs_that_are_no_number() -> None:
         {"epoch": 1, "train/loss": 5.0, "val/loss": 4.0, "epoch_seconds": 1.0},
         {"epoch": 2, "train/loss": math.nan, "val/loss": math.nan, "epoch_seconds": 1.0},
     ]
-    found = record.summary_statistics(rows)
+    found = summary_statistics(rows)
     assert (found["best_val_loss"], found["best_epoch"], found["stability_score"]) == (4.0, 1, None)
 
 
 def test_statistics_without_validation() -> None:
-    found = record.summary_statistics([{"epoch": 1, "train/loss": 5.0, "val/loss": None, "epoch_seconds": 1.0}])
+    found = summary_statistics([{"epoch": 1, "train/loss": 5.0, "val/loss": None, "epoch_seconds": 1.0}])
     assert found["best_val_loss"] is None
     assert found["best_epoch"] is None

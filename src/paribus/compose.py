@@ -86,7 +86,7 @@ class Composer:
         return config
 
     def of_options(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The configuration of these options by group, with nothing set beyond them: unresolved, and resolved, with None
+        """The configuration of these options by group, nothing set beyond them: unresolved, and resolved with None
         where that cannot be (a default that the model's table lacks)."""
         key = frozenset(options.items())
         if key not in self._of_options:

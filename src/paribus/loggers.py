@@ -27,10 +27,6 @@ class TensorBoard(TensorBoardLogger):
     def __init__(self, save_dir: str | Path):
         super().__init__(save_dir, name="", version="", default_hp_metric=False)
 
-    def go_on_after(self, epoch: int) -> None:
-        """Before anything is logged: have TensorBoard drop what older event files hold of later epochs."""
-        self._kwargs["purge_step"] = epoch + 1
-
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
         self.experiment._get_file_writer().add_summary(Summary(value=values), step)
@@ -89,6 +85,12 @@ class TensorBoard(TensorBoardLogger):
 
     def save(self) -> None:
         """No hparams.yaml: .hydra/ has the configuration."""
+
+
+def go_on_after(logger: Logger, epoch: int) -> None:
+    """Before a run goes on: have TensorBoard drop what older event files hold of later epochs."""
+    if isinstance(logger, TensorBoard):
+        logger._kwargs["purge_step"] = epoch + 1
 
 
 def finish(logger: Logger, hyperparameters: Mapping[str, Any], statistics: Mapping[str, float | int | None]) -> None:

@@ -26,13 +26,15 @@ class Left:
     Attributes:
         path: of the checkpoint.
         epoch: how many epochs it has behind it.
-        config: the resolved configuration that it was made with.
+        identity: of the run.
+        config: the resolved configuration that it was made with, with absolute paths.
         data: the hash of the data that it was trained on.
         ended: whether its run had ended by itself there, by divergence or by a callback.
     """
 
     path: Path
     epoch: int
+    identity: str
     config: dict[str, Any]
     data: str
     ended: bool
@@ -47,7 +49,9 @@ def left_in(directory: Path) -> Left:
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         described, state = stored["paribus"], stored["recorder"]
-        left = Left(path, state["epoch"], described["config"], described["data"], state["stopped"])
+        left = Left(
+            path, state["epoch"], described["identity"], described["config"], described["data"], state["stopped"]
+        )
     except FileNotFoundError:
         raise RecordError(f"{directory} has no checkpoint to go on from.") from None
     except (OSError, RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
@@ -66,7 +70,7 @@ def left_in(directory: Path) -> Left:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """By dotted key, the values of two resolved configurations in which they are not the same experiment."""
-    before, now = flatten(experimental(old)), flatten(experimental(new))
+    before, now = (flatten(experimental(record.with_absolute_paths(config))) for config in (old, new))
     return {
         key: (before.get(key, MISSING), now.get(key, MISSING))
         for key in (*before, *(key for key in now if key not in before))
@@ -101,7 +105,7 @@ def for_study(directory: Path, status: str, config: Mapping[str, Any]) -> Left |
         if (directory / record.LAST).exists():
             log.warning("%s The run begins anew.", error)
         return None
-    if record.identity(left.config) != record.identity(config):
+    if left.identity != record.identity(config):
         raise other_run(directory, left.config, config)
     return left
 
@@ -127,7 +131,7 @@ def as_asked(directory: Path, status: str, config: Mapping[str, Any]) -> Left:
 
 def check(left: Left, directory: Path, config: Mapping[str, Any]) -> None:
     """Raise UserError unless the run in `directory` can go on with `config`, to more epochs than it had at most."""
-    if record.identity(left.config) == record.identity(config):
+    if left.identity == record.identity(config):
         return
     differing = differences(left.config, config)
     epochs, wanted = differing.pop("trainer.max_epochs", (0, 0))

@@ -20,7 +20,7 @@ from paribus.command import RunFailed, explain, quiet_libraries
 from paribus.config import choices
 from paribus.errors import UserError
 from paribus.job import Job
-from paribus.loggers import close
+from paribus.loggers import close, go_on_after
 from paribus.models import layers
 from paribus.models.learners import Regressor
 from paribus.provenance import versions_and_commit
@@ -202,7 +202,7 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any], l
         )
 
     description = {
-        "config": with_absolute_paths(config),
+        "config": record.with_absolute_paths(config),  # so that it can be loaded from anywhere
         "statistics": data.statistics(),
         "target_mean": target_mean,
         "identity": summary["identity"],
@@ -222,6 +222,8 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any], l
     log.info("%d training, %d validation samples; %s", len(data.train[0]), len(data.val[0]), where)
     if left is not None:
         log.info("Taken up after epoch %d.", left.epoch)
+        for logger in trainer.loggers:
+            go_on_after(logger, left.epoch)
     try:
         trainer.fit(learner, datamodule=data, ckpt_path=left.path if left else None, weights_only=True)
     finally:
@@ -236,15 +238,6 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any], l
     summary["status"] = record.DIVERGED if recorder.diverged else record.COMPLETED
     if recorder.diverged:
         summary["diverged"] = recorder.diverged
-
-
-def with_absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with absolute paths, so that the run can be loaded from anywhere."""
-    data = dict(config["data"])
-    for key in ("root", "path"):
-        if data.get(key) is not None:
-            data[key] = str(Path(data[key]).absolute())
-    return {**config, "data": data}
 
 
 def hyperparameters(summary: Mapping[str, Any]) -> dict[str, Any]:

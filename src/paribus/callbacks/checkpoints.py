@@ -13,6 +13,7 @@ from lightning import Trainer
 
 from paribus import record
 from paribus.models.learners import Learner
+from paribus.statistics import score as score_of
 
 SECONDS_BETWEEN = 10.0
 
@@ -46,7 +47,7 @@ class Checkpoints(lightning.Callback):
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner)
         self._epoch = trainer.current_epoch + 1
-        score = record.score(learner.validation)
+        score = score_of(learner.validation)
         if score is not None and score > self._score:
             self._score = score
             weights = {name: tensor.detach().clone() for name, tensor in learner.state_dict().items()}
@@ -73,6 +74,11 @@ class Checkpoints(lightning.Callback):
         self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["paribus"] = {**self.description, "epoch": self._epoch}
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._epoch = checkpoint["paribus"]["epoch"]
 
     def best_state(self) -> dict[str, torch.Tensor] | None:
         """The network's state in the best epoch; None where there is none."""

@@ -18,7 +18,8 @@ from paribus.callbacks.instruments import Instrument, Measured, by_tensor
 from paribus.errors import UserError
 from paribus.loggers import TensorBoard, finish
 from paribus.models.learners import Learner
-from paribus.record import LAYERS, METRICS, read_metrics, summary_statistics
+from paribus.record import LAYERS, METRICS, read_metrics
+from paribus.statistics import summary_statistics
 from paribus.writers import LayersWriter, MetricsWriter
 
 MOST_SCALARS = 100_000  # of layers, in the event file of a run
@@ -101,9 +102,6 @@ class Recorder(lightning.Callback):
         self.diverged = left["diverged"]
         self.taken_up = [*left["taken_up"], epoch]
         trainer.should_stop = left["stopped"]
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoard):
-                logger.go_on_after(epoch)
 
     def on_train_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner)
