@@ -100,7 +100,8 @@ def report_errors() -> Iterator[None]:
 
 def flags_first(arguments: list[str]) -> list[str]:
     """The command line with its flags in front, where Hydra wants them: `train.py model=vgg6 --multirun seed=1,2`."""
-    flags = [argument for argument in arguments if argument in ("--multirun", "-m", "--help", "-h", "--resolve")]
+    alone = ("--multirun", "-m", "--help", "-h", "--resolve")
+    flags = [text for text in arguments if text in alone or text.startswith(("--config-dir=", "--config-name="))]
     return flags + [argument for argument in arguments if argument not in flags]
 
 
