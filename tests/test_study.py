@@ -126,7 +126,7 @@ def test_a_study_written_as_an_experiment(tmp_path: Path, capsys: Any) -> None:
         )
     own = f"--config-dir={tmp_path / 'own'}"
     one, two = sweep(own, "experiment=a"), sweep(own, "experiment=a,b", of="t")
-    assert sorted(d.name.split("model")[0] for d in one.iterdir() if d.is_dir()) == ["experiment=a,"] * 3
+    assert len([d for d in one.iterdir() if d.is_dir()]) == 3
     assert len([d for d in two.iterdir() if d.is_dir()]) == 4  # adam's runs are the same in both
     assert main("train.py", own, "experiment=a", *QUICK) == 1
     assert "This experiment is a study: it lists several runs. Add --multirun" in capsys.readouterr().err
@@ -180,14 +180,16 @@ def test_one_bad_run_stops_nothing_and_is_tried_again(own: str, tmp_path: Path, 
     assert "6 runs: 2 completed, 2 diverged, 2 failed" in out
     assert "RuntimeError: boom" in out
     assert "The same command goes on with what is not finished, and tries again what failed." in out
-    failed = next(run for run in directory.iterdir() if "seed=2" in run.name and "0.01" in run.name)
+    runs = [run for run in directory.iterdir() if run.is_dir()]
+    bad_ones = [run for run in runs if record.read_summary(run)["seed"] == 2]
+    failed = bad_ones[0] if record.state(bad_ones[0])[0] == "failed" else bad_ones[1]
     assert (
         'raise RuntimeError("boom")' in (failed / record.LOG).read_text() or "boom" in (failed / record.LOG).read_text()
     )
     log = (directory / study.LOG).read_text()
     assert "Traceback" in log
     assert "RuntimeError: boom" in log
-    good = {path: content for path, content in contents(directory).items() if "seed=2" not in path.parts[-2]}
+    good = {path: content for run in runs if run not in bad_ones for path, content in contents(run).items()}
     Path("mended").touch()
     sweep("seed=1,2,3", "optim.lr=0.01,1e30", "optim=sgd", bad)
     assert "6 runs: 3 completed, 3 diverged" in capsys.readouterr().out
@@ -265,9 +267,7 @@ def test_an_unfinished_run_is_taken_up(capsys: Any) -> None:
 def test_what_belongs_to_somebody_else_is_left_alone() -> None:
     directory = Path("outputs/s").absolute()
     theirs = [directory / "notes.txt", directory / "plots" / "a.png"]
-    theirs.append(
-        directory / f"{','.join(sorted(o for o in QUICK if not o.startswith(('threads', 'logger'))))},seed=1" / "b.txt"
-    )
+    theirs.append(directory / "callbacks=none,model=regression,seed=1,trainer.max_epochs=2,trainer=cpu" / "b.txt")
     for path in theirs:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("mine")
