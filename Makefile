@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test soak lint bench clean
 
 help:
 	@echo "make demo     install, get Fashion-MNIST, compare three activations over a few epochs"
 	@echo "make test     install and run the tests"
+	@echo "make soak     kill sweeps twenty times each at random moments; what they complete must be what nobody disturbed"
 	@echo "make lint     ruff and mypy"
 	@echo "make bench    how fast a run is, against loops written by hand"
 	@echo "make install  only install, into $(VENV)"
@@ -25,7 +26,7 @@ $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --editable '.[dev,wandb]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,slurm,wandb]'
 	@touch $@
 
 demo: $(VENV)/installed
@@ -39,6 +40,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
+
+soak: $(VENV)/installed-dev
+	PARIBUS_SOAK=20 $(BIN)/python -m pytest tests/test_sweeps.py -k killed
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
-from multiprocessing import get_context, parent_process
+from multiprocessing import forkserver, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -68,17 +68,18 @@ def cores() -> int:
 
 def parallel(n_jobs: int | None) -> Engine:
     """Up to `n_jobs` at once, each in a process; None: one a core. The cores are divided among them."""
-    if n_jobs is not None and n_jobs < 1:
-        raise UserError(f"hydra.launcher.n_jobs is {n_jobs}; it must be a whole number, at least 1, or null.")
+    if n_jobs is not None and (type(n_jobs) is not int or n_jobs < 1):
+        raise UserError(f"hydra.launcher.n_jobs is {n_jobs!r}; it must be a whole number, at least 1, or null.")
+    # Workers are copies of a process that has imported torch once, and nothing else; it begins while the study is read.
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["paribus.run"])
+    forkserver.ensure_running()
 
     def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
         from pebble import ProcessExpired, ProcessPool
 
         at_once = min(n_jobs or cores(), len(jobs))
         threads = max(1, cores() // at_once)
-        # Workers are copies of a process that has imported torch once, and nothing else.
-        context = get_context("forkserver")
-        context.set_forkserver_preload(["paribus.run"])
         with ProcessPool(at_once, initializer=_begin_worker, context=context) as pool:
             waiting = list(jobs)
             running: dict[Future[Ended], Job] = {}

@@ -35,11 +35,12 @@ def sweep(
         console = Console(width=200)  # a file, say, where a table need not be narrow
     directory = Path(study.hydra.sweep.dir).absolute()
     composer = _composer(loader, study)
+    making = None if engine is None else engine(directory)  # before all else: what it needs may not be there
     with console.status(f"Reading the configurations of {len(overrides)} runs"):
         planned = plan(overrides, composer, study)
     shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     announce(console, planned, shown)
-    if engine is None:
+    if making is None:
         console.print(table(planned, shown, to_do=True))
         seconds = seconds_of(planned, directory)
         about = "unknown, as no run like these has ended yet" if seconds is None else f"about {duration(seconds)}"
@@ -59,7 +60,7 @@ def sweep(
 
     try:
         with board.shown():
-            conduct(planned, engine(directory), told)
+            conduct(planned, making, told)
     except KeyboardInterrupt:
         configure_log(study.hydra.hydra_logging, study.hydra.verbose)
         board.note("interrupted")
