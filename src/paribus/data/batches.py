@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,8 +37,18 @@ class CropFlip:
         return padded[image, channel, rows.view(n, 1, height, 1), columns.view(n, 1, 1, width)]
 
 
+def share(n: int, rank: int, processes: int) -> range:
+    """Which samples of a batch of `n` are those of process `rank`: shares differ by one at most, may be empty."""
+    first, last = (-(-n * r // processes) for r in (rank, rank + 1))
+    return range(first, last)
+
+
 class Batches:
     """An iterable of (inputs, targets) over two tensors of equal length, for an epoch; the last batch may be smaller.
+
+    Where several processes share each batch, of (inputs, targets, own, whole): the samples of this process, how many
+    of them count, and how many the batch has in all processes. A process whose share is empty gets one sample that does
+    not count, since it has to take part in the step.
 
     Args:
         inputs, targets: tensors whose first axis counts the samples; batches come out on their device.
@@ -46,6 +57,7 @@ class Batches:
             None: always in order.
         augment: changes a batch of inputs as drawn for each of its samples.
         prepare: makes of raw inputs (pixels, say) what the network sees.
+        rank, processes: this process among those that share each batch. All of them draw the same order.
     """
 
     def __init__(
@@ -56,6 +68,8 @@ class Batches:
         generator: Callable[[], torch.Generator] | None = None,
         augment: CropFlip | None = None,
         prepare: Callable[[Tensor], Tensor] | None = None,
+        rank: int = 0,
+        processes: int = 1,
     ):
         self.inputs = inputs
         self.targets = targets
@@ -63,12 +77,14 @@ class Batches:
         self.generator = generator
         self.augment = augment
         self.prepare = prepare
+        self.rank = rank
+        self.processes = processes
 
     def __len__(self) -> int:
         """Batches in an epoch."""
         return math.ceil(len(self.inputs) / self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
         inputs, targets, drawn = self.inputs, self.targets, None
         if self.generator is not None:
             generator = self.generator()
@@ -77,8 +93,17 @@ class Batches:
                 drawn = self.augment.draw(len(inputs), generator).to(inputs.device)
             inputs, targets = inputs[order], targets[order]  # once an epoch; a batch is a view of it
         for start in range(0, len(inputs), self.batch_size):
-            chosen = slice(start, start + self.batch_size)
+            chosen, counted = slice(start, start + self.batch_size), tuple[int, ...]()
+            if self.processes > 1:
+                chosen, counted = self._share(start)
             batch = inputs[chosen]
             if self.augment is not None and drawn is not None:
                 batch = self.augment(batch, drawn[chosen])
-            yield (batch if self.prepare is None else self.prepare(batch)), targets[chosen]
+            yield (batch if self.prepare is None else self.prepare(batch)), targets[chosen], *counted
+
+    def _share(self, start: int) -> tuple[slice, tuple[int, int]]:
+        """Of the batch that begins at sample `start`: the samples of this process, and (own, whole)."""
+        whole = min(self.batch_size, len(self.inputs) - start)
+        own = share(whole, self.rank, self.processes)
+        first = start + (own.start if own else 0)
+        return slice(first, first + max(len(own), 1)), (len(own), whole)

@@ -105,11 +105,18 @@ class InMemory(lightning.LightningDataModule, ABC):
             generator=lambda: generator(self.seed, "batches", self.trainer.current_epoch if self.trainer else 0),
             augment=self.augment,
             prepare=None if self.prepared else self.inputs,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            processes=self.trainer.world_size if self.trainer else 1,
         )
 
     def val_dataloader(self) -> Batches | list[Batches]:
         """Batches of the validation part, or an empty list, Lightning's word for no validation, where it is empty."""
-        return self.batches_in_order(self.val) if self.val and len(self.val[0]) else []
+        if not self.val or not len(self.val[0]):
+            return []
+        batches = self.batches_in_order(self.val)
+        if self.trainer:
+            batches.rank, batches.processes = self.trainer.global_rank, self.trainer.world_size
+        return batches
 
     def test_dataloader(self) -> Batches:
         return self.batches_in_order(self.test)

@@ -1,5 +1,6 @@
 """How a network is trained: the loss, what is counted beside it, and the steps that Lightning calls."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Literal
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from paribus.errors import unknown
+from paribus.errors import UserError, unknown
 from paribus.models.layers import WeightLayer, evaluating
 from paribus.randomness import stream_seed
 
@@ -25,27 +26,40 @@ class EpochSums:
         self._sizes: list[int] = []
         self._losses: list[Tensor] = []
         self._sums: dict[str, list[Tensor]] = {}
-        self.samples = 0  # so far
+        self.samples = 0  # so far, of all processes
 
-    def add(self, size: int, loss: Tensor, sums: dict[str, Tensor]) -> None:
-        """Keep a batch of `size` samples: its mean loss, and `sums` over its samples; all scalars, detached."""
-        self.samples += size
+    def add(self, size: int, loss: Tensor, sums: dict[str, Tensor], whole: int | None = None) -> None:
+        """Keep a batch of `size` samples: its mean loss, and `sums` over its samples; all scalars, detached.
+
+        Where processes share a batch, `whole` is its size in all of them, and `size` may be 0: then the values are not
+        looked at.
+        """
+        self.samples += size if whole is None else whole
+        if not size:
+            loss, sums = torch.zeros_like(loss), {name: torch.zeros_like(value) for name, value in sums.items()}
         self._sizes.append(size)
         self._losses.append(loss)
         for name, value in sums.items():
             self._sums.setdefault(name, []).append(value)
 
-    def read(self) -> tuple[dict[str, float], int | None]:
+    def read(self, reduce: Callable[[Tensor, str], Tensor] | None = None) -> tuple[dict[str, float], int | None]:
         """Means over all samples since the last call ("loss" and the names of the sums), computed in double precision;
-        and the first batch, counted from 0, whose loss is not finite, or None. Forgets what it has read."""
+        and the first batch, counted from 0, whose loss is not finite, or None. Forgets what it has read.
+
+        `reduce` makes of this process's tensor that of all processes, element by element: their "sum" or their "min".
+        """
         sizes = torch.tensor(self._sizes, dtype=torch.float64)
         losses = torch.stack(self._losses).cpu().double()
-        means = {"loss": float((losses * sizes).sum() / sizes.sum())}
-        for name, values in self._sums.items():
-            means[name] = float(torch.stack(values).cpu().double().sum() / sizes.sum())
-        bad = (~torch.isfinite(losses)).nonzero()
+        sums = {"loss": (losses * sizes).sum()}
+        sums |= {name: torch.stack(values).cpu().double().sum() for name, values in self._sums.items()}
+        totals = torch.stack([sizes.sum(), *sums.values()])
+        bad = (~torch.isfinite(losses)).nonzero().flatten()
+        first_bad = bad[0].double() if len(bad) else torch.tensor(math.inf, dtype=torch.float64)
+        if reduce is not None:
+            totals, first_bad = reduce(totals, "sum"), reduce(first_bad, "min")
+        means = dict(zip(sums, (totals[1:] / totals[0]).tolist(), strict=True))
         self.__init__()  # type: ignore[misc]
-        return means, int(bad[0]) if len(bad) else None
+        return means, int(first_bad) if math.isfinite(first_bad) else None
 
 
 class Learner(lightning.LightningModule, ABC):
@@ -117,33 +131,50 @@ class Learner(lightning.LightningModule, ABC):
 
     def on_train_epoch_start(self) -> None:
         self.validation = {}
-        torch.manual_seed(stream_seed(self.seed, "training", self.current_epoch))
+        # each process draws the dropout of its own samples, the first one as it would alone
+        stream = f"training, rank {self.global_rank}" if self.global_rank else "training"
+        torch.manual_seed(stream_seed(self.seed, stream, self.current_epoch))
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        inputs, targets = batch
+    def training_step(self, batch: tuple[Any, ...], batch_idx: int) -> Tensor:
+        inputs, targets, *shared = batch
         output = self.network(inputs)
         loss = self.loss(output, targets)
         found, cost = output.detach(), loss.detach()
         if self.look is not None:
             self.look(inputs, found, cost)
-        self.training_sums.add(len(targets), cost, self.sums(found, targets))
+        own, whole = shared or (len(targets), None)
+        self.training_sums.add(own, cost, self.sums(found, targets), whole)
         group = self.trainer.optimizers[0].param_groups[0]
         self.lr, self.momentum = group["lr"], group["betas"][0] if "betas" in group else group.get("momentum")
-        return loss
+        # the mean over the processes, which their gradients become, is then that over all samples
+        return loss if whole is None else loss * (own * self.trainer.world_size / whole)
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        inputs, targets = batch
+    def validation_step(self, batch: tuple[Any, ...], batch_idx: int) -> None:
+        inputs, targets, *shared = batch
         output = self.network(inputs)
-        self.validation_sums.add(len(targets), self.loss(output, targets), self.sums(output, targets))
+        own, whole = shared or (len(targets), None)
+        self.validation_sums.add(own, self.loss(output, targets), self.sums(output, targets), whole)
+
+    def read(self, sums: EpochSums) -> tuple[dict[str, float], int | None]:
+        """What `sums` has gathered in all processes; see EpochSums.read. Every process has to call it."""
+        return sums.read(None if self.trainer.world_size == 1 else self._reduce)
+
+    def _reduce(self, tensor: Tensor, how: str) -> Tensor:
+        return self.trainer.strategy.reduce(tensor.to(self.device), reduce_op=how).cpu()
 
     def on_validation_epoch_end(self) -> None:
-        means, _ = self.validation_sums.read()
+        means, _ = self.read(self.validation_sums)
         self.validation = {f"val/{name}": value for name, value in means.items()}
         # For callbacks that watch a metric. self.log_dict would do the same in 1.3 ms.
         self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in self.validation.items()})
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.parameters())
+        if self.trainer.world_size > 1 and isinstance(optimizer, torch.optim.LBFGS):
+            raise UserError(
+                "LBFGS decides by the loss how often to compute it, and each process sees its own share of the loss. "
+                "Choose another optimizer, or trainer=auto."
+            )
         if self.device.type == "cpu":
             # The same update in one kernel instead of ten. Not on a GPU, where torch's default is fast already and a
             # fused step would hide the unscaled gradients of mixed precision.
