@@ -1,5 +1,6 @@
 """The parts of a run, made from its resolved configuration: data, network, learner, trainer."""
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -12,6 +13,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.strategies import Strategy
 from torch import nn
 
 from paribus.callbacks.instruments import Instrument
@@ -20,8 +22,10 @@ from paribus.errors import UserError, unknown
 from paribus.models import layers
 from paribus.models.initialisation import initialise
 from paribus.models.learners import Learner, learner_for
+from paribus.randomness import stream_seed
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 def build_data(config: Mapping[str, Any]) -> InMemory:
@@ -97,11 +101,25 @@ def build_callbacks(config: Mapping[str, Any]) -> tuple[dict[str, Instrument], l
     return instruments, others
 
 
-def build_trainer(config: Mapping[str, Any], directory: Path, callbacks: list[lightning.Callback]) -> lightning.Trainer:
-    """Lightning's trainer with `callbacks` and the loggers of the configuration."""
+def build_initial(config: Mapping[str, Any], data: InMemory) -> tuple[Learner, list[layers.Call]]:
+    """The learner with its network as it is before training, and what two samples met in the network."""
+    torch.manual_seed(stream_seed(config["seed"], "weights"))
+    network = build_network(config, data)
+    learner = build_learner(config, network, data)
+    return learner, inspect_network(network, data)
+
+
+def build_trainer(
+    config: Mapping[str, Any],
+    directory: Path,
+    callbacks: list[lightning.Callback],
+    strategy: Strategy | None = None,
+) -> lightning.Trainer:
+    """Lightning's trainer with `callbacks` and the loggers of the configuration; `strategy` in place of its own."""
     make_loggers = [instantiate(node, _partial_=True, _convert_="all") for node in config["logger"].values()]
     loggers = [made("logger", partial(make_logger, save_dir=str(directory))) for make_logger in make_loggers]
     make_trainer = instantiate(config["trainer"], _partial_=True, _convert_="all")
+    shared: dict[str, Any] = {} if strategy is None else {"strategy": strategy}
     profiler: dict[str, Any] = {} if "profiler" in config["trainer"] else {"profiler": NoProfiler()}
     return made(
         "trainer",
@@ -114,6 +132,7 @@ def build_trainer(config: Mapping[str, Any], directory: Path, callbacks: list[li
             enable_model_summary=False,
             num_sanity_val_steps=0,  # inspect_network has seen to that
             **profiler,
+            **shared,
         ),
     )
 
@@ -145,6 +164,27 @@ def inspect_network(network: nn.Module, data: InMemory) -> list[layers.Call]:
         got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise UserError(f"{name} returns {got} for {len(inputs)} samples; {data.task} on these data needs {expected}.")
     return calls
+
+
+def check_batch_norm(network: nn.Module, data: InMemory, processes: int, synchronised: bool) -> None:
+    """Raise UserError where a batch norm would train on one sample; say what it means in several processes."""
+    if not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()):
+        return
+    assert data.train is not None
+    samples = len(data.train[0])
+    last = samples % data.batch_size or min(samples, data.batch_size)
+    if samples % data.batch_size == 1 or (processes > 1 and last // processes < 2):
+        among = f", shared by {processes} processes" if processes > 1 else ""
+        raise UserError(
+            f"Batch normalisation cannot train on a batch of one sample, the last of {samples} in batches "
+            f"of {data.batch_size}{among}. Choose another data.batch_size or data.train_subset."
+        )
+    if processes > 1 and not synchronised:
+        log.warning(
+            "Batch normalisation sees, in each of the %d processes, its share of a batch alone: this is not the run of "
+            "one process.",
+            processes,
+        )
 
 
 def made(part: str, make: Callable[[], T]) -> T:

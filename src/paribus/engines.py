@@ -47,9 +47,12 @@ def attempt(job: Job, console: bool) -> Ended:
 
 
 def with_threads(job: Job, threads: int) -> Job:
-    """The job with so many threads, unless it was asked for with a number of its own."""
+    """The job with so many threads in all of its processes, unless it was asked for with a number of its own."""
     if job.config["threads"] is not None:
         return job
+    trainer = job.config["trainer"]
+    if str(trainer.get("strategy")).startswith("ddp") and isinstance(trainer["devices"], int):
+        threads = max(1, threads // max(1, trainer["devices"]))
     assert job.choices is not None
     return replace(job, choices=replace(job.choices, config={**job.config, "threads": threads}))
 

@@ -40,6 +40,7 @@ EXECUTION_KEYS = (
     "data.verify",
     "trainer.accelerator",
     "trainer.devices",
+    "trainer.strategy",
     "trainer.deterministic",
     "threads",
     "study",

@@ -10,21 +10,21 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
-from torch import nn
 
 from paribus import record, rerun, resume
-from paribus.build import build_callbacks, build_data, build_learner, build_network, build_trainer, inspect_network
+from paribus.build import build_callbacks, build_data, build_initial, build_trainer, check_batch_norm
 from paribus.callbacks.checkpoints import Checkpoints
 from paribus.callbacks.recorder import Recorder
 from paribus.command import RunFailed, explain, quiet_libraries
 from paribus.config import choices
 from paribus.errors import UserError
+from paribus.following import Interruptible, Place, strategy
 from paribus.job import Job
 from paribus.loggers import close, go_on_after
 from paribus.models import layers
 from paribus.models.learners import Regressor
+from paribus.processes import count, other_ranks, without_ddp
 from paribus.provenance import versions_and_commit
-from paribus.randomness import stream_seed
 from paribus.resume import Left
 
 log = logging.getLogger(__name__)
@@ -160,7 +160,8 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any], l
     ):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise UserError(f"{key} is {value!r}; it must be a whole number, at least {least}.")
-    torch.set_num_threads(config["threads"] or THREADS)
+    processes = count(config)
+    torch.set_num_threads(config["threads"] or max(1, THREADS // processes))
     if config["figures"] not in (None, True, False):
         raise UserError(f"figures is {config['figures']!r}; it must be true, false or null.")
     clip = config["trainer"].get("gradient_clip_val")
@@ -178,10 +179,8 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any], l
             f"{data.fingerprint[:8]}). Bring those back, or make the run anew: remove {directory}."
         )
 
-    torch.manual_seed(stream_seed(config["seed"], "weights"))
-    network = build_network(config, data)
-    learner = build_learner(config, network, data)
-    calls = inspect_network(network, data)
+    learner, calls = build_initial(config, data)
+    network = learner.network
     learner.layers = layers.weight_layers(network, calls)
     learner.initial = {layer.path: layer.weight.detach().clone() for layer in learner.layers}
     parameters = sum(p.numel() for p in network.parameters())
@@ -194,12 +193,7 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any], l
         if len(data.val[0]):
             baseline = learner.loss(torch.full_like(data.val[1], target_mean), data.val[1])
             summary["statistics"]["baseline_val_loss"] = float(baseline)
-    rest = len(data.train[0]) % data.batch_size
-    if rest == 1 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()):
-        raise UserError(
-            f"Batch normalisation cannot train on a batch of one sample, the last of {len(data.train[0])} in batches "
-            f"of {data.batch_size}. Choose another data.batch_size or data.train_subset."
-        )
+    check_batch_norm(network, data, processes, bool(config["trainer"].get("sync_batchnorm")))
 
     description = {
         "config": record.with_absolute_paths(config),  # so that it can be loaded from anywhere
@@ -212,20 +206,31 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any], l
     figures = summary["study"] is None if config["figures"] is None else config["figures"]
     checkpoints = Checkpoints(directory, description)
     recorder = Recorder(directory, hyperparameters(summary), instruments, checkpoints, figures)
-    trainer = build_trainer(config, directory, [recorder, checkpoints, *others])
-    if trainer.world_size > 1:
-        raise UserError(f"trainer.devices={config['trainer']['devices']}: a run trains on one device.")
+    if processes == 1:
+        trainer = build_trainer(without_ddp(config), directory, [recorder, checkpoints, *others])
+    else:
+        callbacks = [recorder, checkpoints, Interruptible(), *others]
+        trainer = build_trainer(config, directory, callbacks, strategy(config, Place(0, processes)))
+    if trainer.world_size != processes:
+        raise UserError(
+            f"trainer.devices={config['trainer']['devices']}: a run trains on one device. For several processes choose "
+            "trainer=ddp; there is no other strategy here."
+        )
     device = trainer.strategy.root_device
     summary["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    summary["threads"] = torch.get_num_threads()
+    summary["processes"], summary["threads"] = processes, torch.get_num_threads()
     where = f"cpu, {summary['threads']} threads" if device.type == "cpu" else summary["device"]
+    if processes > 1:
+        where = f"{processes} processes, each on {where}"
     log.info("%d training, %d validation samples; %s", len(data.train[0]), len(data.val[0]), where)
     if left is not None:
         log.info("Taken up after epoch %d.", left.epoch)
         for logger in trainer.loggers:
             go_on_after(logger, left.epoch)
+    checkpoint = left.path if left else None
     try:
-        trainer.fit(learner, datamodule=data, ckpt_path=left.path if left else None, weights_only=True)
+        with other_ranks(config, directory, processes, device, checkpoint):
+            trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     finally:
         if recorder.rows:
             summary["statistics"] |= recorder.statistics()

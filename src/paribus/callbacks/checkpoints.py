@@ -91,7 +91,10 @@ class Checkpoints(lightning.Callback):
         """Write both; the recorder calls it when training ends, before anything else is done."""
         self._write_best()
         with record.replacing(self.directory / record.LAST) as path:
-            trainer.save_checkpoint(path)
+            if trainer.world_size == 1:
+                trainer.save_checkpoint(path)
+            else:  # which would wait for the other processes, and it is this one's clock that says when
+                trainer.strategy.save_checkpoint(trainer._checkpoint_connector.dump_checkpoint(), path)
         self._written_at = time.monotonic()
 
     def _write_best(self) -> None:

@@ -143,7 +143,7 @@ class Recorder(lightning.Callback):
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner) and self._writer is not None
         epoch = trainer.current_epoch + 1
-        means, bad_batch = learner.training_sums.read()
+        means, bad_batch = learner.read(learner.training_sums)
         measured = {f"train/{name}": value for name, value in means.items()} | learner.validation
         row: dict[str, float | None] = {"epoch": epoch, "step": trainer.global_step}
         row |= {"lr": learner.lr, **{name: measured.get(name) for name in learner.columns}}
@@ -164,6 +164,8 @@ class Recorder(lightning.Callback):
         self._draw(trainer, epoch, last=False)
         bad_step = None if bad_batch is None else bad_batch // trainer.accumulate_grad_batches
         self._find_divergence(trainer, learner, bad_step)
+        # where there are other processes, they stop as this one does: Follower waits for it
+        trainer.should_stop = trainer.strategy.broadcast(trainer.should_stop)
 
     def _find_divergence(self, trainer: Trainer, learner: Learner, bad_step: int | None) -> None:
         """End the run where this epoch had a loss that was not finite, or a gradient that broke the weights."""
@@ -180,6 +182,8 @@ class Recorder(lightning.Callback):
             step = min(bad_steps)
             self.diverged["step"] = self._first_step + step + 1
             blamed = [found for instrument in self.instruments.values() if (found := instrument.not_finite_at(step))]
+            if trainer.world_size > 1:  # a gradient may be that of an activation which another process saw
+                blamed = [found for found in blamed if found[1] == "activation"]
             # a broken activation breaks every gradient; not the other way round
             for layer, tensor in sorted(blamed, key=lambda found: found[1] != "activation")[:1]:
                 self.diverged |= {"layer": layer.path, "tensor": tensor}
