@@ -38,8 +38,9 @@ demo: $(VENV)/installed
 	@echo "One of them, thirty epochs:    $(BIN)/python train.py activation=tanh"
 	@echo "One seed proves nothing yet:   $(BIN)/python train.py --multirun activation=relu,tanh,sigmoid seed=1,2,3"
 
+# Two processes, a file to each; one thread for each of them, since threads that wait for each other's core are slow.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 soak: $(VENV)/installed-dev
 	PARIBUS_SOAK=20 $(BIN)/python -m pytest tests/test_sweeps.py -k killed

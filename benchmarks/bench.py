@@ -3,7 +3,8 @@
     make bench            (or: python benchmarks/bench.py [--threads N] [--rounds N] [NAME ...]; --help has the names)
 
 A figure is the median over rounds of the ratio of two times taken one after the other, so that a machine whose speed
-changes spoils few of them. The data are random numbers in the shapes of the real ones; content does not change times.
+changes spoils few of them. The data are random numbers in the shapes of the real ones; content does not change times
+(but of `studies`, which needs Fashion-MNIST in data/ or PARIBUS_DATA).
 """
 
 import argparse
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import studies
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -373,6 +375,14 @@ def bench_config(rounds: int) -> None:
     show("python train.py --cfg job, in seconds", times, [1.0] * rounds, 1.0)
 
 
+def bench_studies(rounds: int) -> None:
+    where = Path(SCRATCH.name)
+    pairs = [studies.side_by_side(where / str(i), epochs=5) for i in range(max(1, rounds // 5))]
+    together, alone = zip(*pairs, strict=True)
+    show("12 MLP runs of 5 epochs, one after the other / in parallel", alone, together, 1.5, least=True)
+    show("500 finished runs started again, in seconds", [studies.started_again(where / "again")], [1.0], 20)
+
+
 def show(what: str, ours: Any, theirs: Any, limit: float | None = None, least: bool = False) -> None:
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     ratio = statistics.median(ratios)
@@ -390,6 +400,7 @@ if __name__ == "__main__":
         "mlp": bench_mlp,
         "vgg6": bench_vgg6,
         "instruments": bench_instruments,
+        "studies": bench_studies,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", choices=[[], *benches], help="default: all")

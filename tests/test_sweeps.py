@@ -16,10 +16,13 @@ import pandas
 import pytest
 import torch
 from conftest import ROOT, main, read_layers, typed
+from omegaconf import OmegaConf
 
-from paribus import record, study
+from paribus import engines, record, study
+from paribus.config import Choices
+from paribus.job import Job
 
-KILLS = int(os.environ.get("PARIBUS_SOAK", "2"))
+KILLS = int(os.environ.get("PARIBUS_SOAK", "0"))
 SEED = int(os.environ.get("PARIBUS_SOAK_SEED", "0")) or random.randrange(10**6)
 OFTEN = "+callbacks.often._target_=often.Often"
 SWEEP = ("--multirun", "study=s", "model=regression", "model.hidden=[16,8]", "model.dropout=0.1", "trainer.max_epochs=50",
@@ -99,15 +102,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return where / "outputs" / "s"
 
 
-@pytest.mark.parametrize("launcher", ["serial", "parallel"])
+@pytest.mark.parametrize(("launcher", "times"), [("serial", 1), ("parallel", 2)])
 def test_killed_at_random_moments_the_study_is_completed_as_if_nothing_had_been(
-    tmp_path: Path, undisturbed: Path, launcher: str
+    tmp_path: Path, undisturbed: Path, launcher: str, times: int
 ) -> None:
     random_ = random.Random(f"{SEED} {launcher}")
     directory = tmp_path / "outputs" / "s"
     command = [sys.executable, str(ROOT / "train.py"), *SWEEP, f"hydra/launcher={launcher}"]
     kills = 0
-    while kills < KILLS:
+    while kills < (KILLS or times):
         victim = random_.choice(["command", "everything", "interrupt", *["worker"] * (launcher == "parallel")])
         known = finished(directory)
         with (tmp_path / "log").open("a") as log:
@@ -205,6 +208,19 @@ def test_ray_on_this_machine(tmp_path: Path, undisturbed: Path) -> None:
         )
         frames = [pandas.read_csv(d / record.METRICS).drop(columns="epoch_seconds") for d in (like, run)]
         pandas.testing.assert_frame_equal(*frames, check_exact=True)
+
+
+@pytest.mark.parametrize(("gpus", "threads", "devices"), [(0, 2, 1), (1, 2, 1), (3, 2, [1])])
+def test_the_cores_and_the_gpus_are_divided(monkeypatch: Any, gpus: int, threads: int, devices: Any) -> None:
+    monkeypatch.setattr(engines, "cores", lambda: 8)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: gpus)
+    config = {"threads": None, "trainer": {"accelerator": "auto", "devices": 1}}
+    job = Job(Path(), OmegaConf.create(), OmegaConf.create(), Choices({}, {}, config))  # type: ignore[arg-type]
+    made = engines.placed(job, slot=1, slots=4).config
+    assert (made["threads"], made["trainer"]["devices"]) == (threads, devices)
+    assert config == {"threads": None, "trainer": {"accelerator": "auto", "devices": 1}}
+    config["threads"] = 5  # type: ignore[assignment]
+    assert engines.placed(job, slot=1, slots=4).config["threads"] == 5
 
 
 @pytest.mark.parametrize("n_jobs", ["0", "-1", "2.5", "many"])

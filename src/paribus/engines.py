@@ -69,8 +69,28 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def gpus_for(job: Job) -> int:
+    """How many GPUs there are, if the job is one for a GPU."""
+    import torch
+
+    trainer = job.config["trainer"]
+    return torch.accelerator.device_count() if trainer["accelerator"] in ("auto", "gpu", "cuda", "mps") else 0
+
+
+def placed(job: Job, slot: int, slots: int) -> Job:
+    """The job as the one in this slot among those that are made at once: with its share of the cores, on a GPU of its
+    own where there are several."""
+    job, gpus = with_threads(job, max(1, cores() // slots)), gpus_for(job)
+    if gpus < 2 or job.config["trainer"]["devices"] != 1:
+        return job
+    assert job.choices is not None
+    trainer = {**job.config["trainer"], "devices": [slot % gpus]}
+    return replace(job, choices=replace(job.choices, config={**job.config, "trainer": trainer}))
+
+
 def parallel(n_jobs: int | None) -> Engine:
-    """Up to `n_jobs` at once, each in a process; None: one a core. The cores are divided among them."""
+    """Up to `n_jobs` at once, each in a process; None: one a GPU, or one a core where there is none. They share the
+    cores."""
     if n_jobs is not None and (type(n_jobs) is not int or n_jobs < 1):
         raise UserError(f"hydra.launcher.n_jobs is {n_jobs!r}; it must be a whole number, at least 1, or null.")
     # Workers are copies of a process that has imported torch once, and nothing else; it begins while the study is read.
@@ -81,19 +101,20 @@ def parallel(n_jobs: int | None) -> Engine:
     def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
         from pebble import ProcessExpired, ProcessPool
 
-        at_once = min(n_jobs or cores(), len(jobs))
-        threads = max(1, cores() // at_once)
+        at_once = min(n_jobs or max(map(gpus_for, jobs)) or cores(), len(jobs))
         with ProcessPool(at_once, initializer=_begin_worker, context=context) as pool:
             waiting = list(jobs)
-            running: dict[Future[Ended], Job] = {}
+            running: dict[Future[Ended], tuple[Job, int]] = {}
+            slots = list(range(at_once))
             try:
                 while waiting or running:
-                    while waiting and len(running) < at_once:
-                        job = waiting.pop(0)
-                        running[pool.schedule(attempt, (with_threads(job, threads), False))] = job
+                    while waiting and slots:
+                        job, slot = waiting.pop(0), slots.pop(0)
+                        running[pool.schedule(attempt, (placed(job, slot, at_once), False))] = job, slot
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
-                        job = running.pop(future)
+                        job, slot = running.pop(future)
+                        slots.append(slot)
                         try:
                             yield job, future.result()
                         except ProcessExpired as error:
@@ -130,12 +151,7 @@ def slurm(directory: Path, cluster: str, parameters: Mapping[str, Any]) -> Engin
         try:
             executor = submitit.AutoExecutor(folder=directory / ".submitit", cluster=cluster)
             executor.update_parameters(name=directory.name, **parameters)
-        except (
-            RuntimeError,
-            NameError,
-            TypeError,
-            ValueError,
-        ) as error:  # what submitit says of a missing cluster, ...
+        except (RuntimeError, NameError, TypeError, ValueError) as error:  # no cluster, an unknown parameter
             raise UserError(f"hydra/launcher=slurm: {str(error).splitlines()[0]}") from error
         threads = int(parameters.get("cpus_per_task", 1))
         with executor.batch():

@@ -78,7 +78,10 @@ def by_hand(config: dict[str, Any]) -> tuple[dict[tuple, float], dict[str, int],
     at_the_end_of(0)
     for epoch in range(config["trainer"]["max_epochs"]):
         torch.manual_seed(stream_seed(config["seed"], "training", epoch))
-        data.trainer = type("Epoch", (), {"current_epoch": epoch, "strategy": type("", (), {"root_device": "cpu"})})  # type: ignore[assignment]
+        device = type("", (), {"root_device": "cpu"})
+        data.trainer = type(
+            "Epoch", (), {"current_epoch": epoch, "strategy": device, "global_rank": 0, "world_size": 1}
+        )  # type: ignore[assignment]
         seen: dict[tuple, list[tuple[int, float]]] = {}
         for step, (x, y) in enumerate(data.train_dataloader()):
             loss = LOSSES[config["model"]["loss"]](network(x), y)
