@@ -44,7 +44,7 @@ def side_by_side(where: Path, epochs: int) -> tuple[float, float]:
 
 
 def started_again(where: Path) -> float:
-    """Seconds that a study of 500 finished runs takes to say so. Their records are copies of one, but for identities."""
+    """Seconds that a study of 500 finished runs takes to say so. Their records are copies of one but for identities."""
     sweep(where, "study=one", "model=regression", "trainer.max_epochs=3")
     (made,) = record.find_runs([where / "outputs" / "one"])
     summary = record.read_summary(made)

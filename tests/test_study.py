@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from paribus import record, study
+from paribus import record, study, timing
 from paribus.compose import Composer
+from paribus.config import read
 from paribus.errors import UserError
 from paribus.job import Job
 from paribus.study import Ended, Planned, conduct, name
@@ -428,3 +429,34 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(capsys: Any) -> Non
     assert "3 runs; 1 to take up, 1 finished, 1 to make" in out or "3 runs; 1 finished, 1 to take up, 1 to make" in out
     assert "Nothing was run (dry_run=true). Time for what is to be made, one run after the other: about " in out
     assert contents(directory) == before
+
+
+def one_job(composer: Composer, *overrides: str) -> Planned:
+    config = composer.compose(["model=regression", "trainer=cpu", *overrides])
+    return Planned(
+        Job(Path("nowhere"), config, config.hydra, read(config, config.hydra.runtime.choices, composer)),
+        record.ABSENT,
+        None,
+    )
+
+
+def test_the_time_is_estimated_from_runs_like_them(composer: Composer, capsys: Any) -> None:
+    directory = sweep("seed=1,2,3")
+    for seconds, run in zip((1.0, 5.0, 30.0), (d for d in directory.iterdir() if d.is_dir()), strict=True):
+        summary = record.read_summary(run)
+        summary["statistics"]["mean_epoch_seconds"] = seconds
+        record.write_json(run / record.SUMMARY, summary)
+    planned = [one_job(composer, f"seed={seed}", "trainer.max_epochs=7") for seed in (4, 5)]
+    assert timing.estimate(planned, directory) == 5.0 * 7 * 2
+    assert timing.estimate(planned, directory.parent / "another study") == 5.0 * 7 * 2
+
+
+def test_the_time_is_estimated_by_a_trial_where_there_are_none(
+    composer: Composer, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(timing, "TRIAL", 0.05)
+    planned = [one_job(composer, "trainer.max_epochs=7")]
+    found = timing.estimate(planned, tmp_path)
+    assert found is not None
+    assert 7 * 12 * 0.00005 < found < 7 * 12 * 0.5, "an epoch has 12 steps of some milliseconds at most"
+    assert timing.estimate([one_job(composer, "data.path=nowhere.csv")], tmp_path) is None

@@ -5,8 +5,9 @@ Imports no torch itself; `choices` loads the classes that the configuration name
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import NoneType
 from typing import Any, get_args
 
@@ -111,11 +112,17 @@ def _signature(node: Mapping[str, Any], path: str) -> inspect.Signature | None:
     if target is None:
         return None
     try:
-        return inspect.signature(get_object(str(target)), eval_str=True)
+        return _signature_of(get_object(str(target)))
     except (HydraException, ImportError, AttributeError) as error:
         raise UserError(f"{path}_target_: {str(error.__cause__ or error).splitlines()[0]}") from None
+
+
+@cache
+def _signature_of(constructor: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(constructor, eval_str=True)
     except (NameError, TypeError):  # an annotation that cannot be evaluated here
-        return inspect.signature(get_object(str(target)))
+        return inspect.signature(constructor)
 
 
 def _arguments(node: Mapping[str, Any], path: str) -> set[str] | None:

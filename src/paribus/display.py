@@ -1,6 +1,5 @@
 """What a study says on the terminal, and in study.log: what is to be done, how it is going, what came of it."""
 
-import statistics
 import threading
 import time
 from collections import Counter
@@ -88,34 +87,6 @@ def table(planned: Sequence[Planned], directory: Path, to_do: bool = False) -> G
         elif run.message and not run.finished:
             lines.append(Text(f"{run.status}: {run.name}: {run.message}"))
     return Group(*lines)
-
-
-def seconds_of(planned: Sequence[Planned], directory: Path) -> float | None:
-    """An estimate of the seconds that the runs which are not finished will take one after the other, from the epochs of
-    finished runs of the same network on the same data, in this study or beside it; None where one has no such run."""
-    known: dict[str, list[float]] = {}
-    for path in {*directory.glob(f"*/{record.SUMMARY}"), *directory.parent.glob(f"*/*/{record.SUMMARY}")}:
-        try:
-            summary = record.read_summary(path.parent)
-        except record.RecordError:
-            continue
-        found = summary.get("statistics", {}).get("mean_epoch_seconds")
-        if found is not None and "config" in summary:
-            known.setdefault(_kind(summary["config"]), []).append(found)
-    total = 0.0
-    for run in planned:
-        if not run.finished:
-            epoch = known.get(_kind(run.job.config))
-            if epoch is None:
-                return None
-            total += statistics.median(epoch) * max(0, epochs_wanted(run) - epochs_made(run.job.directory))
-    return total
-
-
-def _kind(config: dict[str, Any]) -> str:
-    """What the time of an epoch depends on most."""
-    data = {key: value for key, value in config["data"].items() if key not in ("seed", "root", "verify")}
-    return repr((config["model"], data))
 
 
 class Board:

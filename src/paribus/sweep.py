@@ -13,7 +13,7 @@ from rich.console import Console
 
 from paribus.callbacks.progress import duration
 from paribus.compose import Composer
-from paribus.display import Board, announce, seconds_of, table
+from paribus.display import Board, announce, table
 from paribus.errors import UserError
 from paribus.study import Ended, Engine, Planned, conduct, plan
 
@@ -42,8 +42,11 @@ def sweep(
     announce(console, planned, shown)
     if making is None:
         console.print(table(planned, shown, to_do=True))
-        seconds = seconds_of(planned, directory)
-        about = "unknown, as no run like these has ended yet" if seconds is None else f"about {duration(seconds)}"
+        from paribus.timing import estimate
+
+        with console.status("Estimating the time"):
+            seconds = estimate(planned, directory)
+        about = "unknown, as their data cannot be read yet" if seconds is None else f"about {duration(seconds)}"
         console.print(f"Nothing was run (dry_run=true). Time for what is to be made, one run after the other: {about}.")
         return planned
     if all(run.finished for run in planned):
