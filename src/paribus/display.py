@@ -1,5 +1,6 @@
 """What a study says on the terminal, and in study.log: what is to be done, how it is going, what came of it."""
 
+import textwrap
 import threading
 import time
 from collections import Counter
@@ -61,8 +62,8 @@ def announce(console: Console, planned: Sequence[Planned], directory: Path) -> N
     console.print(Text(f"Study {directory}: {len(planned)} runs; {parts}"), soft_wrap=True)
 
 
-def table(planned: Sequence[Planned], directory: Path, to_do: bool = False) -> Group:
-    """A row a run (with `to_do`, what is to be done for it), a line of totals, and what went wrong where it did."""
+def table(planned: Sequence[Planned], directory: Path, width: int, to_do: bool = False) -> Group:
+    """For a terminal of that width, a row a run (with `to_do`, what is to be done for it), a line of totals, and what went wrong where it did."""
     grid = Table(box=SIMPLE_HEAD, title=f"Study {directory}", title_justify="left")
     for heading, justify in (("status", "left"), ("best", "right"), ("epochs", "right"), ("time", "right")):
         grid.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
@@ -73,7 +74,7 @@ def table(planned: Sequence[Planned], directory: Path, to_do: bool = False) -> G
         word = NOT_MADE if run.status == record.ABSENT else run.status
         status = Text(TO_DO[run.status] if to_do else word, style=STYLES.get(run.status, ""))
         took = duration(seconds) if seconds is not None else ""
-        grid.add_row(status, figure(run.summary), f"{made}/{epochs_wanted(run)}", took, Text(run.name))
+        grid.add_row(status, figure(run.summary), f"{made}/{epochs_wanted(run)}", took, _folded(run.name, width))
     counts = Counter(run.status for run in planned)
     lines: list[Any] = [grid]
     if not to_do:
@@ -87,6 +88,12 @@ def table(planned: Sequence[Planned], directory: Path, to_do: bool = False) -> G
         elif run.message and not run.finished:
             lines.append(Text(f"{run.status}: {run.name}: {run.message}"))
     return Group(*lines)
+
+
+def _folded(name: str, width: int) -> Text:
+    """A run's name in the last column, broken at its commas."""
+    lines = textwrap.wrap(name.replace(",", ", "), max(30, width - 50))
+    return Text("\n".join(line.replace(", ", ",") for line in lines))
 
 
 class Board:

@@ -13,6 +13,8 @@ from multiprocessing import forkserver, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
+from hydra.core.utils import env_override
+
 from paribus import record
 from paribus.command import RunFailed, explain
 from paribus.errors import UserError
@@ -29,7 +31,8 @@ def attempt(job: Job, console: bool) -> Ended:
     try:
         job.directory.mkdir(parents=True, exist_ok=True)
         job.configure_logging(console)
-        perform(job)
+        with env_override({str(name): str(value) for name, value in job.hydra.job.env_set.items()}):
+            perform(job)
     except record.Busy:
         return Ended(busy=True)
     except RunFailed as error:

@@ -34,6 +34,8 @@ def sweep(
     if not console.is_terminal:
         console = Console(width=200)  # a file, say, where a table need not be narrow
     directory = Path(study.hydra.sweep.dir).absolute()
+    if study.hydra.job.chdir or study.hydra.callbacks:
+        raise UserError("hydra.job.chdir and hydra.callbacks have no effect on the runs of a study. Leave them out.")
     composer = _composer(loader, study)
     making = None if engine is None else engine(directory)  # before all else: what it needs may not be there
     with console.status(f"Reading the configurations of {len(overrides)} runs"):
@@ -41,7 +43,7 @@ def sweep(
     shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     announce(console, planned, shown)
     if making is None:
-        console.print(table(planned, shown, to_do=True))
+        console.print(table(planned, shown, console.width, to_do=True))
         from paribus.timing import estimate
 
         with console.status("Estimating the time"):
@@ -50,7 +52,7 @@ def sweep(
         console.print(f"Nothing was run (dry_run=true). Time for what is to be made, one run after the other: {about}.")
         return planned
     if all(run.finished for run in planned):
-        console.print(table(planned, shown))
+        console.print(table(planned, shown, console.width))
         return planned
     directory.mkdir(parents=True, exist_ok=True)
     board = Board(console, planned, directory, live)
@@ -72,7 +74,7 @@ def sweep(
                 board.runs[run.job.directory] = run.after(Ended())
         raise
     finally:
-        console.print(table(list(board.runs.values()), shown))
+        console.print(table(list(board.runs.values()), shown, console.width))
     return list(board.runs.values())
 
 
