@@ -63,7 +63,8 @@ def announce(console: Console, planned: Sequence[Planned], directory: Path) -> N
 
 
 def table(planned: Sequence[Planned], directory: Path, width: int, to_do: bool = False) -> Group:
-    """For a terminal of that width, a row a run (with `to_do`, what is to be done for it), a line of totals, and what went wrong where it did."""
+    """For a terminal of that width: a row a run (with `to_do`, what is to be done for it), a line of totals, and what
+    went wrong where it did."""
     grid = Table(box=SIMPLE_HEAD, title=f"Study {directory}", title_justify="left")
     for heading, justify in (("status", "left"), ("best", "right"), ("epochs", "right"), ("time", "right")):
         grid.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
