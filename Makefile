@@ -43,7 +43,7 @@ test: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 soak: $(VENV)/installed-dev
-	PARIBUS_SOAK=20 $(BIN)/python -m pytest tests/test_sweeps.py -k killed
+	PARIBUS_SOAK=20 $(BIN)/python -m pytest tests/test_sweeps.py -k killed -rP
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

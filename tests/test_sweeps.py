@@ -45,10 +45,14 @@ def runs(directory: Path) -> list[Path]:
     return sorted(d for d in directory.iterdir() if d.is_dir()) if directory.exists() else []
 
 
+def finished_runs(directory: Path) -> list[Path]:
+    return [run for run in runs(directory) if record.state(run)[0] in record.FINISHED]
+
+
 def finished(directory: Path) -> dict[Path, bytes]:
     """The files of the runs that have ended by themselves."""
-    ended = [run for run in runs(directory) if record.state(run)[0] in record.FINISHED]
-    return {path: path.read_bytes() for run in ended for path in sorted(run.rglob("*")) if path.is_file()}
+    paths = [path for run in finished_runs(directory) for path in sorted(run.rglob("*")) if path.is_file()]
+    return {path: path.read_bytes() for path in paths}
 
 
 def assert_same_study(one: Path, other: Path) -> None:
@@ -102,45 +106,63 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return where / "outputs" / "s"
 
 
+def begin(command: list[str], where: Path) -> subprocess.Popen:
+    """A command in a session of its own, that Ctrl-C reaches even where this process was started to ignore it."""
+    with (where / "log").open("a") as log:
+        return subprocess.Popen(command, cwd=where, stdout=log, stderr=log, start_new_session=True,
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
+
+
+def disturbed(where: Path, command: list[str], chance: random.Random, most: int) -> int:
+    """Make the study, killing it so often at most; how often it was, before it was finished."""
+    directory = where / "outputs" / "s"
+    for kills in range(most):
+        known = finished(directory)
+        process = begin(command, where)
+        began = time.monotonic()
+        while process.poll() is None and not any(map(record.is_running, runs(directory))):
+            assert time.monotonic() - began < 60
+            time.sleep(0.05)
+        time.sleep(chance.uniform(0, 2))
+        below = children(process.pid)
+        if process.poll() is not None:
+            return kills
+        victims = ["command", "everything", "interrupt", *["worker"] * ("hydra/launcher=parallel" in command)]
+        victim = chance.choice(victims)
+        if victim == "worker":
+            os.kill(chance.choice(below), signal.SIGKILL)
+        elif victim == "interrupt":
+            os.killpg(process.pid, signal.SIGINT)
+        elif victim == "command":
+            os.kill(process.pid, signal.SIGKILL)
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+        code = process.wait(120)
+        if victim == "interrupt":
+            assert code == 130 or len(finished_runs(directory)) == 8, f"seed {SEED}: exit code {code}"
+        assert gone(below), f"seed {SEED}: {victim} was killed, and processes went on"
+        now = finished(directory)
+        assert {path: now.get(path) for path in known} == known, f"seed {SEED}: finished runs were touched"
+    return most
+
+
 @pytest.mark.parametrize(("launcher", "times"), [("serial", 1), ("parallel", 2)])
 def test_killed_at_random_moments_the_study_is_completed_as_if_nothing_had_been(
     tmp_path: Path, undisturbed: Path, launcher: str, times: int
 ) -> None:
-    random_ = random.Random(f"{SEED} {launcher}")
-    directory = tmp_path / "outputs" / "s"
+    chance = random.Random(f"{SEED} {launcher}")
     command = [sys.executable, str(ROOT / "train.py"), *SWEEP, f"hydra/launcher={launcher}"]
-    kills = 0
+    kills = lives = 0
     while kills < (KILLS or times):
-        victim = random_.choice(["command", "everything", "interrupt", *["worker"] * (launcher == "parallel")])
-        known = finished(directory)
-        with (tmp_path / "log").open("a") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        had = len(runs(directory))
-        began = time.monotonic()
-        while process.poll() is None and len(runs(directory)) == had and time.monotonic() - began < 60:
-            time.sleep(0.05)  # until it makes a run
-        time.sleep(random_.uniform(0, 2.5))
-        below = children(process.pid)
-        if process.poll() is not None:
-            break  # it has finished before it could be killed
-        if victim == "worker":
-            workers = [pid for pid in below if pid not in children(process.pid)[:1]] or below
-            os.kill(random_.choice(workers), signal.SIGKILL)
-            assert process.wait(120) in (0, 1)
-        elif victim == "interrupt":
-            os.killpg(process.pid, signal.SIGINT)
-            assert process.wait(60) == 130
-        else:
-            os.kill(process.pid, signal.SIGKILL) if victim == "command" else os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        assert gone(below), f"seed {SEED}: {victim} was killed, and processes went on"
-        now = finished(directory)
-        assert {path: now.get(path) for path in known} == known, f"seed {SEED}: finished runs were touched"
-        kills += 1
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"seed {SEED}: {done.stdout}{done.stderr}"
-    assert "8 runs: 4 completed, 4 diverged" in done.stdout
-    assert_same_study(undisturbed, directory)
+        lives += 1
+        where = tmp_path / str(lives)
+        where.mkdir()
+        kills += disturbed(where, command, chance, (KILLS or times) - kills)
+        done = subprocess.run(command, cwd=where, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"seed {SEED}: {done.stdout}{done.stderr}"
+        assert "8 runs: 4 completed, 4 diverged" in done.stdout
+        assert_same_study(undisturbed, where / "outputs" / "s")
+    print(f"seed {SEED}: killed {kills} times in {lives} studies")
 
 
 def test_two_commands_share_the_runs_of_a_study(tmp_path: Path, undisturbed: Path) -> None:
