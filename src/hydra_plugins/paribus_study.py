@@ -136,8 +136,11 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         from paribus.command import RunFailed
+        from paribus.errors import UserError
         from paribus.sweep import expand
 
+        if not isinstance(self.study_launcher, StudyLauncher):
+            raise UserError("A study needs a launcher of its own: hydra/launcher=serial, parallel, slurm or ray.")
         sweep = expand(arguments, self.loader, self.study, self.params, self.grids)
         returned = self.study_launcher.launch(sweep, 0)
         failed = [job for job in returned if job.status is JobStatus.FAILED]

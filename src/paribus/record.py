@@ -73,6 +73,8 @@ def locked(directory: Path) -> Iterator[None]:
         lock.acquire(timeout=0.3, poll_interval=0.05)  # somebody may just be asking whether it is taken
     except Timeout:
         raise Busy(f"{directory} is being written by another process.") from None
+    except NotImplementedError:
+        raise RecordError(f"The file system of {directory} knows no locks (flock). Choose another one.") from None
     try:
         yield
     finally:

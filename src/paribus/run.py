@@ -37,6 +37,8 @@ def run(config: DictConfig) -> float | None:
     With config.rerun it is compared with the run in that directory, with config.dry_run only checked.
     """
     job = Job.of_hydra(config)
+    if job.of_study:
+        raise UserError("A study needs a launcher of its own: hydra/launcher=serial, parallel, slurm or ray.")
     if job.hydra.sweeper.get("params") or job.hydra.sweeper.get("grids"):
         raise UserError("This experiment is a study: it lists several runs. Add --multirun to make them.")
     if config.dry_run:
