@@ -98,12 +98,14 @@ def test_it_equals_the_undisturbed_run_wherever_it_was_killed(train: Train, snap
     ("data.train_on_validation=true",),
     ("optim=sgd", "optim.lr=0.1"),
     ("+callbacks.stop._target_=lightning.pytorch.callbacks.EarlyStopping", "+callbacks.stop.monitor=val/loss",
-     "+callbacks.stop.patience=1", "+callbacks.stop.min_delta=900"),
+     "+callbacks.stop.patience=3", "+callbacks.stop.min_delta=900"),
 ])  # fmt: skip
 def test_it_equals_the_undisturbed_run_whatever_it_is(train: Train, snapshot: Any, overrides: tuple[str, ...]) -> None:
     killed = [snapshot(3), snapshot("end")]
     undisturbed = train(*SHORT, *overrides)
-    for directory in (d for d in killed if d.exists()):
+    diverges = "optim.lr=0.1" in overrides
+    assert killed[1].exists() and (killed[0].exists() or diverges)
+    for directory in killed[diverges:]:
         assert main("train.py", f"resume={directory}") == 0
         assert_same(undisturbed, directory)
 
@@ -248,6 +250,49 @@ def test_data_that_have_changed_are_not_taken_for_the_same(
     (tmp_path / "own.csv").write_text(rows.replace("3,3", "3,4"))
     assert main("train.py", f"resume={killed}") == 1
     assert "The data are no longer those that the run began with" in capsys.readouterr().err
+
+
+def test_what_cannot_begin_leaves_the_record_as_it_was(
+    train: Train, snapshot: Any, tmp_path: Path, capsys: Any
+) -> None:
+    """Neither a finished run nor what an interrupted one has left becomes a failed one."""
+    killed = snapshot(3)
+    directory = train(*SHORT)
+    for where, more in ((directory, "trainer.max_epochs=9"), (killed, "trainer.max_epochs=6")):
+        before = {p: p.read_bytes() for p in where.rglob("*") if p.is_file() and p.name != record.LOG}
+        for mistake in ("threads=0", "figures=7", "trainer.accelerator=nothing"):
+            assert main("train.py", f"resume={where}", more, mistake) == 1
+        assert {p: p.read_bytes() for p in where.rglob("*") if p.is_file() and p.name != record.LOG} == before
+    capsys.readouterr()
+
+
+def test_it_goes_on_with_the_threads_that_it_began_with(train: Train, snapshot: Any) -> None:
+    killed = snapshot(3)
+    train(*(o for o in SHORT if o != "threads=1"), "threads=3")
+    overrides = killed / ".hydra" / "overrides.yaml"
+    overrides.write_text(overrides.read_text().replace("- threads=3\n", ""))  # as if a launcher had said so
+    assert main("train.py", f"resume={killed}") == 0
+    assert record.read_summary(killed)["threads"] == 3
+
+
+@pytest.mark.parametrize("content", ["", "hydra: {a: b: c", "other: 1\n"])
+def test_a_half_written_composition_is_written_anew(train: Train, snapshot: Any, content: str) -> None:
+    killed = snapshot(3)
+    undisturbed = train(*SHORT)
+    (killed / ".hydra" / "hydra.yaml").write_text(content)
+    assert main("train.py", *SHORT, f"resume={killed}") == 1  # what the run was begun with cannot be known
+    assert (
+        main(
+            "train.py",
+            "--multirun",
+            *SHORT,
+            "study=x",
+            f"hydra.sweep.dir={killed.parent}",
+            f"hydra.sweep.subdir={killed.name}",
+        )
+        == 0
+    )
+    assert_same(undisturbed, killed)
 
 
 def test_a_run_that_diverged_is_not_taken_up(train: Train, capsys: Any) -> None:

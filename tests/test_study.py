@@ -1,7 +1,9 @@
 """Sweeps in this process: what is made, skipped, taken up, tried again, refused."""
 
 import json
+import shlex
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,6 +133,11 @@ def test_a_study_written_as_an_experiment(tmp_path: Path, capsys: Any) -> None:
     assert len([d for d in two.iterdir() if d.is_dir()]) == 4  # adam's runs are the same in both
     assert main("train.py", own, "experiment=a", *QUICK) == 1
     assert "This experiment is a study: it lists several runs. Add --multirun" in capsys.readouterr().err
+    run = next(d for d in one.iterdir() if d.is_dir())
+    assert main("train.py", f"rerun={run}") == 0
+    command = shlex.split(record.read_summary(run)["command"])
+    assert main("train.py", *command[2:], "threads=1", "hydra.run.dir=again") == 0
+    assert record.read_metrics(Path("again"))[-1]["train/loss"] == record.read_metrics(run)[-1]["train/loss"]
 
 
 # --- what is there already
@@ -305,8 +312,70 @@ def test_values_of_every_kind(path: str, tmp_path: Path) -> None:
     assert contents(directory) == before
     run = next(d for d in directory.iterdir() if d.is_dir())
     assert len(run.name.encode()) <= 100
-    assert main("train.py", f"resume={run}", "trainer.max_epochs=3") == 0
-    assert len(record.read_metrics(run)) == 3
+    (run / record.SUMMARY).unlink()
+    assert main("train.py", f"resume={run}") == 0
+    assert record.read_summary(run)["study"] == "s"
+    assert main("train.py", f"rerun={run}") == 0
+
+
+def test_a_run_of_a_study_is_not_made_longer_behind_its_back(capsys: Any) -> None:
+    run = next(d for d in sweep("seed=1,2").iterdir() if d.is_dir())
+    assert main("train.py", f"resume={run}", "trainer.max_epochs=3") == 1
+    assert "is a run of the study s: with more epochs it would be another one." in capsys.readouterr().err
+    assert record.state(run)[0] == "completed"
+
+
+def test_what_a_run_is_drawn_from_tells_it_apart() -> None:
+    assert statuses(sweep("default_lr.adam=0.01,0.02")) == ["completed"] * 2
+
+
+def test_two_runs_in_one_directory_are_refused(capsys: Any) -> None:
+    sweep("seed=1,2", "hydra.sweep.subdir=x", code=1)
+    assert "Two runs of the sweep would have one directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("overrides", "message"), [
+    (("study=a,b",), "study is for the whole sweep"), (("dry_run=flase",), "dry_run is 'flase'"),
+    (("hydra.job.chdir=true",), "have no effect on the runs of a study"), (("hydra/launcher=basic",), "A study needs a launcher of its own"),
+])  # fmt: skip
+def test_what_a_study_has_no_use_for_is_refused(overrides: tuple[str, ...], message: str, capsys: Any) -> None:
+    assert main("train.py", "--multirun", *QUICK, "seed=1,2", *overrides) == 1
+    assert message in capsys.readouterr().err
+    assert not Path("outputs").exists()
+
+
+def test_a_run_that_exits_its_process_stops_nothing(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "leaving.py").write_text(
+        "import lightning, sys\nclass Leave(lightning.Callback):\n"
+        "    def on_train_epoch_end(self, trainer, learner):\n        if learner.seed == 1: sys.exit(3)\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        directory = sweep("seed=1,2", "+callbacks.leave._target_=leaving.Leave", code=1)
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert statuses(directory) == ["completed", "failed"]
+    assert "Something in the run exits the process (3)." in capsys.readouterr().out
+
+
+def test_data_that_change_between_the_runs_of_a_study_are_told(tmp_path: Path, capsys: Any) -> None:
+    rows = "a,b\n" + "\n".join(f"{i},{i % 7}" for i in range(60)) + "\n"
+    (tmp_path / "own.csv").write_text(rows)
+    table = ("data.path=own.csv", "data.target=b", "data.batch_size=8")
+    directory = sweep(*table, "seed=1")
+    (tmp_path / "own.csv").write_text(rows.replace("3,3", "3,4"))
+    sweep(*table, "seed=1,2")
+    assert "were not made on the same data" in " ".join(capsys.readouterr().out.split())
+    # nor is what one has left taken for a run on the others, however often it is tried
+    run = next(d for d in directory.iterdir() if d.is_dir() and record.read_summary(d)["seed"] == 1)
+    (run / record.SUMMARY).unlink()
+    left = contents(run)
+    for _ in range(2):
+        sweep(*table, "seed=1,2", code=1)
+        assert "The data are no longer those" in capsys.readouterr().err
+    assert {p: c for p, c in contents(run).items() if p.name != record.LOG} == {
+        p: c for p, c in left.items() if p.name != record.LOG
+    }
 
 
 @pytest.mark.parametrize("of", ["with spaces", "ünï", "a/b"])

@@ -12,6 +12,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.profilers import Profiler
 from lightning.pytorch.strategies import Strategy
 from torch import nn
@@ -127,7 +128,8 @@ def build_trainer(
             callbacks=callbacks,
             logger=loggers,
             default_root_dir=str(directory),
-            enable_checkpointing=False,  # ours are smaller, and written less often
+            # ours are smaller, and written less often; without them Lightning would add its own
+            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
             enable_progress_bar=False,  # costs more per step than a small network
             enable_model_summary=False,
             num_sanity_val_steps=0,  # inspect_network has seen to that

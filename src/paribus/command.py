@@ -100,9 +100,25 @@ def report_errors() -> Iterator[None]:
 
 def flags_first(arguments: list[str]) -> list[str]:
     """The command line with its flags in front, where Hydra wants them: `train.py model=vgg6 --multirun seed=1,2`."""
-    alone = ("--multirun", "-m", "--help", "-h", "--resolve")
-    flags = [text for text in arguments if text in alone or text.startswith(("--config-dir=", "--config-name="))]
-    return flags + [argument for argument in arguments if argument not in flags]
+    with_value = (
+        "--config-dir",
+        "-cd",
+        "--config-name",
+        "-cn",
+        "--config-path",
+        "-cp",
+        "--cfg",
+        "-c",
+        "--package",
+        "-p",
+    )
+    flags: list[str] = []
+    others: list[str] = []
+    waiting = False
+    for text in arguments:
+        (flags if waiting or text.startswith("-") else others).append(text)
+        waiting = text in with_value
+    return flags + others
 
 
 def arguments(typed: list[str]) -> list[str]:
@@ -123,6 +139,10 @@ def arguments(typed: list[str]) -> list[str]:
     whole = _stored(directory, "hydra.yaml")["hydra"]
     added = [source["path"] for source in whole["runtime"]["config_sources"] if source["provider"] == "command-line"]
     flags = [f"--config-dir={source.removeprefix('file://')}" for source in added]
+    if whole["job"]["config_name"] != "train":
+        flags.append(f"--config-name={whole['job']['config_name']}")
+    flags += [text for text in whole["overrides"]["hydra"] if text.startswith("hydra.searchpath=")]
+    flags += [f"hydra.sweeper.{key}=null" for key in ("params", "grids") if (whole["sweeper"] or {}).get(key)]
     composed = _stored(directory, "config.yaml")
     fixed = [f"{order}={_quoted(str(directory))}"]
     if order == "resume" and whole["mode"] == "MULTIRUN":
@@ -142,10 +162,13 @@ def _key(override: str) -> str:
 def _stored(directory: Path, name: str) -> Any:
     path = directory / ".hydra" / name
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if stored is None or (name == "hydra.yaml" and "hydra" not in stored):
+            raise ValueError("it is not whole")
+        return stored
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{directory} holds no run: there is no {path}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{path} is damaged ({str(error).splitlines()[0]}). Make the run again.") from None
 
 

@@ -90,7 +90,7 @@ class Composer:
         where that cannot be (a default that the model's table lacks)."""
         key = frozenset(options.items())
         if key not in self._of_options:
-            self._of(tuple(f"{group}={option}" for group, option in options.items()))
+            self._of((*self.hydra_overrides, *(f"{group}={option}" for group, option in options.items())))
         return self._of_options[key]
 
     def _chooses(self, override: Override) -> bool:

@@ -49,7 +49,8 @@ class Choices:
 def choices(config: DictConfig) -> Choices:
     """The choices behind the configuration of the Hydra job that is running, checked; see `read`."""
     hydra = HydraConfig.get()
-    composer = Composer(GlobalHydra.instance().config_loader(), str(hydra.job.config_name))
+    searchpath = [text for text in hydra.overrides.hydra if str(text).startswith("hydra.searchpath=")]
+    composer = Composer(GlobalHydra.instance().config_loader(), str(hydra.job.config_name), searchpath)
     return read(config, hydra.runtime.choices, composer)
 
 

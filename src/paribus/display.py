@@ -1,10 +1,11 @@
-"""What a study says on the terminal, and in study.log: what is to be done, how it is going, what came of it."""
+"""What runs and studies say on the terminal, and in study.log: what is to be done, how it is going, what came of it."""
 
+import logging
 import textwrap
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from paribus import record
 from paribus.callbacks.progress import duration
 from paribus.study import LOG, Ended, Planned
 
+log = logging.getLogger(__name__)
 TO_DO = {
     record.COMPLETED: "finished",
     record.DIVERGED: "finished (diverged)",
@@ -33,6 +35,40 @@ TO_DO = {
 NOT_MADE = "not made"  # in words, an absent run of a study that has ended
 STYLES = {record.COMPLETED: "green", record.DIVERGED: "yellow", record.FAILED: "red"}
 SECONDS_BETWEEN_LINES = 60.0  # where there is no terminal to show a board on
+
+
+def report(summary: Mapping[str, Any], directory: Path) -> None:
+    """Say how the run ended and where its record is."""
+    statistics = summary["statistics"]
+    if summary["status"] == record.DIVERGED:
+        at = summary["diverged"]
+        broken, when = {
+            "train/loss": ("the training loss was", "in"),
+            "gradient": ("a gradient was", "in"),
+            "val/loss": ("the validation loss was", "after"),
+            "weights": ("the weights were", "after"),
+        }[at["what"]]
+        blamed = ""
+        if "layer" in at and at["tensor"] == "activation":
+            blamed = f"; the first activation that was not is that of {at['layer']}"
+        elif "layer" in at:
+            blamed = f"; activations were finite, but the gradient of {at['layer']} was not"
+        log.warning(
+            "Diverged: %s no longer finite %s epoch %d, step %d%s.", broken, when, at["epoch"], at["step"], blamed
+        )
+    if statistics.get("best_val_acc") is not None:
+        log.info(
+            "Best validation accuracy %.2f %%, epoch %d.", 100 * statistics["best_val_acc"], statistics["best_epoch"]
+        )
+    elif statistics.get("best_val_loss") is not None:
+        log.info(
+            "Best validation loss %.4g, epoch %d (predicting the training mean: %.4g).",
+            statistics["best_val_loss"],
+            statistics["best_epoch"],
+            statistics["baseline_val_loss"],
+        )
+    shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
+    log.info("Took %.1f s. The record is in %s", statistics["train_seconds"], shown)
 
 
 def figure(summary: dict[str, Any] | None) -> str:
@@ -89,6 +125,22 @@ def table(planned: Sequence[Planned], directory: Path, width: int, to_do: bool =
         elif run.message and not run.finished:
             lines.append(Text(f"{run.status}: {run.name}: {run.message}"))
     return Group(*lines)
+
+
+def warn_of_data(console: Console, planned: Sequence[Planned]) -> None:
+    """Say so where runs that were asked for on the same data were made on different ones."""
+    found: dict[str, dict[str, str]] = {}
+    for run in planned:
+        data = (run.summary or {}).get("data", {}).get("sha256")
+        if data is not None:
+            asked = {key: value for key, value in run.job.config["data"].items() if key in ("_target_", "path")}
+            found.setdefault(repr(asked), {})[data] = run.name
+    for names in found.values():
+        if len(names) > 1:
+            text = (
+                f"Runs of this study were not made on the same data, which have changed: {'; '.join(names.values())}."
+            )
+            console.print(Text(text, style="red"))
 
 
 def _folded(name: str, width: int) -> Text:

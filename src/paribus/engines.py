@@ -51,13 +51,10 @@ def attempt(job: Job, console: bool) -> Ended:
 
 def with_threads(job: Job, threads: int) -> Job:
     """The job with so many threads in all of its processes, unless it was asked for with a number of its own."""
-    if job.config["threads"] is not None:
-        return job
     trainer = job.config["trainer"]
     if str(trainer.get("strategy")).startswith("ddp") and isinstance(trainer["devices"], int):
         threads = max(1, threads // max(1, trainer["devices"]))
-    assert job.choices is not None
-    return replace(job, choices=replace(job.choices, config={**job.config, "threads": threads}))
+    return replace(job, threads=threads)
 
 
 def serial(jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
@@ -93,7 +90,7 @@ def placed(job: Job, slot: int, slots: int) -> Job:
 
 def parallel(n_jobs: int | None) -> Engine:
     """Up to `n_jobs` at once, each in a process; None: one a GPU, or one a core where there is none. They share the
-    cores."""
+    cores, as if there were always so many: a run has the same threads whether it is the last one or not."""
     if n_jobs is not None and (type(n_jobs) is not int or n_jobs < 1):
         raise UserError(f"hydra.launcher.n_jobs is {n_jobs!r}; it must be a whole number, at least 1, or null.")
     # Workers are copies of a process that has imported torch once, and nothing else; it begins while the study is read.
@@ -104,8 +101,8 @@ def parallel(n_jobs: int | None) -> Engine:
     def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
         from pebble import ProcessExpired, ProcessPool
 
-        at_once = min(n_jobs or max(map(gpus_for, jobs)) or cores(), len(jobs))
-        with ProcessPool(at_once, initializer=_begin_worker, context=context) as pool:
+        at_once = n_jobs or max(map(gpus_for, jobs)) or cores()
+        with ProcessPool(min(at_once, len(jobs)), initializer=_begin_worker, context=context) as pool:
             waiting = list(jobs)
             running: dict[Future[Ended], tuple[Job, int]] = {}
             slots = list(range(at_once))

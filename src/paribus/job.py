@@ -1,18 +1,20 @@
 """A run that is to be made, as plain values: another process can make it."""
 
-import logging.config
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from paribus.compose import ORDERS
 from paribus.config import Choices
+from paribus.record import replacing
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,14 @@ class Job:
         composed: the configuration as Hydra composed it, without Hydra's own.
         hydra: Hydra's own.
         choices: what the configuration says, checked; None: that is still to be done, by the process that composed it.
+        threads: for a run that was asked for without a number of its own; None: torch's choice.
     """
 
     directory: Path
     composed: DictConfig
     hydra: HydraConf
     choices: Choices | None = None
+    threads: int | None = None
 
     @classmethod
     def of_hydra(cls, config: DictConfig) -> "Job":
@@ -50,22 +54,34 @@ class Job:
     @property
     def study(self) -> str | None:
         """The study that the run in this directory was begun in; None for a single run."""
-        begun = self.directory / ".hydra" / "hydra.yaml"
-        mode = OmegaConf.load(begun).hydra.mode if begun.exists() else self.hydra.mode and self.hydra.mode.name
-        return str(self.composed.study) if mode == RunMode.MULTIRUN.name else None
+        of_study = self.of_study if self._begun is None else self._begun.hydra.mode == RunMode.MULTIRUN.name
+        return str(self.composed.study) if of_study else None
+
+    @property
+    def _begun(self) -> DictConfig | None:
+        """Hydra's own configuration when the run in the directory was begun; None where nobody can tell."""
+        try:
+            found = OmegaConf.load(self.directory / ".hydra" / "hydra.yaml")
+        except (OSError, yaml.YAMLError):
+            return None
+        return found if isinstance(found, DictConfig) and "hydra" in found else None
 
     @property
     def overrides(self) -> list[str]:
         """As typed, without what concerns one process alone."""
         orders = tuple(f"{order}=" for order in ORDERS)
-        return [str(o) for o in self.hydra.overrides.task if not str(o).startswith(orders)]
+        return [text for text in plain_list(self.hydra.overrides.task) if not text.startswith(orders)]
 
     @property
     def command(self) -> str:
         """The command that makes this run again."""
         added = [source.path for source in self.hydra.runtime.config_sources if source.provider == "command-line"]
         flags = [f"--config-dir={path.removeprefix('file://')}" for path in added]
-        return shlex.join(["python", "train.py", *flags, *self.overrides])
+        if self.hydra.job.config_name != "train":
+            flags.append(f"--config-name={self.hydra.job.config_name}")
+        own = [text for text in plain_list(self.hydra.overrides.hydra) if text.startswith("hydra.searchpath=")]
+        own += [f"hydra.sweeper.{key}=null" for key in ("params", "grids") if self.hydra.sweeper.get(key)]
+        return shlex.join(["python", "train.py", *flags, *self.overrides, *own])
 
     def save_composition(self) -> None:
         """Write .hydra/ as Hydra does, which would overwrite that of a run that is there before anybody could refuse.
@@ -77,17 +93,24 @@ class Job:
         composed = self.composed.copy()
         composed.study = self.composed.study  # resolved: it may have a date in it
         composed.update(dict.fromkeys(ORDERS))
-        OmegaConf.save(composed, folder / "config.yaml")
-        OmegaConf.save(OmegaConf.create(self.overrides), folder / "overrides.yaml")
-        if not (folder / "hydra.yaml").exists():
-            OmegaConf.save(OmegaConf.create({"hydra": self.hydra}), folder / "hydra.yaml")
+        files = {"config": composed, "overrides": OmegaConf.create(self.overrides)}
+        if self._begun is None:
+            files["hydra"] = OmegaConf.create({"hydra": self.hydra})
+        for name, content in files.items():
+            with replacing(folder / f"{name}.yaml") as temporary:
+                OmegaConf.save(content, temporary)
 
     def configure_logging(self, console: bool) -> None:
         """Log as the configuration says, into the run's directory; without `console`, only into files."""
         whole = OmegaConf.create({"hydra": self.hydra})
         found = OmegaConf.to_container(whole.hydra.job_logging, resolve=True)
         assert isinstance(found, dict)
-        if not console:
+        if not console and found.get("handlers"):
             found["handlers"] = {name: h for name, h in found["handlers"].items() if "filename" in h}
             found["root"]["handlers"] = [name for name in found["root"]["handlers"] if name in found["handlers"]]
-        logging.config.dictConfig({str(key): value for key, value in found.items()})
+        configure_log(OmegaConf.create(found), self.hydra.verbose)
+
+
+def plain_list(texts: Any) -> list[str]:
+    """Overrides as typed: an interpolation in one of them stays what it is."""
+    return [str(text) for text in OmegaConf.to_container(texts, resolve=False) or ()]

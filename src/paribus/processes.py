@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import connection, current_process, get_context
+from multiprocessing import connection, get_context
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,6 @@ def count(config: Mapping[str, Any]) -> int:
     # Lightning knows what there is; this trainer trains nothing
     counted = {"accelerator": asked["accelerator"], "devices": devices, "strategy": strategy}
     processes = made("trainer", lambda: Trainer(**counted, logger=False, enable_checkpointing=False)).num_devices
-    if processes > 1 and current_process().daemon:
-        raise UserError(
-            "A run in several processes cannot be one of several at once: with trainer=ddp choose "
-            "hydra/launcher=serial."
-        )
     return processes
 
 

@@ -112,9 +112,18 @@ def state(directory: Path) -> tuple[str, dict[str, Any] | None]:
 
 def clear(directory: Path) -> None:
     """Remove the record of a run that is to be made again; its log stays, and what belongs to somebody else."""
-    for pattern in (SUMMARY, LAST, BEST, METRICS, LAYERS, PREDICTIONS, WEIGHTS, "events.out.tfevents.*"):
+    # in this order, so that it is a run to be made again until all is gone
+    for pattern in (LAST, BEST, "events.out.tfevents.*", LAYERS, PREDICTIONS, WEIGHTS, METRICS, SUMMARY):
         for path in directory.glob(pattern):
             path.unlink()
+
+
+def remove_temporary(directory: Path) -> None:
+    """Remove what a process that was killed while it wrote a file has left of it. By the owner of the directory."""
+    for name in (SUMMARY, METRICS, LAYERS, PREDICTIONS, WEIGHTS, LAST, BEST, COMPOSITION):
+        path = directory / name
+        for left in path.parent.glob(f".{path.name}.[0-9]*"):
+            left.unlink()
 
 
 def experimental(config: Mapping[str, Any]) -> dict[str, Any]:

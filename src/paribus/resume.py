@@ -29,6 +29,8 @@ class Left:
         identity: of the run.
         config: the resolved configuration that it was made with, with absolute paths.
         data: the hash of the data that it was trained on.
+        threads: that it was trained with.
+        started: when its run was begun.
         ended: whether its run had ended by itself there, by divergence or by a callback.
     """
 
@@ -37,6 +39,8 @@ class Left:
     identity: str
     config: dict[str, Any]
     data: str
+    threads: int
+    started: str
     ended: bool
 
 
@@ -50,7 +54,14 @@ def left_in(directory: Path) -> Left:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         described, state = stored["paribus"], stored["recorder"]
         left = Left(
-            path, state["epoch"], described["identity"], described["config"], described["data"], state["stopped"]
+            path,
+            state["epoch"],
+            described["identity"],
+            described["config"],
+            described["data"],
+            described["threads"],
+            described["started"],
+            state["stopped"],
         )
     except FileNotFoundError:
         raise RecordError(f"{directory} has no checkpoint to go on from.") from None
@@ -110,8 +121,9 @@ def for_study(directory: Path, status: str, config: Mapping[str, Any]) -> Left |
     return left
 
 
-def as_asked(directory: Path, status: str, config: Mapping[str, Any]) -> Left:
-    """What a run goes on from because a user asks for it, perhaps to more epochs than it had.
+def as_asked(directory: Path, status: str, config: Mapping[str, Any], study: str | None) -> Left:
+    """What a run goes on from because a user asks for it, perhaps to more epochs than it had (not one of a study, which
+    would no longer know it).
 
     Raises UserError where that cannot be.
     """
@@ -121,6 +133,11 @@ def as_asked(directory: Path, status: str, config: Mapping[str, Any]) -> Left:
         raise RecordError(f"The run in {directory} has diverged: there is nothing to go on with.")
     left = left_in(directory)
     check(left, directory, config)
+    if study is not None and left.identity != record.identity(config):
+        raise UserError(
+            f"{directory} is a run of the study {study}: with more epochs it would be another one. Give the study's "
+            "command trainer.max_epochs=N instead."
+        )
     if status == record.COMPLETED and (left.ended or left.epoch >= config["trainer"]["max_epochs"]):
         how = "was ended by a callback" if left.ended else "is finished"
         raise RecordError(

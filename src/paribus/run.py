@@ -2,7 +2,7 @@
 
 import errno
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from paribus.callbacks.checkpoints import Checkpoints
 from paribus.callbacks.recorder import Recorder
 from paribus.command import RunFailed, explain, quiet_libraries
 from paribus.config import choices
+from paribus.display import report
 from paribus.errors import UserError
 from paribus.following import Interruptible, Place, strategy
 from paribus.job import Job
@@ -65,10 +66,11 @@ def perform(job: Job) -> float | None:
     directory = job.directory
     quiet_libraries()
     with record.locked(directory):
+        record.remove_temporary(directory)
         status, summary = record.state(directory)
         left = None
         if job.composed.resume is not None:
-            left = resume.as_asked(directory, status, config_of(job))
+            left = resume.as_asked(directory, status, config_of(job), job.study)
         elif status != record.ABSENT:
             if not job.of_study:
                 raise record.RecordError(
@@ -83,7 +85,6 @@ def perform(job: Job) -> float | None:
             left = resume.for_study(directory, status, config)
             if left is None:
                 record.clear(directory)
-        (directory / record.SUMMARY).unlink(missing_ok=True)
         return make(job, left)
 
 
@@ -92,7 +93,7 @@ def dry(job: Job) -> None:
     config = config_of(job)
     status, _ = record.state(job.directory)
     if job.composed.resume is not None:
-        left = resume.as_asked(job.directory, status, config)
+        left = resume.as_asked(job.directory, status, config, job.study)
         what = f"{job.directory} would be taken up after epoch {left.epoch}"
     else:
         what = f"The configuration is in order; the run would go to {job.directory}"
@@ -117,22 +118,35 @@ def best(summary: Mapping[str, Any]) -> float | None:
 def make(job: Job, left: Left | None) -> float | None:
     """Make the run, or go on with what is left of it, in a directory that this process owns."""
     directory = job.directory
-    job.save_composition()
+
+    def begin() -> None:
+        """From here on it is no longer what was left that the directory holds."""
+        job.save_composition()
+        (directory / record.SUMMARY).unlink(missing_ok=True)
+        summary["begun"] = True
+
     summary: dict[str, Any] = {
         "status": record.FAILED,
         "study": job.study,
-        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "started": left.started if left else datetime.now().astimezone().isoformat(timespec="seconds"),
         "overrides": job.overrides,
         "command": job.command,
         "seed": job.composed.seed,
         **versions_and_commit(),
     }
+    if left is None:
+        begin()
     try:
         chosen = job.choices or choices(job.composed)
         summary |= {"choices": chosen.options, "set": chosen.given, "config": chosen.config}
         summary["identity"] = record.identity(chosen.config)
-        train(chosen.config, directory, summary, left)
-    except (KeyboardInterrupt, SystemExit):
+        train({**chosen.config, "threads": threads_of(job, chosen.config, left)}, directory, summary, left, begin)
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Lightning exits after Ctrl-C
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
+            summary |= {"status": record.FAILED, "message": f"Something in the run exits the process ({error.code})."}
+            log.exception("error: %s", summary["message"])
+            raise RunFailed(summary["message"]) from error
         summary |= {"status": record.INTERRUPTED}
         log.warning("Interrupted; what was recorded until then is in %s", directory)
         raise KeyboardInterrupt from None
@@ -148,13 +162,28 @@ def make(job: Job, left: Left | None) -> float | None:
         log.exception("error: %s in the run in %s", type(error).__name__, directory)
         raise RunFailed(message) from error
     finally:
-        record.write_json(directory / record.SUMMARY, summary)
+        if summary.pop("begun", False):  # else what was left is still all there is
+            record.write_json(directory / record.SUMMARY, summary)
     report(summary, directory)
     return best(summary)
 
 
-def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any], left: Left | None) -> None:
-    """Build everything, fit, and fill in `summary`, also where an exception ends the run. `config` is resolved."""
+def threads_of(job: Job, config: Mapping[str, Any], left: Left | None) -> int | None:
+    """As asked for; else as before, since another number gives other last digits; else as the launcher says."""
+    return config["threads"] if config["threads"] is not None else left.threads if left else job.threads
+
+
+def train(
+    config: Mapping[str, Any],
+    directory: Path,
+    summary: dict[str, Any],
+    left: Left | None,
+    begin: Callable[[], None],
+) -> None:
+    """Build everything, fit, and fill in `summary`, also where an exception ends the run. `config` is resolved.
+
+    `begin` is called before anything is written into a record that is gone on with.
+    """
     for key, value, least in (
         ("seed", config["seed"], 0),
         ("trainer.max_epochs", config["trainer"]["max_epochs"], 1),
@@ -203,6 +232,8 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any], l
         "target_mean": target_mean,
         "identity": summary["identity"],
         "data": data.fingerprint,
+        "threads": torch.get_num_threads(),
+        "started": summary["started"],
     }
     instruments, others = build_callbacks(config)
     figures = summary["study"] is None if config["figures"] is None else config["figures"]
@@ -226,6 +257,7 @@ def train(config: Mapping[str, Any], directory: Path, summary: dict[str, Any], l
         where = f"{processes} processes, each on {where}"
     log.info("%d training, %d validation samples; %s", len(data.train[0]), len(data.val[0]), where)
     if left is not None:
+        begin()
         log.info("Taken up after epoch %d.", left.epoch)
         for logger in trainer.loggers:
             go_on_after(logger, left.epoch)
@@ -253,37 +285,3 @@ def hyperparameters(summary: Mapping[str, Any]) -> dict[str, Any]:
     values = {key: value for key, value in flat.items() if not key.endswith("_target_") and key != "data.seed"}
     execution = ("trainer", "callbacks", "logger")
     return {**{group: option for group, option in summary["choices"].items() if group not in execution}, **values}
-
-
-def report(summary: Mapping[str, Any], directory: Path) -> None:
-    """Say how the run ended and where its record is."""
-    statistics = summary["statistics"]
-    if summary["status"] == record.DIVERGED:
-        at = summary["diverged"]
-        broken, when = {
-            "train/loss": ("the training loss was", "in"),
-            "gradient": ("a gradient was", "in"),
-            "val/loss": ("the validation loss was", "after"),
-            "weights": ("the weights were", "after"),
-        }[at["what"]]
-        blamed = ""
-        if "layer" in at and at["tensor"] == "activation":
-            blamed = f"; the first activation that was not is that of {at['layer']}"
-        elif "layer" in at:
-            blamed = f"; activations were finite, but the gradient of {at['layer']} was not"
-        log.warning(
-            "Diverged: %s no longer finite %s epoch %d, step %d%s.", broken, when, at["epoch"], at["step"], blamed
-        )
-    if statistics.get("best_val_acc") is not None:
-        log.info(
-            "Best validation accuracy %.2f %%, epoch %d.", 100 * statistics["best_val_acc"], statistics["best_epoch"]
-        )
-    elif statistics.get("best_val_loss") is not None:
-        log.info(
-            "Best validation loss %.4g, epoch %d (predicting the training mean: %.4g).",
-            statistics["best_val_loss"],
-            statistics["best_epoch"],
-            statistics["baseline_val_loss"],
-        )
-    shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
-    log.info("Took %.1f s. The record is in %s", statistics["train_seconds"], shown)

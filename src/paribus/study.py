@@ -115,6 +115,12 @@ def plan(sweep: Iterable[Sequence[str]], composer: Composer, study: DictConfig) 
             status, summary = record.RUNNING, None
         else:
             status, summary = record.state(job.directory)
+        alike = [other for other in planned.values() if other.job.directory == job.directory]
+        if alike:
+            raise UserError(
+                f"Two runs of the sweep would have one directory, {job.directory}. Leave hydra.sweep.subdir out, or "
+                "let it tell them apart."
+            )
         if summary is not None and summary.get("identity") not in (None, identity):
             conflicts.append(other_run(job.directory, summary["config"], job.config))
         if status == record.DAMAGED:
@@ -151,7 +157,10 @@ def name(overrides: Sequence[str], composer: Composer) -> str:
     kept = []
     for override in map(composer.parse, overrides):
         key = override.key_or_group
-        execution = any(key == k or key.startswith(f"{k}.") for k in (*record.EXECUTION_KEYS, *ORDERS))
+        tables = ("default_lr", "default_epochs")  # what is drawn from them is part of the experiment
+        execution = any(
+            key == k or key.startswith(f"{k}.") for k in (*record.EXECUTION_KEYS, *ORDERS) if k not in tables
+        )
         if not execution and not override.is_hydra_override():
             kept.append(str(override.input_line))
     text = ",".join(sorted(kept)) or "defaults"

@@ -12,9 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from paribus.callbacks.progress import duration
-from paribus.compose import Composer
-from paribus.display import Board, announce, table
+from paribus.compose import ORDERS, Composer
+from paribus.display import Board, announce, table, warn_of_data
 from paribus.errors import UserError
+from paribus.job import plain_list
 from paribus.study import Ended, Engine, Planned, conduct, plan
 
 
@@ -34,6 +35,8 @@ def sweep(
     if not console.is_terminal:
         console = Console(width=200)  # a file, say, where a table need not be narrow
     directory = Path(study.hydra.sweep.dir).absolute()
+    if study.dry_run not in (True, False):
+        raise UserError(f"dry_run is {study.dry_run!r}; it must be true or false.")
     if study.hydra.job.chdir or study.hydra.callbacks:
         raise UserError("hydra.job.chdir and hydra.callbacks have no effect on the runs of a study. Leave them out.")
     composer = _composer(loader, study)
@@ -52,12 +55,13 @@ def sweep(
         console.print(f"Nothing was run (dry_run=true). Time for what is to be made, one run after the other: {about}.")
         return planned
     if all(run.finished for run in planned):
+        warn_of_data(console, planned)
         console.print(table(planned, shown, console.width))
         return planned
     directory.mkdir(parents=True, exist_ok=True)
     board = Board(console, planned, directory, live)
     finished = sum(run.finished for run in planned)
-    board.note(f"{len(planned)} runs, {finished} of them finished: {' '.join(study.hydra.overrides.task)}")
+    board.note(f"{len(planned)} runs, {finished} of them finished: {' '.join(plain_list(study.hydra.overrides.task))}")
 
     def told(run: Planned, ended: Ended) -> None:
         configure_log(study.hydra.hydra_logging, study.hydra.verbose)  # the run had its own
@@ -74,6 +78,7 @@ def sweep(
                 board.runs[run.job.directory] = run.after(Ended())
         raise
     finally:
+        warn_of_data(console, list(board.runs.values()))
         console.print(table(list(board.runs.values()), shown, console.width))
     return list(board.runs.values())
 
@@ -98,6 +103,9 @@ def expand(
     """
     composer = _composer(loader, study)
     typed = {override.key_or_group: _values(override) for override in map(composer.parse, arguments)}
+    for key in ("study", *ORDERS):
+        if len(typed.get(key, [])) > 1:
+            raise UserError(f"{key} is for the whole sweep: give it one value.")
     experiments = typed.get("experiment", [])
     if len(experiments) < 2:
         return _combinations(typed, params, grids, composer)

@@ -10,6 +10,7 @@ from typing import Any
 import lightning
 import torch
 from lightning import Trainer
+from lightning.pytorch.callbacks import Checkpoint
 
 from paribus import record
 from paribus.models.learners import Learner
@@ -18,14 +19,15 @@ from paribus.statistics import score as score_of
 SECONDS_BETWEEN = 10.0
 
 
-class Checkpoints(lightning.Callback):
+class Checkpoints(Checkpoint):
     """Keeps the weights of the best epoch in memory, and writes both checkpoints after the first epoch, then at the end
     of an epoch, at most every ten seconds, and at the end of the run; best.ckpt also when an exception ends it.
 
     The best epoch is the one with the highest val/acc (classification) or the lowest val/loss (regression); the first
     one on a tie; never one whose loss is not finite. last.ckpt is a whole Lightning checkpoint, best.ckpt holds the
     `state_dict` only. `paribus` in both is `description` with the `epoch`, counted from 1, of the weights. last.ckpt is
-    all that a run needs to go on with: the best weights so far are in it too.
+    all that a run needs to go on with: the best weights so far are in it too. A Checkpoint to Lightning, which calls
+    these after all other callbacks, so that the state of early stopping is that of the epoch.
 
     Args:
         directory: the run's.
