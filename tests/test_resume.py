@@ -227,7 +227,8 @@ def test_a_schedule_that_follows_the_length_refuses_another_one(train: Train, ca
     (record.METRICS, None, "has no metrics.csv"),
     (record.LAYERS, b"half", "layers.parquet is damaged"),
     (".hydra/overrides.yaml", b"[a: b: c", "overrides.yaml is damaged"),
-    (".hydra/overrides.yaml", None, "holds no run"),
+    (".hydra/overrides.yaml", None, "is not the directory of a run"),
+    (".hydra/config.yaml", b"junk", "config.yaml is damaged"),
 ])  # fmt: skip
 def test_a_record_that_is_not_whole_is_named(
     train: Train, snapshot: Any, capsys: Any, name: str, content: bytes | None, message: str
@@ -276,9 +277,11 @@ def test_it_goes_on_with_the_threads_that_it_began_with(train: Train, snapshot: 
 
 
 @pytest.mark.parametrize("content", ["", "hydra: {a: b: c", "other: 1\n"])
-def test_a_half_written_composition_is_written_anew(train: Train, snapshot: Any, content: str) -> None:
-    killed = snapshot(3)
+def test_a_half_written_composition_is_written_anew(train: Train, snapshot: Any, content: str, tmp_path: Path) -> None:
+    left = snapshot(3)
     undisturbed = train(*SHORT)
+    killed = tmp_path / "alone" / "run"
+    shutil.copytree(left, killed)
     (killed / ".hydra" / "hydra.yaml").write_text(content)
     assert main("train.py", *SHORT, f"resume={killed}") == 1  # what the run was begun with cannot be known
     assert (

@@ -335,7 +335,9 @@ def test_two_runs_in_one_directory_are_refused(capsys: Any) -> None:
 
 
 @pytest.mark.parametrize(("overrides", "message"), [
-    (("study=a,b",), "study is for the whole sweep"), (("dry_run=flase",), "dry_run is 'flase'"),
+    (("study=a,b",), "study is for the whole sweep"), (("study=",), "it must be a name"), (("study=../x",), "it must be a name"),
+    (("hydra/launcher=slurm", "hydra.launcher.cluster=lokal"), "hydra.launcher.cluster is slurm, or local"),
+    (("+hydra.sweeper.grid=[]",), "There is no 'grid' in hydra.sweeper. Did you mean 'grids'?"), (("dry_run=flase",), "dry_run is 'flase'"),
     (("hydra.job.chdir=true",), "have no effect on the runs of a study"), (("hydra/launcher=basic",), "A study needs a launcher of its own"),
 ])  # fmt: skip
 def test_what_a_study_has_no_use_for_is_refused(overrides: tuple[str, ...], message: str, capsys: Any) -> None:
@@ -393,9 +395,13 @@ def jobs(tmp_path: Path, n: int) -> list[Planned]:
     ]  # type: ignore[arg-type]
 
 
+def whole(status: str) -> dict[str, Any]:
+    return {"status": status, "identity": "0", "config": {}, "statistics": {}}
+
+
 def finish(job: Job) -> None:
     job.directory.mkdir(exist_ok=True)
-    record.write_json(job.directory / record.SUMMARY, {"status": "completed"})
+    record.write_json(job.directory / record.SUMMARY, whole("completed"))
 
 
 def test_what_another_process_makes_is_waited_for(tmp_path: Path, monkeypatch: Any) -> None:
@@ -458,7 +464,7 @@ def test_how_a_run_ended_is_what_its_record_says(
     if left == "metrics":
         (run.job.directory / record.METRICS).touch()
     elif left != "nothing":
-        (run.job.directory / record.SUMMARY).write_text(json.dumps({"status": left}))
+        (run.job.directory / record.SUMMARY).write_text(json.dumps(whole(left)))
     after = run.after(ended)
     assert (after.status, after.message) == (status, message)
 
@@ -481,6 +487,10 @@ def test_one_process_owns_a_directory(tmp_path: Path) -> None:
     ({}, "absent"), ({"train.log": ""}, "absent"), ({record.METRICS: ""}, "unfinished"),
     ({record.SUMMARY: "{"}, "damaged"), ({record.SUMMARY: "{}"}, "damaged"),
     ({record.SUMMARY: '{"status": "failed"}', record.METRICS: ""}, "failed"),
+    ({record.SUMMARY: '{"status": "completed"}'}, "damaged"),
+    ({record.SUMMARY: '{"status": "failed", "identity": {}}'}, "damaged"),
+    ({record.SUMMARY: '{"status": 5}'}, "damaged"),
+    ({record.SUMMARY: '{"status": "failed", "statistics": null}'}, "damaged"),
 ])  # fmt: skip
 def test_states(tmp_path: Path, files: dict[str, str], expected: str) -> None:
     for file, text in files.items():

@@ -182,16 +182,21 @@ def test_side_by_side_one_bad_run_stops_nothing_and_its_traceback_is_kept(tmp_pa
         "    def on_train_epoch_end(self, trainer, learner):\n"
         "        if learner.seed == 1: raise RuntimeError('boom')\n"
         "        if learner.seed == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        if learner.seed == 5: os._exit(0)\n"
+        "        if learner.seed == 6: os.kill(os.getpid(), signal.SIGINT)\n"
     )
-    done = typed("train.py", "--multirun", "study=s", "model=regression", "trainer.max_epochs=2", "trainer=cpu", "seed=1,2,3,4",
+    done = typed("train.py", "--multirun", "model=regression", "trainer.max_epochs=2", "trainer=cpu", "seed=1,2,3,4,5,6",
                  "hydra/launcher=parallel", "hydra.launcher.n_jobs=2", "+callbacks.fail._target_=failing.Fail")  # fmt: skip
     assert done.returncode == 1
-    assert "4 runs: 1 failed, 1 unfinished, 2 completed" in done.stdout
+    assert "6 runs: 1 failed, 2 unfinished, 2 completed, 1 interrupted" in done.stdout
     assert "its process was killed (exit code -9)" in done.stdout
-    log = (tmp_path / "outputs" / "s" / study.LOG).read_text()
+    assert "its process has ended without a result" in done.stdout
+    (directory,) = (tmp_path / "outputs").iterdir()  # named by the date, which no other process could tell
+    log = (directory / study.LOG).read_text()
     assert "Traceback" in log
     assert "RuntimeError: boom" in log
-    summary = record.read_summary(runs(tmp_path / "outputs" / "s")[2])
+    summary = record.read_summary(runs(directory)[2])
+    assert summary["study"] == directory.name
     assert summary["threads"] == max(1, len(os.sched_getaffinity(0)) // 2)
 
 

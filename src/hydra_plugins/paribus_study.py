@@ -121,7 +121,13 @@ class StudySweeper(Sweeper):
         grids: several such grids, run as one study; a point is a grid of single values.
     """
 
-    def __init__(self, params: Mapping[str, Any] | None = None, grids: Sequence[Mapping[str, Any]] | None = None):
+    def __init__(
+        self,
+        params: Mapping[str, Any] | None = None,
+        grids: Sequence[Mapping[str, Any]] | None = None,
+        **others: Any,
+    ):
+        self.others = others
         self.params = params
         self.grids = grids
 
@@ -136,9 +142,11 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         from paribus.command import RunFailed
-        from paribus.errors import UserError
+        from paribus.errors import UserError, unknown
         from paribus.sweep import expand
 
+        for key in self.others:
+            raise unknown(key, "hydra.sweeper", ("params", "grids"))
         if not isinstance(self.study_launcher, StudyLauncher):
             raise UserError("A study needs a launcher of its own: hydra/launcher=serial, parallel, slurm or ray.")
         sweep = expand(arguments, self.loader, self.study, self.params, self.grids)

@@ -132,6 +132,8 @@ def arguments(typed: list[str]) -> list[str]:
     if len(orders) > 1 or any(text in ("--multirun", "-m") for text in typed):
         raise UserError("resume=DIR and rerun=DIR are for one run: give one of them, without --multirun.")
     order, _, path = orders[0].partition("=")
+    if not path:
+        raise UserError(f"{order}= needs the directory of a run.")
     directory = Path(path).absolute()
     given = [text for text in typed if text not in orders]
     keys = {_key(text) for text in given}
@@ -163,11 +165,15 @@ def _stored(directory: Path, name: str) -> Any:
     path = directory / ".hydra" / name
     try:
         stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if stored is None or (name == "hydra.yaml" and "hydra" not in stored):
+        if not isinstance(stored, list if name == "overrides.yaml" else dict) or (
+            name == "hydra.yaml" and "hydra" not in stored
+        ):
             raise ValueError("it is not whole")
         return stored
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{directory} holds no run: there is no {path}.") from None
+        study = any(directory.glob("*/.hydra"))
+        remedy = "It is a study: name one of its runs, or start its command again." if study else f"There is no {path}."
+        raise UserError(f"{directory} is not the directory of a run. {remedy}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{path} is damaged ({str(error).splitlines()[0]}). Make the run again.") from None
 

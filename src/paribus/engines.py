@@ -7,13 +7,14 @@ import signal
 import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing import forkserver, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import env_override
+from hydra.core.utils import env_override, setup_globals
 
 from paribus import record
 from paribus.command import RunFailed, explain
@@ -22,6 +23,7 @@ from paribus.job import Job
 from paribus.study import Ended, Engine
 
 log = logging.getLogger(__name__)
+SILENCE = 3.0  # seconds without news, after which the workers are looked after
 
 
 def attempt(job: Job, console: bool) -> Ended:
@@ -29,6 +31,7 @@ def attempt(job: Job, console: bool) -> Ended:
     from paribus.run import perform
 
     try:
+        setup_globals()  # the resolvers of Hydra, in a process that is new
         job.directory.mkdir(parents=True, exist_ok=True)
         job.configure_logging(console)
         with env_override({str(name): str(value) for name, value in job.hydra.job.env_set.items()}):
@@ -38,6 +41,14 @@ def attempt(job: Job, console: bool) -> Ended:
     except RunFailed as error:
         unexpected = isinstance(error.__cause__, Exception) and not isinstance(error.__cause__, UserError | OSError)
         return Ended(message=str(error), traceback=traceback.format_exc() if unexpected else None)
+    except FileExistsError:
+        message = f"{job.directory} is a file, where a run's directory should be. Move it away."
+        log.error("error: %s", message)
+        return Ended(message=message)
+    except KeyboardInterrupt:
+        if console:
+            raise
+        return Ended(message="interrupted")  # where it was meant for the study, the process that leads it knows
     except (UserError, OSError) as error:  # before there was a record to write it into
         log.error("error: %s", explain(error))
         return Ended(message=explain(error))
@@ -106,20 +117,35 @@ def parallel(n_jobs: int | None) -> Engine:
             waiting = list(jobs)
             running: dict[Future[Ended], tuple[Job, int]] = {}
             slots = list(range(at_once))
+            silent: dict[Future[Ended], int] = {}  # how often in a row nobody was seen to be making a run
+            up = False  # whether the workers have come up
             try:
                 while waiting or running:
                     while waiting and slots:
                         job, slot = waiting.pop(0), slots.pop(0)
                         running[pool.schedule(attempt, (placed(job, slot, at_once), False))] = job, slot
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    done, _ = wait(running, timeout=SILENCE, return_when=FIRST_COMPLETED)
+                    if not done:
+                        alive = {future for future in running if record.is_running(running[future][0].directory)}
+                        silent = {future: silent.get(future, 0) + 1 for future in set(running) - alive if up}
+                        up = up or bool(alive)
+                        # the pool does not see that a process has exited in order, in mid-run
+                        done = {future for future, times in silent.items() if times >= 3 and future.cancel()}
+                    up = up or bool(done)
                     for future in done:
                         job, slot = running.pop(future)
                         slots.append(slot)
                         try:
                             yield job, future.result()
+                        except CancelledError:
+                            yield job, Ended(message="its process has ended without a result")
                         except ProcessExpired as error:
                             yield job, Ended(message=f"its process was killed (exit code {error.exitcode})")
+            except BrokenProcessPool as error:
+                raise UserError("The processes for the runs cannot be started, or were killed.") from error
             except BaseException:
+                if running:
+                    log.info("Interrupted; waiting for %d runs to write down what they have.", len(running))
                 wait(running, timeout=10)  # after Ctrl-C the workers write down what they have
                 pool.stop()
                 raise
@@ -147,12 +173,16 @@ def slurm(directory: Path, cluster: str, parameters: Mapping[str, Any]) -> Engin
     except ImportError:
         raise UserError("hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'") from None
 
+    try:
+        executor = submitit.AutoExecutor(folder=directory / ".submitit", cluster=cluster)
+        executor.update_parameters(name=directory.name, **parameters)
+    except (RuntimeError, NameError, TypeError, ValueError) as error:
+        raise UserError(
+            f"hydra/launcher=slurm: {str(error).splitlines()[0]} (hydra.launcher.cluster is slurm, or local to try it "
+            "out on this machine; hydra.launcher.parameters are those of submitit.AutoExecutor.)"
+        ) from error
+
     def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
-        try:
-            executor = submitit.AutoExecutor(folder=directory / ".submitit", cluster=cluster)
-            executor.update_parameters(name=directory.name, **parameters)
-        except (RuntimeError, NameError, TypeError, ValueError) as error:  # no cluster, an unknown parameter
-            raise UserError(f"hydra/launcher=slurm: {str(error).splitlines()[0]}") from error
         threads = int(parameters.get("cpus_per_task", 1))
         with executor.batch():
             submitted = {executor.submit(attempt, with_threads(job, threads), False): job for job in jobs}

@@ -107,7 +107,12 @@ def state(directory: Path) -> tuple[str, dict[str, Any] | None]:
         summary = read_summary(directory)
     except RecordError:
         return DAMAGED, None
-    return str(summary["status"]), summary
+    kinds = {"status": str, "identity": str, "statistics": dict, "config": dict}
+    needed = kinds if summary["status"] in FINISHED else ()
+    whole = all(isinstance(summary[key], kind) for key, kind in kinds.items() if key in summary)
+    if not whole or not all(key in summary for key in needed):
+        return DAMAGED, None
+    return summary["status"], summary
 
 
 def clear(directory: Path) -> None:

@@ -42,11 +42,13 @@ def run(config: DictConfig) -> float | None:
         raise UserError("A study needs a launcher of its own: hydra/launcher=serial, parallel, slurm or ray.")
     if job.hydra.sweeper.get("params") or job.hydra.sweeper.get("grids"):
         raise UserError("This experiment is a study: it lists several runs. Add --multirun to make them.")
+    if config.dry_run not in (True, False):
+        raise UserError(f"dry_run is {config.dry_run!r}; it must be true or false.")
+    if config.rerun is not None:
+        rerun.require_same(Path(config.rerun), config_of(job))
     if config.dry_run:
         dry(job)
         return None
-    if config.rerun is not None:
-        rerun.require_same(Path(config.rerun), config_of(job))
     metric = perform(job)
     if config.rerun is not None:
         log.info(rerun.compare(Path(config.rerun), job.directory))

@@ -141,6 +141,7 @@ def _job(number: int, overrides: Sequence[str], composer: Composer, study: DictC
     HydraConfig.instance().cfg = cast(Any, composed)  # for ${hydra:...} in it
     with open_dict(composed):
         composed.hydra.job.num, composed.hydra.job.id = number, str(number)
+        composed.study = str(study.study)  # with its date, which another process could not tell
         composed.hydra.job.override_dirname = name(overrides, composer)
         composed.hydra.runtime.output_dir = str(directory / composed.hydra.sweep.subdir)
         hydra = HydraConfig.get()

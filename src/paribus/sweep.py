@@ -35,6 +35,9 @@ def sweep(
     if not console.is_terminal:
         console = Console(width=200)  # a file, say, where a table need not be narrow
     directory = Path(study.hydra.sweep.dir).absolute()
+    name = str(study.study)
+    if not name.strip() or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise UserError(f"study is {name!r}; it must be a name, of a directory in outputs/.")
     if study.dry_run not in (True, False):
         raise UserError(f"dry_run is {study.dry_run!r}; it must be true or false.")
     if study.hydra.job.chdir or study.hydra.callbacks:
@@ -61,7 +64,8 @@ def sweep(
     directory.mkdir(parents=True, exist_ok=True)
     board = Board(console, planned, directory, live)
     finished = sum(run.finished for run in planned)
-    board.note(f"{len(planned)} runs, {finished} of them finished: {' '.join(plain_list(study.hydra.overrides.task))}")
+    typed = [*plain_list(study.hydra.overrides.task), *plain_list(study.hydra.overrides.hydra)]
+    board.note(f"{len(planned)} runs, {finished} of them finished: {' '.join(typed)}")
 
     def told(run: Planned, ended: Ended) -> None:
         configure_log(study.hydra.hydra_logging, study.hydra.verbose)  # the run had its own
