@@ -40,7 +40,7 @@ demo: $(VENV)/installed
 
 # Two processes, a file to each; one thread for each of them, since threads that wait for each other's core are slow.
 test: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: $(VENV)/installed-dev
 	PARIBUS_SOAK=20 $(BIN)/python -m pytest tests/test_sweeps.py -k killed -rP
