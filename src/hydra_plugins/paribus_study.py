@@ -3,6 +3,7 @@
 Hydra imports this whenever it starts: nothing heavy here.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,9 @@ class StudyLauncher(Launcher):
         self.study = config
         self.loader = hydra_context.config_loader
 
+    @abstractmethod
     def engine(self, directory: Path) -> "Engine":
         """What makes the runs of the study in `directory`."""
-        raise NotImplementedError
 
     live = True  # whether a board shows how the runs are going; else they speak for themselves
 
