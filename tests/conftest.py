@@ -170,8 +170,8 @@ class Line(InMemory):
         pass
 
 class Stop(lightning.Callback):
-    def on_train_epoch_end(self, trainer, learner):
-        if trainer.current_epoch == 1:
+    def on_train_epoch_start(self, trainer, learner):
+        if trainer.current_epoch == 2:
             raise KeyboardInterrupt
 
 class Boom(lightning.Callback):

@@ -291,7 +291,7 @@ def test_a_file_where_a_directory_should_be_fails_that_run_alone(capsys: Any) ->
     one.write_text("a file")
     sweep("seed=1,2", code=1)
     out, err = capsys.readouterr()
-    assert f"{one}: " in err
+    assert f"{one} is a file, where a run's directory should be. Move it away." in err
     assert "1 failed, 1 completed" in out
     assert one.read_text() == "a file"
 

@@ -29,8 +29,9 @@ def estimate(planned: Sequence[Planned], directory: Path) -> float | None:
     known: dict[str, list[float]] = {}
     for path in {*directory.glob(f"*/{record.SUMMARY}"), *directory.parent.glob(f"*/*/{record.SUMMARY}")}:
         status, summary = record.state(path.parent)
-        if summary is not None and status in record.FINISHED:
-            known.setdefault(_kind(summary["config"]), []).append(summary["statistics"]["mean_epoch_seconds"])
+        seconds = (summary or {}).get("statistics", {}).get("mean_epoch_seconds")
+        if summary is not None and status in record.FINISHED and isinstance(seconds, int | float):
+            known.setdefault(_kind(summary["config"]), []).append(seconds)
     total = 0.0
     for run in planned:
         if not run.finished:
@@ -47,8 +48,12 @@ def estimate(planned: Sequence[Planned], directory: Path) -> float | None:
 
 def _kind(config: Mapping[str, Any]) -> str:
     """What the time of an epoch depends on most."""
-    data = {key: value for key, value in config["data"].items() if key not in ("seed", "root", "path", "verify")}
-    return repr((config["model"], data))
+    data = {
+        key: value
+        for key, value in dict(config.get("data", {})).items()
+        if key not in ("seed", "root", "path", "verify")
+    }
+    return repr((config.get("model"), data))
 
 
 def trial(job: Job) -> float | None:
