@@ -535,7 +535,7 @@ def test_the_time_is_estimated_by_a_trial_where_there_are_none(
 ) -> None:
     monkeypatch.setattr(timing, "TRIAL", 0.05)
     planned = [one_job(composer, "trainer.max_epochs=7")]
-    found = timing.estimate(planned, tmp_path)
+    found = timing.estimate(planned, tmp_path / "outputs" / "s")
     assert found is not None
     assert 7 * 12 * 0.00005 < found < 7 * 12 * 0.5, "an epoch has 12 steps of some milliseconds at most"
-    assert timing.estimate([one_job(composer, "data.path=nowhere.csv")], tmp_path) is None
+    assert timing.estimate([one_job(composer, "data.path=nowhere.csv")], tmp_path / "outputs" / "s") is None
