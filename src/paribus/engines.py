@@ -142,6 +142,7 @@ def parallel(n_jobs: int | None) -> Engine:
                         except ProcessExpired as error:
                             yield job, Ended(message=f"its process was killed (exit code {error.exitcode})")
             except BrokenProcessPool as error:
+                pool.stop()  # else the end of the block would wait for it
                 raise UserError("The processes for the runs cannot be started, or were killed.") from error
             except BaseException:
                 if running:
