@@ -1,0 +1,153 @@
+"""Which runs may be compared on a factor: those that agree in all else, or that were tuned alike. Never torch."""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, pairwise
+
+from multirun_analysis.factors import ABSENT, GROUPS, Described, in_words, order
+
+CONTROLLED, TUNED, CONFOUNDED = "controlled", "tuned", "confounded"
+TUNABLE = ("optim.", "scheduler.")  # values that are swept to do a level justice
+DEFAULT = "default"  # in place of a value that was not set: it comes with a choice
+MOST_LEVELS = 40  # of a factor, all pairs of which are compared
+MOST_SETTINGS = 50  # of a level, when looking for the pair of runs that is nearest to a comparison
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Levels of a factor that may be compared, as their runs agree in all else.
+
+    Attributes:
+        kind: controlled; or tuned: each level has runs at several values of `nuisances`, and its best is to be taken.
+        context: what the runs agree in, of the factors that differ elsewhere.
+        trials: by level, by the values of the nuisances (one trial, (), where controlled), the runs, a seed each.
+        within: a tuned contest says the same of these levels and more.
+    """
+
+    factor: str
+    kind: str
+    context: dict[str, Hashable]
+    trials: dict[Hashable, dict[tuple[Hashable, ...], list[str]]]
+    nuisances: tuple[str, ...] = ()
+    within: bool = False
+
+    @property
+    def levels(self) -> list[Hashable]:
+        return order(self.trials)
+
+    @property
+    def runs(self) -> set[str]:
+        return {run for trials in self.trials.values() for runs in trials.values() for run in runs}
+
+    @property
+    def where(self) -> str:
+        """The context in words: optim=adam, data.batch_size=64."""
+        return ", ".join(f"{key}={in_words(value)}" for key, value in self.context.items() if value != ABSENT)
+
+
+@dataclass(frozen=True)
+class Confounded:
+    """Two levels of a factor without any two runs that agree in all else; the nearest two differ in `also`."""
+
+    factor: str
+    a: Hashable
+    b: Hashable
+    also: tuple[str, ...] = field(default_factory=tuple)
+
+
+Runs = Mapping[str, Described]
+Settings = dict[tuple[Hashable, ...], dict[Hashable, list[str]]]
+
+
+def contests(runs: Runs, factors: Sequence[str], factor: str) -> list[Contest]:
+    """Everything that can be said about one of the factors; tuned contests first."""
+    others = [other for other in factors if other != factor]
+    nuisances = _nuisances(factor, others)
+    found = []
+    if nuisances:
+        rest = [other for other in others if other not in nuisances]
+        for context, by_level in _settings(runs, factor, rest):
+            trials = {level: _trials(runs, names, nuisances) for level, names in by_level.items()}
+            swept = {level: trial for level, trial in trials.items() if len(trial) > 1}
+            if len(swept) > 1:
+                found.append(Contest(factor, TUNED, context, swept, nuisances))
+    tuned = [contest.runs for contest in found]
+    for context, by_level in _settings(runs, factor, others):
+        contest = Contest(factor, CONTROLLED, context, {level: {(): names} for level, names in by_level.items()})
+        within = any(contest.runs <= other for other in tuned)
+        found.append(Contest(factor, CONTROLLED, context, contest.trials, within=within))
+    return found
+
+
+def confounded(runs: Runs, factors: Sequence[str], factor: str, found: Sequence[Contest]) -> list[Confounded]:
+    """The pairs of levels of a factor that are in none of the contests `found`, and in what else they differ."""
+    others = [other for other in factors if other != factor]
+    covered = {frozenset(pair) for contest in found for pair in combinations(contest.trials, 2)}
+    settings: dict[Hashable, dict[tuple[Hashable, ...], Described]] = {}
+    for run in runs.values():
+        if run.choices:
+            key = tuple((run.level(other), other in run.given) for other in others)
+            settings.setdefault(run.level(factor), {}).setdefault(key, run)
+    levels = order(settings)
+    # of very many, each with its neighbour
+    pairs = pairwise(levels) if len(levels) > MOST_LEVELS else combinations(levels, 2)
+    result = []
+    for a, b in pairs:
+        if frozenset((a, b)) not in covered:
+            sides = [list(settings[level].values())[:MOST_SETTINGS] for level in (a, b)]
+            differing = (_differing(r, s, others) for r in sides[0] for s in sides[1])
+            result.append(Confounded(factor, a, b, min(differing, key=lambda also: (len(also), also))))
+    return result
+
+
+def _differing(a: Described, b: Described, others: Sequence[str]) -> tuple[str, ...]:
+    """In which of the other factors two runs differ by what was chosen or set; what choices bring along is theirs."""
+    return tuple(
+        other
+        for other in others
+        if a.level(other) != b.level(other) and (other in GROUPS or other in a.given or other in b.given)
+    )
+
+
+def _nuisances(factor: str, others: Sequence[str]) -> tuple[str, ...]:
+    """What is tuned to do a level of the factor justice: for a choice all of TUNABLE, for a value the learning rate."""
+    if factor in GROUPS:
+        return tuple(other for other in others if other.startswith(TUNABLE))
+    return tuple(other for other in others if other == "optim.lr")
+
+
+def _trials(runs: Runs, names: Sequence[str], nuisances: Sequence[str]) -> dict[tuple[Hashable, ...], list[str]]:
+    trials: dict[tuple[Hashable, ...], list[str]] = {}
+    for name in names:
+        trials.setdefault(tuple(runs[name].level(key) for key in nuisances), []).append(name)
+    return trials
+
+
+def _settings(
+    runs: Runs, factor: str, others: Sequence[str]
+) -> Iterator[tuple[dict[str, Hashable], dict[Hashable, list[str]]]]:
+    """Runs of at least two levels that agree in `others`: what they agree in, and the runs by level.
+
+    Two runs agree in a value if it is the same, or, for levels of a choice, if neither has set it.
+    """
+    by_value: Settings = {}
+    by_given: Settings = {}
+    for name, run in runs.items():
+        if not run.choices:
+            continue
+        level = run.level(factor)
+        values = tuple(run.level(other) for other in others)
+        by_value.setdefault(values, {}).setdefault(level, []).append(name)
+        if factor in GROUPS:
+            asked = [run.level(o) if o in GROUPS or o in run.given else DEFAULT for o in others]
+            by_given.setdefault(tuple(asked), {}).setdefault(level, []).append(name)
+    found = [
+        ({name for some in by_level.values() for name in some}, dict(zip(others, values, strict=True)), by_level)
+        for settings in (by_given, by_value)
+        for values, by_level in settings.items()
+        if len(by_level) > 1
+    ]
+    for i, (names, context, by_level) in enumerate(found):
+        # what was agreed on in both ways, or for fewer levels than in the other way, is there once
+        if not any(names < other or (names == other and j < i) for j, (other, _, _) in enumerate(found)):
+            yield context, by_level

@@ -1,0 +1,1 @@
+"""Figures of many runs, for matplotlib: each function takes a Comparison and returns a Figure, or None without data."""

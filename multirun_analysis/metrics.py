@@ -1,0 +1,79 @@
+"""The figure by which runs are compared."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from multirun_analysis.load import higher_is_better
+from paribus import record
+from paribus.errors import unknown
+
+DIRECTED = ("loss", "mse", "mae", "seconds", "epochs", "acc", "r2", "stability")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of Study.runs."""
+
+    name: str
+
+    @property
+    def sign(self) -> int:
+        """1 where more of it is better, -1 where less is, 0 where neither (a gradient, a number of parameters)."""
+        if self.name.startswith("baseline") or not any(word in self.name for word in DIRECTED):
+            return 0
+        return 1 if higher_is_better(self.name) else -1
+
+    @property
+    def validated(self) -> bool:
+        """Whether it was measured on validation samples, so that something may be chosen by it."""
+        return "_val_" in self.name
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a fraction that one reads in per cent."""
+        return self.name.endswith("_acc")
+
+    def of(self, runs: pd.DataFrame) -> pd.Series:
+        """Each run's figure: infinitely bad where it diverged or has none that is finite, NaN where it says nothing.
+
+        Raises UserError where the runs have no such figure.
+        """
+        if self.name not in runs or not pd.api.types.is_numeric_dtype(runs[self.name]):
+            numeric = [
+                c for c in map(str, runs) if pd.api.types.is_numeric_dtype(runs[c]) and "." not in c and c != "seed"
+            ]
+            if len(numeric) and self != default_metric(str(runs["task"].iloc[0]), ()):
+                raise unknown(self.name, "the figures of these runs (--metric)", numeric)
+            return pd.Series(np.nan, runs.index)
+        found = runs[self.name].astype(float)
+        completed = runs["status"] == record.COMPLETED
+        # where none has it, there was no validation, or the epochs were too few: that is nobody's failure
+        broken = completed & ~np.isfinite(found) & bool(found.notna().any())
+        result = found.where(completed & np.isfinite(found))
+        worst = -self.sign * math.inf if self.sign else math.nan
+        return result.mask(broken | (runs["status"] == record.DIVERGED), worst)
+
+    def show(self, value: float) -> str:
+        """The value as one reads it."""
+        if math.isnan(value):
+            return ""
+        if math.isinf(value):
+            return "diverged"
+        return f"{100 * value:.2f} %" if self.is_share else f"{value:.4g}"
+
+    def show_difference(self, value: float) -> str:
+        """A difference of two values: of shares in percentage points."""
+        if math.isnan(value):
+            return ""
+        return f"{100 * value:.2f} points" if self.is_share else f"{value:.3g}"
+
+
+def default_metric(task: str, factors: Sequence[str]) -> Metric:
+    """By what validation judges a run: accuracy, or the loss; where the loss itself is varied, the squared error."""
+    if task == "classification":
+        return Metric("best_val_acc")
+    return Metric("best_val_mse" if "model.loss" in factors else "best_val_loss")
