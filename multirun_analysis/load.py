@@ -214,7 +214,7 @@ def read_layers(directories: Mapping[str, Path]) -> tuple[pd.DataFrame, dict[str
     joined = pyarrow.concat_tables(tables, promote_options="permissive").unify_dictionaries()
     frame = joined.to_pandas()
     run = pd.Categorical.from_codes(np.repeat(np.arange(len(names)), sizes), pd.Index(names))
-    frame.insert(0, "run", run)
+    frame.insert(0, "run", pd.Series(run))
     return frame, unread
 
 
