@@ -1,0 +1,163 @@
+"""What should make one doubt a comparison, in sentences."""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from multirun_analysis.compare import Comparison
+from multirun_analysis.contests import TUNED
+from multirun_analysis.factors import GROUPS, Described, in_words
+from multirun_analysis.judging import WORSE, Result
+from paribus import record
+
+ADAMS, MOMENTUM = ("adam", "adamw", "nadam"), ("sgd_momentum", "nesterov")
+TIMES = ("epoch_seconds", "seconds", "lr")
+MOST_NAMED = 5
+
+
+def cautions(comparison: Comparison) -> list[str]:
+    """All of them, the most serious first."""
+    found = [
+        *_identical_curves(comparison),
+        *_suspicious_tests(comparison),
+        *_chosen_on_test(comparison),
+        *[text for result in comparison.results for text in _tuning(result)],
+        *_circumstances(comparison),
+        *_unread(comparison),
+        *_duplicates(comparison),
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _identical_curves(comparison: Comparison) -> Iterator[str]:
+    """An option that changes nothing was not used, or is another one by another name."""
+    curves = comparison.study.curves
+    curves = curves[~curves["metric"].isin(TIMES) & np.isfinite(curves["value"])]
+    alike: dict[str, list[str]] = {}
+    for name, mine in curves.groupby("run", observed=True):
+        if name not in comparison.duplicates:
+            whole = hashlib.sha256(mine["value"].to_numpy().tobytes() + str(list(mine["epoch"])).encode()).hexdigest()
+            alike.setdefault(whole, []).append(str(name))
+    by_difference: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    for names in alike.values():
+        for other in names[1:]:
+            pair = (names[0], other)
+            by_difference.setdefault(differing(*(comparison.described[name] for name in pair)), []).append(pair)
+    for keys, pairs in by_difference.items():
+        first, second = (_settings(comparison.described[name], keys) for name in pairs[0])
+        more = f", and {len(pairs) - 1} more pairs like them" if len(pairs) > 1 else ""
+        yield (
+            f"Runs with {first} and with {second} have identical curves{more}: what differs between them had no "
+            "effect. Is it used at all?"
+        )
+
+
+def differing(a: Described, b: Described) -> tuple[str, ...]:
+    """In what two runs differ, by what was chosen and set; by every value where that is the same."""
+    keys = [*GROUPS, *sorted(a.given.keys() | b.given.keys())]
+    found = [key for key in keys if a.level(key) != b.level(key)]
+    if a.replicate != b.replicate:
+        found.append("seed")
+    return tuple(found or sorted(key for key in a.flat.keys() | b.flat.keys() if a.flat.get(key) != b.flat.get(key)))
+
+
+def _settings(run: Described, keys: tuple[str, ...]) -> str:
+    return ", ".join(f"{key}={in_words(run.replicate if key == 'seed' else run.level(key))}" for key in keys)
+
+
+def _suspicious_tests(comparison: Comparison) -> Iterator[str]:
+    """Figures of two different samples that agree to the last digit are of one and the same."""
+    runs = comparison.study.runs
+    for test, validations in (
+        ("test_loss", ("best_val_loss", "final_val_loss")),
+        ("test_mse", ("best_val_mse", "best_val_loss")),
+        ("test_acc", ("best_val_acc", "final_val_acc")),
+    ):
+        if test in runs:
+            equal = np.zeros(len(runs), bool)
+            for validation in validations:
+                if validation in runs:
+                    equal |= np.isclose(runs[test].astype(float), runs[validation].astype(float), rtol=1e-7, atol=0)
+            # two accuracies may agree by chance, once
+            if equal.sum() > (1 if test == "test_acc" and len(runs) > 1 else 0):
+                yield (
+                    f"{test} equals the validation figure in {_named(list(runs.index[equal]))}: were they measured on "
+                    "the same samples?"
+                )
+                return
+
+
+def _chosen_on_test(comparison: Comparison) -> Iterator[str]:
+    if comparison.metric.name.startswith("test_"):
+        yield (
+            f"{comparison.metric.name} is compared: a level chosen by it is chosen on the test set, whose figure no "
+            "longer says what new data will bring."
+        )
+
+
+def _tuning(result: Result) -> Iterator[str]:
+    contest = result.contest
+    if contest.kind != TUNED:
+        return
+    where = f" ({contest.where})" if contest.where else ""
+    for level, key, value, end in result.edges:
+        yield (
+            f"{contest.factor}={in_words(level)}{where}: its best {key}, {in_words(value)}, is the {end} of those "
+            f"tried. Beyond it there may be a better one: widen the range before you compare."
+        )
+    trials = dict(zip(result.levels["level"], result.levels["trials"], strict=True))
+    if len(set(trials.values())) > 1:
+        counts = ", ".join(f"{in_words(level)} {number}" for level, number in trials.items())
+        yield (
+            f"{contest.factor}{where}: the levels had unequal numbers of trials of {', '.join(contest.nuisances)} "
+            f"({counts}); the best of more trials looks better by chance alone."
+        )
+    for adam in ADAMS:
+        for momentum in MOMENTUM:
+            if result.verdict(adam, momentum) == WORSE:
+                yield (
+                    f"{adam}, tuned, loses to {momentum}{where}. As Adam can imitate momentum SGD (with a large "
+                    "epsilon; Choi et al. 2019, arXiv:1910.05446), its tuning is in doubt rather than the optimizer: widen "
+                    "optim.lr, and try optim.eps."
+                )
+
+
+def _circumstances(comparison: Comparison) -> Iterator[str]:
+    """What else was different when the runs were made."""
+    found: dict[str, dict[str, int]] = {}
+    for name, summary in comparison.study.summaries.items():
+        if comparison.study.runs.at[name, "status"] not in record.FINISHED:
+            continue
+        versions = summary.get("versions") or {}
+        git = summary.get("git") or {}
+        facts = {f"versions of {k}": versions.get(k) for k in ("paribus", "torch", "lightning")}
+        facts |= {"devices": summary.get("device"), "commits": (git.get("commit") or "")[:8] or None}
+        if git.get("dirty"):
+            facts["uncommitted changes"] = "yes"
+        for key, value in facts.items():
+            if value is not None:
+                found.setdefault(key, {}).setdefault(str(value), 0)
+                found[key][str(value)] += 1
+    for key, values in found.items():
+        if key == "uncommitted changes":
+            yield f"{sum(values.values())} runs were made with changes of the code that were not committed."
+        elif len(values) > 1:
+            counts = ", ".join(f"{value} ({number} runs)" for value, number in values.items())
+            yield f"Runs were made with different {key}: {counts}."
+
+
+def _unread(comparison: Comparison) -> Iterator[str]:
+    for name, why in comparison.study.unread.items():
+        yield f"{name}: {why}. Its layers are missing from the figures; its other figures are there."
+
+
+def _duplicates(comparison: Comparison) -> Iterator[str]:
+    if comparison.duplicates:
+        names = _named(list(comparison.duplicates))
+        yield f"{names}: the same experiment is there under another name as well; it is in the table, and counts once."
+
+
+def _named(names: list[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more runs" if more > 0 else "")

@@ -1,0 +1,105 @@
+"""How long it took to reach a target that all runs share: a run that never did took for ever.
+
+Epochs to 90 % of a run's own best flatter poor runs.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from multirun_analysis.compare import Comparison
+from multirun_analysis.factors import in_words
+from multirun_analysis.load import higher_is_better
+from multirun_analysis.metrics import default_metric
+from paribus import record
+
+UNITS = ("epochs", "steps", "seconds")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A column of metrics.csv, and the value that is to be reached; `why` says where that comes from."""
+
+    column: str
+    value: float
+    why: str
+
+    @property
+    def in_words(self) -> str:
+        sense = "at least" if higher_is_better(self.column) else "at most"
+        return f"{self.column} {sense} {self.value:.4g} ({self.why})"
+
+
+def target_of(comparison: Comparison, value: float | None = None) -> Target | None:
+    """The target asked for, or by default one that good runs reach on their way; None where no run gives one.
+
+    By default 0.95 of the best accuracy; for a loss 0.9 of the way from the baseline (predicting the training mean) to
+    the best, or 1.25 times the best where no baseline is known.
+    """
+    metric = default_metric(comparison.task, comparison.factors)
+    column = metric.name.removeprefix("best_").replace("_", "/", 1)
+    if value is not None:
+        return Target(column, value, "as asked for")
+    values = metric.of(comparison.study.runs)
+    values = values[np.isfinite(values)]
+    if values.empty:
+        return None
+    if comparison.task == "classification":
+        return Target(column, 0.95 * float(values.max()), "0.95 of the best run")
+    best = float(values.min())
+    runs = comparison.study.runs
+    if "baseline_val_loss" in runs and column == "val/loss":
+        baseline = float(runs.loc[values.index, "baseline_val_loss"].mean())
+        if baseline > best:
+            return Target(
+                column, baseline - 0.9 * (baseline - best), "0.9 of the way from the baseline to the best run"
+            )
+    return Target(column, 1.25 * best, "1.25 times the best run")
+
+
+def reached(comparison: Comparison, target: Target) -> pd.DataFrame:
+    """By run: epochs, steps and seconds until its first epoch at the target.
+
+    Infinity for a completed or diverged run that never was; NaN for one that failed or stopped before.
+    """
+    curves = comparison.study.curves
+    wide = curves[curves["metric"].isin([target.column, "seconds"])].pivot(
+        index=["run", "epoch", "step"], columns="metric", values="value"
+    )
+    wide = wide.reindex(columns=[target.column, "seconds"]).reset_index()
+    there = (
+        wide[target.column] >= target.value if higher_is_better(target.column) else wide[target.column] <= target.value
+    )
+    first = wide[there].groupby("run", observed=True)[["epoch", "step", "seconds"]].first()
+    first.columns = pd.Index(UNITS)
+    runs = comparison.study.runs
+    never = runs["status"].isin(record.FINISHED).map({True: math.inf, False: math.nan})
+    result = first.reindex(runs.index).astype(float)
+    return result.apply(lambda column: column.fillna(never))
+
+
+def to_target(comparison: Comparison, target: Target) -> pd.DataFrame:
+    """A row a cell (runs that differ in their seed only): its levels, seeds, how many reached the target, and medians.
+
+    The median counts runs that missed it as infinity.
+    """
+    found = reached(comparison, target)
+    settings = comparison.settings
+    rows = []
+    for _, names in settings[settings["cell"] >= 0].groupby("cell").groups.items():
+        times = found.loc[[name for name in names if name not in comparison.duplicates]].dropna()
+        row: dict[str, Any] = {factor: in_words(settings.at[names[0], factor]) for factor in comparison.factors}
+        row |= {"seeds": len(times), "reached": int(np.isfinite(times["epochs"]).sum())}
+        with np.errstate(invalid="ignore"):
+            row |= {f"median_{unit}": _median(times[unit].to_numpy()) for unit in UNITS}
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    return frame.sort_values(["median_epochs", "median_seconds"], kind="stable", ignore_index=True) if rows else frame
+
+
+def _median(values: np.ndarray) -> float:
+    """The lower one of the two in the middle, so that half infinite is not infinity less infinity."""
+    return float(np.sort(values)[(len(values) - 1) // 2]) if len(values) else math.nan
