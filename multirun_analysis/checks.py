@@ -118,8 +118,8 @@ def _tuning(result: Result) -> Iterator[str]:
             if result.verdict(adam, momentum) == WORSE:
                 yield (
                     f"{adam}, tuned, loses to {momentum}{where}. As Adam can imitate momentum SGD (with a large "
-                    "epsilon; Choi et al. 2019, arXiv:1910.05446), its tuning is in doubt rather than the optimizer: widen "
-                    "optim.lr, and try optim.eps."
+                    "epsilon; Choi et al. 2019, arXiv:1910.05446), its tuning is in doubt rather than the optimizer: "
+                    "widen optim.lr, and try optim.eps."
                 )
 
 

@@ -71,6 +71,10 @@ class Metric:
             return ""
         return f"{100 * value:.2f} points" if self.is_share else f"{value:.3g}"
 
+    def show_interval(self, low: float, high: float) -> str:
+        """An interval of differences."""
+        return f"{self.show_difference(low).removesuffix(' points')} to {self.show_difference(high)}"
+
 
 def default_metric(task: str, factors: Sequence[str]) -> Metric:
     """By what validation judges a run: accuracy, or the loss; where the loss itself is varied, the squared error."""
