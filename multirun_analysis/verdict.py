@@ -146,9 +146,9 @@ def _of(result: Result, comparison: Comparison) -> str:
     winner = result.winner
     comparative, least = _words(comparison)
     if winner is not None:
-        return (
-            f"{where}: {in_words(winner)} is {comparative} than {_and(others)}. {means}. {_margin(result, comparison)}"
-        )
+        others = [level for level in result.levels["level"] if level != winner]
+        text = f"{where}: {in_words(winner)} is {comparative} than {_and(others)}. {means}."
+        return f"{text} {_margin(result, comparison)}"
     beaten = {
         level: [other for other in result.levels["level"] if result.verdict(other, level) in (BETTER, HIGHER)]
         for level in result.levels["level"]
@@ -223,9 +223,8 @@ def _of_exploratory(results: Sequence[Result], comparison: Comparison) -> list[s
         counts = ", ".join(f"{level} in {number}" for level, number in ahead.most_common(MOST_LEVELS))
         factor = results[0].contest.factor
         settings = f"{len(results)} settings of {', '.join(results[0].contest.context)}"
-        return [
-            f"{factor} is exploratory: {reason}, no winner can be named. In {settings}, ahead by chance or not: {counts}."
-        ]
+        text = f"{factor} is exploratory: {reason}, no winner can be named."
+        return [f"{text} In {settings}, ahead by chance or not: {counts}."]
     name = comparison.metric.name
     return [
         f"{_setting(result)} is exploratory: {reason}, no winner can be named. {name}: {_figures(result, comparison)}."
@@ -242,8 +241,8 @@ def _of_interaction(interaction: Interaction, comparison: Comparison) -> str | N
     return (
         f"The effect of {a} depends on {b}: {found['a1']} less {found['a2']} differs by "
         f"{metric.show_difference(found['difference'])} between {b}={found['b1']} and {b}={found['b2']} (95 % "
-        f"interval {metric.show_interval(found['low'], found['high'])}, p = {found['p_adjusted']:.2g} after correction). What holds "
-        "for one need not hold for the other."
+        f"interval {metric.show_interval(found['low'], found['high'])}, p = {found['p_adjusted']:.2g} after "
+        "correction). What holds for one need not hold for the other."
     )
 
 

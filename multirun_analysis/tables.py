@@ -1,0 +1,229 @@
+"""Tables for people, on the terminal, as Markdown and LaTeX, with numbers as one reads them; CSV files with all digits."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from multirun_analysis.compare import Comparison
+from multirun_analysis.factors import in_words
+from multirun_analysis.inference import interval
+from multirun_analysis.interactions import Interaction
+from multirun_analysis.interactions import table as crossed_table
+from multirun_analysis.judging import Result
+from multirun_analysis.targets import Target, to_target
+from paribus import record
+
+# The columns of the reports' tables, by the task; the heading, and where it comes from in Described or Study.runs.
+TRIED = {
+    "regression": {"optimizer": "optim", "scheduler": "scheduler", "momentum": "optim.momentum",
+                   "hidden": "model.hidden", "lr": "optim.lr", "epochs": "trainer.max_epochs"},
+    "classification": {"activation": "activation", "optimizer": "optim", "scheduler": "scheduler", "lr": "optim.lr",
+                       "batch size": "data.batch_size", "epochs": "trainer.max_epochs"},
+}  # fmt: skip
+FIGURES = {
+    "regression": {"final train loss": "final_train_loss", "final val loss": "final_val_loss",
+                   "best val loss": "best_val_loss", "time (s)": "train_seconds", "parameters": "parameters"},
+    "classification": {"best val acc": "best_val_acc", "at epoch": "best_epoch", "to 90 %": "epochs_to_90pct",
+                       "final train loss": "final_train_loss", "final val loss": "final_val_loss",
+                       "stability": "stability_score", "early gradient": "early_layer_gradient",
+                       "time (s)": "train_seconds"},
+}  # fmt: skip
+MOST_ON_TERMINAL = 20
+
+
+def runs_csv(comparison: Comparison) -> pd.DataFrame:
+    """A row a run, with everything that is known of it; `value` is what is compared, inf or -inf where it diverged."""
+    runs = comparison.study.runs
+    levels = comparison.settings[comparison.factors].map(in_words)
+    extra = levels[[factor for factor in levels if factor not in runs]]
+    return runs.join(extra).assign(metric=comparison.metric.name, value=comparison.values)
+
+
+def comparison_csv(comparison: Comparison) -> pd.DataFrame:
+    """A row a pair of levels, in words."""
+    pairs = comparison.pairs
+    return pairs.assign(a=pairs["a"].map(in_words), b=pairs["b"].map(in_words))
+
+
+def runs(comparison: Comparison) -> pd.DataFrame:
+    """The reports' table of runs, best first: what was tried, what came of it. Those without a figure stand below."""
+    study = comparison.study
+    rows: dict[str, dict[str, str]] = {}
+    for name, run in comparison.described.items():
+        figures = study.runs.loc[name]
+        tried = _tried(comparison, name)
+        shown = {heading: _cell(column, figures.get(column)) for heading, column in FIGURES[comparison.task].items()}
+        if figures["status"] == record.DIVERGED and not pd.isna(figures["diverged_epoch"]):
+            status = f"diverged in epoch {int(figures['diverged_epoch'])}"
+        else:
+            status = str(figures["status"])
+        rows[name] = {**tried, "seed": in_words(run.replicate) if run.choices else "", **shown, "status": status}
+        if comparison.metric.name not in FIGURES[comparison.task].values():
+            rows[name][comparison.metric.name] = comparison.metric.show(comparison.values[name])
+    order = (-(comparison.metric.sign or 1) * comparison.values).sort_values(kind="stable", na_position="last").index
+    return pd.DataFrame.from_dict({name: rows[name] for name in order}, orient="index").fillna("")
+
+
+def _tried(comparison: Comparison, name: str) -> dict[str, str]:
+    """The reports' columns of what was tried, and other factors beside them."""
+    run = comparison.described[name]
+    columns = TRIED[comparison.task]
+    others = [factor for factor in comparison.factors if factor not in columns.values()]
+    if not run.choices:
+        return dict.fromkeys([*columns, *others], "")
+    return {heading: in_words(run.level(key)) for heading, key in {**columns, **{f: f for f in others}}.items()}
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None or pd.isna(value):
+        return ""
+    if column.endswith("_acc"):
+        return f"{100 * value:.2f} %"
+    if column in ("parameters", "best_epoch", "epochs_to_90pct"):
+        return f"{int(value):,}"
+    return f"{value:.1f}" if column == "train_seconds" else f"{value:.4g}"
+
+
+def settings(comparison: Comparison) -> pd.DataFrame:
+    """The reports' table, a row a setting: means over its completed seeds, with the half of their 95 % interval."""
+    study = comparison.study
+    rows: list[tuple[float, dict[str, str]]] = []
+    cells = comparison.settings["cell"]
+    columns = dict(FIGURES[comparison.task])
+    if comparison.metric.name not in columns.values():
+        columns[comparison.metric.name] = comparison.metric.name
+    for _, names in cells[cells >= 0].groupby(cells).groups.items():
+        mine = [str(name) for name in names if name not in comparison.duplicates]
+        statuses = study.runs.loc[mine, "status"]
+        completed = statuses.index[statuses == record.COMPLETED]
+        row = {**_tried(comparison, mine[0]), "seeds": str(len(mine))}
+        for heading, column in columns.items():
+            values = study.runs.loc[completed, column].astype(float).dropna() if column in study.runs else []
+            row[heading] = _mean(column, np.asarray(values))
+        ended = ", ".join(
+            f"{n} {status}" for status, n in statuses.value_counts().items() if status != record.COMPLETED
+        )
+        row["not completed"] = ended
+        value = comparison.values[mine]
+        broken = float(np.isinf(value).sum()) or (math.inf if value.isna().all() else 0.0)
+        badness = -(comparison.metric.sign or 1) * float(value[np.isfinite(value)].mean())
+        rows.append((broken * 1e300 if broken else badness, row))
+    rows.sort(key=lambda entry: (math.isnan(entry[0]), entry[0]))
+    return pd.DataFrame([row for _, row in rows]).fillna("")
+
+
+def _mean(column: str, values: np.ndarray) -> str:
+    if not len(values):
+        return ""
+    mean, low, high = interval(values)
+    if column in ("parameters", "epochs_to_90pct", "best_epoch") or len(values) < 2:
+        return f"{mean:,.0f}" if column == "parameters" else _cell(column, mean) if len(values) < 2 else f"{mean:.1f}"
+    half = (high - low) / 2
+    if column.endswith("_acc"):
+        return f"{100 * mean:.2f} ± {100 * half:.2f} %"
+    return f"{mean:.1f} ± {half:.1f}" if column == "train_seconds" else f"{mean:.4g} ± {half:.2g}"
+
+
+def ranking(result: Result, comparison: Comparison) -> pd.DataFrame:
+    """The levels of a contest, best first. Levels that share a letter cannot be separated."""
+    metric = comparison.metric
+    rows = []
+    for place, row in enumerate(result.levels.to_dict("records"), 1):
+        broken = [f"{row[what]} {what}" for what in ("diverged", "missing") if row[what]]
+        ends = "" if math.isnan(row["low"]) else f"{metric.show(row['low'])} to {metric.show(row['high'])}"
+        rows.append(
+            {
+                "": str(place),
+                result.contest.factor: in_words(row["level"]),
+                **({"at its best": row["setting"]} if result.contest.nuisances else {}),
+                "seeds": str(row["seeds"]) + (f" ({', '.join(broken)})" if broken else ""),
+                f"mean {metric.name}": metric.show(row["mean"]),
+                "95 % interval": ends,
+                "not separated": row["letters"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def pairs(result: Result, comparison: Comparison) -> pd.DataFrame:
+    """The pairs of a contest: first less second, over their seeds in pairs."""
+    metric = comparison.metric
+    rows = []
+    for row in result.pairs.to_dict("records"):
+        finite = not pd.isna(row["low"])
+        rows.append(
+            {
+                "pair": f"{in_words(row['a'])} less {in_words(row['b'])}",
+                "seeds": str(row["seeds"]),
+                "difference": metric.show_difference(row["difference"]),
+                "95 % interval": metric.show_interval(row["low"], row["high"]) if finite else "",
+                "p, corrected": "" if pd.isna(row["p_adjusted"]) else f"{row['p_adjusted']:.2g}",
+                "verdict": row["verdict"],
+                "seeds needed": "" if pd.isna(row["seeds_needed"]) else f"{row['seeds_needed']:,}",
+                "note": row["note"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def times(comparison: Comparison, target: Target) -> pd.DataFrame:
+    """Medians of the time to a target; a run that missed it counts as never."""
+    frame = to_target(comparison, target)
+    if frame.empty:
+        return frame
+    shown = frame[comparison.factors].copy()
+    shown["reached"] = [f"{row.reached} of {row.seeds}" for row in frame.itertuples()]
+    for unit in ("epochs", "steps", "seconds"):
+        values = frame[f"median_{unit}"]
+        digits = ".1f" if unit == "seconds" else ",.0f"
+        shown[f"{unit} (median)"] = [
+            "" if math.isnan(v) else "never" if math.isinf(v) else format(v, digits) for v in values
+        ]
+    return shown
+
+
+def crossed(interaction: Interaction, comparison: Comparison) -> pd.DataFrame:
+    """Two factors: means over seeds, a row a level of the first."""
+    grid = crossed_table(interaction, comparison)
+    return grid.rename(columns=lambda level: f"{interaction.factors[1]}={level}").reset_index()
+
+
+def rich(frame: pd.DataFrame, title: str, most: int | None = None) -> Table:
+    """For the terminal; at most so many rows."""
+    grid = Table(box=SIMPLE_HEAD, title=Text(title, style="bold"), title_justify="left")
+    for column in frame.columns:
+        grid.add_column(Text(str(column)), overflow="fold", justify="right" if _numeric(frame[column]) else "left")
+    for row in frame.head(most).itertuples(index=False) if most else frame.itertuples(index=False):
+        grid.add_row(*(Text(str(cell)) for cell in row))
+    return grid
+
+
+def _numeric(column: Iterable[str]) -> bool:
+    return all(str(cell)[:1].isdigit() or str(cell)[:1] in ("", "-") for cell in column)
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    def cells(values: Sequence[Any]) -> str:
+        return "| " + " | ".join(str(value).replace("|", "\\|").replace("\n", " ") for value in values) + " |"
+
+    rule = "|" + "|".join(" ---: " if _numeric(frame[column]) else " --- " for column in frame.columns) + "|"
+    return "\n".join([cells(list(frame.columns)), rule, *(cells(list(row)) for row in frame.itertuples(index=False))])
+
+
+def latex(frame: pd.DataFrame, caption: str) -> str:
+    """A booktabs table."""
+    align = "".join("r" if _numeric(frame[column]) else "l" for column in frame.columns)
+    escaped = frame.rename(columns=_escaped).map(_escaped)
+    return escaped.to_latex(index=False, column_format=align, caption=_escaped(caption), escape=False)
+
+
+def _escaped(text: Any) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
+    special |= {c: f"\\{c}" for c in "&%$#_{}"}
+    return "".join(special.get(c, c) for c in str(text))
