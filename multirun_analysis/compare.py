@@ -107,11 +107,14 @@ def compare(study: Study, task: str | None = None, metric: str | None = None, by
     values, selected_on = measured.of(study.runs), selection.of(study.runs)
     duplicates = _duplicates(study)
     compared = {name: run for name, run in described.items() if name not in duplicates}
+    figures = {str(run): float(value) for run, value in values.items()}
+    chosen_by = {str(run): float(value) for run, value in selected_on.items()}
+    statuses = {str(run): str(status) for run, status in study.runs["status"].items()}
     results: list[Result] = []
     others: list[Confounded] = []
     for factor in by or factors:
         found = contests(compared, factors, factor)
-        results += judge(found, compared, values, selected_on, measured, selection, study.runs["status"])
+        results += judge(found, compared, figures, chosen_by, measured, selection, statuses)
         others += confounded(compared, factors, factor, found)
     return Comparison(
         study, task or known[0], measured, selection, factors, list(by or factors), described, values, results, others,

@@ -70,6 +70,7 @@ def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
     }
     given = {key: value for key, value in given.items() if tables.get(key) is None or tables[key] != value}
     split = given.pop("data.seed", None)
+    given.pop("seed", None)
     seed = flat.pop("seed", None)
     flat.pop("data.seed", None)
     replicate = seed if split is None else f"{seed}, split {split}"

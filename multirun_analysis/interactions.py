@@ -64,7 +64,8 @@ def _interaction(
     names: dict[tuple[Hashable, Hashable], list[str]] = {}
     for name, a, b in zip(group.index, group[pair[0]], group[pair[1]], strict=True):
         names.setdefault((a, b), []).append(name)
-    figures = {levels: by_seed(runs, comparison.described, comparison.values) for levels, runs in names.items()}
+    of_run = {str(run): float(value) for run, value in comparison.values.items()}
+    figures = {levels: by_seed(runs, comparison.described, of_run) for levels, runs in names.items()}
     rows = []
     for (a, b), values in figures.items():
         mean, low, high = interval(values[np.isfinite(values)].to_numpy())

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -40,14 +41,14 @@ class Result:
     pairs: pd.DataFrame
     edges: list[tuple[Hashable, str, Hashable, str]]
 
+    @cached_property
+    def _verdicts(self) -> dict[tuple[Hashable, Hashable], str]:
+        found = dict(zip(zip(self.pairs["a"], self.pairs["b"], strict=True), self.pairs["verdict"], strict=True))
+        return found | {(b, a): TURNED.get(verdict, verdict) for (a, b), verdict in found.items()}
+
     def verdict(self, a: Hashable, b: Hashable) -> str | None:
         """On a against b; None where they were not compared."""
-        for row in self.pairs.itertuples():
-            if (row.a, row.b) == (a, b):
-                return str(row.verdict)
-            if (row.a, row.b) == (b, a):
-                return TURNED.get(str(row.verdict), str(row.verdict))
-        return None
+        return self._verdicts.get((a, b))
 
     @property
     def winner(self) -> Hashable | None:
@@ -81,11 +82,11 @@ class Held:
 def judge(
     contests: Sequence[Contest],
     runs: Mapping[str, Described],
-    values: pd.Series,
-    selected_on: pd.Series,
+    values: Mapping[str, float],
+    selected_on: Mapping[str, float],
     metric: Metric,
     selection: Metric,
-    statuses: pd.Series,
+    statuses: Mapping[str, str],
 ) -> list[Result]:
     """Test all pairs of one factor's contests, corrected for their number, tuned and controlled ones apart.
 
@@ -104,11 +105,15 @@ def judge(
         ends = np.cumsum([len(tables[i]) for i in which])[:-1]
         for i, part in zip(which, np.split(adjusted, ends), strict=True):
             tables[i] = _decided(tables[i], part, family, metric)
-    return [_result(one, table, metric, statuses, runs) for one, table in zip(held, tables, strict=True)]
+    return [_result(one, table, metric, statuses) for one, table in zip(held, tables, strict=True)]
 
 
 def _hold(
-    contest: Contest, runs: Mapping[str, Described], values: pd.Series, selected_on: pd.Series, sign: int
+    contest: Contest,
+    runs: Mapping[str, Described],
+    values: Mapping[str, float],
+    selected_on: Mapping[str, float],
+    sign: int,
 ) -> Held:
     chosen: dict[Hashable, tuple[Hashable, ...]] = {}
     taken, columns = {}, {}
@@ -120,14 +125,19 @@ def _hold(
     return Held(contest, chosen, taken, pd.DataFrame(columns))
 
 
-def by_seed(names: Sequence[str], runs: Mapping[str, Described], values: pd.Series) -> pd.Series:
+def by_seed(names: Sequence[str], runs: Mapping[str, Described], values: Mapping[str, float]) -> pd.Series:
     """The figures of runs that differ in their seed, by seed."""
-    found = pd.Series(values[list(names)].to_numpy(), [str(runs[name].replicate) for name in names])
-    return found[~found.index.duplicated()]
+    found: dict[str, float] = {}
+    for name in names:
+        found.setdefault(str(runs[name].replicate), values[name])
+    return pd.Series(found, dtype=float)
 
 
 def _best(
-    trials: Mapping[tuple[Hashable, ...], list[str]], runs: Mapping[str, Described], values: pd.Series, sign: int
+    trials: Mapping[tuple[Hashable, ...], list[str]],
+    runs: Mapping[str, Described],
+    values: Mapping[str, float],
+    sign: int,
 ) -> tuple[Hashable, ...]:
     """The setting with the best mean over the seeds that all settings have; any that diverged is below all others."""
     columns = {i: by_seed(names, runs, values) for i, names in enumerate(trials.values())}
@@ -227,9 +237,7 @@ def ranking(figures: pd.DataFrame, metric: Metric) -> list[int]:
     return [int(i) for i in order.sort_values(["empty", "diverged", "badness"], kind="stable").index]
 
 
-def _result(
-    held: Held, pairs: pd.DataFrame, metric: Metric, statuses: pd.Series, runs: Mapping[str, Described]
-) -> Result:
+def _result(held: Held, pairs: pd.DataFrame, metric: Metric, statuses: Mapping[str, str]) -> Result:
     contest, levels = held.contest, held.contest.levels
     order = ranking(held.figures, metric)
     place = {level: i for i, level in enumerate(levels)}
@@ -241,16 +249,16 @@ def _result(
         level = levels[i]
         figures = held.figures[i].to_numpy(dtype=float)
         mean, low, high = interval(figures[np.isfinite(figures)])
-        ended = statuses[held.taken[level]]
+        ended = [statuses[run] for run in held.taken[level]]
         rows.append(
             {
                 "level": level,
                 "setting": setting_in_words(contest, held.chosen[level]),
                 "trials": len(contest.trials[level]),
                 "seeds": len(ended),
-                "completed": int((ended == record.COMPLETED).sum()),
-                "diverged": int((ended == record.DIVERGED).sum()),
-                "missing": int((~ended.isin(record.FINISHED)).sum()),
+                "completed": ended.count(record.COMPLETED),
+                "diverged": ended.count(record.DIVERGED),
+                "missing": sum(status not in record.FINISHED for status in ended),
                 "mean": mean,
                 "low": low,
                 "high": high,

@@ -12,7 +12,7 @@ its status, and with what is wrong in `message`.
 
 import csv
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -79,8 +79,10 @@ class Study:
         )
 
 
-def load_runs(paths: str | Path | Iterable[str | Path]) -> Study:
-    """All runs in and below `paths` (runs, studies, directories of studies).
+def load_runs(
+    paths: str | Path | Iterable[str | Path], progress: Callable[[Sequence[Path]], Iterable[Path]] = iter
+) -> Study:
+    """All runs in and below `paths` (runs, studies, directories of studies). `progress` is put around their reading.
 
     Raises RecordError for a path that does not exist or cannot be read, or where there is no run at all.
     """
@@ -88,7 +90,7 @@ def load_runs(paths: str | Path | Iterable[str | Path]) -> Study:
     directories = find(given)
     common = Path(os.path.commonpath([d.absolute().parent for d in directories]))
     rows, curves, described, summaries = {}, {}, {}, {}
-    for directory in directories:
+    for directory in progress(directories):
         name = str(directory.absolute().relative_to(common))
         row, curves[name], described[name], summaries[name] = read_run(directory)
         rows[name] = row
@@ -166,6 +168,7 @@ def read_metrics(directory: Path) -> tuple[pd.DataFrame, str | None]:
     """The whole rows of metrics.csv, and what is wrong with the file where something is."""
     path = directory / record.METRICS
     rows: list[list[float]] = []
+    header: list[str] = []
     damage = None
     try:
         with path.open(newline="", encoding="utf-8") as file:

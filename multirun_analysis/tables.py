@@ -1,6 +1,7 @@
-"""Tables for people, on the terminal, as Markdown and LaTeX, with numbers as one reads them; CSV files with all digits."""
+"""Tables: on the terminal, as Markdown and LaTeX with numbers as one reads them; as CSV with all digits."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from multirun_analysis.interactions import Interaction
 from multirun_analysis.interactions import table as crossed_table
 from multirun_analysis.judging import Result
 from multirun_analysis.targets import Target, to_target
+from multirun_analysis.verdict import Verdict
 from paribus import record
 
 # The columns of the reports' tables, by the task; the heading, and where it comes from in Described or Study.runs.
@@ -34,7 +36,6 @@ FIGURES = {
                        "stability": "stability_score", "early gradient": "early_layer_gradient",
                        "time (s)": "train_seconds"},
 }  # fmt: skip
-MOST_ON_TERMINAL = 20
 
 
 def runs_csv(comparison: Comparison) -> pd.DataFrame:
@@ -55,15 +56,16 @@ def runs(comparison: Comparison) -> pd.DataFrame:
     """The reports' table of runs, best first: what was tried, what came of it. Those without a figure stand below."""
     study = comparison.study
     rows: dict[str, dict[str, str]] = {}
+    records = study.runs.to_dict("index")
     for name, run in comparison.described.items():
-        figures = study.runs.loc[name]
+        figures = records[name]
         tried = _tried(comparison, name)
         shown = {heading: _cell(column, figures.get(column)) for heading, column in FIGURES[comparison.task].items()}
         if figures["status"] == record.DIVERGED and not pd.isna(figures["diverged_epoch"]):
             status = f"diverged in epoch {int(figures['diverged_epoch'])}"
         else:
             status = str(figures["status"])
-        rows[name] = {**tried, "seed": in_words(run.replicate) if run.choices else "", **shown, "status": status}
+        rows[name] = {**tried, "seed": in_words(run.replicate) if run.choices else "", "status": status, **shown}
         if comparison.metric.name not in FIGURES[comparison.task].values():
             rows[name][comparison.metric.name] = comparison.metric.show(comparison.values[name])
     order = (-(comparison.metric.sign or 1) * comparison.values).sort_values(kind="stable", na_position="last").index
@@ -95,24 +97,26 @@ def settings(comparison: Comparison) -> pd.DataFrame:
     study = comparison.study
     rows: list[tuple[float, dict[str, str]]] = []
     cells = comparison.settings["cell"]
+    status = study.runs["status"].to_dict()
+    compared = comparison.values.to_dict()
     columns = dict(FIGURES[comparison.task])
     if comparison.metric.name not in columns.values():
         columns[comparison.metric.name] = comparison.metric.name
+    found = {column: study.runs[column].to_dict() for column in columns.values() if column in study.runs}
     for _, names in cells[cells >= 0].groupby(cells).groups.items():
         mine = [str(name) for name in names if name not in comparison.duplicates]
-        statuses = study.runs.loc[mine, "status"]
-        completed = statuses.index[statuses == record.COMPLETED]
+        statuses = Counter(status[name] for name in mine)
+        completed = [name for name in mine if status[name] == record.COMPLETED]
         row = {**_tried(comparison, mine[0]), "seeds": str(len(mine))}
         for heading, column in columns.items():
-            values = study.runs.loc[completed, column].astype(float).dropna() if column in study.runs else []
-            row[heading] = _mean(column, np.asarray(values))
-        ended = ", ".join(
-            f"{n} {status}" for status, n in statuses.value_counts().items() if status != record.COMPLETED
+            values = [found[column][name] for name in completed] if column in found else []
+            row[heading] = _mean(column, np.array([value for value in values if not pd.isna(value)], dtype=float))
+        row["not completed"] = ", ".join(f"{n} {what}" for what, n in statuses.items() if what != record.COMPLETED)
+        value = np.array([compared[name] for name in mine])
+        broken = float(np.isinf(value).sum()) or (math.inf if np.isnan(value).all() else 0.0)
+        badness = -(comparison.metric.sign or 1) * (
+            value[np.isfinite(value)].mean() if np.isfinite(value).any() else math.nan
         )
-        row["not completed"] = ended
-        value = comparison.values[mine]
-        broken = float(np.isinf(value).sum()) or (math.inf if value.isna().all() else 0.0)
-        badness = -(comparison.metric.sign or 1) * float(value[np.isfinite(value)].mean())
         rows.append((broken * 1e300 if broken else badness, row))
     rows.sort(key=lambda entry: (math.isnan(entry[0]), entry[0]))
     return pd.DataFrame([row for _, row in rows]).fillna("")
@@ -188,24 +192,74 @@ def times(comparison: Comparison, target: Target) -> pd.DataFrame:
     return shown
 
 
+def overview(comparison: Comparison, target: Target | None) -> pd.DataFrame:
+    """A row a setting, narrow enough for a terminal: what differs, the compared figure, the time to the target."""
+    whole = settings(comparison)
+    if whole.empty:
+        return whole
+    headings = {key: heading for heading, key in TRIED[comparison.task].items()}
+    tried = [headings.get(factor, factor) for factor in comparison.factors]
+    figures = {key: heading for heading, key in FIGURES[comparison.task].items()}
+    metric = figures.get(comparison.metric.name, comparison.metric.name)
+    shown = whole[list(dict.fromkeys([*tried, "seeds", metric, "time (s)", "not completed"]))]
+    if target is not None and comparison.factors:
+        keys = comparison.factors
+        reached = times(comparison, target).rename(columns=headings)
+        columns = ["reached", "epochs (median)"]
+        shown = shown.merge(reached[[*tried, *columns]], on=[headings.get(key, key) for key in keys], how="left")
+    return shown.loc[:, [c for c in shown if c != "not completed" or shown[c].ne("").any()]]
+
+
 def crossed(interaction: Interaction, comparison: Comparison) -> pd.DataFrame:
     """Two factors: means over seeds, a row a level of the first."""
     grid = crossed_table(interaction, comparison)
     return grid.rename(columns=lambda level: f"{interaction.factors[1]}={level}").reset_index()
 
 
-def rich(frame: pd.DataFrame, title: str, most: int | None = None) -> Table:
-    """For the terminal; at most so many rows."""
-    grid = Table(box=SIMPLE_HEAD, title=Text(title, style="bold"), title_justify="left")
+def rich(frame: pd.DataFrame, title: str) -> Table:
+    """For the terminal."""
+    grid = Table(box=SIMPLE_HEAD, title=Text(title), title_justify="left")
     for column in frame.columns:
         grid.add_column(Text(str(column)), overflow="fold", justify="right" if _numeric(frame[column]) else "left")
-    for row in frame.head(most).itertuples(index=False) if most else frame.itertuples(index=False):
+    for row in frame.itertuples(index=False):
         grid.add_row(*(Text(str(cell)) for cell in row))
     return grid
 
 
 def _numeric(column: Iterable[str]) -> bool:
     return all(str(cell)[:1].isdigit() or str(cell)[:1] in ("", "-") for cell in column)
+
+
+def document(
+    comparison: Comparison, told: Verdict, crossed_factors: Sequence[Interaction], target: Target | None
+) -> list[tuple[str, pd.DataFrame | list[str]]]:
+    """Everything that is told, part by part: a heading, and sentences or a table."""
+    parts: list[tuple[str, pd.DataFrame | list[str]]] = list(told.parts)
+    for result in comparison.results:
+        where = f" with {result.contest.where}" if result.contest.where else ""
+        title = f"{result.contest.factor}{where} ({result.contest.kind})"
+        parts += [(title, ranking(result, comparison)), (f"{title}: pairs", pairs(result, comparison))]
+    for interaction in crossed_factors:
+        where = ", ".join(f"{key}={in_words(value)}" for key, value in interaction.context.items())
+        title = f"{' and '.join(interaction.factors)}: {comparison.metric.name}{f' with {where}' if where else ''}"
+        parts.append((title, crossed(interaction, comparison)))
+    if target is not None:
+        parts.append((f"Time to {target.in_words}", times(comparison, target)))
+    parts += [("Settings", settings(comparison)), ("Runs", runs(comparison))]
+    return [(title, part) for title, part in parts if len(part)]
+
+
+def as_markdown(parts: Sequence[tuple[str, pd.DataFrame | list[str]]]) -> str:
+    texts = []
+    for title, part in parts:
+        body = markdown(part) if isinstance(part, pd.DataFrame) else "\n".join(f"- {sentence}" for sentence in part)
+        texts.append(f"## {title}\n\n{body}\n")
+    return "\n".join(texts)
+
+
+def as_latex(parts: Sequence[tuple[str, pd.DataFrame | list[str]]]) -> str:
+    """The tables alone; needs the package booktabs."""
+    return "\n".join(latex(part, title) for title, part in parts if isinstance(part, pd.DataFrame))
 
 
 def markdown(frame: pd.DataFrame) -> str:

@@ -125,23 +125,23 @@ def _setting(result: Result) -> str:
 
 
 def _figures(result: Result, comparison: Comparison) -> str:
-    """The level means: relu 87.4 %, tanh 86.8 %."""
+    """The level means: relu: 87.4 %, tanh: 86.8 %."""
     parts = []
     for row in result.levels.head(MOST_LEVELS).to_dict("records"):
         if row["diverged"]:
             seeds = _count(row["seeds"], "seed")
-            parts.append(f"{in_words(row['level'])} diverged with {row['diverged']} of {seeds}")
+            parts.append(f"{in_words(row['level'])}: diverged with {row['diverged']} of {seeds}")
         elif math.isfinite(row["mean"]):
-            parts.append(f"{in_words(row['level'])} {comparison.metric.show(row['mean'])}")
+            parts.append(f"{in_words(row['level'])}: {comparison.metric.show(row['mean'])}")
         else:
-            parts.append(f"{in_words(row['level'])} has no figure")
+            parts.append(f"{in_words(row['level'])}: no figure")
     more = len(result.levels) - MOST_LEVELS
     return ", ".join(parts) + (f", and {more} more levels" if more > 0 else "")
 
 
 def _of(result: Result, comparison: Comparison) -> str:
     name = comparison.metric.name
-    means = f"{name}: {_figures(result, comparison)}"
+    means = f"Mean {name}: {_figures(result, comparison)}"
     where = _setting(result)
     winner = result.winner
     comparative, least = _words(comparison)

@@ -1,0 +1,135 @@
+"""What did the change do, and how sure are we? `python -m multirun_analysis outputs/STUDY`."""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from paribus.command import report_errors
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from multirun_analysis.compare import Comparison
+
+T = TypeVar("T")
+DESCRIPTION = """\
+Turn the records of runs into a verdict, tables, figures and one page (report.html) that opens offline.
+
+  python -m multirun_analysis outputs/STUDY                     a study
+  python -m multirun_analysis outputs/A outputs/B               several together
+  python -m multirun_analysis outputs/STUDY --by optim          only the comparison of optimizers
+  python -m multirun_analysis outputs/STUDY --metric final_val_loss --target 0.35
+
+Runs are compared where all else is equal, or where each level was tuned; seeds are paired. What was varied is found
+by itself. Every run is in every table, those as well that diverged, failed or have not ended.
+"""
+MOST_RANKINGS = 6  # on the terminal
+
+
+def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m multirun_analysis",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("paths", nargs="+", type=Path, metavar="DIR", help="a study, a run, or a directory of them")
+    parser.add_argument(
+        "--metric", metavar="COLUMN", help="of runs.csv; default: best_val_acc, or best_val_loss for regression"
+    )
+    parser.add_argument(
+        "--by", action="append", default=[], metavar="FACTOR", help="compare this factor alone (may be repeated)"
+    )
+    parser.add_argument(
+        "--target", type=float, metavar="VALUE", help="of val/acc or val/loss, the time to which is told; has a default"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where all of it goes; default: analysis in DIR")
+    parser.add_argument("--pdf", action="store_true", help="figures as PDF too, for a paper")
+    parser.add_argument("--latex", action="store_true", help="tables as LaTeX too, in tables.tex")
+    return parser.parse_args(typed)
+
+
+def main() -> None:
+    options = arguments()
+    import os  # after the options: --help and mistakes in them answer at once
+
+    from rich.console import Console
+    from rich.progress import track
+
+    from multirun_analysis.compare import compare, tasks
+    from multirun_analysis.load import load_runs
+    from paribus.errors import UserError
+
+    console = Console()
+
+    def progress(what: str, items: Sequence[T]) -> Iterable[T]:
+        shown = console.is_terminal and len(items) > 50
+        return track(items, what, console=console, transient=True) if shown else items
+
+    study = load_runs(options.paths, lambda found: progress("Reading runs", found))
+    common = os.path.commonpath([path.absolute() for path in options.paths])
+    out = options.out or Path(common) / "analysis"
+    known = tasks(study)
+    for task in known:
+        comparison = compare(study, task, options.metric, options.by)
+        folder = out / task if len(known) > 1 else out
+        if len(known) > 1:
+            console.rule(task)
+        try:
+            write(comparison, folder, options, console)
+        except OSError as error:
+            raise UserError(
+                f"{error.filename or folder}: {error.strerror or error}. Write elsewhere: --out DIR."
+            ) from error
+
+
+def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, console: "Console") -> None:
+    """Everything that is made of one comparison, on the terminal and in `folder`."""
+    from rich.text import Text
+
+    from multirun_analysis import tables
+    from multirun_analysis.interactions import interactions
+    from multirun_analysis.report import write_report
+    from multirun_analysis.targets import target_of
+    from multirun_analysis.verdict import verdict
+    from paribus.record import replacing
+
+    folder.mkdir(parents=True, exist_ok=True)
+    target = target_of(comparison, options.target)
+    crossed = interactions(comparison)
+    told = verdict(comparison, crossed)
+    for heading, sentences in told.parts:
+        console.print(Text(heading, style="bold"))
+        for sentence in sentences:
+            console.print(Text(f"- {sentence}"), soft_wrap=not console.is_terminal)
+        console.print()
+    headline = [result for result in comparison.results if not result.contest.within and not result.exploratory]
+    for result in headline[:MOST_RANKINGS]:
+        where = f" with {result.contest.where}" if result.contest.where else ""
+        console.print(tables.rich(tables.ranking(result, comparison), f"{result.contest.factor}{where}"))
+    if len(headline) > MOST_RANKINGS:
+        console.print(f"{len(headline) - MOST_RANKINGS} more comparisons are in tables.md.\n")
+    shown = tables.overview(comparison, target)
+    title = f"All settings; target: {target.in_words}" if target else "All settings"
+    if len(shown) > 20:
+        title += f"; the first 20 of {len(shown)}"
+    if len(shown):
+        console.print(tables.rich(shown.head(20), title))
+    whole = tables.document(comparison, told, crossed, target)
+    contents = {
+        "runs.csv": tables.runs_csv(comparison).to_csv(),
+        "comparison.csv": tables.comparison_csv(comparison).to_csv(index=False),
+        "tables.md": tables.as_markdown(whole),
+        **({"tables.tex": tables.as_latex(whole)} if options.latex else {}),
+    }
+    for name, text in contents.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    write_report(comparison, told, crossed, target, folder / "report.html")
+    console.print(Text(f"The page: {folder / 'report.html'}"), soft_wrap=True)
+    console.print(Text(f"Tables and figures: {folder}"), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    with report_errors():
+        main()
