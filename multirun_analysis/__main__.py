@@ -106,7 +106,9 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
     headline = [result for result in comparison.results if not result.contest.within and not result.exploratory]
     for result in headline[:MOST_RANKINGS]:
         where = f" with {result.contest.where}" if result.contest.where else ""
-        console.print(tables.rich(tables.ranking(result, comparison), f"{result.contest.factor}{where}"))
+        console.print(
+            tables.rich(tables.ranking(result, comparison), f"{result.contest.factor}{where}, {comparison.metric.name}")
+        )
     if len(headline) > MOST_RANKINGS:
         console.print(f"{len(headline) - MOST_RANKINGS} more comparisons are in tables.md.\n")
     shown = tables.overview(comparison, target)

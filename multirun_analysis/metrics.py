@@ -65,6 +65,10 @@ class Metric:
             return "diverged"
         return f"{100 * value:.2f} %" if self.is_share else f"{value:.4g}"
 
+    def show_range(self, low: float, high: float) -> str:
+        """Two values, with their unit once."""
+        return f"{self.show(low).removesuffix(' %')} to {self.show(high)}"
+
     def show_difference(self, value: float) -> str:
         """A difference of two values: of shares in percentage points."""
         if math.isnan(value):

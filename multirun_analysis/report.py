@@ -39,7 +39,8 @@ QUANTITIES = [  # key, tensor, what it is, whether it spans powers of ten
 ]
 MOST_VALUES = 700_000  # of layers in one page, some 6 bytes each
 MOST_POINTS = 600_000  # of curves
-MOST_RESULTS = 40
+MOST_RESULTS = 8  # comparisons that one sees without asking
+MOST_FOLDED = 40
 MOST_PAIRS = 60
 
 
@@ -88,8 +89,6 @@ def _comparisons(comparison: Comparison, crossed: Sequence[Interaction], target:
     shown = [result for result in comparison.results if not result.contest.within]
     within = [result for result in comparison.results if result.contest.within]
     html = [_result(result, comparison) for result in shown[:MOST_RESULTS]]
-    if len(shown) > MOST_RESULTS:
-        html.append(f"<p>{len(shown) - MOST_RESULTS} more comparisons are in comparison.csv.</p>")
     if not shown and not comparison.confounded:
         html.append("<p class='none'>There is nothing to compare.</p>")
     for interaction in crossed[:6]:
@@ -103,13 +102,17 @@ def _comparisons(comparison: Comparison, crossed: Sequence[Interaction], target:
         more = f" The first 100 of {len(frame)}; all are in tables.md." if len(frame) > 100 else ""
         caption = f"{target.in_words}. Medians over seeds; a run that missed it counts as never.{more}"
         html.append(_block("Time to a target that all runs share", caption, body))
-    inner = "".join(_result(result, comparison) for result in within[:MOST_RESULTS])
-    if inner:
-        inner = (
-            f"<details class='within'><summary>{len(within)} comparisons at one value of what was tuned</summary>"
-            f"<div class='blocks'>{inner}</div></details>"
-        )
-    return f"<div class='blocks'>{''.join(html)}</div>{inner}"
+    folded = [
+        (f"{len(shown) - MOST_RESULTS} more comparisons", shown[MOST_RESULTS:]),
+        (f"{len(within)} comparisons at one value of what was tuned", within),
+    ]
+    below = "".join(
+        f"<details class='within'><summary>{title}{', the first of them' if len(some) > MOST_FOLDED else ''}</summary>"
+        f"<div class='blocks'>{''.join(_result(result, comparison) for result in some[:MOST_FOLDED])}</div></details>"
+        for title, some in folded
+        if some
+    )
+    return f"<div class='blocks'>{''.join(html)}</div>{below}"
 
 
 def _block(title: str, caption: str, table: str, below: str = "") -> str:
@@ -147,7 +150,8 @@ def _result(result: Result, comparison: Comparison) -> str:
     pairs = tables.pairs(result, comparison)
     more = f" (the first {MOST_PAIRS}; all are in comparison.csv)" if len(pairs) > MOST_PAIRS else ""
     listed = _table(pairs.head(MOST_PAIRS))
-    details = f"<details><summary>{len(pairs)} pairs{more}</summary><div class='scroll'>{listed}</div></details>"
+    title = f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''}{more}"
+    details = f"<details><summary>{title}</summary><div class='scroll'>{listed}</div></details>"
     return _block(f"{contest.factor}{where}", caption, html, details)
 
 
@@ -189,9 +193,7 @@ def _intervals(result: Result, comparison: Comparison) -> list[str]:
         if row["diverged"]:
             anchor = "end" if bad else "start"
             marks += f"<text class='broken' x='{bad}' y='14' text-anchor='{anchor}'>x{row['diverged']}</text>"
-        drawings.append(
-            f"<svg viewBox='0 0 240 20' width='240' height='20' role='img' aria-label='seeds'>{marks}</svg>"
-        )
+        drawings.append(f"<svg class='seeds' viewBox='0 0 240 20' role='img' aria-label='seeds'>{marks}</svg>")
     return drawings
 
 

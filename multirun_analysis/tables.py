@@ -135,21 +135,21 @@ def _mean(column: str, values: np.ndarray) -> str:
 
 
 def ranking(result: Result, comparison: Comparison) -> pd.DataFrame:
-    """The levels of a contest, best first. Levels that share a letter cannot be separated."""
+    """The levels of a contest, best first. Levels of one group (a letter) cannot be separated."""
     metric = comparison.metric
     rows = []
     for place, row in enumerate(result.levels.to_dict("records"), 1):
         broken = [f"{row[what]} {what}" for what in ("diverged", "missing") if row[what]]
-        ends = "" if math.isnan(row["low"]) else f"{metric.show(row['low'])} to {metric.show(row['high'])}"
+        ends = "" if math.isnan(row["low"]) else metric.show_range(row["low"], row["high"])
         rows.append(
             {
                 "": str(place),
                 result.contest.factor: in_words(row["level"]),
                 **({"at its best": row["setting"]} if result.contest.nuisances else {}),
                 "seeds": str(row["seeds"]) + (f" ({', '.join(broken)})" if broken else ""),
-                f"mean {metric.name}": metric.show(row["mean"]),
+                "mean": metric.show(row["mean"]),
                 "95 % interval": ends,
-                "not separated": row["letters"],
+                "group": row["letters"],
             }
         )
     return pd.DataFrame(rows)
@@ -237,11 +237,11 @@ def document(
     parts: list[tuple[str, pd.DataFrame | list[str]]] = list(told.parts)
     for result in comparison.results:
         where = f" with {result.contest.where}" if result.contest.where else ""
-        title = f"{result.contest.factor}{where} ({result.contest.kind})"
+        title = f"{result.contest.factor}{where} ({result.contest.kind}), {comparison.metric.name}"
         parts += [(title, ranking(result, comparison)), (f"{title}: pairs", pairs(result, comparison))]
     for interaction in crossed_factors:
         where = ", ".join(f"{key}={in_words(value)}" for key, value in interaction.context.items())
-        title = f"{' and '.join(interaction.factors)}: {comparison.metric.name}{f' with {where}' if where else ''}"
+        title = f"{' and '.join(interaction.factors)}{f' with {where}' if where else ''}, {comparison.metric.name}"
         parts.append((title, crossed(interaction, comparison)))
     if target is not None:
         parts.append((f"Time to {target.in_words}", times(comparison, target)))

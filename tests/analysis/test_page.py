@@ -1,0 +1,247 @@
+"""The page, in a real headless Chromium: nothing is fetched, nothing goes wrong, and what one does has its effect."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from records import write_run
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+if CHROMIUM is None and not os.environ.get("CI"):  # in CI they fail instead
+    pytest.skip("no Chromium: apt install chromium", allow_module_level=True)
+playwright = (
+    pytest.importorskip("playwright.sync_api") if not os.environ.get("CI") else __import__("playwright.sync_api")
+)
+
+from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
+
+from multirun_analysis import __main__ as command  # noqa: E402
+
+NASTY = "<img src=x onerror=alert(1)></script><script>window.hacked=1</script>&amp;'\""
+
+
+def analyse(*arguments: object) -> None:
+    argv, sys.argv = sys.argv, ["multirun_analysis", *map(str, arguments)]
+    try:
+        command.main()
+    finally:
+        sys.argv = argv
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """36 runs: optim x rate x 3 seeds; sgd at 0.1 diverged; one failed with a message that is a script."""
+    root = tmp_path_factory.mktemp("page") / "study"
+    for optim in ("adam", "sgd"):
+        for lr in (0.0001, 0.001, 0.1):
+            for seed in (1, 2, 3):
+                broken = (optim, lr) == ("sgd", 0.1)
+                failed = (optim, lr, seed) == ("adam", 0.1, 3)
+                losses = (40.0, 90.0) if broken else (40.0, 20.0, 5.0 + seed + 10 * (optim == "sgd") + 1 / lr**0.3)
+                write_run(
+                    root / f"{optim},{lr},{seed}", losses, seed=seed, layers=True, optim=optim, optim__lr=lr,
+                    status="diverged" if broken else "failed" if failed else "completed",
+                    more={"message": NASTY, "command": f"python train.py '{NASTY}'"} if failed else {},
+                )  # fmt: skip
+    write_run(root / "nasty <b>name<", (30.0, 20.0), seed=9, activation="<b onclick=hack()>relu</b>", optim__lr=0.001)
+    analyse(root)
+    return root / "analysis" / "report.html"
+
+
+@pytest.fixture(scope="module")
+def opened(browser: Browser, report: Path) -> Iterator[tuple[Page, list[str]]]:
+    """The page, and whatever it should not have done since it was opened."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    troubles: list[str] = []
+    own = (report.as_uri(), "blob:", "data:")
+    page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("request", lambda request: None if request.url.startswith(own) else troubles.append(request.url))
+    page.on("dialog", lambda dialog: troubles.append(dialog.message))
+    page.goto(report.as_uri())
+    page.wait_for_selector("#parallel .parcoords")
+    yield page, troubles
+    page.close()
+
+
+@pytest.fixture
+def page(opened: tuple[Page, list[str]]) -> Iterator[Page]:
+    """The page with all runs shown."""
+    page, troubles = opened
+    page.click("#reset")
+    yield page
+    assert troubles == []
+
+
+def shown(page: Page) -> int:
+    return page.locator("#table-of-runs tbody tr:not([hidden]):not(.detail)").count()
+
+
+def column(page: Page, heading: str) -> list[str]:
+    headings = page.locator("#table-of-runs thead th").all_inner_texts()
+    return page.locator(
+        f"#table-of-runs tbody tr:not([hidden]):not(.detail) td:nth-child({headings.index(heading) + 1})"
+    ).all_inner_texts()
+
+
+def drawn(page: Page, chart: str) -> int:
+    """How many numbers the lines of a chart show."""
+    return page.evaluate(
+        f"document.getElementById('{chart}').data.reduce((n, t) => n + t.y.filter(v => v !== null).length, 0)"
+    )
+
+
+def test_every_run_is_in_the_table_and_the_verdict_at_the_top(page: Page) -> None:
+    assert shown(page) == 19 and "19 of 19" in page.inner_text("#count")
+    verdict = page.inner_text("#verdict")
+    assert "15 completed, 3 diverged, 1 failed" in verdict and "What may not be concluded" in verdict
+    assert page.locator("#verdict").bounding_box()["y"] < page.locator("#comparisons").bounding_box()["y"]
+    assert sorted(column(page, "status")).count("diverged in epoch 2") == 3
+
+
+def test_a_click_on_a_heading_sorts_by_number_and_back(page: Page) -> None:
+    heading = page.locator("#table-of-runs thead button", has_text="best val loss")
+    heading.click()
+    first = [float(cell) for cell in column(page, "best val loss")]
+    assert first == sorted(first) and len(first) == 19
+    heading.click()
+    assert [float(cell) for cell in column(page, "best val loss")] == sorted(first, reverse=True)
+    page.locator("#table-of-runs thead button", has_text="optimizer").click()
+    assert column(page, "optimizer") == sorted(column(page, "optimizer"))
+
+
+def test_words_and_statuses_filter_table_curves_and_parallel_coordinates(page: Page) -> None:
+    before = drawn(page, "curve-chart")
+    page.fill("#query", "sgd 0.001")
+    page.wait_for_function("document.getElementById('count').textContent.startsWith('3 of')")
+    assert shown(page) == 3 and drawn(page, "curve-chart") < before
+    assert page.evaluate("document.getElementById('parallel').data[0].dimensions[0].values.length") == 3
+    page.click("#reset")
+    assert shown(page) == 19 and drawn(page, "curve-chart") == before
+    page.locator("#statuses label", has_text="completed").locator("input").uncheck()
+    assert shown(page) == 4 and set(column(page, "status")) == {"diverged in epoch 2", "failed"}
+
+
+def test_brushing_an_axis_keeps_the_runs_that_pass_there(page: Page) -> None:
+    """A drag with the mouse over the upper part of the last axis, where the slot of diverged runs is."""
+    page.locator("#parallel").scroll_into_view_if_needed()
+    box = page.locator("#parallel .axis-brush .background").last.bounding_box()
+    x = box["x"] + box["width"] / 2
+    page.mouse.move(x, box["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(x, box["y"] + 0.1 * box["height"], steps=5)
+    page.mouse.move(x, box["y"] + 0.2 * box["height"], steps=5)
+    page.mouse.up()
+    page.wait_for_function("!document.getElementById('count').textContent.startsWith('19 of')")
+    kept = column(page, "status")
+    assert kept and all(status.startswith(("diverged", "failed")) for status in kept)
+    page.click("#reset")
+    page.wait_for_function("document.getElementById('count').textContent.startsWith('19 of')")
+
+
+def test_diverged_runs_have_a_slot_of_their_own_and_a_cross(page: Page) -> None:
+    axis = page.evaluate("document.getElementById('parallel').data[0].dimensions.at(-1)")
+    assert {"diverged", "failed"} <= set(axis["ticktext"])
+    slot = axis["tickvals"][axis["ticktext"].index("diverged")]
+    numbers = [
+        value
+        for value, text in zip(axis["tickvals"], axis["ticktext"], strict=True)
+        if text not in ("diverged", "failed")
+    ]
+    assert axis["values"].count(slot) == 3 and slot > max(numbers)
+    assert axis["range"][0] <= min(axis["values"]) and axis["range"][1] >= max(axis["values"])
+    crosses = page.evaluate(
+        "document.getElementById('curve-chart').data.filter(t => t.marker && t.marker.symbol === 'x-thin').map(t => t.x)"
+    )
+    assert sorted(crosses[0]) == [2, 2, 2, 3]
+
+
+def test_a_rate_that_spans_powers_of_ten_has_a_log_axis(page: Page) -> None:
+    axis = page.evaluate("document.getElementById('parallel').data[0].dimensions.find(d => d.label === 'optim.lr')")
+    assert axis["ticktext"] == ["0.0001", "0.001", "0.1"] and axis["tickvals"] == pytest.approx([-4, -3, -1])
+
+
+def test_means_over_seeds_are_means_over_seeds(page: Page) -> None:
+    page.fill("#query", "sgd 0.001")
+    page.wait_for_function("document.getElementById('count').textContent.startsWith('3 of')")
+    page.select_option("#metric", "val/loss")
+    page.select_option("#lines", "means")
+    mean = page.evaluate("document.getElementById('curve-chart').data.find(t => t.text && !t.fill).y")
+    last = [5.0 + seed + 10 + 1 / 0.001**0.3 for seed in (1, 2, 3)]
+    assert mean == pytest.approx([40.0, 20.0, sum(last) / 3], rel=1e-4)
+
+
+def test_the_slider_shows_the_layers_of_an_epoch(page: Page) -> None:
+    page.evaluate("document.getElementById('layers').scrollIntoView()")
+    assert page.inner_text("#epoch-shown") == "3"
+    page.focus("#epoch")
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("#epoch-shown") == "2" and "epoch 2" in page.text_content("#depth-chart .gtitle")
+    line = page.evaluate(
+        "document.getElementById('depth-chart').data.find(t => t.mode.startsWith('lines')).y.slice(0, 3)"
+    )
+    # weight and bias joined: (100 * 0.1 + 10 * 0.05) / 110, and a tenth of it a layer further
+    assert line == pytest.approx([10.5 / 110 * 0.1**k for k in range(3)], rel=1e-4)
+    page.select_option("#quantity", "dead_fraction")
+    line = page.evaluate(
+        "document.getElementById('depth-chart').data.find(t => t.mode.startsWith('lines')).y.slice(0, 3)"
+    )
+    assert line == pytest.approx([0, 0.1, 0.2])
+
+
+def test_a_row_tells_its_command_and_markup_in_records_stays_text(page: Page) -> None:
+    page.locator("#table-of-runs tbody tr", has_text="failed").click()
+    detail = page.locator("tr.detail")
+    assert NASTY in detail.inner_text() and detail.locator("code").inner_text() == f"python train.py '{NASTY}'"
+    page.locator("#table-of-runs tbody tr:not(.detail)", has_text="<b onclick=hack()>relu</b>").click()
+    assert "nasty <b>name<" in page.locator("tr.detail").inner_text()
+    assert page.locator("main b, main img").count() == 0 and page.evaluate("window.hacked") is None
+    assert any("<b onclick" in text for text in page.locator("#parallel text").all_text_contents())
+    assert any("<b onclick" in text for text in page.locator("#legend span").all_inner_texts())
+
+
+def test_it_fits_a_phone_and_the_dark(browser: Browser, report: Path) -> None:
+    for width, scheme in ((400, "light"), (1280, "dark")):
+        opened = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        opened.goto(report.as_uri())
+        opened.wait_for_selector("#count:not(:empty)")
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width
+        background = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (background == "rgb(255, 255, 255)") == (scheme == "light")
+        assert opened.evaluate("document.getElementById('curve-chart').layout.font.color") == (
+            "#1d2329" if scheme == "light" else "#e6e9ec"
+        )
+        opened.close()
+
+
+@pytest.mark.parametrize("what", ["single", "diverged", "unvaried"])
+def test_small_and_broken_studies_have_a_page_too(browser: Browser, tmp_path: Path, what: str) -> None:
+    if what == "single":
+        write_run(tmp_path / "s" / "a")
+    elif what == "diverged":
+        for seed in (1, 2):
+            for lr in (0.1, 1.0):
+                write_run(tmp_path / "s" / f"{seed}{lr}", (float("nan"),), seed=seed, optim__lr=lr, status="diverged")
+    else:
+        for seed in (1, 2):
+            write_run(tmp_path / "s" / f"{seed}", seed=seed)
+    analyse(tmp_path / "s")
+    opened = browser.new_page()
+    troubles: list[str] = []
+    opened.on("pageerror", lambda error: troubles.append(str(error)))
+    opened.goto((tmp_path / "s" / "analysis" / "report.html").as_uri())
+    opened.wait_for_selector("#count:not(:empty)")
+    assert shown(opened) == {"single": 1, "diverged": 4, "unvaried": 2}[what]
+    assert not troubles
+    opened.close()
