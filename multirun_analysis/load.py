@@ -138,7 +138,7 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     message = (summary or {}).get("message")
     if summary is None:
         if status == record.DAMAGED:
-            message = f"{record.SUMMARY} cannot be read. Make the run again."
+            message = _damage(directory)
         elif _running(directory):
             status = record.RUNNING
         else:
@@ -219,6 +219,17 @@ def read_layers(directories: Mapping[str, Path]) -> tuple[pd.DataFrame, dict[str
     run = pd.Categorical.from_codes(np.repeat(np.arange(len(names)), sizes), pd.Index(names))
     frame.insert(0, "run", pd.Series(run))
     return frame, unread
+
+
+def _damage(directory: Path) -> str:
+    """What is wrong with a summary.json that cannot be used."""
+    try:
+        found = record.read_summary(directory)
+    except record.RecordError as error:
+        return str(error)
+    lacking = [key for key in ("identity", "statistics", "config") if not isinstance(found.get(key), dict | str)]
+    version = (found.get("versions") or {}).get("paribus", "unknown")
+    return f"{record.SUMMARY} lacks {', '.join(lacking)} (made by version {version}). Make the run again."
 
 
 def _running(directory: Path) -> bool:
