@@ -31,6 +31,7 @@ from multirun_analysis.figures.drawing import (
 from multirun_analysis.figures.signs import over_seeds, signs, wide
 from multirun_analysis.load import higher_is_better
 
+ERRORS = ("val/mse", "val/mae")  # one of which is the loss itself
 INTERVAL = "band: 95 % interval (Student)"
 
 
@@ -91,10 +92,10 @@ def four_panels(comparison: Comparison, factor: str | None) -> Figure | None:
     signed = signs(comparison, factor)
     names = ["train/loss", "val/loss", "train/acc", "val/acc"]
     if comparison.task == "regression":
-        names = ["train/loss", "val/loss", "val/mse", "val/mae"]
+        names = ["train/loss", "val/loss", *ERRORS]
     panels = {name: wide(comparison, name, signed.runs.index) for name in names}
     loss = panels["val/loss"]
-    panels = {n: v for n, v in panels.items() if not v.empty and (v is loss or not _same(v, loss))}
+    panels = {n: v for n, v in panels.items() if not v.empty and (n not in ERRORS or not _same(v, loss))}
     if not panels:
         return None
     rows, columns = (1, len(panels)) if len(panels) < 4 else (2, 2)
@@ -124,11 +125,12 @@ def per_level(comparison: Comparison, factor: str | None, metric: str) -> Figure
     everything = np.stack([np.broadcast_to(values.columns, values.shape), values], axis=-1)
     behind = everything[:: ceil(len(everything) / 200)]
     outside = fit(panels[0], values, metric, signed.broken)
+    ends = signed.ends(values)
     for axes, level in zip(panels, levels, strict=True):
         mine = signed.runs[signed.having(level)]
         axes.add_collection(LineCollection(list(behind), colors="#cccccc", linewidths=0.6), autolim=False)
         draw(axes, values.loc[mine.index], mine, 1.3)
-        draw_ends(axes, signed.ends(values.loc[mine.index]), metric)
+        draw_ends(axes, ends.loc[ends.index.intersection(mine.index)], metric)
         axes.set_title(f"{plain(in_words(level), 22)} ({counted(len(mine), 'run')})", size=SMALL + 1)
     title = f"{metric}, a panel for each level of {factor} ({counted(len(signed.runs), 'run')}; others grey)"
     less = f"{len(signed.levels) - len(levels)} more levels are not shown" if len(levels) < len(signed.levels) else ""
@@ -192,6 +194,7 @@ def learning_curves(comparison: Comparison, factor: str | None) -> Figure | None
     dashes = dict(zip(losses, ("--", "-") if len(losses) > 1 else ("-",), strict=True))
     validated = list(losses)[-1]
     outside = fit(panels[0], together, validated, signed.broken)
+    ends = signed.ends(losses[validated])
     for axes, cell in zip(panels, cells, strict=True):
         runs = signed.runs[signed.runs["cell"] == cell]
         for name, values in losses.items():
@@ -200,7 +203,7 @@ def learning_curves(comparison: Comparison, factor: str | None) -> Figure | None
             draw(axes, mean, signed.cells.loc[[cell]].assign(dash=[dashes[name]]), 1.6)
             mine = broken[broken["cell"] == cell]
             draw(axes, values.loc[mine.index], mine.assign(dash=[dashes[name]] * len(mine)), 0.8, 0.8)
-        draw_ends(axes, signed.ends(losses[validated].loc[runs.index]), "val/loss")
+        draw_ends(axes, ends[ends["cell"] == cell], "val/loss")
         baseline = baselines[runs.index].mean()
         if np.isfinite(baseline):
             axes.axhline(baseline, color="black", ls=":", lw=1)

@@ -82,13 +82,14 @@ class Signs:
         return f"mean over {low if low == high else f'{low} to {high}'} seeds"
 
     def ends(self, values: pd.DataFrame, positions: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Where the curves of the runs that did not complete end: end, colour, x and y (NaN without any value).
+        """Where the curves of the runs that did not complete end: end, level, cell, colour, x and y (NaN without any
+        value).
 
         Args:
             values: (some runs, epochs).
             positions: where they lie along x, likewise; by default at their epochs.
         """
-        runs = self.runs.loc[values.index, ["end", "colour"]]
+        runs = self.runs.loc[values.index, ["end", "level", "cell", "colour"]]
         runs = runs[runs["end"] != record.COMPLETED]
         values = values.loc[runs.index]
         if positions is None:
@@ -127,7 +128,8 @@ class Signs:
         return entries
 
 
-def signs(comparison: Comparison, factor: str | None) -> Signs:
+def signs(comparison: Comparison, factor: str | None, along: str | None = None) -> Signs:
+    """The runs of a comparison by their levels of a factor; `along` is one that an axis shows and needs no dashes."""
     settings = comparison.settings.drop(index=list(comparison.duplicates))
     known = settings["cell"] >= 0
     levels = [ALL] * len(settings)
@@ -137,7 +139,7 @@ def signs(comparison: Comparison, factor: str | None) -> Signs:
     second, seconds = None, []
     for other in comparison.factors:
         found = order(settings.loc[known, other])
-        if other != factor and 1 < len(found) <= MOST_DASHES:
+        if other not in (factor, along) and 1 < len(found) <= MOST_DASHES:
             second, seconds = other, found
             break
     palette = colours(list(ranks)) | {UNKNOWN: GREY}
