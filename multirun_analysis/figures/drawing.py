@@ -108,7 +108,7 @@ def finish(
 ) -> Figure:
     """Title, note under the plot and legend beside it."""
     width = figure.get_figwidth()
-    figure.suptitle(textwrap.fill(plain(title, 400), int(12.5 * width)), size=TITLE, x=0.01, ha="left")
+    figure.suptitle(textwrap.fill(plain(title, 400), int(12 * width)), size=TITLE, x=0.01, ha="left")
     if note:
         figure.supxlabel(textwrap.fill(plain(note, 1000), int(15 * width)), size=SMALL, x=0.01, ha="left")
     if entries:

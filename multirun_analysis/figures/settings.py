@@ -49,7 +49,7 @@ def lr_against(comparison: Comparison) -> Figure | None:
         for _, some in runs.groupby("line"):
             means = some.groupby("lr")["value"].mean().dropna()
             colour, dash = look.loc[some.index[0], ["colour", "dash"]]
-            axes.plot(means.index, means, color=colour, ls=dash, lw=1.4)
+            axes.plot(means.index, slot.kept(means), color=colour, ls=dash, lw=1.4)
         for mark, some in look.groupby("mark"):
             y = slot.kept(runs["value"][some.index])
             axes.scatter(lrs[some.index], y, marker=str(mark), c=some["colour"].to_list(), s=22, lw=0, gid="runs")
@@ -165,7 +165,7 @@ def two_factors(comparison: Comparison, a: str, b: str) -> Figure | None:
     notes = ["hatched: no run"] if len(cells) < len(rows) * len(columns) * len(shown) else []
     if len(found) > len(shown):
         notes.append(f"{len(found) - len(shown)} more settings of {', '.join(others)} are not shown")
-    title = f"{metric.name} by {a} and {b}: mean over seeds of completed runs ({counted(len(table), 'run')})"
+    title = f"{metric.name} by {a} and {b}: mean over seeds, {counted(len(table), 'run')}"
     return finish(figure, title, signs(comparison, None).note(*notes))
 
 
