@@ -30,6 +30,7 @@ from multirun_analysis.figures.drawing import (
 )
 from multirun_analysis.figures.signs import over_seeds, signs, wide
 from multirun_analysis.load import higher_is_better
+from paribus import record
 
 ERRORS = ("val/mse", "val/mae")  # one of which is the loss itself
 INTERVAL = "band: 95 % interval (Student)"
@@ -76,10 +77,8 @@ def overlaid(comparison: Comparison, factor: str | None, metric: str) -> Figure 
         ]
         heading = f"{', '.join(comparison.factors)}: best at epoch".lstrip(": ")
     else:
-        values_at = {in_words(level): _at(best, cell, metric) for level, cell in tops.items()}
-        entries = [
-            (handle, short(name, 30) + values_at.get(name, "")) for handle, name in signed.legend(with_marks=True)
-        ]
+        values_at = {short(in_words(level), 30): _at(best, cell, metric) for level, cell in tops.items()}
+        entries = [(handle, name + values_at.get(name, "")) for handle, name in signed.legend(with_marks=True)]
         heading = f"{factor or 'all'}: its best line at epoch"
     title = f"{metric}{_by(factor)}: {signed.means}, {counted(len(cells), 'setting')}"
     return finish(
@@ -170,7 +169,7 @@ def accuracy_against_step(comparison: Comparison, factor: str | None) -> Figure 
 def learning_curves(comparison: Comparison, factor: str | None) -> Figure | None:
     """Training and validation loss together, means over seeds, and the loss of the mean predictor where there is one.
 
-    A panel a cell; of more than 12, a panel a level, of its cell with the lowest validation loss.
+    A panel a cell; of more than 12, a panel a level: of its cells with the fewest broken runs that of the lowest loss.
     """
     signed = signs(comparison, factor)
     losses = {name: wide(comparison, name, signed.runs.index) for name in ("train/loss", "val/loss")}
@@ -181,15 +180,17 @@ def learning_curves(comparison: Comparison, factor: str | None) -> Figure | None
     cells = list(signed.cells.index)
     if len(cells) > MOST_ENTRIES:
         lowest = list(means.values())[-1][0].min(axis=1).reindex(cells)
-        ranked = lowest.sort_values(na_position="last", kind="stable").index
+        broken = signed.runs["end"].ne(record.COMPLETED).groupby(signed.runs["cell"]).mean()
+        order = pd.DataFrame({"broken": broken.reindex(cells), "lowest": lowest})
+        ranked = order.sort_values(["broken", "lowest"], na_position="last", kind="stable").index
         level = signed.cells["level"]
         cells = [next(c for c in ranked if level[c] == one) for one in picked(signed.levels)]
     figure, panels = _panels(len(cells), True)
     baselines = comparison.study.runs.get("baseline_val_loss", pd.Series(np.nan, signed.runs.index))
     baselines = baselines.reindex(signed.runs.index).replace([np.inf, -np.inf], np.nan)
-    broken = signed.runs.loc[signed.broken].query("cell in @cells")
+    unended = signed.runs.loc[signed.broken].query("cell in @cells")
     # the baselines as well, so that axes reach them
-    parts = [mean.reindex(cells) for mean, _ in means.values()] + [part.loc[broken.index] for part in losses.values()]
+    parts = [mean.reindex(cells) for mean, _ in means.values()] + [part.loc[unended.index] for part in losses.values()]
     together = pd.concat([*parts, baselines.drop_duplicates().to_frame(parts[0].columns[0])])
     dashes = dict(zip(losses, ("--", "-") if len(losses) > 1 else ("-",), strict=True))
     validated = list(losses)[-1]
@@ -201,7 +202,7 @@ def learning_curves(comparison: Comparison, factor: str | None) -> Figure | None
             mean, half = (part.reindex([cell]) for part in means[name])
             _bands(axes, mean, half, signed.cells["colour"])
             draw(axes, mean, signed.cells.loc[[cell]].assign(dash=[dashes[name]]), 1.6)
-            mine = broken[broken["cell"] == cell]
+            mine = unended[unended["cell"] == cell]
             draw(axes, values.loc[mine.index], mine.assign(dash=[dashes[name]] * len(mine)), 0.8, 0.8)
         draw_ends(axes, ends[ends["cell"] == cell], "val/loss")
         baseline = baselines[runs.index].mean()

@@ -75,6 +75,7 @@ def fit(axes: Axes, values: pd.DataFrame, metric: str, broken: pd.Index | None =
     bounds = limits(list(array), is_share(metric))
     if bounds is None:
         axes.text(0.5, 0.5, "no finite value", ha="center", transform=axes.transAxes, fontsize=SMALL)
+        axes.set_ylim(0, 1)
         axes.set_yticks([])
         return ""
     low, high = float(np.nanmin(array)), float(np.nanmax(array))
@@ -116,7 +117,7 @@ def finish(
             entries = [*entries[: MOST_ENTRIES - 1], blank(f"… and {len(entries) - MOST_ENTRIES + 1} more")]
         handles, labels = zip(*entries, strict=True)
         figure.legend(
-            handles, [plain(label) for label in labels], title=heading and plain(heading), fontsize=SMALL,
+            handles, [plain(label, 48) for label in labels], title=heading and plain(heading), fontsize=SMALL,
             title_fontsize=SMALL, loc="outside right center", frameon=False, alignment="left", handlelength=3.2,
         )  # fmt: skip
     return figure
@@ -150,6 +151,4 @@ def shown(metric: str, value: float) -> str:
 
 def picked(things: Sequence[Any], most: int = MOST_ENTRIES) -> list[Any]:
     """At most so many of them, evenly over their order."""
-    if len(things) <= most:
-        return list(things)
-    return [things[i] for i in np.linspace(0, len(things) - 1, most).round().astype(int)]
+    return [things[i] for i in np.linspace(0, len(things) - 1, min(most, len(things))).round().astype(int)]

@@ -46,10 +46,11 @@ def lr_against(comparison: Comparison) -> Figure | None:
     for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
         runs = outcomes(comparison, metric).loc[lrs.index].assign(lr=lrs, line=line)
         slot = Slot(axes, "y", metric, runs)
-        for _, some in runs.groupby("line"):
-            means = some.groupby("lr")["value"].mean().dropna()
-            colour, dash = look.loc[some.index[0], ["colour", "dash"]]
-            axes.plot(means.index, slot.kept(means), color=colour, ls=dash, lw=1.4)
+        firsts = look[["colour", "dash"]].groupby(runs["line"]).first()
+        means = runs.groupby(["line", "lr"])["value"].mean().unstack()
+        for colour, dash, mean in zip(firsts["colour"], firsts["dash"], means.to_numpy(), strict=True):
+            there = np.isfinite(mean)
+            axes.plot(means.columns[there], slot.kept(mean[there]), color=colour, ls=dash, lw=1.4)
         for mark, some in look.groupby("mark"):
             y = slot.kept(runs["value"][some.index])
             axes.scatter(lrs[some.index], y, marker=str(mark), c=some["colour"].to_list(), s=22, lw=0, gid="runs")
@@ -144,6 +145,7 @@ def two_factors(comparison: Comparison, a: str, b: str) -> Figure | None:
     width, height = (1.0 if numbers else 0.2) * len(columns) + 1.2, (0.6 if numbers else 0.2) * len(rows) + 0.8
     across = max(1, min(len(shown), int(16 / width)))
     down = ceil(len(shown) / across)
+    across = ceil(len(shown) / down)
     figure = style.figure(min(max(6.0, across * width + 1), 24), min(max(2.6, down * height + 1), 24))
     panels = list(figure.subplots(down, across, squeeze=False).flat)
     for axes in panels[len(shown) :]:
@@ -258,4 +260,4 @@ def _heat(
 def _some(levels: Sequence[Hashable], every: bool) -> tuple[list[int], list[str]]:
     """Ticks for levels, not more than there is room for."""
     places = list(range(len(levels))) if every else picked(range(len(levels)), 20)
-    return places, [plain(in_words(levels[i]), 16) for i in places]
+    return places, [plain(in_words(levels[i]), 12) for i in places]

@@ -18,7 +18,7 @@ from scipy.special import stdtrit
 
 from multirun_analysis.compare import Comparison
 from multirun_analysis.factors import in_words, order
-from multirun_analysis.figures.drawing import MOST_ENTRIES, blank
+from multirun_analysis.figures.drawing import MOST_ENTRIES, blank, picked, short
 from multirun_analysis.figures.style import DASHES, GREY, MARKS, colours
 from multirun_analysis.inference import LEVEL
 from paribus import record
@@ -113,18 +113,19 @@ class Signs:
     def legend(self, with_marks: bool = False, with_lines: bool = True) -> list[tuple[Any, str]]:
         """An entry a level, then one a level of the second factor."""
         seconds = self.seconds if with_lines else []
+        room = MOST_ENTRIES - len(seconds)
+        left = len(self.levels) - room
         entries = []
-        for level in self.levels:
+        for level in picked(self.levels, room - 1) if left > 0 else self.levels:
             colour, dash, mark = self.runs.loc[self.having(level), ["colour", "dash", "mark"]].iloc[0]
             dash = ("-" if self.second else dash) if with_lines else ""
             marker = mark if with_marks else None
-            entries.append((Line2D([], [], color=colour, ls=dash, marker=marker, ms=5), in_words(level)))
-        room = MOST_ENTRIES - len(seconds)
-        if len(entries) > room:
-            entries = [*entries[: room - 1], blank(f"… and {len(entries) - room + 1} more")]
+            entries.append((Line2D([], [], color=colour, ls=dash, marker=marker, ms=5), short(in_words(level), 30)))
+        if left > 0:
+            entries.append(blank(f"… and {left + 1} more"))
         for i, level in enumerate(seconds):
             handle = Line2D([], [], color=GREY, ls=DASHES[i])
-            entries.append((handle, f"{self.second}={in_words(level)}"))
+            entries.append((handle, f"{self.second}={short(in_words(level), 30)}"))
         return entries
 
 

@@ -141,8 +141,12 @@ def test_learning_curves_have_both_losses_and_the_mean_predictor() -> None:
     assert adam.lines[0].get_ydata()[0] == 50 and adam.get_ylim()[1] > 50
     assert len(marks(sgd, "diverged")) == 1 and len(marks(adam, "diverged")) == 0
     many = [{"optim": o, "given": {"k": k}, "val/loss": [9, k + 1]} for o in ("adam", "sgd") for k in range(8)]
+    many.append({"optim": "sgd", "given": {"k": 0}, "seed": 2, "val/loss": [NAN], "status": "diverged"})
     figure = drawn(curves.learning_curves(comparison(many), "optim"))
-    assert [axes.get_title() for axes in figure.axes] == ["adam, 0", "sgd, 0"]
+    assert [axes.get_title() for axes in figure.axes] == [
+        "adam, 0",
+        "sgd, 1",
+    ]  # a setting that diverged is not the best
     assert "2 of 16 settings are shown" in figure._supxlabel.get_text()
 
 
@@ -164,6 +168,20 @@ def test_strange_runs_are_drawn(name: str, runs: list[dict[str, Any]]) -> None:
             drawn(figure)
     if (figure := schedules.schedules(found)) is not None:
         drawn(figure)
+
+
+def test_a_run_that_never_had_a_value_ends_at_the_bad_edge() -> None:
+    gone = {"status": "diverged", "broke": 1}
+    (axes,) = drawn(
+        curves.overlaid(comparison([*TWO[:2], gone | {"optim": "sgd", "val/loss": [NAN]}]), None, "val/loss")
+    ).axes
+    assert marks(axes, "diverged").tolist() == [[1, axes.get_ylim()[1]]]
+    (axes,) = drawn(curves.overlaid(comparison([gone | {"val/loss": [NAN]}]), None, "val/loss")).axes
+    assert marks(axes, "diverged").tolist() == [[1, axes.get_ylim()[1]]]
+    accurate = {"val/acc": [0.5, 0.6], "val/loss": [1, 1]}
+    made = [accurate, gone | {"val/acc": [NAN], "val/loss": [NAN], "seed": 2}]
+    (axes,) = drawn(curves.overlaid(comparison(made), None, "val/acc")).axes
+    assert marks(axes, "diverged").tolist() == [[1, axes.get_ylim()[0]]]
 
 
 def test_runs_that_are_there_twice_count_once() -> None:
