@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from multirun_analysis.figures.style import limits
 from multirun_analysis.metrics import Metric
+from paribus import record
 
 MOST_ENTRIES = 12  # of a legend, panels of a figure, cells that have bands
 SPANNING = 20  # a range beyond this factor is drawn on a logarithmic axis
@@ -49,7 +50,7 @@ def draw_ends(axes: Axes, ends: pd.DataFrame, metric: str) -> None:
     low, high = axes.get_ylim()
     for end, mine in ends.groupby("end"):
         y = mine["y"].fillna(low if is_share(metric) else high).clip(low, high)
-        if end == "diverged":
+        if end == record.DIVERGED:
             axes.scatter(
                 mine["x"], y, marker="x", c=mine["colour"].to_list(), s=70, lw=2, zorder=5, clip_on=False, gid=end
             )
