@@ -1,0 +1,263 @@
+"""The metric over what was tried: over learning rates, over all factors, over two of them."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from math import ceil
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PatchCollection
+from matplotlib.colors import Colormap, LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from multirun_analysis.compare import Comparison
+from multirun_analysis.factors import in_words, order
+from multirun_analysis.figures import style
+from multirun_analysis.figures.drawing import SMALL, SPANNING, TITLE, counted, finish, picked, plain
+from multirun_analysis.figures.signs import MISSING, signs
+from multirun_analysis.figures.slots import BROKEN, Slot, outcomes, scaled
+from multirun_analysis.metrics import Metric
+from paribus import record
+
+LR = "optim.lr"
+MOST_CONTEXTS = 6
+MOST_NUMBERS = 240  # cells of heat maps that have their numbers in them
+
+
+def lr_against(comparison: Comparison) -> Figure | None:
+    """The metric, and the stability of training, over the learning rate: a dot a run, lines through means of seeds."""
+    if LR not in comparison.factors:
+        return None
+    rest = [factor for factor in comparison.factors if factor != LR]
+    signed = signs(comparison, rest[0] if rest else None, along=LR)
+    settings = comparison.settings.loc[signed.runs.index]
+    lrs = pd.to_numeric(settings[LR], errors="coerce").astype(float)
+    lrs = lrs[lrs > 0]
+    if lrs.nunique() < 2:
+        return None
+    look, line = signed.runs.loc[lrs.index], _numbered(settings.loc[lrs.index, rest])[0]
+    metrics = [comparison.metric]
+    if "stability_score" in comparison.study.runs and comparison.metric.name != "stability_score":
+        metrics.append(Metric("stability_score"))
+    figure, outside = style.figure(2 + 4 * len(metrics), 4.2), list[str]()
+    for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+        runs = outcomes(comparison, metric).loc[lrs.index].assign(lr=lrs, line=line)
+        slot = Slot(axes, "y", metric, runs)
+        firsts = look[["colour", "dash"]].groupby(runs["line"]).first()
+        means = runs.groupby(["line", "lr"])["value"].mean().unstack()
+        for colour, dash, mean in zip(firsts["colour"], firsts["dash"], means.to_numpy(), strict=True):
+            there = np.isfinite(mean)
+            axes.plot(means.columns[there], slot.kept(mean[there]), color=colour, ls=dash, lw=1.4)
+        for mark, some in look.groupby("mark"):
+            y = slot.kept(runs["value"][some.index])
+            axes.scatter(lrs[some.index], y, marker=str(mark), c=some["colour"].to_list(), s=22, lw=0, gid="runs")
+        slot.put(runs, "lr", look["colour"])
+        axes.set_xscale("log")
+        ticks = _apart(sorted(lrs.unique()))
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_xticks([], minor=True)
+        axes.set_xlabel("learning rate")
+        axes.set_title(plain(metric.name), size=TITLE)
+        outside += [f"{slot.outside} of {metric.name} beyond the axis lie at its edge"] if slot.outside else []
+    title = f"Learning rate: {counted(len(lrs), 'run')}, a dot each; lines: {signed.means}"
+    without = len(signed.runs) - len(lrs)
+    less = f"{counted(without, 'run')} without a positive learning rate not shown" if without else ""
+    return finish(
+        figure, title, signed.note(*outside, less), signed.legend(with_marks=True) if rest else [], signed.factor
+    )
+
+
+def parallel_coordinates(comparison: Comparison) -> Figure | None:
+    """A line a run through its levels to its figure, the best at the top; diverged and missing ones end in a slot."""
+    metric = comparison.metric
+    runs = outcomes(comparison, metric)
+    settings = comparison.settings.loc[runs.index]
+    known = settings["cell"] >= 0
+    runs, settings = runs[known], settings[known]
+    if not comparison.factors or runs.empty:
+        return None
+    ends, k = runs["end"].to_numpy(), len(comparison.factors)
+    goodness, ticks = _goodness(runs["value"].to_numpy(), metric)
+    slots = {end: -0.12 * i for i, end in enumerate([record.DIVERGED, MISSING], 1) if end in ends}
+    last = np.where(np.isnan(goodness), runs["end"].map(slots).astype(float), goodness)
+    figure = style.figure(min(16.0, 2.2 + 1.9 * k), 4.6)
+    axes = figure.subplots()
+    # those of one level side by side, the better above
+    apart = pd.Series(last).rank(method="first").to_numpy() / len(last) - 0.5
+    columns = []
+    for i, factor in enumerate(comparison.factors):
+        places = _places(order(settings[factor]))
+        at = np.array([places[level] for level in settings[factor]])
+        columns.append(at + min(0.05, 0.4 / len(places)) * apart)
+        _axis(axes, i, {in_words(level): at for level, at in places.items()})
+    x = np.broadcast_to(np.arange(k + 1.0), (len(runs), k + 1))
+    lines = np.stack([x, np.stack([*columns, last], axis=1)], axis=-1)
+    shades = colormaps["viridis"](0.88 * np.nan_to_num(goodness))
+    for end, colour, dash in ((MISSING, style.GREY, ":"), (record.DIVERGED, BROKEN, "--"), (record.COMPLETED, "", "-")):
+        which = np.flatnonzero(ends == end)
+        which = which[np.argsort(last[which])]  # the best on top
+        width = 1.3 if len(runs) <= 200 else 0.6
+        axes.add_collection(
+            LineCollection(list(lines[which]), colors=colour or shades[which], ls=dash, lw=width, gid=end)
+        )
+    _axis(axes, k, ticks | slots)
+    axes.set_xlim(-0.45, k + 0.45)
+    axes.set_ylim(min([0, *slots.values()]) - 0.06, 1.06)
+    axes.set_xticks(range(k + 1), [plain(name, 22) for name in (*comparison.factors, metric.name)])
+    axes.tick_params(length=0)
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    title = f"{metric.name} of {counted(len(runs), 'run')} by what was tried"
+    notes = [f"{(ends == end).sum()} {end} ({'dashed' if end == record.DIVERGED else 'dotted'})" for end in slots]
+    return finish(figure, title, "; ".join([*notes, f"colour: {'best' if metric.sign else 'highest'} is yellow"]))
+
+
+def two_factors(comparison: Comparison, a: str, b: str) -> Figure | None:
+    """A heat map of means over seeds, `a` downwards and `b` to the right; one for each context of the other factors.
+
+    Completed runs alone have a part in a mean; how many others there are is said in the cell. Hatched: no run.
+    """
+    metric = comparison.metric
+    runs = outcomes(comparison, metric)
+    settings = comparison.settings.loc[runs.index].query("cell >= 0").sort_values("cell", kind="stable")
+    if a == b or settings.empty:
+        return None
+    others = [factor for factor in comparison.factors if factor not in (a, b)]
+    contexts, found = _numbered(settings[others])
+    shown = found[:MOST_CONTEXTS]
+    rows, columns = order(settings[a]), order(settings[b])
+    places = {"row": [rows.index(level) for level in settings[a]], "column": [columns.index(x) for x in settings[b]]}
+    table = runs.loc[settings.index].assign(context=contexts, **places)
+    table = table[table["context"] < MOST_CONTEXTS]
+    table = table.assign(**{end: table["end"] == end for end in (record.DIVERGED, MISSING)})
+    cells = table.groupby(["context", "row", "column"], as_index=False).agg(
+        mean=("value", "mean"), n=("end", "size"), diverged=("diverged", "sum"), missing=("missing", "sum")
+    )
+    values = cells["mean"].dropna().to_numpy()
+    norm = (LogNorm if scaled(values, metric)[1] else Normalize)(
+        *((values.min(), values.max()) if len(values) else (1, 2))
+    )
+    cmap = colormaps["viridis_r" if metric.sign < 0 else "viridis"]
+    numbers = len(rows) * len(columns) * len(shown) <= MOST_NUMBERS
+    width, height = (1.0 if numbers else 0.2) * len(columns) + 1.2, (0.6 if numbers else 0.2) * len(rows) + 0.8
+    across = max(1, min(len(shown), int(16 / width)))
+    down = ceil(len(shown) / across)
+    across = ceil(len(shown) / down)
+    figure = style.figure(min(max(6.0, across * width + 1), 24), min(max(2.6, down * height + 1), 24))
+    panels = list(figure.subplots(down, across, squeeze=False).flat)
+    for axes in panels[len(shown) :]:
+        axes.remove()
+    for k, (axes, context) in enumerate(zip(panels, shown, strict=False)):
+        _heat(axes, cells[cells["context"] == k], (len(rows), len(columns)), norm, cmap, metric if numbers else None)
+        words = ", ".join(f"{other}={in_words(level)}" for other, level in zip(others, context, strict=True))
+        axes.set_title(plain(words, int(11 * width)), size=SMALL + 1)
+        axes.set_xticks(*_some(columns, numbers), rotation=0 if numbers else 90)
+        axes.set_yticks(*_some(rows, numbers))
+        axes.set_xlabel(plain(b))
+        axes.set_ylabel(plain(a))
+    if len(values):
+        from matplotlib.cm import ScalarMappable
+
+        bar = figure.colorbar(ScalarMappable(norm, cmap), ax=panels[: len(shown)], label=plain(metric.name), shrink=0.9)
+        if metric.is_share:
+            bar.ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+    notes = ["hatched: no run"] if len(cells) < len(rows) * len(columns) * len(shown) else []
+    if len(found) > len(shown):
+        notes.append(f"{len(found) - len(shown)} more settings of {', '.join(others)} are not shown")
+    title = f"{metric.name} by {a} and {b}: mean over seeds, {counted(len(table), 'run')}"
+    return finish(figure, title, signs(comparison, None).note(*notes))
+
+
+def _apart(ticks: Sequence[float]) -> list[float]:
+    """Those of ascending numbers that have room for a label on a logarithmic axis."""
+    kept = [ticks[0]]
+    room = 0.11 * np.log(ticks[-1] / ticks[0])
+    for tick in ticks[1:]:
+        if np.log(tick / kept[-1]) > room:
+            kept.append(tick)
+    return kept
+
+
+def _numbered(frame: pd.DataFrame) -> tuple[list[int], list[tuple[Hashable, ...]]]:
+    """The different rows of a frame, and which of them each row is. It may have no columns."""
+    rows = [tuple(row) for row in frame.to_numpy(dtype=object).tolist()]
+    found = {row: i for i, row in enumerate(dict.fromkeys(rows))}
+    return [found[row] for row in rows], list(found)
+
+
+def _goodness(values: np.ndarray, metric: Metric) -> tuple[np.ndarray, dict[str, float]]:
+    """Values from 0, the worst (the lowest, where none is better), to 1, and ticks: what stands where."""
+    to, log = scaled(values, metric)
+    places = to(values)
+    finite = places[np.isfinite(places)]
+    if not len(finite):
+        return np.full(len(values), np.nan), {}
+    low, span = finite.min(), np.ptp(finite)
+    marks = np.linspace(low, low + span, 6 if span else 1)
+
+    def good(x: np.ndarray) -> np.ndarray:
+        share = (x - low) / span if span else np.where(np.isnan(x), np.nan, 0.5)
+        return 1 - share if metric.sign < 0 else share
+
+    names = [metric.show(mark) if metric.is_share else f"{mark:.3g}" for mark in (10**marks if log else marks)]
+    return good(places), dict(zip(names, good(marks).tolist(), strict=True))
+
+
+def _places(levels: Sequence[Hashable]) -> dict[Hashable, float]:
+    """Where levels lie between 0 and 1: numbers that span much by their logarithm, all others evenly."""
+    numbers = [x for x in levels if isinstance(x, int | float) and not isinstance(x, bool) and 0 < x < np.inf]
+    if len(numbers) == len(levels) and numbers[-1] > SPANNING * numbers[0]:
+        logs = np.log(numbers)
+        return dict(zip(levels, ((logs - logs[0]) / (logs[-1] - logs[0])).tolist(), strict=True))
+    return dict(zip(levels, np.linspace(0, 1, len(levels)).tolist() if len(levels) > 1 else [0.5], strict=True))
+
+
+def _axis(axes: Axes, x: int, marks: Mapping[str, float]) -> None:
+    """An upright axis with what stands where, as far as there is room."""
+    axes.plot([x, x], [0, 1], color="black", lw=1, zorder=3)
+    box = {"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 0.8}
+    last = -np.inf
+    for text, at in sorted(marks.items(), key=lambda mark: mark[1]):
+        if at - last > 0.045:
+            axes.text(x + 0.03, at, plain(text, 18), size=SMALL, va="center", zorder=4, bbox=box)
+            last = at
+
+
+def _heat(
+    axes: Axes, cells: pd.DataFrame, shape: tuple[int, int], norm: Normalize, cmap: Colormap, metric: Metric | None
+) -> None:
+    """One heat map.
+
+    Args:
+        metric: in whose words the cells have their numbers; None: they have none.
+    """
+    colours = np.full((*shape, 4), 1.0)
+    there = np.zeros(shape, bool)
+    there[cells["row"], cells["column"]] = True
+    shades = cmap(norm(cells["mean"].to_numpy()))
+    shades[cells["mean"].isna()] = (0.3, 0.3, 0.3, 1)
+    colours[cells["row"], cells["column"]] = shades
+    axes.imshow(colours, aspect="auto", interpolation="nearest")
+    empty = [Rectangle((j - 0.5, i - 0.5), 1, 1) for i, j in np.argwhere(~there)]
+    axes.add_collection(PatchCollection(empty, facecolor="none", edgecolor="#b0b0b0", hatch="///", lw=0, gid="no run"))
+    if metric is None:
+        broken = cells[cells["diverged"] > 0]
+        axes.scatter(broken["column"], broken["row"], marker="x", s=14, color=BROKEN, gid=record.DIVERGED)
+        return
+    dark = shades[:, :3] @ (0.299, 0.587, 0.114) < 0.5
+    rows: list[dict[str, Any]] = cells.to_dict("records")  # type: ignore[assignment]
+    for row, black in zip(rows, ~dark, strict=True):
+        said = [metric.show(row["mean"])] + [
+            f"{end} {row[end]}/{row['n']}" for end in (record.DIVERGED, MISSING) if row[end]
+        ]
+        text, colour = "\n".join(filter(None, said)), "black" if black else "white"
+        axes.text(row["column"], row["row"], text, size=SMALL, ha="center", va="center", color=colour)
+
+
+def _some(levels: Sequence[Hashable], every: bool) -> tuple[list[int], list[str]]:
+    """Ticks for levels, not more than there is room for."""
+    places = list(range(len(levels))) if every else picked(range(len(levels)), 20)
+    return places, [plain(in_words(levels[i]), 12) for i in places]
