@@ -78,7 +78,7 @@ def functions(names: Iterable[Hashable]) -> Figure | None:
     x = np.linspace(-SPAN, SPAN, 801)
     figure = style.figure(9.2, max(3.6, 0.2 * len(known) + 0.9))
     panels = figure.subplots(1, 2)
-    for axes, which, title in zip(panels, (0, 1), ("Activation functions", "Their derivatives"), strict=True):
+    for axes, which, title in zip(panels, (0, 1), ("f(x)", "its derivative f'(x)"), strict=True):
         axes.axhline(0, color=style.GREY, linewidth=0.6)
         axes.axvline(0, color=style.GREY, linewidth=0.6)
         for i, name in enumerate(known):
@@ -88,10 +88,12 @@ def functions(names: Iterable[Hashable]) -> Figure | None:
             axes.plot(x, y, color=colours[name], linestyle=dash, marker=mark, markersize=5, linewidth=1.6,
                       markevery=(40 + 13 * i % 100, 160), label=name)  # fmt: skip
         axes.set_title(title, fontsize=11)
-        axes.set_xlabel("input", fontsize=10)
+        axes.set_xlabel("x", fontsize=10)
         axes.tick_params(labelsize=9)
     panels[0].set_ylim(-1.9, SPAN)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize=9, handlelength=3.5)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize=9, handlelength=3.5, frameon=False)
+    figure.suptitle("Activation functions with their default parameters", fontsize=12)
     others = [plain(name) for name in asked if name not in ACTIVATIONS]
     if others:
         shown = ", ".join(others[:8]) + (f" and {len(others) - 8} more" if len(others) > 8 else "")

@@ -1,17 +1,19 @@
 """What happened inside: gradients, dead units and updates of the layers, and how depth bears on them."""
 
+from typing import cast
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from multirun_analysis.compare import Comparison
 from multirun_analysis.factors import in_words
 from multirun_analysis.figures import style
-from multirun_analysis.figures.panels import lines, log_limits, mark_floor, panels, to_log
-from multirun_analysis.figures.settings import HATCHES, Settings, legend, plain, some
+from multirun_analysis.figures.panels import curves, log_scale, panels, to_scale
+from multirun_analysis.figures.settings import HATCHES, Settings, heading, legend, plain, some
 
 MOST_PANELS = 6  # layers with a panel each
 MOST_BARS = 12  # layers, and settings, beyond which lines are drawn
@@ -21,30 +23,31 @@ GUIDE = 1e-3  # of the update ratio
 def gradient_flow(comparison: Comparison, factor: str) -> Figure | None:
     """Mean |gradient| of the layers by epoch, weight and bias joined, on a log axis."""
     frames = by_layer(joined(comparison.study.layers))
-    return panels(comparison, factor, frames, "Mean |gradient| of layers", "mean |gradient|", log=True)
+    return panels(comparison, factor, [frames], "Mean |gradient| of layers", "mean |gradient|", log=True)
 
 
 def zero_gradients(comparison: Comparison, factor: str) -> Figure | None:
     """Share of the elements of the layers' weight gradients that are exactly 0, by epoch."""
     frames = by_layer(of(comparison.study.layers, "grad_zero_fraction", "weight"))
-    return panels(comparison, factor, frames, "Weight gradients that are exactly 0", "share of elements")
+    return panels(comparison, factor, [frames], "Weight gradients that are exactly 0", "share of elements")
 
 
 def dead_units(comparison: Comparison, factor: str) -> Figure | None:
     """Share of dead units (exactly 0 on the whole probe) by epoch; where there are any, that of saturated outputs."""
-    frames, columns = {}, 3
+    groups, title = [], "Dead units"
     for quantity, what in (("dead_fraction", "dead units"), ("saturated_fraction", "saturated outputs")):
         found = by_layer(of(comparison.study.layers, quantity, "activation"))
-        columns = max(1, len(frames)) if len(frames) in (1, 2, 4) else columns
-        frames |= {f"{layer}: {what}": frame for layer, frame in found.items()}
-    return panels(comparison, factor, frames, "Dead and saturated units on the probe", "share", columns=columns)
+        groups.append({f"{layer}: {what}": frame for layer, frame in found.items()})
+    if groups[1]:
+        title = "Dead units and saturated outputs"
+    return panels(comparison, factor, groups, f"{title} on the probe", "share")
 
 
 def update_ratios(comparison: Comparison, factor: str) -> Figure | None:
     """Size of a step's update relative to that of the weights, by epoch, on a log axis; the guide 1e-3 dashed."""
     frames = by_layer(of(comparison.study.layers, "update_ratio", "weight"))
     title = "Update ratio of weights, ‖change in a step‖ / ‖weights‖ (dashed: 1e-3)"
-    return panels(comparison, factor, frames, title, "update ratio", log=True, guide=GUIDE)
+    return panels(comparison, factor, [frames], title, "update ratio", log=True, guide=GUIDE)
 
 
 def of(layers: pd.DataFrame, quantity: str, tensor: str) -> pd.DataFrame:
@@ -60,10 +63,10 @@ def by_layer(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     if frame.empty:
         return {}
     if frame["depth"].max() < MOST_PANELS:
-        parts = {}
-        for depth, part in frame.groupby("depth"):
+        parts: dict[str, pd.DataFrame] = {}
+        for number, part in frame.groupby("depth"):
             names = part["layer"].unique()
-            parts[str(names[0]) if len(names) == 1 else f"layer {int(depth) + 1}"] = part  # type: ignore[call-overload]
+            parts[str(names[0]) if len(names) == 1 else f"layer {cast(int, number) + 1}"] = part
         return parts
     depth = frame["depth"]
     last = depth.groupby(frame["run"], observed=True).transform("max")
@@ -85,23 +88,18 @@ def joined(layers: pd.DataFrame) -> pd.DataFrame:
     rows = layers[(layers["quantity"] == "grad_mean_abs") & layers["tensor"].isin(["weight", "bias"])]
     sizes = layers[(layers["quantity"] == "size") & (layers["epoch"] == 0)]
     both = pd.concat([rows, sizes])
-    run, runs = pd.factorize(both["run"])
-    layer, names = pd.factorize(both["layer"])
-    bias = (both["tensor"] == "bias").to_numpy()
-    m, depth, epoch = (both[c].to_numpy() for c in ("value", "depth", "epoch"))
-    size = np.full((len(runs), len(names), 2), np.nan)
-    is_size = np.arange(len(both)) >= len(rows)
-    size[run[is_size], layer[is_size], bias[is_size].astype(int)] = m[is_size]
-    run, layer, bias, m, depth, epoch = (a[: len(rows)] for a in (run, layer, bias, m, depth, epoch))
-    n = size[run, layer, bias.astype(int)]
-    _, first, group = np.unique(
-        (run.astype(np.int64) * (epoch.max(initial=0) + 1) + epoch) * len(names) + layer,
-        return_index=True, return_inverse=True,
-    )  # fmt: skip
+    run, layer = (pd.factorize(both[column])[0].astype(np.int64) for column in ("run", "layer"))
+    bias = (both["tensor"] == "bias").to_numpy().astype(int)
+    at, m = len(rows), both["value"].to_numpy(dtype=float)
+    size = np.full((run.max(initial=0) + 1, layer.max(initial=0) + 1, 2), np.nan)
+    size[run[at:], layer[at:], bias[at:]] = m[at:]
+    run, layer, m, n = run[:at], layer[:at], m[:at], size[run[:at], layer[:at], bias[:at]]
+    epoch = rows["epoch"].to_numpy().astype(np.int64)
+    key = (run * (epoch.max(initial=0) + 1) + epoch) * size.shape[1] + layer
+    _, first, group = np.unique(key, return_index=True, return_inverse=True)
     with np.errstate(invalid="ignore"):
-        value = np.bincount(group, n * m.astype(float)) / np.bincount(group, n)
-    kept = rows.iloc[first]
-    return pd.DataFrame({c: kept[c] for c in ("run", "epoch", "layer", "depth")} | {"value": value}, index=None)
+        value = np.bincount(group, n * m) / np.bincount(group, n)
+    return rows.iloc[first][["run", "epoch", "layer", "depth"]].assign(value=value)
 
 
 def last_epoch(frame: pd.DataFrame) -> pd.DataFrame:
@@ -119,43 +117,37 @@ def gradient_bars(comparison: Comparison, factor: str) -> Figure | None:
     values, depths, present = settings.matrix(frame, "depth")
     if not present.any():
         return None
-    means, half = settings.means(values)
-    low, high, floor = log_limits(means, means)
+    means, below, above = settings.means(values, log=True)
+    scale = log_scale(means, means)
     bars = len(depths) <= MOST_BARS >= settings.n
-    width = float(np.clip(0.2 * len(depths) * settings.n + 1, 4.5, 9.5)) if bars else 7.0
+    width = float(np.clip(0.2 * len(depths) * settings.n + 1, 5.5, 9.5)) if bars else 7.0
     figure = style.figure(width + 2.3, 4.2)
     axes = figure.add_subplot()
-    to_log(axes)
-    axes.set_ylim(low, high)
-    places, offsets = np.arange(len(depths)), np.zeros(settings.n)
+    to_scale(axes, scale)
+    places = np.arange(len(depths))
+    offsets: np.ndarray = np.zeros(settings.n)
     if bars:
         wide = min(0.82 / settings.n, 0.4)
         offsets = wide * (np.arange(settings.n) - (settings.n - 1) / 2)
         for k in range(settings.n):
-            top = np.maximum(means[k], floor)
-            axes.bar(places + offsets[k], top - low, wide, low, color=settings.colours[k], edgecolor="white",
+            heights = np.maximum(means[k], scale.floor) - scale.low
+            axes.bar(places + offsets[k], heights, wide, scale.low, color=settings.colours[k], edgecolor="white",
                      hatch=HATCHES[settings.kind[k] % len(HATCHES)], linewidth=0)  # fmt: skip
-            if np.isfinite(half[k]).any():
-                ends = np.clip([means[k] - half[k], means[k] + half[k]], low, high)
+            if np.isfinite(above[k]).any():
+                ends = np.clip([below[k], above[k]], scale.low, scale.high)
                 axes.vlines(places + offsets[k], *ends, color="black", linewidth=1)
         names = frame.groupby("depth")["layer"].agg(lambda layers: layers.iloc[0] if layers.nunique() == 1 else "")
         shown = [plain(names[depth] or f"layer {depth + 1}", 24) for depth in depths]
         axes.set_xticks(places, shown, fontsize=9, rotation=30 if sum(map(len, shown)) > 9 * width else 0)
+        axes.set_xlim(-0.55, len(depths) - 0.45)
     else:
-        kept = np.flatnonzero(np.isfinite(means).any(axis=1))
-        kinds = [settings.dash(kind) for kind in settings.kind[kept]]
-        axes.add_collection(lines(places, means[kept], floor, settings.colours[kept], kinds, 1.5, "mean"))
-        for k in kept:
-            last = np.flatnonzero(np.isfinite(means[k]))[-1:]
-            axes.plot(places[last], np.maximum(means[k][last], floor), color=settings.colours[k], linestyle="none",
-                      marker=style.MARKS[settings.level[k] % len(style.MARKS)], markersize=6)  # fmt: skip
+        curves(axes, settings, (means, below, above), places, scale)
         axes.set_xlim(-0.03 * len(depths), 1.03 * (len(depths) - 1))
-        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        axes.xaxis.set_major_locator(FixedLocator(some(list(places), 9)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: f"{place + 1:.0f}"))
         axes.set_xlabel("layer (1: nearest the input)", fontsize=10)
-    mark_floor(axes, floor)
     which, where = np.nonzero(means == 0)
-    axes.scatter(places[where] + offsets[which], np.full(len(which), floor), marker="v", s=28, facecolors="white",
+    axes.scatter(places[where] + offsets[which], np.full(len(which), scale.floor), marker="v", s=28, facecolors="white",
                  edgecolors=list(settings.colours[which]) or "none", zorder=4, gid="zero")  # fmt: skip
     broken = np.flatnonzero(settings.diverged & present)
     if len(broken):
@@ -165,9 +157,8 @@ def gradient_bars(comparison: Comparison, factor: str) -> Figure | None:
         axes.scatter(places[where] + offsets[setting], np.full(len(which), y), marker="x", s=40, linewidths=1.6,
                      c=list(settings.colours[setting]), gid="x")  # fmt: skip
     axes.set_ylabel("mean |gradient|", fontsize=10)
-    axes.tick_params(labelsize=9)
     shown_runs = int((present & (settings.completed | settings.diverged)).sum())
-    figure.suptitle(f"Mean |gradient| of layers in the last epoch, by {plain(factor)} ({shown_runs} runs)", fontsize=12)
+    heading(figure, f"Mean |gradient| of layers in the last epoch, by {plain(factor)} ({shown_runs} runs)")
     settings.legend(figure, bars)
     settings.note(figure, present, "Bar" if bars else "Line")
     return figure
@@ -195,25 +186,24 @@ def depth_against_gradient(comparison: Comparison) -> Figure | None:
     if len(np.unique(numbers[present])) < 2:
         return None
     levels = comparison.settings.loc[settings.runs, comparison.factors].map(in_words)
-    same = [name for name in levels if not _deepens(levels, name, numbers)]
+    same = [name for name in comparison.factors if not _deepens(levels, name, numbers)]
     label = levels[same].agg(", ".join, axis=1).to_numpy() if same else np.full(len(levels), "")
     groups = sorted(set(label[present]))
     colours = style.colours(groups)
     figure = style.figure(8.6 + (2.2 if same else 0), max(3.9, 0.21 * min(len(groups), 12) + 0.8))
     metric, runs = comparison.metric, comparison.study.runs
     columns = [
-        ("Mean |gradient| of the first layer, last epoch", "mean |gradient|", first.reindex(settings.runs), True),
-        (plain(metric.name), plain(metric.name), comparison.values[settings.runs], metric.sign <= 0),
+        ("First layer in the last epoch", "mean |gradient|", first.reindex(settings.runs), True),
+        ("Result", plain(metric.name), comparison.values[settings.runs], metric.sign <= 0),
     ]
     for i, (axes, (title, ylabel, found, top)) in enumerate(zip(figure.subplots(1, 2), columns, strict=True)):
         values = np.where(settings.completed & present, found.to_numpy(dtype=float), np.nan)
         finite = values[np.isfinite(values)]
         means, floor = settings.means(values[:, None])[0][:, 0], -np.inf
         if i == 0 or (not metric.is_share and len(finite) and 0 < 50 * finite.min() < finite.max()):
-            low, high, floor = log_limits(values, values)
-            to_log(axes)
-            axes.set_ylim(low, high)
-            mark_floor(axes, floor)
+            scale = log_scale(values, values)
+            to_scale(axes, scale)
+            floor = scale.floor
         elif len(finite):
             margin = 0.06 * (finite.max() - finite.min()) or 0.05 * abs(finite.max()) or 0.05
             axes.set_ylim(finite.min() - margin, finite.max() + margin)
@@ -238,8 +228,8 @@ def depth_against_gradient(comparison: Comparison) -> Figure | None:
             baseline = float(runs["baseline_val_loss"].mean())
             if axes.get_ylim()[0] < baseline < axes.get_ylim()[1]:  # all far better runs need no such line
                 axes.axhline(baseline, color=style.GREY, linestyle="--", linewidth=1)
-                axes.annotate("predicting the mean", (1, baseline), (-3, -11), fontsize=9, color="#555555",
-                              ha="right", xycoords=("axes fraction", "data"), textcoords="offset points")  # fmt: skip
+                axes.annotate("predicting the mean", (0, baseline), (3, -11), fontsize=9, color="#555555",
+                              xycoords=("axes fraction", "data"), textcoords="offset points")  # fmt: skip
         if metric.is_share and i == 1:
             axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.set_xscale("log", base=2)
@@ -254,8 +244,8 @@ def depth_against_gradient(comparison: Comparison) -> Figure | None:
         looks = zip(colours.values(), style.DASHES * 8, style.MARKS * 8, strict=False)
         signs = [Line2D([], [], color=c, linestyle=dash, marker=mark) for c, dash, mark in looks]  # type: ignore[arg-type]
         legend(figure, {", ".join(same): (signs, groups)})
-    figure.suptitle(f"Depth, gradient and result ({int(present.sum())} runs)", fontsize=12)
-    settings.note(figure, present, "Dash")
+    heading(figure, f"Number of layers, gradient and result ({int(present.sum())} runs)")
+    settings.note(figure, present, "Dot: a run. Dash", intervals=False)
     return figure
 
 

@@ -1,7 +1,8 @@
 """Curves by epoch: a panel a layer, a line a setting, its mean over seeds; what broke is drawn up to where it broke."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,189 +13,187 @@ from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter
 
 from multirun_analysis.compare import Comparison
 from multirun_analysis.figures import style
-from multirun_analysis.figures.settings import MOST_BANDS, Settings, plain
+from multirun_analysis.figures.settings import MOST_BANDS, Settings, heading, plain
 
 ROOM = 1e3  # how far above almost all values of a log axis one may lie
+LEAST = 1e-6  # what is that much smaller than a guide is as good as 0
+Means = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+class Scale(NamedTuple):
+    """Of a y axis. What lies below `floor` is drawn on it; on a log axis zeros, by a line labelled `label`."""
+
+    low: float
+    high: float
+    floor: float
+    label: str = ""
+    log: bool = False
 
 
 def panels(
     comparison: Comparison,
     factor: str,
-    frames: Mapping[str, pd.DataFrame],
+    groups: Sequence[Mapping[str, pd.DataFrame]],
     title: str,
     ylabel: str,
     log: bool = False,
     guide: float | None = None,
-    columns: int = 3,
 ) -> Figure | None:
-    """A panel for each of `frames` (run, epoch, value) by its title, all on one scale.
+    """A panel for each frame (run, epoch, value) by its title; those of a group have one scale, and rows of their own.
 
     A diverged run's curve ends with an x, at the edge where it had no finite value; one that ended otherwise, with a |.
-    Exact zeros on a log axis lie on a dotted line below all else. Values that are not on such an axis are shares.
+    Values that are not on a log axis are shares.
 
     Args:
         guide: a value to mark.
-        columns: of panels.
     """
     settings = Settings(comparison, factor)
-    drawn = {name: settings.matrix(frame, "epoch") for name, frame in frames.items()}
-    drawn = {name: found for name, found in drawn.items() if found[2].any()}
+    read = [{name: settings.matrix(frame, "epoch") for name, frame in group.items()} for group in groups]
+    kept = [{name: found for name, found in group.items() if found[2].any()} for group in read]
+    drawn = [group for group in kept if group]
     if not drawn:
         return None
-    means = {name: settings.means(found[0]) for name, found in drawn.items()}
-    broken = ~settings.completed
-    values = np.concatenate([
-        np.concatenate([means[name][0].ravel(), found[0][broken].ravel()]) for name, found in drawn.items()
-    ])  # fmt: skip
-    certain = np.concatenate([mean.ravel() for mean, _ in means.values()])
-    low, high, floor = log_limits(values, certain, guide) if log else share_limits(values)
-    columns = min(columns, len(drawn))
-    rows = ceil(len(drawn) / columns)
-    figure = style.figure(3.2 * columns + 2.3, 2.5 * rows + 1.2)
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for axes in grid.flat[len(drawn) :]:
-        axes.set_visible(False)
-    for i, (axes, (name, (found, epochs, present))) in enumerate(zip(grid.flat, drawn.items(), strict=False)):
-        _curves(axes, settings, found, means[name], epochs, (low, high, floor))
-        _ends(axes, settings, found, epochs, present & broken, (low, high, floor))
-        if guide is not None:
-            axes.axhline(guide, color=style.GREY, linewidth=1, linestyle=(0, (6, 3)))
-        axes.set_title(plain(name, 44), fontsize=10)
-        axes.tick_params(labelsize=9, labelbottom=i + columns >= len(drawn))
-        if i + columns >= len(drawn):
-            axes.set_xlabel("epoch", fontsize=10)
-        if i % columns == 0:
-            axes.set_ylabel(ylabel, fontsize=10)
-    axes = grid.flat[0]
-    if log:
-        to_log(axes)
-    else:
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.set_ylim(low, high)
-    if log:
-        for other in grid.flat[: len(drawn)]:
-            mark_floor(other, floor)
-    span = np.concatenate([epochs for _, epochs, _ in drawn.values()])
+    most = max(map(len, drawn))
+    columns = most if most < 4 else 2 if most == 4 else 3
+    rows = sum(ceil(len(group) / columns) for group in drawn)
+    figure = style.figure(3.2 * max(columns, 2) + 2.3, 2.5 * rows + 1.2)
+    grid = figure.add_gridspec(rows, columns)
+    span = np.concatenate([epochs for group in drawn for _, epochs, _ in group.values()])
     margin = 0.04 * (span.max() - span.min()) or 0.5
-    axes.set_xlim(span.min() - margin, span.max() + margin)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    seen = np.any([present for _, _, present in drawn.values()], axis=0)
-    figure.suptitle(f"{title}, by {plain(factor)} ({int(seen.sum())} runs)", fontsize=12)
+    row = 0
+    for group in drawn:
+        means = {name: settings.means(values, log) for name, (values, _, _) in group.items()}
+        scale = _scale(settings, [values for values, _, _ in group.values()], list(means.values()), log, guide)
+        for i, (name, (values, epochs, present)) in enumerate(group.items()):
+            axes = figure.add_subplot(grid[row + i // columns, i % columns])
+            to_scale(axes, scale, labelled=i % columns == 0)
+            curves(axes, settings, means[name], epochs, scale)
+            _ends(axes, settings, values, epochs, present & ~settings.completed, scale)
+            if guide is not None:
+                axes.axhline(guide, color=style.GREY, linewidth=1, linestyle=(0, (6, 3)))
+            axes.set_title(plain(name, 44), fontsize=10)
+            axes.set_xlim(span.min() - margin, span.max() + margin)
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            if i + columns >= len(group):
+                axes.set_xlabel("epoch", fontsize=10)
+            if i % columns == 0:
+                axes.set_ylabel(ylabel, fontsize=10)
+        row += ceil(len(group) / columns)
+    seen = np.any([present for group in drawn for _, _, present in group.values()], axis=0)
+    heading(figure, f"{title}, by {plain(factor)} ({int(seen.sum())} runs)")
     settings.legend(figure)
     settings.note(figure, seen, "Line")
     return figure
 
 
-def _curves(
-    axes: Axes,
-    settings: Settings,
-    values: np.ndarray,
-    mean_half: tuple[np.ndarray, np.ndarray],
-    epochs: np.ndarray,
-    limits: tuple[float, float, float],
-) -> None:
-    """Bands, means, and at the end of each the mark of its level; of runs that did not complete thin lines."""
-    means, half = mean_half
-    _, high, floor = limits
+def curves(axes: Axes, settings: Settings, means: Means, x: np.ndarray, scale: Scale) -> None:
+    """A line a setting, (n, m) over x (m,), its interval, and at its end the mark of its level."""
+    middle, below, above = means
     if settings.n <= MOST_BANDS:
-        for k in range(settings.n):
-            if np.isfinite(half[k]).any():
-                edges = np.clip([means[k] - half[k], means[k] + half[k]], floor, high)
-                axes.fill_between(epochs, *edges, color=settings.colours[k], alpha=0.15, linewidth=0)
-    kept = np.flatnonzero(np.isfinite(means).any(axis=1))
-    kinds = [settings.dash(kind) for kind in settings.kind[kept]]
-    axes.add_collection(lines(epochs, means[kept], floor, settings.colours[kept], kinds, 1.5, "mean"), autolim=False)
-    last = [np.flatnonzero(np.isfinite(means[k]))[-1] for k in kept]
-    ends = np.maximum(means[kept, last], floor)
+        for k in np.flatnonzero(np.isfinite(above).any(axis=1)):
+            ends = np.clip([below[k], above[k]], scale.floor, scale.high)
+            axes.fill_between(x, *ends, color=settings.colours[k], alpha=0.15, linewidth=0)
+    kept = np.flatnonzero(np.isfinite(middle).any(axis=1))
+    axes.add_collection(_lines(settings, kept, x, middle[kept], scale.floor, 1.5, "mean"), autolim=False)
+    last = middle.shape[1] - 1 - np.isfinite(middle[kept])[:, ::-1].argmax(axis=1)
+    heights = np.maximum(middle[kept, last], scale.floor)
     for level in np.unique(settings.level[kept]):
         here = settings.level[kept] == level
-        axes.plot(epochs[np.array(last)[here]], ends[here], marker=style.MARKS[level % len(style.MARKS)], markersize=6,
+        axes.plot(x[last][here], heights[here], marker=style.MARKS[level % len(style.MARKS)], markersize=6,
                   linestyle="none", color=settings.colours[kept][here][0], markeredgecolor="white",
-                  markeredgewidth=0.5, clip_on=False, zorder=4)  # fmt: skip
+                  markeredgewidth=0.5, zorder=4)  # fmt: skip
 
 
 def _ends(
-    axes: Axes,
-    settings: Settings,
-    values: np.ndarray,
-    epochs: np.ndarray,
-    broken: np.ndarray,
-    limits: tuple[float, float, float],
+    axes: Axes, settings: Settings, values: np.ndarray, epochs: np.ndarray, broken: np.ndarray, scale: Scale
 ) -> None:
     """What did not complete: a thin line up to the last finite value, and there an x (diverged) or a | (other)."""
-    if not broken.any():
-        return
-    low, high, floor = limits
     which = np.flatnonzero(broken)
+    if not len(which):
+        return
     finite = np.isfinite(values[which])
     # what comes after the first value that is no number is no curve any more
-    finite &= np.logical_and.accumulate(finite | np.isnan(values[which]) & (np.cumsum(finite, axis=1) == 0), axis=1)
+    started = np.maximum.accumulate(finite, axis=1)
+    finite &= np.logical_and.accumulate(finite | ~started, axis=1)
     shown = np.where(finite, values[which], np.nan)
-    setting = settings.setting[which]
-    colours = settings.colours[setting]
-    kinds = [settings.dash(kind) for kind in settings.kind[setting]]
-    axes.add_collection(lines(epochs, shown, floor, colours, kinds, 0.8, "broken"), autolim=False)
+    kinds = settings.setting[which]
+    axes.add_collection(_lines(settings, kinds, epochs, shown, scale.floor, 0.8, "broken"), autolim=False)
     some = finite.any(axis=1)
     last = np.where(some, values.shape[1] - 1 - finite[:, ::-1].argmax(axis=1), 0)
-    edge = high / ROOM**0.02 if floor > 0 else high - 0.02 * (high - low)
-    heights = np.where(some, np.clip(shown[np.arange(len(which)), last], max(low, floor), edge), edge)
+    at = np.where(some, np.clip(shown[np.arange(len(which)), last], scale.floor, scale.high), scale.high)
     for mark, here in (("x", settings.diverged[which]), ("|", ~settings.diverged[which])):
         if here.any():
-            axes.scatter(epochs[last][here], heights[here], s=70, marker=mark, c=list(colours[here]), linewidths=2,
-                         zorder=5, clip_on=False, gid=mark)  # fmt: skip
+            axes.scatter(epochs[last][here], at[here], s=70, marker=mark, linewidths=2, zorder=5, clip_on=False,
+                         c=list(settings.colours[kinds][here]), gid=mark)  # fmt: skip
 
 
-def lines(
-    x: np.ndarray, y: np.ndarray, floor: float, colours: np.ndarray, kinds: list[object], width: float, name: str
+def _lines(
+    settings: Settings, kinds: np.ndarray, x: np.ndarray, y: np.ndarray, floor: float, width: float, name: str
 ) -> LineCollection:
-    """Rows of y (n, m) over x (m,) as one artist; what lies below `floor` on it, what is not finite left out."""
+    """Rows of y (k, m) over x (m,) as one artist, each in the look of its setting, `kinds` (k,)."""
     heights = np.where(np.isfinite(y), np.maximum(y, floor), np.nan)
     points = np.stack([np.broadcast_to(np.asarray(x, dtype=float), heights.shape), heights], axis=-1)
-    return LineCollection(list(points), colors=list(colours), linestyles=kinds or "-", linewidths=width, gid=name)  # type: ignore[arg-type]
+    dashes = [settings.dash(kind) for kind in settings.kind[kinds]]
+    colours = list(settings.colours[kinds])
+    return LineCollection(list(points), colors=colours, linestyles=dashes or "-", linewidths=width, gid=name)
 
 
-def share_limits(values: np.ndarray) -> tuple[float, float, float]:
-    """Limits from 0 on for shares, of which none explodes; and the lowest value, 0."""
-    finite = values[np.isfinite(values)]
-    high = max(float(finite.max(initial=0)), 0.02)
-    return -0.04 * high, 1.06 * high, 0.0
+def _scale(
+    settings: Settings, values: Sequence[np.ndarray], means: Sequence[Means], log: bool, guide: float | None
+) -> Scale:
+    """One that shows all settings, and what it can of the runs that broke."""
+    certain = np.concatenate([middle.ravel() for middle, _, _ in means])
+    everything = np.concatenate([certain, *(found[~settings.completed].ravel() for found in values)])
+    if log:
+        return log_scale(everything, certain, guide)
+    if settings.n <= MOST_BANDS:
+        everything = np.concatenate([everything, *(np.minimum(above, 1).ravel() for _, _, above in means)])
+    high = max(float(everything[np.isfinite(everything)].max(initial=0)), 0.02)
+    return Scale(-0.04 * high, 1.06 * high, 0.0)
 
 
-def log_limits(values: np.ndarray, certain: np.ndarray, guide: float | None = None) -> tuple[float, float, float]:
-    """Limits of a log axis, and where exact zeros lie on it: below all else, on the lower limit where there are none.
+def log_scale(values: np.ndarray, certain: np.ndarray, guide: float | None = None) -> Scale:
+    """A log axis; exact zeros, if any, are on a line below all else.
 
     Args:
         values: all of them.
         certain: those of runs that completed, all of which are to be seen, unless a few explode.
-        guide: a value that is to be seen.
+        guide: a value that is to be seen; what is far smaller counts as zero.
     """
     positive = values[np.isfinite(values) & (values > 0)]
     settled = certain[np.isfinite(certain) & (certain > 0)]
     if not len(positive):
-        return 1e-8, 1.0, 1e-7
+        return Scale(1e-9, 1.0, 1e-8, "0", True)
     low, high = float(positive.min()), float(positive.max())
     if len(settled):
         # what diverges may pass through values that would leave no room for all others
         low = max(low, float(settled.min()) / ROOM)
         high = min(high, float(np.quantile(settled, 0.95)) * ROOM)
     if guide is not None:
-        low, high = min(low, guide), max(high, guide)
+        low, high = min(max(low, guide * LEAST), guide), max(high, guide)
     decades = max(np.log10(high) - np.log10(low), 1.0)
-    room = 10 ** min(0.06 * decades, 1.0)
-    if not (values == 0).any():
-        return low / room, high * room, low / room
-    floor = max(low / 10 ** max(1.0, 0.12 * decades), 1e-300)
-    return floor / room, high * room, floor
+    room = float(10 ** min(0.06 * decades, 1.0))
+    tiny = bool((positive < low).any())
+    if not tiny and not (values == 0).any():
+        return Scale(low / room, high * room, low / room, "", True)
+    floor = max(low / float(10 ** max(0.6, 0.1 * decades)), 1e-300)
+    return Scale(floor / room, high * room, floor, f"< {low:.0e}" if tiny else "0", True)
 
 
-def to_log(axes: Axes) -> None:
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(10, numticks=8))
-
-
-def mark_floor(axes: Axes, floor: float) -> None:
-    """The line on which exact zeros lie, where there are any."""
-    if floor > axes.get_ylim()[0]:
-        axes.axhline(floor, color=style.GREY, linewidth=0.8, linestyle=":")
-        axes.annotate("exactly 0", (0, floor), (2, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
-                      fontsize=9, color="#555555")  # fmt: skip
+def to_scale(axes: Axes, scale: Scale, labelled: bool = True) -> None:
+    """Lay out the y axis, with tick labels or without."""
+    if scale.log:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(10, numticks=8))
+    else:
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_ylim(scale.low, scale.high)
+    axes.tick_params(labelsize=9)
+    axes.tick_params(axis="y", which="both", labelleft=labelled)
+    if scale.label:
+        axes.set_yticks([tick for tick in axes.get_yticks() if 3 * scale.floor < tick < scale.high])
+        axes.axhline(scale.floor, color=style.GREY, linewidth=0.8, linestyle=":")
+        if labelled:
+            axes.annotate(scale.label, (0, scale.floor), (-7, 0), xycoords=("axes fraction", "data"), fontsize=9,
+                          textcoords="offset points", ha="right", va="center",
+                          bbox={"color": "white", "pad": 1.5, "linewidth": 0})  # fmt: skip

@@ -69,10 +69,14 @@ class Settings:
     def dash(self, kind: int) -> object:
         return style.DASHES[kind % len(style.DASHES)]
 
-    def means(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of values (r, m) the means over a setting's completed runs (n, m), and half their 95 % intervals.
+    def means(self, values: np.ndarray, log: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of values (r, m) the means over a setting's completed runs (n, m), and the ends of their 95 % intervals.
 
         NaN where not all of them have a value; a run that has none at all (nothing was recorded) is not waited for.
+
+        Args:
+            log: the interval is one of the mean's logarithm (its deviation is to first order that of the mean, divided
+                by the mean), so that it has no end below zero.
         """
         counted = self.completed & ~np.isnan(values).all(axis=1)
         setting, kept = self.setting[counted], values[counted]
@@ -83,7 +87,9 @@ class Settings:
             means = sums / seeds
             np.add.at(squares, setting, (kept - means[setting]) ** 2)
             half = stdtrit(seeds - 1, (1 + LEVEL) / 2) * np.sqrt(squares / (seeds - 1) / seeds)
-        return means, half
+            if log:
+                return means, means * np.exp(-half / means), means * np.exp(half / means)
+        return means, means - half, means + half
 
     def matrix(self, frame: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """`frame` (run, `column`, value) with a row a run.
@@ -121,19 +127,20 @@ class Settings:
             sections[self.second] = ([sign("#555555", i) for i in range(len(self.second_levels))], self.second_levels)
         legend(figure, sections)
 
-    def note(self, figure: Figure, present: np.ndarray, what: str) -> None:
+    def note(self, figure: Figure, present: np.ndarray, what: str, intervals: bool = True) -> None:
         """Below the figure: what is shown of how many seeds, what ended otherwise, who is not in it.
 
         Args:
             present: (r,) runs that have any of the values.
             what: a line, a bar.
+            intervals: whether they are drawn, of few settings.
         """
         seeds = np.bincount(self.setting[self.completed & present], minlength=1)
         seeds = seeds[seeds > 0]
         words = []
         if len(seeds) and seeds.max() > 1:
             each = str(seeds.max()) if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-            interval = " and its 95 % interval" if self.n <= MOST_BANDS else ""
+            interval = " and its 95 % interval" if intervals and self.n <= MOST_BANDS else ""
             words.append(f"{what}: mean of {each} seeds{interval}.")
         elif len(seeds):
             words.append(f"{what}: one run.")
@@ -186,6 +193,12 @@ def some(members: Sequence[T], most: int) -> list[T]:
     if len(members) <= most:
         return list(members)
     return [members[int(i)] for i in np.linspace(0, len(members) - 1, max(most, 1)).round()]
+
+
+def heading(figure: Figure, text: str) -> None:
+    """A title, in as many lines as it takes beside a legend."""
+    lines = textwrap.fill(text, int(10.5 * (figure.get_figwidth() - 2)))
+    figure.suptitle(lines, fontsize=12, x=0.01, ha="left")
 
 
 def fit(figure: Figure, note: str) -> None:

@@ -1,5 +1,6 @@
 """Weights before and after training, and predictions, of single runs; and which run of a level to look at."""
 
+import textwrap
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def histograms(directory: Path) -> Figure | None:
         return None
     bounds = {layer: _fan_in(after[layer]) ** -0.5 for layer in shown if after[layer].ndim > 1 and after[layer].size}
     of = f"{len(shown)} of {len(after)} layers" if len(shown) < len(after) else ""
-    names = {layer: plain(layer) for layer in shown}
+    names = {layer: _whole(layer, 34) for layer in shown}
     return figures.weight_histograms(
         {names[layer]: after[layer] for layer in shown},
         {names[layer]: before[layer] for layer in shown},
@@ -74,7 +75,7 @@ def heat_maps(directory: Path, layer: str) -> Figure | None:
     before, after = _weights(directory)
     if layer not in after or after[layer].ndim < 2 or not after[layer].size:
         return None
-    return figures.heat_maps(plain(layer), before[layer], after[layer])
+    return figures.heat_maps(_whole(layer, 20), before[layer], after[layer])
 
 
 def predicted(directory: Path, summary: Mapping[str, Any]) -> Figure | None:
@@ -96,7 +97,7 @@ def predicted_side_by_side(directories: Mapping[str, Path]) -> Figure | None:
     found = {label: parts for label, path in directories.items() if "val" in (parts := _predictions(path))}
     if not found:
         return None
-    labels = {label: plain(label, 32) for label in some(list(found), MOST_RUNS)}
+    labels = {label: _whole(label, 26) for label in some(list(found), MOST_RUNS)}
     figure = figures.predictions(
         {name: found[label]["val"] for label, name in labels.items()},
         {name: _training_mean(found[label]) for label, name in labels.items()},
@@ -104,6 +105,11 @@ def predicted_side_by_side(directories: Mapping[str, Path]) -> Figure | None:
     of = f" ({len(labels)} of {len(found)} runs)" if len(labels) < len(found) else ""
     figure.suptitle(f"Predictions on validation samples{of}", fontsize=12)
     return figure
+
+
+def _whole(name: str, width: int) -> str:
+    """A name in lines of so many characters, not shortened: two would be alike."""
+    return textwrap.fill(plain(name, len(name)), width)
 
 
 def _ended(summary: Mapping[str, Any]) -> str:
