@@ -8,7 +8,7 @@ from scipy.special import expit, ndtr
 
 from multirun_analysis.factors import in_words
 from multirun_analysis.figures import style
-from multirun_analysis.figures.settings import fit, plain
+from multirun_analysis.figures.cells import fit, plain
 
 Function = Callable[[np.ndarray], np.ndarray]
 

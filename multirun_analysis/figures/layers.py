@@ -12,11 +12,11 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 from multirun_analysis.compare import Comparison
 from multirun_analysis.factors import in_words
 from multirun_analysis.figures import style
+from multirun_analysis.figures.cells import HATCHES, Cells, heading, legend, plain, some
 from multirun_analysis.figures.panels import curves, log_scale, panels, to_scale
-from multirun_analysis.figures.settings import HATCHES, Settings, heading, legend, plain, some
 
 MOST_PANELS = 6  # layers with a panel each
-MOST_BARS = 12  # layers, and settings, beyond which lines are drawn
+MOST_BARS = 12  # layers, and cells, beyond which lines are drawn
 GUIDE = 1e-3  # of the update ratio
 
 
@@ -110,29 +110,29 @@ def last_epoch(frame: pd.DataFrame) -> pd.DataFrame:
 def gradient_bars(comparison: Comparison, factor: str) -> Figure | None:
     """Mean |gradient| of each layer in a run's last epoch, on a log axis: bars of the settings side by side.
 
-    Of many layers, or settings, lines over depth; exact zeros lie on a dotted line below all else, each with a mark.
+    Of many layers, or cells, lines over depth; exact zeros lie on a dotted line below all else, each with a mark.
     """
     frame = last_epoch(joined(comparison.study.layers))
-    settings = Settings(comparison, factor)
-    values, depths, present = settings.matrix(frame, "depth")
+    cells = Cells(comparison, factor)
+    values, depths, present = cells.matrix(frame, "depth")
     if not present.any():
         return None
-    means, below, above = settings.means(values, log=True)
-    scale = log_scale(means, means)
-    bars = len(depths) <= MOST_BARS >= settings.n
-    width = float(np.clip(0.2 * len(depths) * settings.n + 1, 5.5, 9.5)) if bars else 7.0
+    means, below, above = cells.means(values, log=True)
+    scale = log_scale(means, means, np.concatenate([below, above]))
+    bars = len(depths) <= MOST_BARS >= cells.n
+    width = float(np.clip(0.2 * len(depths) * cells.n + 1, 5.5, 9.5)) if bars else 7.0
     figure = style.figure(width + 2.3, 4.2)
     axes = figure.add_subplot()
     to_scale(axes, scale)
     places = np.arange(len(depths))
-    offsets: np.ndarray = np.zeros(settings.n)
+    offsets: np.ndarray = np.zeros(cells.n)
     if bars:
-        wide = min(0.82 / settings.n, 0.4)
-        offsets = wide * (np.arange(settings.n) - (settings.n - 1) / 2)
-        for k in range(settings.n):
+        wide = min(0.82 / cells.n, 0.4)
+        offsets = wide * (np.arange(cells.n) - (cells.n - 1) / 2)
+        for k in range(cells.n):
             heights = np.maximum(means[k], scale.floor) - scale.low
-            axes.bar(places + offsets[k], heights, wide, scale.low, color=settings.colours[k], edgecolor="white",
-                     hatch=HATCHES[settings.kind[k] % len(HATCHES)], linewidth=0)  # fmt: skip
+            axes.bar(places + offsets[k], heights, wide, scale.low, color=cells.colours[k], edgecolor="white",
+                     hatch=HATCHES[cells.kind[k] % len(HATCHES)], linewidth=0)  # fmt: skip
             if np.isfinite(above[k]).any():
                 ends = np.clip([below[k], above[k]], scale.low, scale.high)
                 axes.vlines(places + offsets[k], *ends, color="black", linewidth=1)
@@ -141,32 +141,32 @@ def gradient_bars(comparison: Comparison, factor: str) -> Figure | None:
         axes.set_xticks(places, shown, fontsize=9, rotation=30 if sum(map(len, shown)) > 9 * width else 0)
         axes.set_xlim(-0.55, len(depths) - 0.45)
     else:
-        curves(axes, settings, (means, below, above), places, scale)
+        curves(axes, cells, (means, below, above), places, scale)
         axes.set_xlim(-0.03 * len(depths), 1.03 * (len(depths) - 1))
         axes.xaxis.set_major_locator(FixedLocator(some(list(places), 9)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: f"{place + 1:.0f}"))
         axes.set_xlabel("layer (1: nearest the input)", fontsize=10)
     which, where = np.nonzero(means == 0)
     axes.scatter(places[where] + offsets[which], np.full(len(which), scale.floor), marker="v", s=28, facecolors="white",
-                 edgecolors=list(settings.colours[which]) or "none", zorder=4, gid="zero")  # fmt: skip
-    broken = np.flatnonzero(settings.diverged & present)
+                 edgecolors=list(cells.colours[which]) or "none", zorder=4, gid="zero")  # fmt: skip
+    broken = np.flatnonzero(cells.diverged & present)
     if len(broken):
         y = slot(axes, top=True)
-        which, where = np.nonzero(~pd.isna(_recorded(settings, frame))[broken])
-        setting = settings.setting[broken[which]]
+        which, where = np.nonzero(~pd.isna(_recorded(cells, frame))[broken])
+        setting = cells.setting[broken[which]]
         axes.scatter(places[where] + offsets[setting], np.full(len(which), y), marker="x", s=40, linewidths=1.6,
-                     c=list(settings.colours[setting]), gid="x")  # fmt: skip
+                     c=list(cells.colours[setting]), gid="x")  # fmt: skip
     axes.set_ylabel("mean |gradient|", fontsize=10)
-    shown_runs = int((present & (settings.completed | settings.diverged)).sum())
+    shown_runs = int((present & (cells.completed | cells.diverged)).sum())
     heading(figure, f"Mean |gradient| of layers in the last epoch, by {plain(factor)} ({shown_runs} runs)")
-    settings.legend(figure, bars)
-    settings.note(figure, present, "Bar" if bars else "Line")
+    cells.legend(figure, bars)
+    cells.note(figure, present, "Bar" if bars else "Line")
     return figure
 
 
-def _recorded(settings: Settings, frame: pd.DataFrame) -> np.ndarray:
+def _recorded(cells: Cells, frame: pd.DataFrame) -> np.ndarray:
     """1 where a run has a layer, whatever was measured of it (runs, layers); NaN elsewhere."""
-    return settings.matrix(frame.assign(value=1.0), "depth")[0]
+    return cells.matrix(frame.assign(value=1.0), "depth")[0]
 
 
 def depth_against_gradient(comparison: Comparison) -> Figure | None:
@@ -180,12 +180,12 @@ def depth_against_gradient(comparison: Comparison) -> Figure | None:
         return None
     count = flow.groupby("run", observed=True)["layer"].nunique()
     first = last_epoch(flow).sort_values("depth").drop_duplicates("run").set_index("run")["value"]
-    settings = Settings(comparison, comparison.factors[0])
-    numbers = count.reindex(settings.runs).to_numpy(dtype=float)
+    cells = Cells(comparison, comparison.factors[0])
+    numbers = count.reindex(cells.runs).to_numpy(dtype=float)
     present = ~np.isnan(numbers)
     if len(np.unique(numbers[present])) < 2:
         return None
-    levels = comparison.settings.loc[settings.runs, comparison.factors].map(in_words)
+    levels = comparison.settings.loc[cells.runs, comparison.factors].map(in_words)
     same = [name for name in comparison.factors if not _deepens(levels, name, numbers)]
     label = levels[same].agg(", ".join, axis=1).to_numpy() if same else np.full(len(levels), "")
     groups = sorted(set(label[present]))
@@ -193,33 +193,33 @@ def depth_against_gradient(comparison: Comparison) -> Figure | None:
     figure = style.figure(8.6 + (2.2 if same else 0), max(3.9, 0.21 * min(len(groups), 12) + 0.8))
     metric, runs = comparison.metric, comparison.study.runs
     columns = [
-        ("First layer in the last epoch", "mean |gradient|", first.reindex(settings.runs), True),
-        ("Result", plain(metric.name), comparison.values[settings.runs], metric.sign <= 0),
+        ("First layer in the last epoch", "mean |gradient|", first.reindex(cells.runs), True),
+        ("Result", plain(metric.name), comparison.values[cells.runs], metric.sign <= 0),
     ]
     for i, (axes, (title, ylabel, found, top)) in enumerate(zip(figure.subplots(1, 2), columns, strict=True)):
-        values = np.where(settings.completed & present, found.to_numpy(dtype=float), np.nan)
+        values = np.where(cells.completed & present, found.to_numpy(dtype=float), np.nan)
         finite = values[np.isfinite(values)]
-        means, floor = settings.means(values[:, None])[0][:, 0], -np.inf
+        means, floor = cells.means(values[:, None])[0][:, 0], -np.inf
         if i == 0 or (not metric.is_share and len(finite) and 0 < 50 * finite.min() < finite.max()):
-            scale = log_scale(values, values)
+            scale = log_scale(values, values, values)
             to_scale(axes, scale)
             floor = scale.floor
         elif len(finite):
             margin = 0.06 * (finite.max() - finite.min()) or 0.05 * abs(finite.max()) or 0.05
             axes.set_ylim(finite.min() - margin, finite.max() + margin)
-        number = np.full(settings.n, np.nan)
-        number[settings.setting] = numbers
+        number = np.full(cells.n, np.nan)
+        number[cells.setting] = numbers
         for k, group in enumerate(groups):
             here = (label == group) & present
             look = {"color": colours[group], "marker": style.MARKS[k % len(style.MARKS)], "linestyle": "none"}
             axes.plot(numbers[here], np.maximum(values[here], floor), alpha=0.6, markersize=5, **look)
-            cells = np.unique(settings.setting[here])
-            cells = cells[np.argsort(number[cells], kind="stable")]
-            if len(np.unique(number[cells])) == len(cells):  # else it would be no mean over seeds alone
+            ours = np.unique(cells.setting[here])
+            ours = ours[np.argsort(number[ours], kind="stable")]
+            if len(np.unique(number[ours])) == len(ours):  # else it would be no mean over seeds alone
                 dash = style.DASHES[k % len(style.DASHES)]
-                axes.plot(number[cells], np.maximum(means[cells], floor), color=colours[group], linestyle=dash)
-            axes.plot(number[cells], np.maximum(means[cells], floor), "_", color=colours[group], markersize=16)
-        broken = settings.diverged & present
+                axes.plot(number[ours], np.maximum(means[ours], floor), color=colours[group], linestyle=dash)
+            axes.plot(number[ours], np.maximum(means[ours], floor), "_", color=colours[group], markersize=16)
+        broken = cells.diverged & present
         if broken.any():
             y = slot(axes, top)
             axes.scatter(numbers[broken], np.full(int(broken.sum()), y), marker="x", s=45, linewidths=1.8,
@@ -231,7 +231,7 @@ def depth_against_gradient(comparison: Comparison) -> Figure | None:
                 axes.annotate("predicting the mean", (0, baseline), (3, -11), fontsize=9, color="#555555",
                               xycoords=("axes fraction", "data"), textcoords="offset points")  # fmt: skip
         if metric.is_share and i == 1:
-            axes.yaxis.set_major_formatter(PercentFormatter(1))
+            axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_locator(FixedLocator(some(sorted(set(numbers[present])), 9)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.0f}"))
@@ -245,7 +245,7 @@ def depth_against_gradient(comparison: Comparison) -> Figure | None:
         signs = [Line2D([], [], color=c, linestyle=dash, marker=mark) for c, dash, mark in looks]  # type: ignore[arg-type]
         legend(figure, {", ".join(same): (signs, groups)})
     heading(figure, f"Number of layers, gradient and result ({int(present.sum())} runs)")
-    settings.note(figure, present, "Dot: a run. Dash", intervals=False)
+    cells.note(figure, present, "Dot: a run. Dash", intervals=False)
     return figure
 
 

@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from multirun_analysis.compare import Comparison
 from multirun_analysis.figures import style
-from multirun_analysis.figures.settings import MOST_BANDS, Settings, heading, plain
+from multirun_analysis.figures.cells import MOST_BANDS, Cells, heading, plain
 
 ROOM = 1e3  # how far above almost all values of a log axis one may lie
 LEAST = 1e-6  # what is that much smaller than a guide is as good as 0
@@ -39,16 +39,16 @@ def panels(
     log: bool = False,
     guide: float | None = None,
 ) -> Figure | None:
-    """A panel for each frame (run, epoch, value) by its title; those of a group have one scale, and rows of their own.
+    """A panel a frame (run, epoch, value) by its title; those of a group have one scale, and rows of their own.
 
-    A diverged run's curve ends with an x, at the edge where it had no finite value; one that ended otherwise, with a |.
-    Values that are not on a log axis are shares.
+    A diverged run's curve ends with an x, at the edge where it had no finite value; one that ended otherwise, with a
+    circle. Values that are not on a log axis are shares.
 
     Args:
         guide: a value to mark.
     """
-    settings = Settings(comparison, factor)
-    read = [{name: settings.matrix(frame, "epoch") for name, frame in group.items()} for group in groups]
+    cells = Cells(comparison, factor)
+    read = [{name: cells.matrix(frame, "epoch") for name, frame in group.items()} for group in groups]
     kept = [{name: found for name, found in group.items() if found[2].any()} for group in read]
     drawn = [group for group in kept if group]
     if not drawn:
@@ -62,13 +62,13 @@ def panels(
     margin = 0.04 * (span.max() - span.min()) or 0.5
     row = 0
     for group in drawn:
-        means = {name: settings.means(values, log) for name, (values, _, _) in group.items()}
-        scale = _scale(settings, [values for values, _, _ in group.values()], list(means.values()), log, guide)
+        means = {name: cells.means(values, log) for name, (values, _, _) in group.items()}
+        scale = _scale(cells, [values for values, _, _ in group.values()], list(means.values()), log, guide)
         for i, (name, (values, epochs, present)) in enumerate(group.items()):
             axes = figure.add_subplot(grid[row + i // columns, i % columns])
             to_scale(axes, scale, labelled=i % columns == 0)
-            curves(axes, settings, means[name], epochs, scale)
-            _ends(axes, settings, values, epochs, present & ~settings.completed, scale)
+            curves(axes, cells, means[name], epochs, scale)
+            _ends(axes, cells, values, epochs, present & ~cells.completed, scale)
             if guide is not None:
                 axes.axhline(guide, color=style.GREY, linewidth=1, linestyle=(0, (6, 3)))
             axes.set_title(plain(name, 44), fontsize=10)
@@ -81,33 +81,32 @@ def panels(
         row += ceil(len(group) / columns)
     seen = np.any([present for group in drawn for _, _, present in group.values()], axis=0)
     heading(figure, f"{title}, by {plain(factor)} ({int(seen.sum())} runs)")
-    settings.legend(figure)
-    settings.note(figure, seen, "Line")
+    cells.legend(figure)
+    cells.note(figure, seen, "Line")
     return figure
 
 
-def curves(axes: Axes, settings: Settings, means: Means, x: np.ndarray, scale: Scale) -> None:
+def curves(axes: Axes, cells: Cells, means: Means, x: np.ndarray, scale: Scale) -> None:
     """A line a setting, (n, m) over x (m,), its interval, and at its end the mark of its level."""
     middle, below, above = means
-    if settings.n <= MOST_BANDS:
+    if few := cells.n <= MOST_BANDS:
         for k in np.flatnonzero(np.isfinite(above).any(axis=1)):
             ends = np.clip([below[k], above[k]], scale.floor, scale.high)
-            axes.fill_between(x, *ends, color=settings.colours[k], alpha=0.15, linewidth=0)
+            axes.fill_between(x, *ends, color=cells.colours[k], alpha=0.15, linewidth=0)
     kept = np.flatnonzero(np.isfinite(middle).any(axis=1))
-    axes.add_collection(_lines(settings, kept, x, middle[kept], scale.floor, 1.5, "mean"), autolim=False)
+    width = 1.5 if few else 0.9
+    axes.add_collection(_lines(cells, kept, x, middle[kept], scale.floor, width, "mean"), autolim=False)
     last = middle.shape[1] - 1 - np.isfinite(middle[kept])[:, ::-1].argmax(axis=1)
     heights = np.maximum(middle[kept, last], scale.floor)
-    for level in np.unique(settings.level[kept]):
-        here = settings.level[kept] == level
-        axes.plot(x[last][here], heights[here], marker=style.MARKS[level % len(style.MARKS)], markersize=6,
-                  linestyle="none", color=settings.colours[kept][here][0], markeredgecolor="white",
-                  markeredgewidth=0.5, zorder=4)  # fmt: skip
+    for level in np.unique(cells.level[kept]):
+        here = cells.level[kept] == level
+        mark = style.MARKS[level % len(style.MARKS)]
+        axes.plot(x[last][here], heights[here], mark, markersize=6 if few else 4, color=cells.colours[kept][here][0],
+                  markeredgecolor="white", markeredgewidth=0.5, zorder=4)  # fmt: skip
 
 
-def _ends(
-    axes: Axes, settings: Settings, values: np.ndarray, epochs: np.ndarray, broken: np.ndarray, scale: Scale
-) -> None:
-    """What did not complete: a thin line up to the last finite value, and there an x (diverged) or a | (other)."""
+def _ends(axes: Axes, cells: Cells, values: np.ndarray, epochs: np.ndarray, broken: np.ndarray, scale: Scale) -> None:
+    """What did not complete: a thin line up to the last finite value, and there an x (diverged) or a circle (other)."""
     which = np.flatnonzero(broken)
     if not len(which):
         return
@@ -116,48 +115,49 @@ def _ends(
     started = np.maximum.accumulate(finite, axis=1)
     finite &= np.logical_and.accumulate(finite | ~started, axis=1)
     shown = np.where(finite, values[which], np.nan)
-    kinds = settings.setting[which]
-    axes.add_collection(_lines(settings, kinds, epochs, shown, scale.floor, 0.8, "broken"), autolim=False)
+    kinds = cells.setting[which]
+    axes.add_collection(_lines(cells, kinds, epochs, shown, scale.floor, 0.8, "broken"), autolim=False)
     some = finite.any(axis=1)
     last = np.where(some, values.shape[1] - 1 - finite[:, ::-1].argmax(axis=1), 0)
     at = np.where(some, np.clip(shown[np.arange(len(which)), last], scale.floor, scale.high), scale.high)
-    for mark, here in (("x", settings.diverged[which]), ("|", ~settings.diverged[which])):
+    for mark, here in (("x", cells.diverged[which]), ("o", ~cells.diverged[which])):
         if here.any():
-            axes.scatter(epochs[last][here], at[here], s=70, marker=mark, linewidths=2, zorder=5, clip_on=False,
-                         c=list(settings.colours[kinds][here]), gid=mark)  # fmt: skip
+            marks = axes.scatter(epochs[last][here], at[here], s=70, marker=mark, linewidths=2, zorder=5, clip_on=False,
+                                 c=list(cells.colours[kinds][here]), gid=mark)  # fmt: skip
+            if mark == "o":
+                marks.set_facecolor("none")
 
 
 def _lines(
-    settings: Settings, kinds: np.ndarray, x: np.ndarray, y: np.ndarray, floor: float, width: float, name: str
+    cells: Cells, kinds: np.ndarray, x: np.ndarray, y: np.ndarray, floor: float, width: float, name: str
 ) -> LineCollection:
     """Rows of y (k, m) over x (m,) as one artist, each in the look of its setting, `kinds` (k,)."""
     heights = np.where(np.isfinite(y), np.maximum(y, floor), np.nan)
     points = np.stack([np.broadcast_to(np.asarray(x, dtype=float), heights.shape), heights], axis=-1)
-    dashes = [settings.dash(kind) for kind in settings.kind[kinds]]
-    colours = list(settings.colours[kinds])
+    dashes = [cells.dash(kind) for kind in cells.kind[kinds]]
+    colours = list(cells.colours[kinds])
     return LineCollection(list(points), colors=colours, linestyles=dashes or "-", linewidths=width, gid=name)
 
 
-def _scale(
-    settings: Settings, values: Sequence[np.ndarray], means: Sequence[Means], log: bool, guide: float | None
-) -> Scale:
+def _scale(cells: Cells, values: Sequence[np.ndarray], means: Sequence[Means], log: bool, guide: float | None) -> Scale:
     """One that shows all settings, and what it can of the runs that broke."""
     certain = np.concatenate([middle.ravel() for middle, _, _ in means])
-    everything = np.concatenate([certain, *(found[~settings.completed].ravel() for found in values)])
+    everything = np.concatenate([certain, *(found[~cells.completed].ravel() for found in values)])
+    bands = np.concatenate([end.ravel() for _, *ends in means for end in ends if cells.n <= MOST_BANDS] or [certain])
     if log:
-        return log_scale(everything, certain, guide)
-    if settings.n <= MOST_BANDS:
-        everything = np.concatenate([everything, *(np.minimum(above, 1).ravel() for _, _, above in means)])
+        return log_scale(everything, certain, bands, guide)
+    everything = np.concatenate([everything, np.minimum(bands, 1)])
     high = max(float(everything[np.isfinite(everything)].max(initial=0)), 0.02)
     return Scale(-0.04 * high, 1.06 * high, 0.0)
 
 
-def log_scale(values: np.ndarray, certain: np.ndarray, guide: float | None = None) -> Scale:
+def log_scale(values: np.ndarray, certain: np.ndarray, bands: np.ndarray, guide: float | None = None) -> Scale:
     """A log axis; exact zeros, if any, are on a line below all else.
 
     Args:
         values: all of them.
         certain: those of runs that completed, all of which are to be seen, unless a few explode.
+        bands: ends of their intervals, to be seen unless they are far away.
         guide: a value that is to be seen; what is far smaller counts as zero.
     """
     positive = values[np.isfinite(values) & (values > 0)]
@@ -166,6 +166,8 @@ def log_scale(values: np.ndarray, certain: np.ndarray, guide: float | None = Non
         return Scale(1e-9, 1.0, 1e-8, "0", True)
     low, high = float(positive.min()), float(positive.max())
     if len(settled):
+        ends = np.clip(bands[bands > 0], settled.min() / 10, settled.max() * 10)
+        low, high = float(ends.min(initial=low)), float(ends.max(initial=high))
         # what diverges may pass through values that would leave no room for all others
         low = max(low, float(settled.min()) / ROOM)
         high = min(high, float(np.quantile(settled, 0.95)) * ROOM)
@@ -185,8 +187,10 @@ def to_scale(axes: Axes, scale: Scale, labelled: bool = True) -> None:
     if scale.log:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(10, numticks=8))
+        if scale.high > 30 * scale.low:  # enough ticks without those in between, which take time
+            axes.yaxis.set_minor_locator(NullLocator())
     else:
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.set_ylim(scale.low, scale.high)
     axes.tick_params(labelsize=9)
     axes.tick_params(axis="y", which="both", labelleft=labelled)

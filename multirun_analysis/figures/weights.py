@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from multirun_analysis.compare import Comparison
 from multirun_analysis.factors import in_words, order
-from multirun_analysis.figures.settings import plain, some
+from multirun_analysis.figures.cells import plain, some
 from paribus import figures, record
 
 MOST_LAYERS = 16  # drawn of a network
@@ -26,7 +26,7 @@ def representatives(comparison: Comparison, factor: str) -> dict[Hashable, str]:
     The best setting is chosen by validation; any that diverged is below all others. Of an even number of runs the
     better one of the two in the middle. A level of which no run has ended is left out.
     """
-    settings = comparison.settings[comparison.settings["cell"] >= 0].drop(index=list(comparison.duplicates))
+    settings = comparison.settings.drop(index=list(comparison.duplicates)).query("cell >= 0")
     frame = pd.DataFrame({
         "level": settings[factor].map(in_words),
         "cell": settings["cell"],

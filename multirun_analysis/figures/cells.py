@@ -25,7 +25,7 @@ MOST_ENTRIES = 12  # of a legend
 MOST_BANDS = 12  # settings beyond which intervals would hide one another
 
 
-class Settings:
+class Cells:
     """The runs of a comparison by setting, and what each setting looks like when a factor is shown.
 
     Runs that are there twice count once; those of which nobody knows what was tried belong to no setting.
@@ -39,7 +39,7 @@ class Settings:
     """
 
     def __init__(self, comparison: Comparison, factor: str):
-        known = comparison.settings[comparison.settings["cell"] >= 0].drop(index=list(comparison.duplicates))
+        known = comparison.settings.drop(index=list(comparison.duplicates)).query("cell >= 0")
         self.factor, self.all_runs = factor, len(comparison.settings) - len(comparison.duplicates)
         self.runs = known.index
         _, first, self.setting = np.unique(known["cell"].to_numpy(dtype=int), return_index=True, return_inverse=True)
@@ -84,7 +84,7 @@ class Settings:
         seeds = np.bincount(setting, minlength=self.n)[:, None].astype(float)
         with np.errstate(all="ignore"):
             np.add.at(sums, setting, kept)
-            means = sums / seeds
+            means = np.where(np.isfinite(sums), sums / seeds, np.nan)
             np.add.at(squares, setting, (kept - means[setting]) ** 2)
             half = stdtrit(seeds - 1, (1 + LEVEL) / 2) * np.sqrt(squares / (seeds - 1) / seeds)
             if log:
@@ -151,7 +151,7 @@ class Settings:
             words.append(f"{diverged} of {self.all_runs} runs diverged (x).")
         rest = self.statuses[~self.statuses.isin(record.FINISHED)].value_counts()
         if len(rest):
-            mark = " (|)" if what == "Line" else ", not shown"
+            mark = " (o)" if what == "Line" else ", not shown"
             words.append(f"{', '.join(f'{count} {status}' for status, count in rest.items())}{mark}.")
         missing = int((self.completed & ~present).sum())
         if missing:
