@@ -127,32 +127,31 @@ class Cells:
             sections[self.second] = ([sign("#555555", i) for i in range(len(self.second_levels))], self.second_levels)
         legend(figure, sections)
 
-    def note(self, figure: Figure, present: np.ndarray, what: str, intervals: bool = True) -> None:
+    def note(self, figure: Figure, present: np.ndarray, what: str, rest: str = ", not shown") -> None:
         """Below the figure: what is shown of how many seeds, what ended otherwise, who is not in it.
 
         Args:
             present: (r,) runs that have any of the values.
-            what: a line, a bar.
-            intervals: whether they are drawn, of few settings.
+            what: a line, a bar; what is neither has no interval, and no looks that settings may share.
+            rest: how runs that neither completed nor diverged are shown.
         """
         seeds = np.bincount(self.setting[self.completed & present], minlength=1)
         seeds = seeds[seeds > 0]
-        words = []
+        words, whole = [], what in ("Line", "Bar")
         if len(seeds) and seeds.max() > 1:
             each = str(seeds.max()) if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-            interval = " and its 95 % interval" if intervals and self.n <= MOST_BANDS else ""
+            interval = " and its 95 % interval" if whole and self.n <= MOST_BANDS else ""
             words.append(f"{what}: mean of {each} seeds{interval}.")
         elif len(seeds):
             words.append(f"{what}: one run.")
-        if self.others:
+        if self.others and whole:
             words.append(f"Those that look alike differ in {', '.join(plain(name, 30) for name in self.others[:4])}.")
         diverged = int((self.statuses == record.DIVERGED).sum())
         if diverged:
             words.append(f"{diverged} of {self.all_runs} runs diverged (x).")
-        rest = self.statuses[~self.statuses.isin(record.FINISHED)].value_counts()
-        if len(rest):
-            mark = " (o)" if what == "Line" else ", not shown"
-            words.append(f"{', '.join(f'{count} {status}' for status, count in rest.items())}{mark}.")
+        others = self.statuses[~self.statuses.isin(record.FINISHED)].value_counts()
+        if len(others):
+            words.append(f"{', '.join(f'{count} {status}' for status, count in others.items())}{rest}.")
         missing = int((self.completed & ~present).sum())
         if missing:
             words.append(f"{missing} completed without these measurements.")
@@ -197,7 +196,7 @@ def some(members: Sequence[T], most: int) -> list[T]:
 
 def heading(figure: Figure, text: str) -> None:
     """A title, in as many lines as it takes beside a legend."""
-    lines = textwrap.fill(text, int(10.5 * (figure.get_figwidth() - 2)))
+    lines = textwrap.fill(text, int(12 * (figure.get_figwidth() - 2.3)))
     figure.suptitle(lines, fontsize=12, x=0.01, ha="left")
 
 

@@ -118,7 +118,7 @@ def gradient_bars(comparison: Comparison, factor: str) -> Figure | None:
     if not present.any():
         return None
     means, below, above = cells.means(values, log=True)
-    scale = log_scale(means, means, np.concatenate([below, above]))
+    scale = log_scale(means, means, np.concatenate([below, above]) if cells.n <= MOST_BARS else means)
     bars = len(depths) <= MOST_BARS >= cells.n
     width = float(np.clip(0.2 * len(depths) * cells.n + 1, 5.5, 9.5)) if bars else 7.0
     figure = style.figure(width + 2.3, 4.2)
@@ -245,7 +245,7 @@ def depth_against_gradient(comparison: Comparison) -> Figure | None:
         signs = [Line2D([], [], color=c, linestyle=dash, marker=mark) for c, dash, mark in looks]  # type: ignore[arg-type]
         legend(figure, {", ".join(same): (signs, groups)})
     heading(figure, f"Number of layers, gradient and result ({int(present.sum())} runs)")
-    cells.note(figure, present, "Dot: a run. Dash", intervals=False)
+    cells.note(figure, present, "Dot: a run. Dash")
     return figure
 
 
@@ -263,6 +263,7 @@ def slot(axes: Axes, top: bool) -> float:
     room = 0.14 * (high - low)
     edges = (high, high + room) if top else (low, low - room)
     start, middle, end = (float(back((0, y))[1]) for y in (edges[0], sum(edges) / 2, edges[1]))
+    axes.set_yticks([tick for tick in axes.get_yticks() if min(axes.get_ylim()) <= tick <= max(axes.get_ylim())])
     axes.set_ylim(*((None, end) if top else (end, None)))
     axes.axhspan(min(start, end), max(start, end), color="#f2f2f2", zorder=0)
     axes.annotate("diverged", (0, middle), (-4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",

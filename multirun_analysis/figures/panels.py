@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from multirun_analysis.compare import Comparison
 from multirun_analysis.figures import style
@@ -82,7 +82,7 @@ def panels(
     seen = np.any([present for group in drawn for _, _, present in group.values()], axis=0)
     heading(figure, f"{title}, by {plain(factor)} ({int(seen.sum())} runs)")
     cells.legend(figure)
-    cells.note(figure, seen, "Line")
+    cells.note(figure, seen, "Line", rest=" (o)")
     return figure
 
 
@@ -186,9 +186,11 @@ def to_scale(axes: Axes, scale: Scale, labelled: bool = True) -> None:
     """Lay out the y axis, with tick labels or without."""
     if scale.log:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(10, numticks=8))
-        if scale.high > 30 * scale.low:  # enough ticks without those in between, which take time
-            axes.yaxis.set_minor_locator(NullLocator())
+        decades = np.log10(scale.high / scale.low)
+        subs = (1.0, 2.0, 5.0) if decades < 1.5 else (1.0, 3.0) if decades < 3 else (1.0,)
+        axes.yaxis.set_major_locator(LogLocator(10, subs, numticks=8))
+        axes.yaxis.set_major_formatter(LogFormatterSciNotation(10, minor_thresholds=(np.inf, np.inf)))
+        axes.yaxis.set_minor_locator(NullLocator())  # they take time
     else:
         axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.set_ylim(scale.low, scale.high)
