@@ -1,5 +1,6 @@
 """Figures of layers, from records made by hand, against figures worked out by hand."""
 
+import dataclasses
 import io
 import itertools
 import json
@@ -350,3 +351,21 @@ def test_names_are_what_they_are_and_long_ones_keep_both_ends() -> None:
     )
     assert len(plain("x" * 99, 20)) == 20
     assert some(range(100), 4) == [0, 33, 66, 99]
+
+
+def test_runs_that_are_there_twice_count_once_and_unknown_ones_not_at_all(tmp_path: Path) -> None:
+    for seed, value in enumerate((1.0, 5.0), 1):
+        write(tmp_path / "s" / f"a{seed}", rows=gradients((value,), (value,)), seed=seed)
+    write(tmp_path / "s" / "b", rows=gradients((3.0,), (3.0,)), optim="sgd")
+    write(tmp_path / "s" / "lost", rows=gradients((9.0,), (9.0,)))
+    (tmp_path / "s" / "lost" / "summary.json").unlink()
+    (tmp_path / "s" / "b" / "layers.parquet").write_bytes(b"PAR1 cut short")
+    comparison = dataclasses.replace(read(tmp_path / "s"), duplicates={"a2": "a1"})
+    figure = made(layers.gradient_flow(comparison, "optim"))
+    (line,) = curves(figure.axes[0])
+    assert line[:, 1] == pytest.approx([JOINED, JOINED])
+    note = figure.get_supxlabel()
+    assert "1 unfinished" in note and "1 completed without these measurements" in note
+    alone = read(tmp_path / "s" / "lost")
+    assert [figure(alone, "optim") for figure in FIGURES] == [None] * len(FIGURES)
+    assert layers.depth_against_gradient(alone) is None
