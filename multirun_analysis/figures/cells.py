@@ -196,8 +196,8 @@ def some(members: Sequence[T], most: int) -> list[T]:
 
 def heading(figure: Figure, text: str) -> None:
     """A title, in as many lines as it takes beside a legend."""
-    lines = textwrap.fill(text, int(12 * (figure.get_figwidth() - 2.3)))
-    figure.suptitle(lines, fontsize=12, x=0.01, ha="left")
+    lines = textwrap.fill(text.replace(" runs)", "\xa0runs)"), int(12 * (figure.get_figwidth() - 2.3)))
+    figure.suptitle(lines.replace("\xa0", " "), fontsize=12, x=0.01, ha="left")
 
 
 def fit(figure: Figure, note: str) -> None:

@@ -71,7 +71,7 @@ def panels(
             _ends(axes, cells, values, epochs, present & ~cells.completed, scale)
             if guide is not None:
                 axes.axhline(guide, color=style.GREY, linewidth=1, linestyle=(0, (6, 3)))
-            axes.set_title(plain(name, 44), fontsize=10)
+            axes.set_title(plain(name, 36), fontsize=10)
             axes.set_xlim(span.min() - margin, span.max() + margin)
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             if i + columns >= len(group):
