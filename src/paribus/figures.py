@@ -86,13 +86,14 @@ def heat_maps(layer: str, before: np.ndarray, after: np.ndarray) -> Figure:
     return figure
 
 
-def predictions(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], mean: float) -> Figure:
+def predictions(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], mean: float | Mapping[str, float]) -> Figure:
     """A panel a split: predictions against targets, the line where they agree, and the prediction of a constant.
 
     Args:
         parts: targets (n,) and predictions (n,) by split.
-        mean: of the training targets, which the baseline predicts.
+        mean: of the training targets, which the baseline predicts; by part, where they are of several runs.
     """
+    means = mean if isinstance(mean, Mapping) else dict.fromkeys(parts, mean)
     figure = Figure(figsize=(3.5 * len(parts) + 0.2, 3.9), dpi=100, layout="constrained")
     targets = np.concatenate([targets for targets, _ in parts.values()])
     low, high = float(targets.min()), float(targets.max())
@@ -102,8 +103,8 @@ def predictions(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], mean: float)
         kept = np.clip(predicted, low - margin, high + margin)  # what lies outside shows at the edge
         axes.plot(true, kept, ".", color=TRAINED, markersize=5, alpha=0.6)
         axes.plot([low, high], [low, high], color="black", linewidth=0.8)
-        axes.axhline(mean, color=BOUND, linestyle="--", linewidth=1, label="training mean")
-        errors = [float(np.mean((true.astype(float) - p) ** 2)) for p in (predicted, mean)]
+        axes.axhline(means[split], color=BOUND, linestyle="--", linewidth=1, label="training mean")
+        errors = [float(np.mean((true.astype(float) - p) ** 2)) for p in (predicted, means[split])]
         axes.set_title(f"{split}: MSE {errors[0]:.4g}\n(of the mean: {errors[1]:.4g})", fontsize=11)
         axes.set_xlim(low - margin, high + margin)
         axes.set_ylim(low - margin, high + margin)

@@ -1,0 +1,101 @@
+"""The activation functions that were compared, and their derivatives, in closed form. Never torch."""
+
+from collections.abc import Callable, Hashable, Iterable
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.special import expit, ndtr
+
+from multirun_analysis.factors import in_words
+from multirun_analysis.figures import style
+from multirun_analysis.figures.cells import fit, plain
+
+Function = Callable[[np.ndarray], np.ndarray]
+
+LEAKY_SLOPE = 0.1
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+SPAN = 4.0  # of x, to both sides
+
+
+def _softplus(x: np.ndarray) -> np.ndarray:
+    return np.logaddexp(0, x)
+
+
+def _elu(x: np.ndarray) -> np.ndarray:
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+
+def _elu_slope(x: np.ndarray) -> np.ndarray:
+    return np.where(x > 0, 1, np.exp(np.minimum(x, 0)))
+
+
+def _selu(x: np.ndarray) -> np.ndarray:
+    return SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(np.minimum(x, 0)))
+
+
+def _selu_slope(x: np.ndarray) -> np.ndarray:
+    return SELU_SCALE * np.where(x > 0, 1, SELU_ALPHA * np.exp(np.minimum(x, 0)))
+
+
+def _mish_slope(x: np.ndarray) -> np.ndarray:
+    bent = np.tanh(_softplus(x))
+    return bent + x * expit(x) * (1 - bent**2)
+
+
+# The function and its derivative; parameters as in conf/activation/.
+ACTIVATIONS: dict[str, tuple[Function, Function]] = {
+    "identity": (lambda x: x, np.ones_like),
+    "relu": (lambda x: np.maximum(x, 0), lambda x: np.where(x > 0, 1.0, 0)),
+    "leaky_relu": (lambda x: np.where(x > 0, x, LEAKY_SLOPE * x), lambda x: np.where(x > 0, 1.0, LEAKY_SLOPE)),
+    "elu": (_elu, _elu_slope),
+    "selu": (_selu, _selu_slope),
+    "gelu": (
+        lambda x: x * ndtr(x),
+        lambda x: ndtr(x) + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi),
+    ),
+    "silu": (lambda x: x * expit(x), lambda x: expit(x) * (1 + x * expit(-x))),
+    "mish": (lambda x: x * np.tanh(_softplus(x)), _mish_slope),
+    "softplus": (_softplus, expit),
+    "hardswish": (
+        lambda x: x * np.clip(x + 3, 0, 6) / 6,
+        lambda x: np.where(np.abs(x) < 3, (2 * x + 3) / 6, np.where(x > 0, 1.0, 0)),
+    ),
+    "sigmoid": (expit, lambda x: expit(x) * expit(-x)),
+    "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2),
+}
+
+
+def functions(names: Iterable[Hashable]) -> Figure | None:
+    """Two panels: the activation functions, and their derivatives, for inputs from -4 to 4.
+
+    One's own are not drawn, and named below. None where no name is known.
+    """
+    asked = list(dict.fromkeys(in_words(name) for name in names))
+    known = [name for name in asked if name in ACTIVATIONS]
+    if not known:
+        return None
+    colours = style.colours(known)
+    x = np.linspace(-SPAN, SPAN, 801)
+    figure = style.figure(9.2, max(3.6, 0.2 * len(known) + 0.9))
+    panels = figure.subplots(1, 2)
+    for axes, which, title in zip(panels, (0, 1), ("f(x)", "its derivative f'(x)"), strict=True):
+        axes.axhline(0, color=style.GREY, linewidth=0.6)
+        axes.axvline(0, color=style.GREY, linewidth=0.6)
+        for i, name in enumerate(known):
+            y = ACTIVATIONS[name][which](x)
+            dash, mark = style.DASHES[i % len(style.DASHES)], style.MARKS[i % len(style.MARKS)]
+            # marks at places of their own: many of these functions lie upon one another
+            axes.plot(x, y, color=colours[name], linestyle=dash, marker=mark, markersize=5, linewidth=1.6,
+                      markevery=(40 + 13 * i % 100, 160), label=name)  # fmt: skip
+        axes.set_title(title, fontsize=11)
+        axes.set_xlabel("x", fontsize=10)
+        axes.tick_params(labelsize=9)
+    panels[0].set_ylim(-1.9, SPAN)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize=9, handlelength=3.5, frameon=False)
+    figure.suptitle("Activation functions with their default parameters", fontsize=12)
+    others = [plain(name) for name in asked if name not in ACTIVATIONS]
+    if others:
+        shown = ", ".join(others[:8]) + (f" and {len(others) - 8} more" if len(others) > 8 else "")
+        fit(figure, f"Not drawn, being no function of Paribus' own: {shown}.")
+    return figure

@@ -1,0 +1,150 @@
+"""Weights before and after training, and predictions, of single runs; and which run of a level to look at."""
+
+import textwrap
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from multirun_analysis.compare import Comparison
+from multirun_analysis.factors import in_words, order
+from multirun_analysis.figures.cells import plain, some
+from paribus import figures, record
+
+MOST_LAYERS = 16  # drawn of a network
+MOST_RUNS = 4  # whose predictions are side by side
+Arrays = dict[str, np.ndarray]
+
+
+def representatives(comparison: Comparison, factor: str) -> dict[Hashable, str]:
+    """By level of the factor, the run to look at: in the level's best setting, the one with the median figure.
+
+    The best setting is chosen by validation; any that diverged is below all others. Of an even number of runs the
+    better one of the two in the middle. A level of which no run has ended is left out.
+    """
+    settings = comparison.settings.drop(index=list(comparison.duplicates)).query("cell >= 0")
+    frame = pd.DataFrame({
+        "level": settings[factor].map(in_words),
+        "cell": settings["cell"],
+        "selected": -(comparison.selection.sign or 1) * comparison.selection.of(comparison.study.runs)[settings.index],
+        "badness": -(comparison.metric.sign or 1) * comparison.values[settings.index],
+    })  # fmt: skip
+    # a figure without a better end has no infinitely bad one either: what diverged comes last of all the same
+    diverged = comparison.study.runs["status"][settings.index] == record.DIVERGED
+    frame["badness"] = frame["badness"].mask(diverged, np.inf)
+    frame = frame.dropna(subset="badness").sort_index()
+    finite = frame["selected"].where(np.isfinite(frame["selected"]))
+    by_cell = frame.assign(broken=finite.isna(), finite=finite).groupby(["level", "cell"])[["broken", "finite"]].mean()
+    cells = by_cell.sort_values(["broken", "finite"], kind="stable").reset_index().groupby("level")["cell"].first()
+    found: dict[Hashable, str] = {}
+    for level in order(settings[factor]):
+        if in_words(level) in cells:
+            runs = frame.loc[frame["cell"] == cells[in_words(level)], "badness"].sort_values(kind="stable")
+            found[level] = str(runs.index[(len(runs) - 1) // 2])
+    return found
+
+
+def drawn_layers(directory: Path) -> list[str]:
+    """The layers of a run that are drawn: all, or 16 of a deep network, evenly spaced; none without weights.npz."""
+    return some(list(_weights(directory)[1]), MOST_LAYERS)
+
+
+def histograms(directory: Path) -> Figure | None:
+    """A panel a layer: shares of its weights before and after training, and +-1/sqrt(fan_in)."""
+    before, after = _weights(directory)
+    shown = some(list(after), MOST_LAYERS)
+    if not shown:
+        return None
+    bounds = {layer: _fan_in(after[layer]) ** -0.5 for layer in shown if after[layer].ndim > 1 and after[layer].size}
+    of = f"{len(shown)} of {len(after)} layers" if len(shown) < len(after) else ""
+    names = {layer: _whole(layer, 34) for layer in shown}
+    return figures.weight_histograms(
+        {names[layer]: after[layer] for layer in shown},
+        {names[layer]: before[layer] for layer in shown},
+        {names[layer]: bound for layer, bound in bounds.items()},
+        of,
+    )
+
+
+def heat_maps(directory: Path, layer: str) -> Figure | None:
+    """A layer's weights before and after training, side by side: a row a unit, a column an input."""
+    before, after = _weights(directory)
+    if layer not in after or after[layer].ndim < 2 or not after[layer].size:
+        return None
+    return figures.heat_maps(_whole(layer, 20), before[layer], after[layer])
+
+
+def predicted(directory: Path, summary: Mapping[str, Any]) -> Figure | None:
+    """A panel a split: a run's predictions against targets, their MSE, and that of the mean of the training targets."""
+    parts = _predictions(directory)
+    if not parts:
+        return None
+    figure = figures.predictions(parts, _training_mean(parts))
+    typed = [f"{key}={in_words(value)}" for key, value in (summary.get("set") or {}).items()]
+    chosen = summary.get("choices") or {}
+    words = [str(chosen[group]) for group in ("model", "activation", "optim") if group in chosen]
+    run = ", ".join([*words, *typed, *([f"seed {summary['seed']}"] if "seed" in summary else [])])
+    figure.suptitle(plain(f"{run}{_ended(summary)}", 46 * len(parts)), fontsize=10)
+    return figure
+
+
+def predicted_side_by_side(directories: Mapping[str, Path]) -> Figure | None:
+    """A panel a run, by its label: predictions against targets on the validation part, beside the mean predictor."""
+    found = {label: parts for label, path in directories.items() if "val" in (parts := _predictions(path))}
+    if not found:
+        return None
+    labels = {label: _whole(label, 26) for label in some(list(found), MOST_RUNS)}
+    figure = figures.predictions(
+        {name: found[label]["val"] for label, name in labels.items()},
+        {name: _training_mean(found[label]) for label, name in labels.items()},
+    )
+    of = f" ({len(labels)} of {len(found)} runs)" if len(labels) < len(found) else ""
+    figure.suptitle(f"Predictions on validation samples{of}", fontsize=12)
+    return figure
+
+
+def _whole(name: str, width: int) -> str:
+    """A name in lines of so many characters, not shortened: two would be alike."""
+    return textwrap.fill(plain(name, len(name)), width)
+
+
+def _ended(summary: Mapping[str, Any]) -> str:
+    if summary.get("status") != record.DIVERGED:
+        return ""
+    epoch = (summary.get("diverged") or {}).get("epoch")
+    return ", diverged" + (f" in epoch {epoch}" if epoch is not None else "")
+
+
+def _weights(directory: Path) -> tuple[Arrays, Arrays]:
+    """Before and after training, by layer; empty where the run has none, or they cannot be read."""
+    try:
+        with np.load(directory / record.WEIGHTS) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, BadZipFile):
+        return {}, {}
+    after = {name.removeprefix("after/"): array for name, array in arrays.items() if name.startswith("after/")}
+    before = {layer: arrays[f"before/{layer}"] for layer in after if f"before/{layer}" in arrays}
+    return before, {layer: after[layer] for layer in before}
+
+
+def _fan_in(weights: np.ndarray) -> int:
+    return int(np.prod(weights.shape[1:]))
+
+
+def _predictions(directory: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Targets and predictions by split; empty where the run has none, or they cannot be read."""
+    try:
+        frame = pd.read_parquet(directory / record.PREDICTIONS)
+        parts = {str(split): part for split, part in frame.groupby("split", sort=False)}
+        return {s: (p["target"].to_numpy(float), p["prediction"].to_numpy(float)) for s, p in parts.items()}
+    except (OSError, ValueError, KeyError):  # pyarrow's are ValueErrors
+        return {}
+
+
+def _training_mean(parts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> float:
+    """What the baseline predicts; NaN, which is drawn as nothing, where the training part is not there."""
+    return float(np.mean(parts["train"][0])) if "train" in parts else float("nan")
