@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: help install demo test soak lint bench clean
 
 help:
-	@echo "make demo     install, get Fashion-MNIST, compare three activations over a few epochs"
+	@echo "make demo     install, get Fashion-MNIST, compare three activations over a few epochs, and open the page of it"
 	@echo "make test     install and run the tests"
 	@echo "make soak     kill sweeps twenty times each at random moments; what they complete must be what nobody disturbed"
 	@echo "make lint     ruff and mypy"
@@ -30,13 +30,15 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/python train.py --multirun activation=relu,tanh,sigmoid trainer.max_epochs=5
+	$(BIN)/python train.py --multirun study=demo activation=relu,tanh,sigmoid seed=1,2,3 trainer.max_epochs=5 hydra/launcher=parallel
 	@echo
-	@echo "Three networks that differ in their activation alone, trained from the same weights on the same batches."
-	@echo "Curves and the table of runs:  $(BIN)/tensorboard --logdir outputs   (then open http://localhost:6006)"
-	@echo "The one you choose, on test:   $(BIN)/python evaluate.py run=$$(ls -td outputs/*/*/ | head -1)"
-	@echo "One of them, thirty epochs:    $(BIN)/python train.py activation=tanh"
-	@echo "One seed proves nothing yet:   $(BIN)/python train.py --multirun activation=relu,tanh,sigmoid seed=1,2,3"
+	$(BIN)/python -m multirun_analysis outputs/demo
+	@echo
+	@echo "Three activations, three seeds each, from the same weights on the same batches: what may be concluded is above."
+	@echo "The page, to open in a browser:  outputs/demo/analysis/report.html"
+	@echo "Curves while runs are made:      $(BIN)/tensorboard --logdir outputs   (then open http://localhost:6006)"
+	@echo "The one you choose, on test:     $(BIN)/python evaluate.py run=outputs/demo/..."
+	@echo "More seeds, the same command:    $(BIN)/python train.py --multirun study=demo activation=relu,tanh,sigmoid seed=1,2,3,4,5 trainer.max_epochs=5"
 
 # Two processes, a file to each; one thread for each of them, since threads that wait for each other's core are slow.
 test: $(VENV)/installed-dev

@@ -85,9 +85,11 @@ def main() -> None:
 
 def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, console: "Console") -> None:
     """Everything that is made of one comparison, on the terminal and in `folder`."""
+    from rich.progress import track
     from rich.text import Text
 
     from multirun_analysis import tables
+    from multirun_analysis.gallery import drawing, gallery
     from multirun_analysis.interactions import interactions
     from multirun_analysis.report import write_report
     from multirun_analysis.targets import target_of
@@ -117,19 +119,24 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
         title += f"; the first 20 of {len(shown)}"
     if len(shown):
         console.print(tables.rich(shown.head(20), title))
-    whole = tables.document(comparison, told, crossed, target)
-    contents = {
-        "runs.csv": tables.runs_csv(comparison).to_csv(),
-        "comparison.csv": tables.comparison_csv(comparison).to_csv(index=False),
-        "tables.md": tables.as_markdown(whole),
-        **({"tables.tex": tables.as_latex(whole)} if options.latex else {}),
-    }
-    for name, text in contents.items():
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    write_report(comparison, told, crossed, target, folder / "report.html")
-    console.print(Text(f"The page: {folder / 'report.html'}"), soft_wrap=True)
-    console.print(Text(f"Tables and figures: {folder}"), soft_wrap=True)
+    _ = comparison.study.layers  # before the figures begin in processes of their own, which share it
+    with drawing(gallery(comparison, crossed), folder / "figures", options.pdf) as figures:
+        whole = tables.document(comparison, told, crossed, target)
+        contents = {
+            "runs.csv": tables.runs_csv(comparison).to_csv(),
+            "comparison.csv": tables.comparison_csv(comparison).to_csv(index=False),
+            "tables.md": tables.as_markdown(whole),
+            **({"tables.tex": tables.as_latex(whole)} if options.latex else {}),
+        }
+        for name, text in contents.items():
+            with replacing(folder / name) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        write_report(comparison, told, crossed, target, folder / "report.html")
+        console.print(Text(f"Page:     {folder / 'report.html'}"), soft_wrap=True)
+        console.print(Text(f"Tables:   {', '.join(str(folder / name) for name in contents)}"), soft_wrap=True)
+        waited = track(figures, "Drawing", console=console, transient=True, disable=not console.is_terminal)
+        drawn = sum(draw() for draw in waited)
+    console.print(Text(f"Figures:  {drawn} in {folder / 'figures'}"), soft_wrap=True)
 
 
 if __name__ == "__main__":
