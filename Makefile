@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: help install demo test soak lint bench clean
 
 help:
-	@echo "make demo     install, get Fashion-MNIST, compare three activations over a few epochs, and open the page of it"
+	@echo "make demo     install, get Fashion-MNIST, compare three activations over a few epochs, and write the page of it"
 	@echo "make test     install and run the tests"
 	@echo "make soak     kill sweeps twenty times each at random moments; what they complete must be what nobody disturbed"
 	@echo "make lint     ruff and mypy"
