@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import analysis
 import lightning
 import studies
 import torch
@@ -383,6 +384,15 @@ def bench_studies(rounds: int) -> None:
     show("500 finished runs started again, in seconds", [studies.started_again(where / "again")], [1.0], 20)
 
 
+def bench_analysis(rounds: int) -> None:
+    where = Path(SCRATCH.name)
+    for name, runs, limit in (("1,000 runs", analysis.THOUSAND, 15), ("12 runs", analysis.DOZEN, 4)):
+        found = analysis.told(where / name, runs)
+        show(f"{name} told on a page and in tables, in seconds", [found["tables"]], [1.0], limit)
+        show(f"{name}: figures drawn too, in seconds", [found["figures"]], [1.0])
+        show(f"{name}: the page, in megabytes", [found["megabytes"]], [1.0], 15)
+
+
 def show(what: str, ours: Any, theirs: Any, limit: float | None = None, least: bool = False) -> None:
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     ratio = statistics.median(ratios)
@@ -401,6 +411,7 @@ if __name__ == "__main__":
         "vgg6": bench_vgg6,
         "instruments": bench_instruments,
         "studies": bench_studies,
+        "analysis": bench_analysis,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", choices=[[], *benches], help="default: all")

@@ -271,7 +271,7 @@ def _curves(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
     rows = pd.Series(np.arange(len(names)), list(names))
     values: dict[str, list[list[float | None]]] = {}
     for column in [*metrics, "step", "seconds"]:
-        mine = kept[kept["metric"] == (metrics[0] if column == "step" else column)]
+        mine = kept[kept["metric"] == (metrics[0] if column == "step" and metrics else column)]
         grid = np.full((len(names), len(epochs)), np.nan)
         grid[rows[mine["run"].astype(str)], place[mine["epoch"]]] = mine["step" if column == "step" else "value"]
         values[column] = [_rounded(_trimmed(line)) for line in grid]

@@ -19,16 +19,16 @@ playwright = (
 from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
 
 from multirun_analysis import __main__ as command  # noqa: E402
+from multirun_analysis import gallery  # noqa: E402
 
 NASTY = "<img src=x onerror=alert(1)></script><script>window.hacked=1</script>&amp;'\""
 
 
 def analyse(*arguments: object) -> None:
-    argv, sys.argv = sys.argv, ["multirun_analysis", *map(str, arguments)]
-    try:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "argv", ["multirun_analysis", *map(str, arguments)])
+        patched.setattr(gallery, "gallery", lambda *_: {})  # drawn in other tests
         command.main()
-    finally:
-        sys.argv = argv
 
 
 @pytest.fixture(scope="module")

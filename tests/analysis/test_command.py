@@ -1,0 +1,166 @@
+"""The command, end to end: what it writes and says, and how it refuses."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from conftest import ROOT
+from records import write_run
+
+from multirun_analysis import __main__ as command
+from multirun_analysis import gallery
+from paribus import record
+
+
+def analyse(*arguments: object) -> int:
+    """The command in this process; its exit code."""
+    argv, sys.argv = sys.argv, ["multirun_analysis", *map(str, arguments)]
+    try:
+        with command.report_errors():
+            command.main()
+        return 0
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    finally:
+        sys.argv = argv
+
+
+def made(root: Path, task: str = "regression", **more: object) -> Path:
+    for activation in ("relu", "tanh"):
+        for seed in (1, 2, 3):
+            losses = (0.9, 0.5, 0.2 + (0.1 + 0.002 * seed) * (activation == "tanh") + 0.01 * seed**2)
+            run = write_run(
+                root / f"{activation}{seed}", losses, seed=seed, task=task, activation=activation, layers=True, **more
+            )
+            layers = {f"{when}/linear{i}": np.full((4, 3), 0.1 * i) for when in ("before", "after") for i in (1, 2)}
+            np.savez(run / record.WEIGHTS, **layers)
+            if task == "regression":
+                rows = {"split": ["train", "val"] * 3, "target": range(6), "prediction": range(1, 7)}
+                pandas.DataFrame(rows).to_parquet(run / record.PREDICTIONS)
+    return root
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_it_writes_tables_figures_and_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str) -> None:
+    study = made(tmp_path / "s", task)
+    assert analyse(study, "--pdf", "--latex") == 0
+    out = capsys.readouterr().out
+    assert "relu is better than tanh" in out and str(study / "analysis" / "report.html") in out
+    names = {path.name for path in (study / "analysis").iterdir()}
+    assert names == {"report.html", "runs.csv", "comparison.csv", "tables.md", "tables.tex", "figures"}
+    assert len(pandas.read_csv(study / "analysis" / "runs.csv")) == 6
+    pairs = pandas.read_csv(study / "analysis" / "comparison.csv")
+    assert pairs[["factor", "a", "b", "kind"]].to_numpy().tolist() == [["activation", "relu", "tanh", "controlled"]]
+    assert {"low", "high", "p_adjusted", "verdict"} <= set(pairs.columns)
+    pngs = {path.stem for path in (study / "analysis" / "figures").glob("*.png")}
+    wanted = {"panels_by_activation", "learning_by_activation", "levels_of_activation", "steps", "schedules", "ranking_activation",
+              "gradient_flow", "gradient_bars", "zero_gradients", "dead_units", "update_ratios", "activations", "parallel",
+              "weights_relu", "weights_relu_linear1"}  # fmt: skip
+    wanted |= {"predictions_relu", "predictions"} if task == "regression" else {"curves_by_activation_val_acc"}
+    assert wanted <= pngs
+    assert pngs == {path.stem for path in (study / "analysis" / "figures").glob("*.pdf")}
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in (study / "analysis" / "figures").glob("*.png"))
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take seconds, and are drawn in other tests."""
+    monkeypatch.setattr(gallery, "gallery", lambda *_: {})
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_again_it_replaces_what_it_wrote_and_takes_it_for_no_run(tmp_path: Path) -> None:
+    study = made(tmp_path / "s")
+    assert analyse(study) == analyse(study) == 0
+    assert len(pandas.read_csv(study / "analysis" / "runs.csv")) == 6
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_several_tasks_have_a_page_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(tmp_path / "all" / "a")
+    made(tmp_path / "all" / "b", "classification")
+    assert analyse(tmp_path / "all" / "a", tmp_path / "all" / "b", "--out", tmp_path / "out") == 0
+    for task in ("regression", "classification"):
+        assert len(pandas.read_csv(tmp_path / "out" / task / "runs.csv")) == 6
+        assert (tmp_path / "out" / task / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nowhere",), "nowhere does not exist"),
+        (("s", "--by", "activaton"), "Did you mean 'activation'"),
+        (("s", "--metric", "best_val_los"), "Did you mean 'best_val_loss'"),
+        (("s", "--out", "file/x"), "Write elsewhere: --out DIR"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    made(tmp_path / "s")
+    (tmp_path / "file").touch()
+    assert analyse(*arguments) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("error: ") and "Traceback" not in error
+
+
+def test_as_a_command_it_needs_no_terminal_and_help_comes_at_once(tmp_path: Path) -> None:
+    made(tmp_path / "s")
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        whole = [sys.executable, "-m", "multirun_analysis", *arguments]
+        return subprocess.run(whole, capture_output=True, text=True, env=environment)
+
+    done = run(str(tmp_path / "s"))
+    assert done.returncode == 0 and "relu is better than tanh" in done.stdout and not done.stderr
+    start = time.perf_counter()
+    done = run("--help")
+    assert done.returncode == 0 and "outputs/STUDY" in done.stdout
+    assert time.perf_counter() - start < 2  # 0.5 s where nothing else is computing
+    assert run().returncode == 2
+
+
+def test_a_figure_that_fails_is_an_error_and_no_hang(tmp_path: Path) -> None:
+    def broken() -> None:
+        raise OSError(28, "No space left on device", "x.png")
+
+    drawings = {str(i): broken for i in range(6)}
+
+    def draw_all() -> None:
+        with gallery.drawing(drawings, tmp_path / "f", False) as figures:
+            for draw in figures:
+                draw()
+
+    with pytest.raises(OSError, match="No space left"):
+        draw_all()
+
+
+@pytest.mark.parametrize("kind", ["single", "diverged", "unfinished", "nothing recorded"])
+def test_every_figure_of_a_broken_study_is_drawn_or_left_out(tmp_path: Path, kind: str) -> None:
+    if kind == "single":
+        write_run(tmp_path / "s" / "a", layers=True)
+    elif kind == "diverged":
+        for i in range(4):
+            write_run(
+                tmp_path / "s" / str(i),
+                (float("nan"),),
+                seed=i % 2,
+                optim__lr=0.1 + i // 2,
+                status="diverged",
+                layers=True,
+            )
+    elif kind == "unfinished":
+        for i in range(4):
+            (write_run(tmp_path / "s" / str(i), seed=i % 2, optim__lr=0.1 + i // 2) / record.SUMMARY).unlink()
+    else:
+        for i in range(4):
+            write_run(tmp_path / "s" / str(i), (1.0,), seed=i % 2, optim__lr=0.1 + i // 2, status="failed")
+            (tmp_path / "s" / str(i) / record.METRICS).write_text("epoch,step,lr,train/loss\n")
+    assert analyse(tmp_path / "s") == 0
+    assert (tmp_path / "s" / "analysis" / "report.html").exists()
