@@ -9,16 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.types import RunMode
-from omegaconf import open_dict
-from studies import ROOT, sweep
+from studies import ROOT, planned, sweep
 
 from paribus import record
-from paribus.compose import Composer
-from paribus.study import plan
-from paribus.sweep import expand
 
 THOUSAND = ["activation=relu,tanh,sigmoid,gelu,elu", "optim=sgd,adam", "seed=range(10)",
             "optim.lr=0.0001,0.0003,0.001,0.003,0.01,0.03,0.1,0.3,1,3"]  # fmt: skip
@@ -35,32 +28,27 @@ def told(where: Path, sweep_of: list[str]) -> dict[str, float]:
     summary, metrics = record.read_summary(made), pd.read_csv(made / record.METRICS)
     arguments = ["study=s", "model=regression", "trainer.max_epochs=30", *sweep_of]
     random = np.random.default_rng(0)
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        study = loader.load_configuration("train", [], RunMode.MULTIRUN)
-        with open_dict(study):
-            study.hydra.sweep.dir = str(where / "outputs" / "s")
-        for run in plan(expand(arguments, loader, study, None, None), Composer(loader, "train"), study):
-            job, directory = run.job, run.job.directory
-            assert job.choices is not None
-            directory.mkdir(parents=True)
-            for name in (record.LAYERS, record.WEIGHTS, record.PREDICTIONS):
-                shutil.copy(made / name, directory)
-            scaled = metrics.copy()
-            losses = scaled.columns.str.contains("/")
-            scaled.loc[:, losses] *= random.uniform(0.8, 1.2)
-            scaled.to_csv(directory / record.METRICS, index=False)
-            best = {"best_val_loss": float(scaled["val/loss"].min())}
-            whole = {
-                **summary,
-                "choices": job.choices.options,
-                "set": job.choices.given,
-                "config": job.config,
-                "seed": job.config["seed"],
-                "identity": record.identity(job.config),
-                "statistics": {**summary["statistics"], **best},
-            }
-            record.write_json(directory / record.SUMMARY, whole)
+    for run in planned(where, arguments):
+        job, directory = run.job, run.job.directory
+        assert job.choices is not None
+        directory.mkdir(parents=True)
+        for name in (record.LAYERS, record.WEIGHTS, record.PREDICTIONS):
+            shutil.copy(made / name, directory)
+        scaled = metrics.copy()
+        losses = scaled.columns.str.contains("/")
+        scaled.loc[:, losses] *= random.uniform(0.8, 1.2)
+        scaled.to_csv(directory / record.METRICS, index=False)
+        best = {"best_val_loss": float(scaled["val/loss"].min())}
+        whole = {
+            **summary,
+            "choices": job.choices.options,
+            "set": job.choices.given,
+            "config": job.config,
+            "seed": job.config["seed"],
+            "identity": record.identity(job.config),
+            "statistics": {**summary["statistics"], **best},
+        }
+        record.write_json(directory / record.SUMMARY, whole)
     target = where / "outputs" / "s"
     start = time.perf_counter()
     command = [sys.executable, "-u", "-m", "multirun_analysis", str(target)]

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from hydra import initialize_config_dir
@@ -14,7 +15,7 @@ from omegaconf import open_dict
 
 from paribus import record
 from paribus.compose import Composer
-from paribus.study import plan
+from paribus.study import Planned, plan
 from paribus.sweep import expand
 
 ROOT = Path(__file__).parents[1]
@@ -50,14 +51,20 @@ def started_again(where: Path) -> float:
     summary = record.read_summary(made)
     arguments = ["study=s", "model=regression", "optim=sgd,adam,rmsprop,nadam,adagrad",
                  "activation=relu,tanh,sigmoid,gelu,elu", "seed=range(20)"]  # fmt: skip
+    for run in planned(where, arguments):
+        shutil.copytree(made, run.job.directory)
+        config = run.job.config
+        record.write_json(
+            run.job.directory / record.SUMMARY, {**summary, "config": config, "identity": record.identity(config)}
+        )
+    return sweep(where, *arguments)
+
+
+def planned(where: Path, arguments: list[str]) -> Iterator[Planned]:
+    """The runs of a sweep whose records are to be in outputs/s of a directory."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         study = loader.load_configuration("train", [], RunMode.MULTIRUN)
         with open_dict(study):
             study.hydra.sweep.dir = str(where / "outputs" / "s")
-        for run in plan(expand(arguments, loader, study, None, None), Composer(loader, "train"), study):
-            shutil.copytree(made, run.job.directory)
-            config = run.job.config
-            whole = {**summary, "config": config, "identity": record.identity(config)}
-            record.write_json(run.job.directory / record.SUMMARY, whole)
-    return sweep(where, *arguments)
+        yield from plan(expand(arguments, loader, study, None, None), Composer(loader, "train"), study)

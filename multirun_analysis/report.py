@@ -6,7 +6,7 @@ nodes alone.
 
 import json
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from html import escape
 from importlib.resources import files
@@ -18,27 +18,15 @@ import pandas as pd
 
 from multirun_analysis import tables
 from multirun_analysis.compare import Comparison
-from multirun_analysis.factors import in_words, order
-from multirun_analysis.figures.layers import joined
+from multirun_analysis.factors import in_words
 from multirun_analysis.interactions import Interaction
 from multirun_analysis.judging import Result
+from multirun_analysis.page_data import data_of
 from multirun_analysis.targets import Target
 from multirun_analysis.verdict import Verdict
-from paribus import record
 from paribus.record import replacing
 
-QUANTITIES = [  # key, tensor, what it is, whether it spans powers of ten
-    ("grad_mean_abs", "joined", "mean |gradient| (weight and bias)", True),
-    ("grad_norm", "weight", "gradient norm (weight)", True),
-    ("grad_zero_fraction", "weight", "share of zero gradients (weight)", False),
-    ("update_ratio", "weight", "update / weight", True),
-    ("weight_norm", "weight", "weight norm", True),
-    ("activation_std", "activation", "standard deviation of activations", True),
-    ("dead_fraction", "activation", "share of dead units", False),
-    ("saturated_fraction", "activation", "share of saturated outputs", False),
-]
-MOST_VALUES = 700_000  # of layers in one page, some 6 bytes each
-MOST_POINTS = 600_000  # of curves
+SCRIPTS = ("shared.js", "charts.js", "table.js")  # in this order, as one
 MOST_RESULTS = 8  # comparisons that one sees without asking
 MOST_FOLDED = 40
 MOST_PAIRS = 60
@@ -60,7 +48,7 @@ def write_report(
         "comparisons": _comparisons(comparison, crossed, target),
         "data": _json(data_of(comparison)),
         "plotly": (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8"),
-        "script": (page / "page.js").read_text(encoding="utf-8"),
+        "script": "".join((page / name).read_text(encoding="utf-8") for name in SCRIPTS),
     }
     text = (page / "page.html").read_text(encoding="utf-8")
     for name, part in parts.items():  # plotly last but one: nothing in it is looked at again
@@ -195,139 +183,3 @@ def _intervals(result: Result, comparison: Comparison) -> list[str]:
             marks += f"<text class='broken' x='{bad}' y='14' text-anchor='{anchor}'>x{row['diverged']}</text>"
         drawings.append(f"<svg class='seeds' viewBox='0 0 240 20' role='img' aria-label='seeds'>{marks}</svg>")
     return drawings
-
-
-def data_of(comparison: Comparison) -> dict[str, Any]:
-    """What the page's script draws: plain values, None where there is none."""
-    study, metric = comparison.study, comparison.metric
-    settings = comparison.settings
-    factors, places = [], {}
-    for factor in comparison.factors:
-        levels = order(settings[factor])
-        places[factor] = {level: i for i, level in enumerate(levels)}
-        factors.append({"name": factor, "labels": [in_words(level) for level in levels], "numbers": _numbers(levels)})
-    table = tables.runs(comparison)
-    runs = []
-    records, cells = study.runs.to_dict("index"), settings.to_dict("index")
-    for name in table.index:
-        row = records[name]
-        value = float(comparison.values[name])
-        runs.append(
-            {
-                "name": str(name),
-                "status": row["status"],
-                "message": _text(row.get("message")),
-                "command": _text(row.get("command")),
-                "directory": row["directory"],
-                "cell": cells[name]["cell"],
-                "levels": [places[factor][cells[name][factor]] for factor in comparison.factors],
-                "value": _number(value),
-                "shown": metric.show(value) or row["status"],
-            }
-        )
-    names = [run["name"] for run in runs]
-    return {
-        "metric": {"name": metric.name, "share": metric.is_share, "sign": metric.sign},
-        "factors": factors,
-        "runs": runs,
-        "table": {"columns": list(table.columns), "rows": table.to_numpy().tolist()},
-        "curves": _curves(comparison, names),
-        "layers": _layers(comparison, names),
-        "finished": list(record.FINISHED),
-    }
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _number(value: float) -> float | None:
-    return float(f"{value:.5g}") if math.isfinite(value) else None
-
-
-def _numbers(levels: Sequence[Hashable]) -> list[float] | None:
-    """The levels as numbers, where all are."""
-    if all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels):
-        return [float(level) for level in levels]  # type: ignore[arg-type]
-    return None
-
-
-def _rounded(values: np.ndarray) -> list[float | None]:
-    return [_number(value) for value in values.tolist()]
-
-
-def _curves(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
-    """By metric, by run, a value an epoch; `epochs` are those shown of long runs, `step` the steps done by then."""
-    curves = comparison.study.curves
-    curves = curves[~curves["metric"].isin(["epoch_seconds"])]
-    metrics = [str(m) for m in curves["metric"].unique() if m != "seconds"]
-    first = ["val/acc", "val/loss", "train/acc", "train/loss"]
-    metrics.sort(key=lambda m: (first.index(m) if m in first else len(first), m))
-    longest = int(curves["epoch"].max()) if len(curves) else 0
-    total = len(curves)
-    epochs = _thinned(np.arange(1, longest + 1), max(2, int(longest * MOST_POINTS / max(total, 1))))
-    kept = curves[curves["epoch"].isin(epochs)]
-    place = pd.Series(np.arange(len(epochs)), epochs)
-    rows = pd.Series(np.arange(len(names)), list(names))
-    values: dict[str, list[list[float | None]]] = {}
-    for column in [*metrics, "step", "seconds"]:
-        mine = kept[kept["metric"] == (metrics[0] if column == "step" and metrics else column)]
-        grid = np.full((len(names), len(epochs)), np.nan)
-        grid[rows[mine["run"].astype(str)], place[mine["epoch"]]] = mine["step" if column == "step" else "value"]
-        values[column] = [_rounded(_trimmed(line)) for line in grid]
-    return {"metrics": metrics, "epochs": epochs.tolist(), "values": values}
-
-
-def _trimmed(line: np.ndarray) -> np.ndarray:
-    """Without what comes after its last value."""
-    there = np.flatnonzero(~np.isnan(line))
-    return line[: there[-1] + 1] if len(there) else line[:0]
-
-
-def _thinned(epochs: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the epochs, the first and last among them, evenly spread."""
-    if len(epochs) <= most:
-        return epochs
-    return epochs[np.unique(np.linspace(0, len(epochs) - 1, most).round().astype(int))]
-
-
-def _layers(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
-    """By quantity, by run, by layer (nearest the input first), a value for each of `epochs`."""
-    layers = comparison.study.layers
-    gradient = joined(layers).assign(quantity="grad_mean_abs", tensor="joined")
-    whole = pd.concat([layers[layers["quantity"] != "grad_mean_abs"], gradient])
-    parts = []
-    for key, tensor, label, powers in QUANTITIES:
-        mine = whole[(whole["quantity"] == key) & (whole["tensor"] == tensor)]
-        if len(mine) and mine["value"].notna().any():
-            parts.append((key, label, powers, mine))
-    if not parts:
-        return {"quantities": [], "epochs": [], "names": [], "values": {}}
-    all_epochs = np.unique(np.concatenate([mine["epoch"].unique() for *_, mine in parts]))
-    total = sum(len(mine) for *_, mine in parts)
-    epochs = _thinned(all_epochs, max(2, int(len(all_epochs) * MOST_VALUES / total)))
-    place = pd.Series(np.arange(len(epochs)), epochs)
-    rows = pd.Series(np.arange(len(names)), list(names))
-    known = layers[["run", "layer", "depth"]].drop_duplicates()
-    sizes = known.groupby("run", observed=True)["depth"].max()
-    by_run = {
-        str(run): mine.sort_values("depth")["layer"].astype(str).tolist()
-        for run, mine in known.groupby("run", observed=True)
-    }
-    values = {}
-    for key, _, _, mine in parts:
-        mine = mine[mine["epoch"].isin(epochs)]
-        grid = np.full((len(names), int(sizes.max()) + 1, len(epochs)), np.nan)
-        grid[rows[mine["run"].astype(str)], mine["depth"], place[mine["epoch"]]] = mine["value"]
-        values[key] = [
-            [_rounded(grid[i, depth]) for depth in range(len(by_run.get(name, [])))] for i, name in enumerate(names)
-        ]
-    architectures = sorted({tuple(layer_names) for layer_names in by_run.values()})
-    numbers = {a: i for i, a in enumerate(architectures)}
-    return {
-        "quantities": [{"key": key, "label": label, "log": powers} for key, label, powers, _ in parts],
-        "epochs": epochs.tolist(),
-        "architectures": [list(a) for a in architectures],
-        "of": [numbers.get(tuple(by_run.get(name, [])), -1) for name in names],
-        "values": values,
-    }

@@ -1,0 +1,127 @@
+// The table of runs, and everything that follows from what one does.
+
+// ---- table -----------------------------------------------------------------------------------------------------------
+const rowNodes = D.runs.map((run, i) => {
+  const row = el("tr", undefined, { tabindex: 0, "data-run": i });
+  for (const cell of D.table.rows[i]) row.append(el("td", cell));
+  const toggle = () => { focus(state.focus === i ? null : i); };
+  row.addEventListener("click", toggle);
+  row.addEventListener("keydown", event => { if (event.key === "Enter") toggle(); });
+  return row;
+});
+const detail = el("tr", undefined, { class: "detail" });
+const focus = run => {
+  if (state.focus !== null) rowNodes[state.focus].classList.remove("focus");
+  detail.remove();
+  state.focus = run;
+  if (run !== null) {
+    rowNodes[run].classList.add("focus");
+    const cell = el("td", undefined, { colspan: D.table.columns.length });
+    cell.append(el("div", D.runs[run].name));
+    if (D.runs[run].message) cell.append(el("div", D.runs[run].message));
+    if (D.runs[run].command) {
+      const copy = el("button", "Copy", { type: "button" });
+      copy.addEventListener("click", event => { event.stopPropagation(); navigator.clipboard?.writeText(D.runs[run].command).then(() => { copy.textContent = "Copied"; }); });
+      const line = el("div", "To make it again: ");
+      line.append(el("code", D.runs[run].command), " ", copy);
+      cell.append(line);
+    }
+    detail.replaceChildren(cell);
+    rowNodes[run].after(detail);
+  }
+  drawCurves(); drawLayers();
+};
+const sortKey = column => {
+  const cells = D.table.rows.map(row => row[column]), numbers = cells.map(cell => cell === "" || cell === "-" ? NaN : Number(cell.replace(/,| %$/g, "")));
+  return cells.every((cell, i) => cell === "" || cell === "-" || !Number.isNaN(numbers[i])) ? numbers : cells;
+};
+const sortBy = column => {
+  const down = state.sort && state.sort.column === column && !state.sort.down, keys = sortKey(column);
+  state.sort = { column, down };
+  const order = D.runs.map((_, i) => i).sort((a, b) => {
+    const x = keys[a], y = keys[b];
+    if (typeof x === "number") { // what has no figure stands last either way
+      if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y) || a - b;
+      return (down ? y - x : x - y) || a - b;
+    }
+    return (down ? y.localeCompare(x) : x.localeCompare(y)) || a - b;
+  });
+  const body = $("table-of-runs").tBodies[0];
+  detail.remove();
+  body.append(...order.map(i => rowNodes[i]));
+  if (state.focus !== null) rowNodes[state.focus].after(detail);
+  [...$("table-of-runs").tHead.rows[0].cells].forEach((cell, i) => cell.setAttribute("aria-sort", i === column ? (down ? "descending" : "ascending") : "none"));
+};
+const makeTable = () => {
+  const head = el("tr");
+  D.table.columns.forEach((column, i) => {
+    const cell = el("th", undefined, { scope: "col", "aria-sort": "none" }), button = el("button", column, { type: "button" });
+    button.addEventListener("click", () => sortBy(i));
+    cell.append(button); head.append(cell);
+  });
+  $("table-of-runs").tHead.append(head);
+  $("table-of-runs").tBodies[0].append(...rowNodes);
+};
+
+// ---- all together ----------------------------------------------------------------------------------------------------
+const drawLegend = () => {
+  const present = new Set(shown.map(levelOf)), items = [];
+  if (factor()) factor().labels.forEach((label, level) => {
+    if (levels() > 24 && level % Math.ceil(levels() / 24)) return;
+    const item = el("span"), swatch = document.createElementNS("http://www.w3.org/2000/svg", "svg"), line = document.createElementNS("http://www.w3.org/2000/svg", "line");
+    swatch.setAttribute("width", 30); swatch.setAttribute("height", 10);
+    const dashes = { solid: "", dash: "8,4", dot: "2,3", dashdot: "8,3,2,3", longdash: "12,4", longdashdot: "12,3,2,3", "6px,2px": "6,2", "2px,2px": "2,2" };
+    for (const [key, value] of Object.entries({ x1: 0, x2: 30, y1: 5, y2: 5, stroke: colourOf(level), "stroke-width": 3, "stroke-dasharray": dashes[dashOf(level)] })) line.setAttribute(key, value);
+    swatch.append(line); item.append(swatch, label);
+    if (!present.has(level)) item.style.opacity = .35;
+    items.push(item);
+  });
+  $("legend").replaceChildren(...items);
+};
+const update = (parallel = true) => {
+  shown = filtered().filter(passes);
+  if (state.focus !== null && !shown.includes(state.focus)) focus(null);
+  const there = new Set(shown);
+  rowNodes.forEach((row, i) => { row.hidden = !there.has(i); });
+  $("count").textContent = `${shown.length.toLocaleString("en")} of ${D.runs.length.toLocaleString("en")} runs shown`;
+  drawLegend();
+  if (parallel) drawParallel();
+  drawCurves(); drawLayers();
+};
+const later = (action, wait = 120) => { let timer; return () => { clearTimeout(timer); timer = setTimeout(action, wait); }; };
+
+const options = (select, entries) => select.append(...entries.map(([value, label]) => el("option", label, { value })));
+options($("colour"), D.factors.map((f, i) => [i, f.name]));
+if (!D.factors.length) $("colour").parentElement.hidden = true;
+options($("metric"), D.curves.metrics.map(m => [m, m]));
+const seedsEach = [...cellsOf(D.runs.map((_, i) => i)).values()];
+$("lines").value = seedsEach.some(runs => runs.length > 1) && seedsEach.length <= MOST_MEANS ? "means" : "runs";
+if (!D.curves.metrics.length) document.querySelector("#curves .controls").hidden = true;
+if (L.quantities.length) {
+  options($("quantity"), L.quantities.map(q => [q.key, q.label]));
+  const deepest = Math.max(...L.architectures.map(a => a.length));
+  options($("layer"), Array.from({ length: deepest }, (_, i) => [i, L.architectures.length === 1 ? `${i + 1}: ${L.architectures[0][i]}` : i + 1]));
+  $("epoch").max = L.epochs.length - 1; $("epoch").value = L.epochs.length - 1;
+} else { $("layers").hidden = true; $("to-layers").hidden = true; }
+if (statuses.length > 1) for (const status of statuses) {
+  const label = el("label"), box = el("input", undefined, { type: "checkbox", checked: "" });
+  box.addEventListener("change", () => { state.statuses[box.checked ? "add" : "delete"](status); update(); });
+  label.append(box, ` ${status} (${D.runs.filter(run => run.status === status).length})`);
+  $("statuses").append(label);
+}
+$("query").addEventListener("input", later(() => { state.query = $("query").value; update(); }));
+$("reset").addEventListener("click", () => {
+  state.query = $("query").value = ""; state.brush = []; state.statuses = new Set(statuses);
+  document.querySelectorAll("#statuses input").forEach(box => { box.checked = true; });
+  focus(null); update();
+});
+$("colour").addEventListener("change", () => update());
+$("metric").addEventListener("change", () => { suitLog(); drawCurves(); });
+for (const id of ["against", "lines", "curve-log"]) $(id).addEventListener("change", drawCurves);
+for (const id of ["quantity", "layer"]) $(id).addEventListener("change", drawLayers);
+$("epoch").addEventListener("input", drawLayers);
+dark.addEventListener("change", () => update());
+addEventListener("resize", later(drawParallel, 200));
+makeTable();
+suitLog();
+update();
