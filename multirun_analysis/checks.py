@@ -1,6 +1,7 @@
 """What should make one doubt a comparison, in sentences."""
 
 import hashlib
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,7 +23,8 @@ def cautions(comparison: Comparison) -> list[str]:
         *_identical_curves(comparison),
         *_suspicious_tests(comparison),
         *_chosen_on_test(comparison),
-        *[text for result in comparison.results for text in _tuning(result)],
+        *_tuning([result for result in comparison.results if result.contest.kind == TUNED]),
+        *[text for result in comparison.results for text in _adam(result)],
         *_circumstances(comparison),
         *_unread(comparison),
         *_duplicates(comparison),
@@ -32,8 +34,10 @@ def cautions(comparison: Comparison) -> list[str]:
 
 def _identical_curves(comparison: Comparison) -> Iterator[str]:
     """An option that changes nothing was not used, or is another one by another name."""
+    runs = comparison.study.runs
+    completed = runs.index[runs["status"] == record.COMPLETED]
     curves = comparison.study.curves
-    curves = curves[~curves["metric"].isin(TIMES) & np.isfinite(curves["value"])]
+    curves = curves[curves["run"].isin(completed) & ~curves["metric"].isin(TIMES) & np.isfinite(curves["value"])]
     alike: dict[str, list[str]] = {}
     for name, mine in curves.groupby("run", observed=True):
         if name not in comparison.duplicates:
@@ -46,7 +50,7 @@ def _identical_curves(comparison: Comparison) -> Iterator[str]:
             by_difference.setdefault(differing(*(comparison.described[name] for name in pair)), []).append(pair)
     for keys, pairs in by_difference.items():
         first, second = (_settings(comparison.described[name], keys) for name in pairs[0])
-        more = f", and {len(pairs) - 1} more pairs like them" if len(pairs) > 1 else ""
+        more = f" (and {len(pairs) - 1} more such)" if len(pairs) > 1 else ""
         yield (
             f"Runs with {first} and with {second} have identical curves{more}: what differs between them had no "
             "effect. Is it used at all?"
@@ -67,25 +71,21 @@ def _settings(run: Described, keys: tuple[str, ...]) -> str:
 
 
 def _suspicious_tests(comparison: Comparison) -> Iterator[str]:
-    """Figures of two different samples that agree to the last digit are of one and the same."""
-    runs = comparison.study.runs
-    for test, validations in (
-        ("test_loss", ("best_val_loss", "final_val_loss")),
-        ("test_mse", ("best_val_mse", "best_val_loss")),
-        ("test_acc", ("best_val_acc", "final_val_acc")),
-    ):
-        if test in runs:
-            equal = np.zeros(len(runs), bool)
-            for validation in validations:
-                if validation in runs:
-                    equal |= np.isclose(runs[test].astype(float), runs[validation].astype(float), rtol=1e-7, atol=0)
-            # two accuracies may agree by chance, once
-            if equal.sum() > (1 if test == "test_acc" and len(runs) > 1 else 0):
-                yield (
-                    f"{test} equals the validation figure in {_named(list(runs.index[equal]))}: were they measured on "
-                    "the same samples?"
-                )
-                return
+    """Losses of two different samples do not agree to five digits: those are of one and the same."""
+    curves = comparison.study.curves
+    same = []
+    for name, summary in comparison.study.summaries.items():
+        test = summary.get("test") or {}
+        mine = curves[(curves["run"] == name) & (curves["epoch"] == test.get("epoch"))] if test else curves[:0]
+        for key, column in (("loss", "val/loss"), ("mse", "val/mse")):
+            validated = mine.loc[mine["metric"] == column, "value"].tolist()
+            if validated and isinstance(test.get(key), float) and math.isclose(validated[0], test[key], rel_tol=1e-5):
+                same.append(name)
+    if same:
+        yield (
+            f"The test loss equals the validation loss of the same epoch in {_named(list(dict.fromkeys(same)))}: were they "
+            "measured on the same samples?"
+        )
 
 
 def _chosen_on_test(comparison: Comparison) -> Iterator[str]:
@@ -96,26 +96,36 @@ def _chosen_on_test(comparison: Comparison) -> Iterator[str]:
         )
 
 
-def _tuning(result: Result) -> Iterator[str]:
-    contest = result.contest
-    if contest.kind != TUNED:
-        return
-    where = f" ({contest.where})" if contest.where else ""
-    for level, key, value, end in result.edges:
+def _tuning(results: list[Result]) -> Iterator[str]:
+    """What was tuned too narrowly, or not alike; in one sentence for each factor."""
+    edges: dict[tuple[str, str, str], list[str]] = {}
+    unequal: dict[str, list[str]] = {}
+    for result in results:
+        contest = result.contest
+        where = f" ({contest.where})" if contest.where else ""
+        for level, key, value, end in result.edges:
+            edges.setdefault((contest.factor, key, end), []).append(f"{in_words(level)}: {in_words(value)}{where}")
+        trials = dict(zip(result.levels["level"], result.levels["trials"], strict=True))
+        if len(set(trials.values())) > 1:
+            counts = ", ".join(f"{in_words(level)} {number}" for level, number in trials.items())
+            unequal.setdefault(contest.factor, []).append(f"{counts}{where}")
+    for (factor, key, end), found in edges.items():
         yield (
-            f"{contest.factor}={in_words(level)}{where}: its best {key}, {in_words(value)}, is the {end} of those "
-            f"tried. Beyond it there may be a better one: widen the range before you compare."
+            f"The best {key} is the {end} of those tried for {factor} {_named(found)}. Beyond it there may be a better "
+            "one: widen the range before you compare."
         )
-    trials = dict(zip(result.levels["level"], result.levels["trials"], strict=True))
-    if len(set(trials.values())) > 1:
-        counts = ", ".join(f"{in_words(level)} {number}" for level, number in trials.items())
+    for factor, found in unequal.items():
         yield (
-            f"{contest.factor}{where}: the levels had unequal numbers of trials of {', '.join(contest.nuisances)} "
-            f"({counts}); the best of more trials looks better by chance alone."
+            f"The levels of {factor} had unequal numbers of trials ({_named(found)}); the best of more trials looks "
+            "better by chance alone."
         )
+
+
+def _adam(result: Result) -> Iterator[str]:
+    where = f" ({result.contest.where})" if result.contest.where else ""
     for adam in ADAMS:
         for momentum in MOMENTUM:
-            if result.verdict(adam, momentum) == WORSE:
+            if result.contest.kind == TUNED and result.verdict(adam, momentum) == WORSE:
                 yield (
                     f"{adam}, tuned, loses to {momentum}{where}. As Adam can imitate momentum SGD (with a large "
                     "epsilon; Choi et al. 2019, arXiv:1910.05446), its tuning is in doubt rather than the optimizer: "
@@ -141,9 +151,9 @@ def _circumstances(comparison: Comparison) -> Iterator[str]:
                 found[key][str(value)] += 1
     for key, values in found.items():
         if key == "uncommitted changes":
-            yield f"{sum(values.values())} runs were made with changes of the code that were not committed."
+            yield f"{sum(values.values())} of the runs were made with changes of the code that were not committed."
         elif len(values) > 1:
-            counts = ", ".join(f"{value} ({number} runs)" for value, number in values.items())
+            counts = ", ".join(f"{value} ({number} of the runs)" for value, number in values.items())
             yield f"Runs were made with different {key}: {counts}."
 
 
@@ -160,4 +170,4 @@ def _duplicates(comparison: Comparison) -> Iterator[str]:
 
 def _named(names: list[str]) -> str:
     more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more runs" if more > 0 else "")
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

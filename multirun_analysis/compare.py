@@ -3,7 +3,7 @@
 A run that diverged is worse than every number; one that failed or has not ended says nothing. Neither is left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -95,7 +95,7 @@ def compare(study: Study, task: str | None = None, metric: str | None = None, by
         raise UserError(f"These runs have several tasks: {', '.join(known)}. Name one of them.")
     if task is not None and task not in known:
         raise unknown(task, "the tasks of these runs", known)
-    study = study.of(known[0] if task is None else task, alone=len(known) == 1)
+    study = study.of(known[0] if task is None else task)
     described = with_unexplained(one_architecture(study.described))
     factors = factors_of(described.values())
     for name in by:
@@ -103,8 +103,10 @@ def compare(study: Study, task: str | None = None, metric: str | None = None, by
             raise unknown(name, "what differs between these runs (--by)", factors)
     default = default_metric(task or known[0], factors)
     measured = Metric(metric) if metric else default
+    if metric:
+        measured.require(study)
     selection = measured if measured.validated and measured.sign else default
-    values, selected_on = measured.of(study.runs), selection.of(study.runs)
+    values, selected_on = measured.of(study), selection.of(study)
     duplicates = _duplicates(study)
     compared = {name: run for name, run in described.items() if name not in duplicates}
     figures = {str(run): float(value) for run, value in values.items()}
@@ -123,12 +125,15 @@ def compare(study: Study, task: str | None = None, metric: str | None = None, by
 
 
 def _duplicates(study: Study) -> dict[str, str]:
-    """Runs that are there under another name as well, by identity; of those, the first that is finished counts."""
-    finished = study.runs["status"].isin(record.FINISHED)
-    first: dict[str, str] = {}
+    """Runs that are there under another name as well, made on the same data; the first that is finished counts.
+
+    An attempt that has not ended is nothing beside one that has.
+    """
+    finished = dict(zip(study.described, study.runs["status"].isin(record.FINISHED), strict=True))
+    first: dict[Hashable, str] = {}
     result = {}
-    for name in (~finished).sort_values(kind="stable").index:
-        identity = study.summaries[name].get("identity")
+    for name in sorted(study.described, key=lambda name: not finished[name]):
+        identity = study.described[name].identity
         if identity is not None and first.setdefault(identity, name) != name:
             result[name] = first[identity]
     return result

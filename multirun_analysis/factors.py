@@ -5,6 +5,7 @@ runs. What a choice brings along by itself, such as the learning rate of an opti
 is the replicate, never a factor.
 """
 
+import math
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,17 @@ from paribus import record
 GROUPS = ("model", "data", "activation", "optim", "scheduler")  # other choices say how a run is carried out
 CONTENT = "data content"
 ABSENT = "-"  # the level of a value that a run's choices do not have
+DEFAULT = "default"  # in place of a value that was not set: it comes with a choice
+SPLIT = ", split "
+# Values that follow from others, with the groups or values that they follow from; see conf/.
+DERIVED = {
+    "scheduler.max_epochs": ("trainer.max_epochs",),
+    "scheduler.T_max": ("trainer.max_epochs",),
+    "scheduler.max_lr": ("optim", "optim.lr"),
+    "trainer.max_epochs": ("model",),
+    "optim.lr": ("optim", "model"),
+    "model.hidden": ("model.width", "model.depth"),
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +39,8 @@ class Described:
         choices: option by group.
         given: values that were set beyond what the options bring, by dotted key.
         flat: every value of the experiment by dotted key, but the seed.
-        replicate: the seed; with data.seed beside it where that was set.
+        replicate: the seed; with data.seed beside it where that was set to another number.
+        identity: the experiment's own, seed included, with the data it was made on.
         problem: why this cannot be told, where it cannot.
     """
 
@@ -35,6 +48,7 @@ class Described:
     given: dict[str, Hashable] = field(default_factory=dict)
     flat: dict[str, Hashable] = field(default_factory=dict)
     replicate: Hashable = None
+    identity: Hashable = None
     problem: str | None = None
 
     def level(self, factor: str) -> Hashable:
@@ -59,22 +73,29 @@ def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
         if config is None:
             return Described(problem=f"{record.COMPOSITION} cannot be read")
     flat = {key: _hashable(value) for key, value in record.flatten(record.experimental(config)).items()}
-    given = {key: _hashable(value) for key, value in given.items() if key in flat}
+    set_values = {key: _hashable(value) for key, value in given.items() if key in flat}
     sha = (found.get("data") or {}).get("sha256")
-    if sha:
+    if isinstance(sha, str):
         flat[CONTENT] = sha[:8]
-    # a value that was typed and is the default all the same was not set
+    # a value that was typed and is the default all the same was not set; but the default may have been
+    rates, optim = config.get("default_lr"), choices.get("optim")
+    default = rates.get(optim) if isinstance(rates, Mapping) else None
     tables = {
-        "optim.lr": (config.get("default_lr") or {}).get(choices.get("optim")),
-        "trainer.max_epochs": config.get("default_epochs"),
+        "optim.lr": (f"default_lr.{optim}", default),
+        "trainer.max_epochs": ("default_epochs", config.get("default_epochs")),
     }
-    given = {key: value for key, value in given.items() if tables.get(key) is None or tables[key] != value}
-    split = given.pop("data.seed", None)
-    given.pop("seed", None)
+    for key, (table, default) in tables.items():
+        if table in given:
+            set_values[key] = flat[key]
+        elif default is not None and set_values.get(key) == default:
+            del set_values[key]
+    split = set_values.pop("data.seed", None)
+    set_values.pop("seed", None)
     seed = flat.pop("seed", None)
     flat.pop("data.seed", None)
-    replicate = seed if split is None else f"{seed}, split {split}"
-    return Described({group: choices[group] for group in GROUPS if group in choices}, given, flat, replicate)
+    replicate = seed if split in (None, seed) else f"{seed}{SPLIT}{split}"
+    known = {group: choices[group] for group in GROUPS if group in choices}
+    return Described(known, set_values, flat, replicate, (record.identity(config), flat.get(CONTENT)))
 
 
 def _composed(directory: Path) -> tuple[dict[str, str], dict[str, Any], dict[str, Any] | None]:
@@ -101,6 +122,8 @@ def _composed(directory: Path) -> tuple[dict[str, str], dict[str, Any], dict[str
 def _hashable(value: Any) -> Hashable:
     if isinstance(value, list | tuple):
         return tuple(_hashable(v) for v in value)
+    if isinstance(value, float) and math.isnan(value):
+        return "nan"  # which unlike NaN equals itself
     return str(value) if isinstance(value, Mapping) else value
 
 
@@ -121,27 +144,44 @@ def one_architecture(runs: Mapping[str, Described]) -> dict[str, Described]:
 
 
 def with_unexplained(runs: Mapping[str, Described]) -> dict[str, Described]:
-    """Count as set, for every run, what differs between runs of equal choices and equal set values.
+    """Count as set, for every run, what differs between runs for no reason that their choices and set values give.
 
     That is a default that has changed, an option of one's own callbacks, or data whose content has changed.
     """
-    alike: dict[Hashable, list[Described]] = {}
-    for run in runs.values():
-        alike.setdefault((tuple(sorted(run.choices.items())), frozenset(run.given.items())), []).append(run)
+    known = [run for run in runs.values() if run.choices]
+    varied = factors_of(known)
+    alike: dict[Hashable, Described] = {}
     keys: set[str] = set()
-    for group in alike.values():
-        if len(group) > 1:
-            first = group[0].flat
-            for run in group[1:]:
-                if run.flat != first:
-                    keys |= {k for k in first.keys() | run.flat.keys() if first.get(k) != run.flat.get(k)}
-        # what is missing for want of data says nothing
-        if CONTENT in keys and len({run.flat.get(CONTENT) for r in alike.values() for run in r} - {None}) < 2:
-            keys.discard(CONTENT)
-    if not keys:
-        return dict(runs)
-    extra = {n: {k: run.flat[k] for k in keys if k in run.flat} for n, run in runs.items()}
-    return {name: replace(run, given=run.given | extra[name]) for name, run in runs.items()}
+    for run in known:
+        setting = (tuple(sorted(run.choices.items())), frozenset(run.given.items()))
+        keys |= _differing(alike.setdefault(setting, run), run)
+    # and between settings: of each two that differ in one factor alone
+    for factor in varied:
+        others = [other for other in varied if other != factor]
+        nearest: dict[Hashable, Described] = {}
+        for run in alike.values():
+            context = tuple(run.level(o) if o in GROUPS or o in run.given else DEFAULT for o in others)
+            first = nearest.setdefault(context, run)
+            keys |= {key for key in _differing(first, run) if not _explained(key, factor)}
+    extra = {name: {key: run.flat[key] for key in keys if key in run.flat} for name, run in runs.items()}
+    return {name: replace(run, given=run.given | extra[name]) for name, run in runs.items()} if keys else dict(runs)
+
+
+def _differing(a: Described, b: Described) -> set[str]:
+    """The keys in whose values two runs differ. Nothing is known of data that a run did not come to read."""
+    if a.flat == b.flat:
+        return set()
+    keys = {key for key in a.flat.keys() | b.flat.keys() if a.flat.get(key) != b.flat.get(key)}
+    return keys if CONTENT in a.flat and CONTENT in b.flat else keys - {CONTENT}
+
+
+def _explained(key: str, factor: str) -> bool:
+    """Whether a value may differ because the factor does."""
+    if key == CONTENT:
+        return factor == "data" or factor.startswith("data.")
+    if key == factor or key.startswith(f"{factor}.") or (factor == "model" and key.startswith("data.")):
+        return True  # a model brings its data
+    return any(source == factor or _explained(source, factor) for source in DERIVED.get(key, ()))
 
 
 def factors_of(runs: Iterable[Described]) -> list[str]:
@@ -176,7 +216,9 @@ def in_words(level: Hashable) -> str:
         return "[" + ", ".join(in_words(v) for v in level) + "]"
     if level is None:
         return "none"
-    return f"{level:g}" if isinstance(level, float) else str(level)
+    if isinstance(level, float):
+        return f"{level:g}" if float(f"{level:g}") == level else repr(level)
+    return str(level)
 
 
 def order(levels: Iterable[Hashable]) -> list[Hashable]:

@@ -13,6 +13,7 @@ from scipy.special import bdtr, nctdtr, stdtr, stdtrit
 LEVEL = 0.95
 POWER = 0.8
 MOST_SEEDS = 10_000
+SAME = 1e-12  # of differences: what rounding leaves of none
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:
@@ -35,7 +36,7 @@ def p_paired(differences: np.ndarray) -> float:
     if n < 2:
         return math.nan
     deviation = float(np.std(differences, ddof=1))
-    if deviation <= 1e-12 * float(np.max(np.abs(differences))):
+    if deviation <= SAME * float(np.max(np.abs(differences))):
         return p_sign(differences)
     t = float(np.mean(differences)) / (deviation / math.sqrt(n))
     return float(2 * stdtr(n - 1, -abs(t)))
@@ -48,12 +49,15 @@ def p_sign(differences: np.ndarray) -> float:
     return min(1.0, 2 * float(bdtr(min(above, below), n, 0.5))) if n else 1.0
 
 
-def holm(p: np.ndarray) -> np.ndarray:
-    """p values (m,) adjusted so that 0.05 holds for all of them together (Holm 1979). NaN count for nothing."""
+def holm(p: np.ndarray, untested: int = 0) -> np.ndarray:
+    """p values (m,) adjusted so that 0.05 holds for all of them together (Holm 1979). NaN count for nothing.
+
+    `untested`: how many more there could have been, of which these are a choice.
+    """
     adjusted = np.full(len(p), np.nan)
     known = np.flatnonzero(~np.isnan(p))
     ranked = known[np.argsort(p[known], kind="stable")]
-    factors = np.arange(len(ranked), 0, -1)
+    factors = np.arange(len(ranked), 0, -1) + untested
     adjusted[ranked] = np.minimum(1, np.maximum.accumulate(factors * p[ranked]))
     return adjusted
 
@@ -67,8 +71,10 @@ def seeds_needed(difference: float, deviation: float, pairs: int = 1) -> int | N
 
     None where there is no such number up to 10,000, or nothing to tell it from.
     """
-    if not (math.isfinite(difference) and math.isfinite(deviation)) or difference == 0 or deviation <= 0:
+    if not (math.isfinite(difference) and math.isfinite(deviation)) or difference == 0:
         return None
+    if deviation <= SAME * abs(difference):  # the sign test's, as in p_paired
+        return math.floor(1 - math.log2((1 - LEVEL) / pairs)) + 1
     effect = abs(difference) / deviation
 
     def found(n: int) -> bool:

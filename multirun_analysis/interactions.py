@@ -1,19 +1,21 @@
 """Whether the effect of one factor depends on another: tables of two factors, and tests of how differences differ."""
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from multirun_analysis.compare import Comparison
-from multirun_analysis.factors import in_words, order
+from multirun_analysis.factors import ABSENT, in_words, order
 from multirun_analysis.inference import LEVEL, holm, interval, p_paired
-from multirun_analysis.judging import by_seed
+from multirun_analysis.judging import as_objects, by_seed, independent
 
 MOST_CONTRASTS = 400
+Cells = dict[tuple[Hashable, Hashable], pd.Series]
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,18 @@ class Interaction:
         context: what else the runs agree in, of the factors that differ elsewhere.
         cells: a row a pair of levels: the two levels, seeds, mean, low, high (of completed runs), diverged.
         contrasts: a row for each two levels of one and two of the other: (a1 - a2 at b1) - (a1 - a2 at b2), paired by
-            seed, with low, high, p, p_adjusted; empty where there are fewer than two seeds.
+            seed, with low, high, p, p_adjusted; empty where there are fewer than two seeds, or a run diverged.
     """
 
     factors: tuple[str, str]
     context: dict[str, Hashable]
     cells: pd.DataFrame
     contrasts: pd.DataFrame
+
+    @property
+    def where(self) -> str:
+        """The context in words."""
+        return ", ".join(f"{key}={in_words(value)}" for key, value in self.context.items() if value != ABSENT)
 
     @property
     def strongest(self) -> "pd.Series | None":
@@ -41,68 +48,89 @@ class Interaction:
 
 
 def interactions(comparison: Comparison, most: int = 24) -> list[Interaction]:
-    """Every two factors that were crossed, in each setting of the others; `most` of them, the largest first."""
-    settings = comparison.settings
-    settings = settings[(settings["cell"] >= 0) & ~settings.index.isin(list(comparison.duplicates))]
-    found: list[tuple[int, tuple[str, str], dict[str, Hashable], pd.DataFrame]] = []
+    """Every two factors that were crossed, in each setting of the others; `most` of them, the largest first.
+
+    Contrasts are corrected for the number of all of them, those of the tables left out included.
+    """
+    runs = {n: r for n, r in comparison.described.items() if r.choices and n not in comparison.duplicates}
+    values = {str(run): float(value) for run, value in comparison.values.items()}
+    found: list[tuple[tuple[str, str], dict[str, Hashable], Cells]] = []
     for pair in combinations(comparison.factors, 2):
         if not set(pair) & set(comparison.by):
             continue
         others = [factor for factor in comparison.factors if factor not in pair]
-        groups = settings.groupby(others, sort=False, dropna=False) if others else [((), settings)]
-        for values, group in groups:
-            crossed = group.groupby(list(pair), sort=False, dropna=False).size().unstack()
-            if (crossed.notna().sum(axis=1) > 1).sum() > 1 and (crossed.notna().sum(axis=0) > 1).sum() > 1:
-                found.append((len(group), pair, dict(zip(others, values, strict=True)), group))
-    found.sort(key=lambda entry: -entry[0])
-    return [_interaction(comparison, pair, context, group) for _, pair, context, group in found[:most]]
+        settings: dict[tuple[Hashable, ...], dict[tuple[Hashable, Hashable], list[str]]] = {}
+        for name, run in runs.items():
+            levels = run.level(pair[0]), run.level(pair[1])
+            if ABSENT not in levels:
+                cells = settings.setdefault(tuple(run.level(other) for other in others), {})
+                cells.setdefault(levels, []).append(name)
+        for context, cells in settings.items():
+            if _squares(cells):
+                figures = {levels: by_seed(names, runs, values) for levels, names in cells.items()}
+                found.append((pair, dict(zip(others, context, strict=True)), figures))
+    found.sort(key=lambda entry: -sum(map(len, entry[2].values())))
+    tested = [_contrasts(cells) if _number(cells) <= MOST_CONTRASTS else pd.DataFrame() for _, _, cells in found[:most]]
+    untested = sum(_number(cells) for _, _, cells in found[most:])
+    p = np.concatenate([table["p"].to_numpy(dtype=float) for table in tested if len(table)] or [np.array([])])
+    adjusted = iter(holm(p, untested))
+    return [
+        Interaction(
+            pair, context, _means(pair, cells), table.assign(p_adjusted=[next(adjusted) for _ in range(len(table))])
+        )
+        for (pair, context, cells), table in zip(found, tested, strict=False)
+    ]
 
 
-def _interaction(
-    comparison: Comparison, pair: tuple[str, str], context: dict[str, Hashable], group: pd.DataFrame
-) -> Interaction:
-    names: dict[tuple[Hashable, Hashable], list[str]] = {}
-    for name, a, b in zip(group.index, group[pair[0]], group[pair[1]], strict=True):
-        names.setdefault((a, b), []).append(name)
-    of_run = {str(run): float(value) for run, value in comparison.values.items()}
-    figures = {levels: by_seed(runs, comparison.described, of_run) for levels, runs in names.items()}
+def _squares(cells: Mapping[tuple[Hashable, Hashable], Any]) -> bool:
+    """Whether two levels of one factor were tried with the same two of the other."""
+    by_first: dict[Hashable, set[Hashable]] = {}
+    for a, b in cells:
+        by_first.setdefault(a, set()).add(b)
+    return any(len(one & other) > 1 for one, other in combinations(by_first.values(), 2))
+
+
+def _number(cells: Mapping[tuple[Hashable, Hashable], Any]) -> int:
+    """Of contrasts, if every cell is there."""
+    sides = [len({levels[i] for levels in cells}) for i in (0, 1)]
+    return sides[0] * (sides[0] - 1) // 2 * (sides[1] * (sides[1] - 1) // 2)
+
+
+def _means(pair: tuple[str, str], figures: Cells) -> pd.DataFrame:
     rows = []
     for (a, b), values in figures.items():
         mean, low, high = interval(values[np.isfinite(values)].to_numpy())
         rows.append({pair[0]: a, pair[1]: b, "seeds": int(values.notna().sum()), "mean": mean, "low": low,
                      "high": high, "diverged": int(np.isinf(values).sum())})  # fmt: skip
+    return as_objects(pd.DataFrame(rows), rows, *pair)
+
+
+def _contrasts(figures: Cells) -> pd.DataFrame:
     tested = []
-    sides = [list(combinations(order(group[factor]), 2)) for factor in pair]
-    if len(sides[0]) * len(sides[1]) <= MOST_CONTRASTS:
-        for a1, a2 in sides[0]:
-            for b1, b2 in sides[1]:
-                if all(key in figures for key in ((a1, b1), (a2, b1), (a1, b2), (a2, b2))):
-                    four = pd.concat([figures[a1, b1], figures[a2, b1], figures[a1, b2], figures[a2, b2]], axis=1)
-                    whole = four.to_numpy()[np.isfinite(four.to_numpy()).all(axis=1)]
-                    d = whole[:, 0] - whole[:, 1] - (whole[:, 2] - whole[:, 3])
-                    if len(d) > 1 and len(d) == figures[a1, b1].notna().sum():
-                        mean, low, high = interval(d)
-                        tested.append({"a1": in_words(a1), "a2": in_words(a2), "b1": in_words(b1), "b2": in_words(b2),
-                                       "seeds": len(d), "difference": mean, "low": low, "high": high,
-                                       "p": p_paired(d)})  # fmt: skip
-    contrasts = pd.DataFrame(tested)
-    if tested:
-        contrasts["p_adjusted"] = holm(contrasts["p"].to_numpy(dtype=float))
-    return Interaction(pair, context, pd.DataFrame(rows), contrasts)
+    sides = [list(combinations(order(levels[i] for levels in figures), 2)) for i in (0, 1)]
+    for a1, a2 in sides[0]:
+        for b1, b2 in sides[1]:
+            keys = [(a1, b1), (a2, b1), (a1, b2), (a2, b2)]
+            if all(key in figures for key in keys):
+                four = pd.concat([figures[key] for key in keys], axis=1).dropna()
+                # a difference in which a run diverged is no number, and leaving it out would flatter
+                if len(four) > 1 and np.isfinite(four.to_numpy()).all():
+                    d = independent(four[0] - four[1] - (four[2] - four[3]))
+                    mean, low, high = interval(d)
+                    tested.append({"a1": in_words(a1), "a2": in_words(a2), "b1": in_words(b1), "b2": in_words(b2),
+                                   "seeds": len(d), "difference": mean, "low": low, "high": high,
+                                   "p": p_paired(d)})  # fmt: skip
+    return pd.DataFrame(tested)
 
 
 def table(interaction: Interaction, comparison: Comparison) -> pd.DataFrame:
     """A row a level of the first factor, a column a level of the second; mean, or how many diverged, in each."""
     a, b = interaction.factors
-    cells = interaction.cells
-
-    def shown(row: pd.Series) -> str:
+    shown: dict[Hashable, dict[str, str]] = {}
+    for row in interaction.cells.to_dict("records"):
         text = comparison.metric.show(row["mean"]) if math.isfinite(row["mean"]) else ""
         broken = f"{row['diverged']}/{row['seeds']} diverged" if row["diverged"] else ""
-        return ", ".join(part for part in (text, broken) if part)
-
-    filled = cells.assign(shown=[shown(row) for _, row in cells.iterrows()])
-    grid = filled.set_index([a, b])["shown"].unstack().reindex(index=order(cells[a]), columns=order(cells[b]))
-    grid.index = pd.Index([in_words(level) for level in grid.index], name=a)
-    grid.columns = pd.Index([in_words(level) for level in grid.columns], name=b)
-    return grid.fillna("")
+        shown.setdefault(row[a], {})[in_words(row[b])] = ", ".join(part for part in (text, broken) if part)
+    columns = [in_words(level) for level in order(interaction.cells[b])]
+    rows = [[shown[level].get(column, "") for column in columns] for level in order(shown)]
+    return pd.DataFrame(rows, pd.Index([in_words(level) for level in order(shown)], name=a), columns)

@@ -5,12 +5,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from multirun_analysis.contests import MOST_LEVELS, TUNED, Contest
-from multirun_analysis.factors import Described, in_words
+from multirun_analysis.factors import SPLIT, Described, in_words
 from multirun_analysis.inference import LEVEL, holm, interval, letters, p_paired, p_sign, seeds_needed
 from multirun_analysis.metrics import Metric
 from paribus import record
@@ -53,9 +54,16 @@ class Result:
     @property
     def winner(self) -> Hashable | None:
         """The level that is better than every other, after correction for the number of pairs; None if none is."""
-        first, *others = self.levels["level"]
-        won = all(self.verdict(first, other) in (BETTER, HIGHER) for other in others)
-        return first if won else None
+        levels = list(self.levels["level"])
+        for level in levels:
+            if all(self.verdict(level, other) in (BETTER, HIGHER) for other in levels if other is not level):
+                return level
+        return None
+
+    @property
+    def separated(self) -> bool:
+        """Whether any two of its levels are told apart."""
+        return bool(self.pairs["verdict"].isin(list(TURNED)).any())
 
     @property
     def exploratory(self) -> bool:
@@ -95,7 +103,7 @@ def judge(
         selected_on: by run, the figure by which a level's best setting is chosen, which is `selection`.
     """
     held = [_hold(contest, runs, values, selected_on, selection.sign) for contest in contests]
-    tables = [_pairs(one, metric) for one in held]
+    tables = [_pairs(one, metric, statuses) for one in held]
     for kind in {contest.kind for contest in contests}:
         which = [i for i, contest in enumerate(contests) if contest.kind == kind]
         p = np.concatenate([tables[i]["p"].to_numpy(dtype=float) for i in which])
@@ -126,11 +134,27 @@ def _hold(
 
 
 def by_seed(names: Sequence[str], runs: Mapping[str, Described], values: Mapping[str, float]) -> pd.Series:
-    """The figures of runs that differ in their seed, by seed."""
+    """The figures of runs that differ in their seed, by seed. An attempt without a figure hides none that has one."""
     found: dict[str, float] = {}
     for name in names:
-        found.setdefault(str(runs[name].replicate), values[name])
+        seed = str(runs[name].replicate)
+        if math.isnan(found.get(seed, math.nan)):
+            found[seed] = values[name]
     return pd.Series(found, dtype=float)
+
+
+def independent(differences: pd.Series) -> np.ndarray:
+    """Differences by seed, as so many as are independent of each other.
+
+    Where seeds and splits of the data were crossed, pairs that share either are not: they are averaged over the one of
+    which there are more.
+    """
+    parts = [str(label).partition(SPLIT) for label in differences.index]
+    seeds, splits = ([part[0] for part in parts], [part[2] for part in parts])
+    fewer = seeds if len(set(seeds)) <= len(set(splits)) else splits
+    if min(len(set(seeds)), len(set(splits))) < 2:
+        return differences.to_numpy()
+    return differences.groupby(fewer).mean().to_numpy()
 
 
 def _best(
@@ -151,7 +175,7 @@ def _best(
     return list(trials)[int(order.sort_values(["diverged", "badness"], kind="stable").index[0])]
 
 
-def _pairs(held: Held, metric: Metric) -> pd.DataFrame:
+def _pairs(held: Held, metric: Metric, statuses: Mapping[str, str]) -> pd.DataFrame:
     """All pairs of levels; of very many levels the best with each other one."""
     figures, levels = held.figures.to_numpy(dtype=float), held.contest.levels
     pairs = list(combinations(range(len(levels)), 2))
@@ -164,7 +188,7 @@ def _pairs(held: Held, metric: Metric) -> pd.DataFrame:
         both = ~(np.isnan(a) | np.isnan(b))
         a, b = a[both], b[both]
         with np.errstate(invalid="ignore"):
-            d = a - b
+            d = independent(pd.Series(a - b, held.figures.index[both]))
         finite = bool(len(d)) and bool(np.isfinite(d).all())
         mean, low, high = interval(d) if finite else (math.nan,) * 3
         p = math.nan if len(d) < 2 else p_paired(d) if finite else p_sign(d)
@@ -183,23 +207,36 @@ def _pairs(held: Held, metric: Metric) -> pd.DataFrame:
                 "low": low,
                 "high": high,
                 "p": p,
-                "note": _note(held, (i, j), (a, b)),
+                "note": _note(held, (i, j), (a, b), statuses),
                 "deviation": np.std(d, ddof=1) if finite and len(d) > 1 else math.nan,
                 "above": mean > 0 if finite else np.sum(d > 0) > np.sum(d < 0),
             }
         )
-    return pd.DataFrame(rows)
+    return as_objects(pd.DataFrame(rows), rows, "a", "b")
 
 
-def _note(held: Held, pair: tuple[int, int], figures: tuple[np.ndarray, np.ndarray]) -> str:
+def as_objects(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]], *columns: str) -> pd.DataFrame:
+    """The frame with columns of levels as they are: pandas would make NaN of None, and a number of a text."""
+    return frame.assign(**{key: pd.Series([row[key] for row in rows], frame.index, dtype=object) for key in columns})
+
+
+def _note(
+    held: Held, pair: tuple[int, int], figures: tuple[np.ndarray, np.ndarray], statuses: Mapping[str, str]
+) -> str:
     notes = []
     for i, values in zip(pair, figures, strict=True):
         level = held.contest.levels[i]
         setting = setting_in_words(held.contest, held.chosen[level])
         if setting:
             notes.append(f"{in_words(level)} at its best, {setting}")
-        if np.isinf(values).any():
-            notes.append(f"{in_words(level)} diverged with {int(np.isinf(values).sum())} of {len(values)} seeds")
+        diverged = sum(statuses[run] == record.DIVERGED for run in held.taken[level])
+        broken = int(np.isinf(values).sum())
+        if broken and broken <= diverged:
+            notes.append(f"{in_words(level)} diverged with {broken} of {len(values)} seeds")
+        elif broken:
+            notes.append(f"{in_words(level)} diverged or had no finite figure with {broken} of {len(values)} seeds")
+        elif diverged:
+            notes.append(f"{in_words(level)} diverged with {diverged} more seeds, which have no part in the difference")
     if not len(figures[0]):
         notes.append("no seed in common")
     return "; ".join(notes)
@@ -255,7 +292,7 @@ def _result(held: Held, pairs: pd.DataFrame, metric: Metric, statuses: Mapping[s
                 "level": level,
                 "setting": setting_in_words(contest, held.chosen[level]),
                 "trials": len(contest.trials[level]),
-                "seeds": len(ended),
+                "seeds": len(figures),
                 "completed": ended.count(record.COMPLETED),
                 "diverged": ended.count(record.DIVERGED),
                 "missing": sum(status not in record.FINISHED for status in ended),
@@ -266,7 +303,7 @@ def _result(held: Held, pairs: pd.DataFrame, metric: Metric, statuses: Mapping[s
                 "runs": held.taken[level],
             }
         )
-    return Result(contest, pd.DataFrame(rows).astype({"level": object}), pairs, _edges(held))
+    return Result(contest, as_objects(pd.DataFrame(rows), rows, "level"), pairs, _edges(held))
 
 
 def _edges(held: Held) -> list[tuple[Hashable, str, Hashable, str]]:

@@ -25,7 +25,13 @@ from multirun_analysis.factors import GROUPS, Described, columns_of, describe
 from paribus import record
 
 ALWAYS = ("status", "message", "task", *GROUPS, "seed", "command", "directory", "diverged_epoch")
-SKIPPED = ("checkpoints", "analysis", ".submitit", "__pycache__")
+SKIPPED = ("checkpoints", ".submitit", ".hydra", "__pycache__")
+WRITTEN = {"report.html", "comparison.csv"}  # a directory with these is an analysis, not runs
+# What the parts of a summary have to be, where they are there.
+KINDS = {
+    **dict.fromkeys(("choices", "set", "config", "statistics", "versions", "git", "data", "test", "diverged"), dict),
+    **dict.fromkeys(("command", "message", "identity", "device"), str),
+}
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,9 @@ class Study:
         """
         return self._layers[0]
 
-    def of(self, task: str, alone: bool = False) -> "Study":
-        """The runs of one task; if that is the only one, those as well of which nobody can tell."""
-        mine = self.runs["task"].eq(task) | (alone & self.runs["task"].isna())
+    def of(self, task: str) -> "Study":
+        """The runs of one task, and those of which nobody can tell."""
+        mine = self.runs["task"].eq(task) | self.runs["task"].isna()
         if mine.all():
             return self
         runs = self.runs[mine].dropna(axis="columns", how="all")
@@ -118,7 +124,13 @@ def find(paths: Iterable[Path]) -> list[Path]:
         if not path.is_dir():
             raise record.RecordError(f"{path} is a file. Give the directory of a run or of a study.")
         here = []
-        for folder, below, files in os.walk(path, onerror=refuse):
+        seen = set()
+        for folder, below, files in os.walk(path, onerror=refuse, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen or set(files) >= WRITTEN:
+                below.clear()
+                continue
+            seen.add(real)
             if record.SUMMARY in files or record.METRICS in files or (Path(folder) / record.COMPOSITION).exists():
                 here.append(Path(folder))
                 below.clear()
@@ -136,6 +148,12 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     """A run's row, its metrics.csv as it stands, what was tried, and its summary."""
     status, summary = record.state(directory)
     message = (summary or {}).get("message")
+    if summary is not None:
+        wrong = _wrong(summary)
+        if wrong:
+            status, message = record.DAMAGED, f"{record.SUMMARY} is damaged: {wrong}. Make the run again."
+            kept = {key: value for key, value in summary.items() if isinstance(value, KINDS.get(key, object))}
+            summary = kept | {"statistics": {}, "test": {}, "choices": {}}
     if summary is None:
         if status == record.DAMAGED:
             message = _damage(directory)
@@ -180,6 +198,13 @@ def read_metrics(directory: Path) -> tuple[pd.DataFrame, str | None]:
                 rows.append([float(cell) if cell else np.nan for cell in cells])
         if "epoch" not in header or "step" not in header:
             raise ValueError("it has no columns epoch and step")
+        counted = [[row[header.index(key)] for key in ("epoch", "step")] for row in rows]
+        good = next(
+            (i for i, (epoch, step) in enumerate(counted) if epoch != i + 1 or not np.isfinite(step)), len(rows)
+        )
+        if good < len(rows):
+            del rows[good:]
+            raise ValueError(f"row {good + 1} is not of epoch {good + 1}")
     except FileNotFoundError:
         return pd.DataFrame(columns=["epoch", "step"], dtype=float), f"{record.METRICS} is missing"
     except (ValueError, csv.Error) as error:
@@ -200,6 +225,8 @@ def read_layers(directories: Mapping[str, Path]) -> tuple[pd.DataFrame, dict[str
         path = directory / record.LAYERS
         try:
             table = pyarrow.parquet.ParquetFile(path, memory_map=True).read(columns, use_threads=False)
+            if set(columns) <= set(table.column_names):
+                table = _as_written(table.select(columns))
         except FileNotFoundError:
             continue
         except (pyarrow.ArrowException, OSError) as error:
@@ -209,7 +236,7 @@ def read_layers(directories: Mapping[str, Path]) -> tuple[pd.DataFrame, dict[str
         if missing:
             unread[name] = f"{record.LAYERS} lacks {', '.join(sorted(missing))}"
             continue
-        tables.append(table.select(columns))
+        tables.append(table)
         names.append(name)
     if not tables:
         return pd.DataFrame({"run": pd.Categorical([]), **{c: [] for c in columns}}), unread
@@ -219,6 +246,39 @@ def read_layers(directories: Mapping[str, Path]) -> tuple[pd.DataFrame, dict[str
     run = pd.Categorical.from_codes(np.repeat(np.arange(len(names)), sizes), pd.Index(names))
     frame.insert(0, "run", pd.Series(run))
     return frame, unread
+
+
+def _as_written(table: Any) -> Any:
+    """A table of layers with columns of the kinds that a run writes; raises ArrowException where they cannot be."""
+    import pyarrow
+
+    text = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+    kinds = {"epoch": pyarrow.int32(), "layer": text, "depth": pyarrow.int32(), "tensor": text, "quantity": text,
+             "value": pyarrow.float64()}  # fmt: skip
+    if all(pyarrow.types.is_dictionary(table.schema.field(key).type) for key, kind in kinds.items() if kind == text):
+        kinds = {key: kind for key, kind in kinds.items() if kind != text}  # whatever the width of their indices
+    for key, kind in kinds.items():
+        i = table.schema.get_field_index(key)
+        if table.schema.field(i).type != kind:
+            column = table.column(i).cast(pyarrow.string() if kind == text else kind)
+            table = table.set_column(i, key, column.dictionary_encode() if kind == text else column)
+    if table.column("epoch").null_count or table.column("depth").null_count:
+        raise pyarrow.ArrowInvalid("an epoch or depth is missing")
+    return table
+
+
+def _wrong(summary: Mapping[str, Any]) -> str | None:
+    """What in a summary is of another kind than it has to be."""
+    for key, kind in KINDS.items():
+        value = summary.get(key)
+        if value is not None and not isinstance(value, kind):
+            return f"{key} is {value!r}"
+    if not all(isinstance(option, str) for option in (summary.get("choices") or {}).values()):
+        return f"choices is {summary['choices']!r}"
+    for name, value in (summary.get("statistics") or {}).items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            return f"statistics.{name} is {value!r}"
+    return None
 
 
 def _damage(directory: Path) -> str:
@@ -266,7 +326,7 @@ def _of_curves(metrics: pd.DataFrame, statistics: Mapping[str, Any]) -> dict[str
 
 def higher_is_better(metric: str) -> bool:
     """Whether more of it is better: accuracies, R2 and stability; of losses, errors and times less is."""
-    return any(part in metric for part in ("acc", "r2", "stability"))
+    return bool({"acc", "accuracy", "r2", "stability"} & set(metric.replace("/", "_").split("_")))
 
 
 def _tidy(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from multirun_analysis.load import higher_is_better
+from multirun_analysis.load import Study, higher_is_better
 from paribus import record
 from paribus.errors import unknown
 
-DIRECTED = ("loss", "mse", "mae", "seconds", "epochs", "acc", "r2", "stability")
+DIRECTED = {"loss", "mse", "rmse", "mae", "seconds", "90pct", "acc", "accuracy", "r2", "stability"}
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,16 @@ class Metric:
     @property
     def sign(self) -> int:
         """1 where more of it is better, -1 where less is, 0 where neither (a gradient, a number of parameters)."""
-        if self.name.startswith("baseline") or not any(word in self.name for word in DIRECTED):
+        parts = set(self.name.split("_"))
+        if "baseline" in parts or not parts & DIRECTED:
             return 0
         return 1 if higher_is_better(self.name) else -1
+
+    @property
+    def column(self) -> str | None:
+        """The column of metrics.csv that it is taken from, if it is."""
+        kind, _, rest = self.name.partition("_")
+        return rest.replace("_", "/", 1) if kind in ("best", "final") else None
 
     @property
     def validated(self) -> bool:
@@ -37,32 +44,34 @@ class Metric:
         """Whether it is a fraction that one reads in per cent."""
         return self.name.endswith("_acc")
 
-    def of(self, runs: pd.DataFrame) -> pd.Series:
-        """Each run's figure: infinitely bad where it diverged or has none that is finite, NaN where it says nothing.
+    def of(self, study: Study) -> pd.Series:
+        """Each run's figure: infinitely bad where it diverged or recorded none that is finite, NaN without any.
 
-        Raises UserError where the runs have no such figure.
+        A run that was not evaluated, or had no validation, says nothing of it.
         """
-        if self.name not in runs or not pd.api.types.is_numeric_dtype(runs[self.name]):
-            numeric = [
-                c for c in map(str, runs) if pd.api.types.is_numeric_dtype(runs[c]) and "." not in c and c != "seed"
-            ]
-            if len(numeric) and self != default_metric(str(runs["task"].iloc[0]), ()):
-                raise unknown(self.name, "the figures of these runs (--metric)", numeric)
-            return pd.Series(np.nan, runs.index)
-        found = runs[self.name].astype(float)
+        runs = study.runs
+        found = runs[self.name].astype(float) if self.name in runs else pd.Series(np.nan, runs.index)
         completed = runs["status"] == record.COMPLETED
-        # where none has it, there was no validation, or the epochs were too few: that is nobody's failure
-        broken = completed & ~np.isfinite(found) & bool(found.notna().any())
+        recorded = set(study.curves.loc[study.curves["metric"] == self.column, "run"]) if self.column else set()
+        broken = completed & ~np.isfinite(found) & runs.index.isin(recorded)
         result = found.where(completed & np.isfinite(found))
         worst = -self.sign * math.inf if self.sign else math.nan
         return result.mask(broken | (runs["status"] == record.DIVERGED), worst)
+
+    def require(self, study: Study) -> None:
+        """Raises UserError where the runs have no such figure."""
+        columns = list(study.runs)
+        tried = columns[: columns.index("seed") + 1]
+        numeric = [c for c in map(str, study.runs) if c not in tried and pd.api.types.is_numeric_dtype(study.runs[c])]
+        if self.name not in numeric:
+            raise unknown(self.name, "the figures of these runs (--metric)", numeric)
 
     def show(self, value: float) -> str:
         """The value as one reads it."""
         if math.isnan(value):
             return ""
         if math.isinf(value):
-            return "diverged"
+            return "not finite"
         return f"{100 * value:.2f} %" if self.is_share else f"{value:.4g}"
 
     def show_range(self, low: float, high: float) -> str:

@@ -13,8 +13,8 @@ import pandas as pd
 from multirun_analysis.compare import Comparison
 from multirun_analysis.factors import in_words
 from multirun_analysis.load import higher_is_better
-from multirun_analysis.metrics import default_metric
 from paribus import record
+from paribus.errors import UserError
 
 UNITS = ("epochs", "steps", "seconds")
 
@@ -39,15 +39,21 @@ def target_of(comparison: Comparison, value: float | None = None) -> Target | No
     By default 0.95 of the best accuracy; for a loss 0.9 of the way from the baseline (predicting the training mean) to
     the best, or 1.25 times the best where no baseline is known.
     """
-    metric = default_metric(comparison.task, comparison.factors)
-    column = metric.name.removeprefix("best_").replace("_", "/", 1)
+    metric = comparison.selection
+    column = metric.column
+    assert column is not None  # it is validated
     if value is not None:
+        if not math.isfinite(value) or (metric.is_share and not 0 <= value <= 1):
+            raise UserError(
+                f"--target {value:g} cannot be reached: {column} is "
+                + ("a fraction, 0.85 for 85 %." if metric.is_share else "a number.")
+            )
         return Target(column, value, "as asked for")
-    values = metric.of(comparison.study.runs)
+    values = metric.of(comparison.study)
     values = values[np.isfinite(values)]
     if values.empty:
         return None
-    if comparison.task == "classification":
+    if higher_is_better(column):
         return Target(column, 0.95 * float(values.max()), "0.95 of the best run")
     best = float(values.min())
     runs = comparison.study.runs
@@ -82,24 +88,21 @@ def reached(comparison: Comparison, target: Target) -> pd.DataFrame:
 
 
 def to_target(comparison: Comparison, target: Target) -> pd.DataFrame:
-    """A row a cell (runs that differ in their seed only): its levels, seeds, how many reached the target, and medians.
+    """A row a cell (runs that differ in their seed only): its levels, seeds, how many reached the target, of how many
+    nobody knows, and medians over the others.
 
-    The median counts runs that missed it as infinity.
+    The median counts runs that missed it as infinity; of an even number it is the mean of the two in the middle.
     """
     found = reached(comparison, target)
     settings = comparison.settings
     rows = []
     for _, names in settings[settings["cell"] >= 0].groupby("cell").groups.items():
-        times = found.loc[[name for name in names if name not in comparison.duplicates]].dropna()
+        times = found.loc[[name for name in names if name not in comparison.duplicates]]
+        known = times.dropna(subset="epochs")
         row: dict[str, Any] = {factor: in_words(settings.at[names[0], factor]) for factor in comparison.factors}
-        row |= {"seeds": len(times), "reached": int(np.isfinite(times["epochs"]).sum())}
-        with np.errstate(invalid="ignore"):
-            row |= {f"median_{unit}": _median(times[unit].to_numpy()) for unit in UNITS}
+        row |= {"seeds": len(known), "reached": int(np.isfinite(known["epochs"]).sum())}
+        row["unknown"] = len(times) - len(known)
+        row |= {f"median_{unit}": float(np.median(known[unit])) if len(known) else math.nan for unit in UNITS}
         rows.append(row)
     frame = pd.DataFrame(rows)
     return frame.sort_values(["median_epochs", "median_seconds"], kind="stable", ignore_index=True) if rows else frame
-
-
-def _median(values: np.ndarray) -> float:
-    """The lower one of the two in the middle, so that half infinite is not infinity less infinity."""
-    return float(np.sort(values)[(len(values) - 1) // 2]) if len(values) else math.nan

@@ -22,7 +22,7 @@ DECADES = 6  # on either side of the median, of a logarithmic axis
 def outcomes(comparison: Comparison, metric: Metric) -> pd.DataFrame:
     """A row a run, those that are there twice once: value (NaN without one), and end: completed, diverged, missing."""
     runs = signs(comparison, None).runs
-    figures = comparison.values if metric == comparison.metric else metric.of(comparison.study.runs)
+    figures = comparison.values if metric == comparison.metric else metric.of(comparison.study)
     figures = figures.reindex(runs.index)
     end = runs["end"].mask(np.isinf(figures), record.DIVERGED)
     end = end.mask((end == record.COMPLETED) & figures.isna(), MISSING)

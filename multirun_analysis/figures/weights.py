@@ -30,7 +30,7 @@ def representatives(comparison: Comparison, factor: str) -> dict[Hashable, str]:
     frame = pd.DataFrame({
         "level": settings[factor].map(in_words),
         "cell": settings["cell"],
-        "selected": -(comparison.selection.sign or 1) * comparison.selection.of(comparison.study.runs)[settings.index],
+        "selected": -(comparison.selection.sign or 1) * comparison.selection.of(comparison.study)[settings.index],
         "badness": -(comparison.metric.sign or 1) * comparison.values[settings.index],
     })  # fmt: skip
     # a figure without a better end has no infinitely bad one either: what diverged comes last of all the same

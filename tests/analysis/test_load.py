@@ -12,6 +12,7 @@ import pytest
 from records import edit_summary, write_layers, write_run
 
 from multirun_analysis import load_runs
+from multirun_analysis.compare import compare
 from multirun_analysis.factors import in_words, order
 from paribus import record
 from paribus.errors import UserError
@@ -62,6 +63,8 @@ def test_runs_of_several_studies_and_a_run_alone(tmp_path: Path) -> None:
 def test_what_an_analysis_wrote_is_no_run(tmp_path: Path) -> None:
     write_run(tmp_path / "s" / "a")
     shutil.copytree(tmp_path / "s" / "a", tmp_path / "s" / "analysis" / "x")
+    for name in ("report.html", "comparison.csv"):
+        (tmp_path / "s" / "analysis" / name).touch()
     assert list(load_runs(tmp_path / "s").runs.index) == ["a"]
 
 
@@ -125,6 +128,34 @@ def test_metrics_that_are_not_the_runs_are_damaged(tmp_path: Path, content: byte
     assert found[0] == "damaged" and message in found[1]
 
 
+@pytest.mark.parametrize("epochs", ["1,1,2", "1,3,4", "1,,3", "inf,2,3"])
+def test_epochs_that_are_not_counted_from_one_are_damage(tmp_path: Path, epochs: str) -> None:
+    run = write_run(tmp_path / "a")
+    rows = [f"{epoch},{10 * i},3.0\n" for i, epoch in enumerate(epochs.split(","), 1)]
+    (run / record.METRICS).write_text("epoch,step,val/loss\n" + "".join(rows))
+    found = status(run)
+    assert found[0] == "damaged" and "is not of epoch" in found[1]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"versions": "x"}, {"git": "abc"}, {"data": "concrete"}, {"test": [1]}, {"diverged": True},
+        {"choices": {"optim": ["a"]}}, {"statistics": {"best_val_loss": True}}, {"statistics": {"train_seconds": "1"}},
+        {"set": [1]}, {"command": 3},
+    ],
+)  # fmt: skip
+def test_one_odd_summary_is_damaged_and_spoils_no_other_run(tmp_path: Path, changes: dict[str, object]) -> None:
+    for i in (1, 2, 3):
+        write_run(tmp_path / "s" / str(i), seed=i, activation="relu" if i < 3 else "tanh")
+    edit_summary(tmp_path / "s" / "1", **changes)
+    study = load_runs(tmp_path / "s")
+    assert study.runs["status"].tolist() == ["damaged", "completed", "completed"]
+    assert next(iter(changes)) in study.runs["message"].iloc[0]
+    assert study.runs["best_val_loss"].tolist()[1:] == [1.0, 1.0]
+    compare(study)
+
+
 def test_nan_and_infinity_in_metrics_are_no_damage(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", (float("nan"), float("inf"), 2.0))
     row = load_runs(run).runs.iloc[0]
@@ -145,6 +176,19 @@ def test_other_columns_in_layers_parquet_are_told(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", layers=True)
     pandas.read_parquet(run / record.LAYERS).drop(columns="depth").to_parquet(run / record.LAYERS)
     assert load_runs(run).unread == {"a": "layers.parquet lacks depth"}
+
+
+def test_layers_of_other_kinds_are_converted_or_told(tmp_path: Path) -> None:
+    for name in "abc":
+        write_run(tmp_path / "s" / name, layers=True)
+    for name, kinds in {"a": {"layer": str, "epoch": "int64"}, "b": {"epoch": str}}.items():
+        path = tmp_path / "s" / name / record.LAYERS
+        frame = pandas.read_parquet(path).astype(kinds)
+        if name == "b":
+            frame["epoch"] = "one"
+        frame.to_parquet(path)
+    study = load_runs(tmp_path / "s")
+    assert set(study.layers["run"]) == {"a", "c"} and list(study.unread) == ["b"]
 
 
 def test_without_a_summary_a_run_has_not_ended(tmp_path: Path) -> None:

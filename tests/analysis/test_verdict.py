@@ -96,7 +96,7 @@ def test_the_edge_of_a_range_is_warned_of_and_its_middle_is_not(tmp_path: Path) 
 
 def test_unequal_numbers_of_trials_are_warned_of(tmp_path: Path) -> None:
     text = warned(study(tmp_path, tuned(1, 3, ((0.001, 0.01, 0.1), (0.001, 0.01, 0.1, 1.0)))))
-    assert "unequal numbers of trials of optim.lr (adam 3, sgd_momentum 4)" in text
+    assert "unequal numbers of trials (adam 3, sgd_momentum 4)" in text
 
 
 def test_a_tuned_adam_that_loses_to_momentum_sgd_is_doubted(tmp_path: Path) -> None:
@@ -108,15 +108,23 @@ def test_identical_curves_of_different_options_are_told(tmp_path: Path) -> None:
     """As where a misspelt activation silently trains another network."""
     runs = grid({"relu": [1.0, 1.1], "sigmoid": [1.0, 1.1], "tanh": [1.3, 1.4]})
     text = warned(study(tmp_path, runs))
-    assert "Runs with activation=relu and with activation=sigmoid have identical curves, and 1 more pairs" in text
+    assert "Runs with activation=relu and with activation=sigmoid have identical curves (and 1 more such)" in text
     assert "tanh" not in text
 
 
 def test_validation_and_test_that_agree_to_the_last_digit_are_suspicious(tmp_path: Path) -> None:
     runs = grid({"relu": [1.0, 1.1], "tanh": [1.3, 1.4]})
-    runs[0]["more"] = {"test": {"mse": 1.0, "r2": 0.5}}
-    runs[1]["more"] = {"test": {"mse": 1.2, "r2": 0.5}}
-    assert "test_mse equals the validation figure in 0:" in warned(study(tmp_path, runs))
+    runs[0]["more"] = {"test": {"mse": 1.0, "r2": 0.5, "epoch": 2}}
+    runs[1]["more"] = {"test": {"mse": 1.1001, "r2": 0.5, "epoch": 2}}
+    runs[2]["more"] = {"test": {"mse": 1.3, "r2": 0.5, "epoch": 1}}  # as large as in another epoch
+    assert "The test loss equals the validation loss of the same epoch in 0:" in warned(study(tmp_path, runs))
+
+
+def test_accuracies_of_different_samples_may_agree(tmp_path: Path) -> None:
+    runs = grid({"relu": [0.1, 0.2], "tanh": [0.3, 0.4]}, task="classification")
+    for run in runs:
+        run["more"] = {"test": {"acc": 1 - run["losses"][-1], "loss": 0.5, "epoch": 2}}
+    assert warned(study(tmp_path, runs)) == ""
 
 
 def test_a_choice_by_the_test_set_is_warned_of(tmp_path: Path) -> None:
@@ -128,7 +136,9 @@ def test_other_versions_and_uncommitted_changes_are_told(tmp_path: Path) -> None
     runs = grid({"relu": [1.0], "tanh": [1.3]})
     runs[0]["more"] = {"versions": {"torch": "2.7.0"}, "git": {"commit": "def", "dirty": True}}
     text = warned(study(tmp_path, runs))
-    assert "different versions of torch: 2.7.0 (1 runs), 2.6.0 (1 runs)" in text and "not committed" in text
+    assert (
+        "different versions of torch: 2.7.0 (1 of the runs), 2.6.0 (1 of the runs)" in text and "not committed" in text
+    )
 
 
 def test_times_to_a_target_by_hand(tmp_path: Path) -> None:
@@ -148,7 +158,13 @@ def test_times_to_a_target_by_hand(tmp_path: Path) -> None:
     assert times.loc["1"].tolist() == [3, 30, 1.5]
     rows = to_target(found, target).set_index("activation")
     assert rows.loc["relu", ["seeds", "reached", "median_epochs"]].tolist() == [3, 2, 3]
-    assert rows.loc["tanh", ["seeds", "reached", "median_epochs", "median_seconds"]].tolist() == [2, 1, 2, 1.0]
+    assert rows.loc["tanh", ["seeds", "reached", "median_epochs", "median_seconds"]].tolist() == [
+        2,
+        1,
+        math.inf,
+        math.inf,
+    ]
+    assert rows.loc["tanh", "unknown"] == 1
 
 
 def test_the_default_target_is_one_for_all_runs(tmp_path: Path) -> None:
