@@ -43,7 +43,9 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--target", type=float, metavar="VALUE", help="of val/acc or val/loss, the time to which is told; has a default"
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where all of it goes; default: analysis in DIR")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where all of it goes; default: analysis in DIR, or here"
+    )
     parser.add_argument("--pdf", action="store_true", help="figures as PDF too, for a paper")
     parser.add_argument("--latex", action="store_true", help="tables as LaTeX too, in tables.tex")
     return parser.parse_args(typed)
@@ -51,9 +53,7 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    import os  # after the options: --help and mistakes in them answer at once
-
-    from rich.console import Console
+    from rich.console import Console  # after the options: --help and mistakes in them answer at once
     from rich.progress import track
 
     from multirun_analysis.compare import compare, tasks
@@ -67,8 +67,7 @@ def main() -> None:
         return track(items, what, console=console, transient=True) if shown else items
 
     study = load_runs(options.paths, lambda found: progress("Reading runs", found))
-    common = os.path.commonpath([path.absolute() for path in options.paths])
-    out = options.out or Path(common) / "analysis"
+    out = options.out or (options.paths[0] if len(options.paths) == 1 else Path()) / "analysis"
     known = tasks(study)
     for task in known:
         comparison = compare(study, task, options.metric, options.by)
@@ -78,9 +77,9 @@ def main() -> None:
         try:
             write(comparison, folder, options, console)
         except OSError as error:
-            raise UserError(
-                f"{error.filename or folder}: {error.strerror or error}. Write elsewhere: --out DIR."
-            ) from error
+            where = f"{error.filename}: " if error.filename else ""
+            remedy = " Write elsewhere: --out DIR." if error.filename else ""
+            raise UserError(f"{where}{error.strerror or error}.{remedy}") from error
 
 
 def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, console: "Console") -> None:
@@ -89,7 +88,7 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
     from rich.text import Text
 
     from multirun_analysis import tables
-    from multirun_analysis.gallery import drawing, gallery
+    from multirun_analysis.gallery import drawing, gallery, remove_others
     from multirun_analysis.interactions import interactions
     from multirun_analysis.report import write_report
     from multirun_analysis.targets import target_of
@@ -114,7 +113,8 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
     if len(headline) > MOST_RANKINGS:
         console.print(f"{len(headline) - MOST_RANKINGS} more comparisons are in tables.md.\n")
     shown = tables.overview(comparison, target)
-    title = f"All settings; target: {target.in_words}" if target else "All settings"
+    title = "All settings; ±: half of the 95 % interval over seeds"
+    title += f"; reached: {target.in_words}" if target else ""
     if len(shown) > 20:
         title += f"; the first 20 of {len(shown)}"
     if len(shown):
@@ -135,8 +135,13 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
         console.print(Text(f"Page:     {folder / 'report.html'}"), soft_wrap=True)
         console.print(Text(f"Tables:   {', '.join(str(folder / name) for name in contents)}"), soft_wrap=True)
         waited = track(figures, "Drawing", console=console, transient=True, disable=not console.is_terminal)
-        drawn = sum(draw() for draw in waited)
-    console.print(Text(f"Figures:  {drawn} in {folder / 'figures'}"), soft_wrap=True)
+        outcomes = [draw() for draw in waited]
+    drawn = [outcome.name for outcome in outcomes if outcome.drawn]
+    for outcome in outcomes:
+        if outcome.trouble:
+            console.print(Text(f"Not drawn: {outcome.name}: {outcome.trouble}"), soft_wrap=True)
+    remove_others(folder / "figures", drawn)
+    console.print(Text(f"Figures:  {len(drawn)} in {folder / 'figures'}"), soft_wrap=True)
 
 
 if __name__ == "__main__":

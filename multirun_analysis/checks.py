@@ -82,9 +82,10 @@ def _suspicious_tests(comparison: Comparison) -> Iterator[str]:
             if validated and isinstance(test.get(key), float) and math.isclose(validated[0], test[key], rel_tol=1e-5):
                 same.append(name)
     if same:
+        names = _named(list(dict.fromkeys(same)))
         yield (
-            f"The test loss equals the validation loss of the same epoch in {_named(list(dict.fromkeys(same)))}: were they "
-            "measured on the same samples?"
+            f"The test loss equals the validation loss of the same epoch in {names}: were they measured on the same "
+            "samples?"
         )
 
 

@@ -42,7 +42,13 @@ class Contest:
     @property
     def where(self) -> str:
         """The context in words: optim=adam, data.batch_size=64."""
-        return ", ".join(f"{key}={in_words(value)}" for key, value in self.context.items() if value != ABSENT)
+        return where(self.context)
+
+
+def where(context: Mapping[str, Hashable]) -> str:
+    """What runs agree in, in words; without the values that their choices do not have."""
+    shown = {key: value for key, value in context.items() if value != ABSENT}
+    return ", ".join(f"{k} at its default" if v == DEFAULT else f"{k}={in_words(v)}" for k, v in shown.items())
 
 
 @dataclass(frozen=True)

@@ -212,7 +212,7 @@ def in_words(level: Hashable) -> str:
     """A level as one writes it: [64, 32], 0.01, none."""
     if isinstance(level, tuple):
         if len(level) > 4 and len(set(level)) == 1:
-            return f"{len(level)} x {in_words(level[0])}"
+            return f"[{in_words(level[0])}] * {len(level)}"
         return "[" + ", ".join(in_words(v) for v in level) + "]"
     if level is None:
         return "none"

@@ -1,5 +1,6 @@
 """All figures of a comparison, each under a name, drawn one at a time as they are asked for."""
 
+import ctypes
 import multiprocessing
 import os
 import re
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,12 +22,25 @@ from multirun_analysis.figures.activations import functions
 from multirun_analysis.interactions import Interaction
 from multirun_analysis.metrics import default_metric
 from paribus import record
-from paribus.record import replacing
+from paribus.record import RecordError, replacing
 
 MOST_FACTORS = 3
 MOST_RESULTS = 6
 MOST_RUNS = 4  # that are looked at one by one
+# How names begin.
+KINDS = ("activations", "curves", "dead", "depth", "differences", "gradient", "learning", "levels", "panels",
+         "parallel", "predictions", "ranking", "schedules", "steps", "two_factors", "update", "weights",
+         "zero")  # fmt: skip
 Drawing = Callable[[], Figure | None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a drawing: a figure, none for want of data, or none since a file cannot be read, and why."""
+
+    name: str
+    drawn: bool
+    trouble: str | None = None
 
 
 def gallery(comparison: Comparison, crossed: Sequence[Interaction]) -> dict[str, Drawing]:
@@ -82,9 +97,8 @@ def add_runs(add: Callable[..., None], comparison: Comparison, factor: str) -> N
     directories = comparison.study.runs["directory"].to_dict()
     where = {level: Path(directories[run]) for level, run in shown.items()}
     for level, directory in where.items():
-        add(f"weights_{level}", weights.histograms, directory)
-        for layer in weights.drawn_layers(directory)[:1]:
-            add(f"weights_{level}_{layer}", weights.heat_maps, directory, layer)
+        add(f"weights_{level}", weights.histograms, directory, comparison.study.summaries[shown[level]])
+        add(f"weights_{level}_first_layer", weights.first_heat_map, directory)
         add(f"predictions_{level}", weights.predicted, directory, comparison.study.summaries[shown[level]])
     if len(where) > 1:
         add("predictions", weights.predicted_side_by_side, where)
@@ -104,19 +118,19 @@ def save(figure: Figure, path: Path, pdf: bool) -> None:
 
 
 @contextmanager
-def drawing(drawings: Mapping[str, Drawing], folder: Path, pdf: bool) -> Iterator[list[Callable[[], bool]]]:
-    """Draw into the folder; what is given, called one by one, waits for a figure and says whether there was one.
+def drawing(drawings: Mapping[str, Drawing], folder: Path, pdf: bool) -> Iterator[list[Callable[[], Outcome]]]:
+    """Draw into the folder; what is given, called one by one, waits for a figure and says what came of it.
 
     On Linux in a process a core, that work on while the caller does something else.
     """
     folder.mkdir(parents=True, exist_ok=True)
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1  # elsewhere forking is not safe
     if cores == 1 or len(drawings) < 4:
-        yield [partial(_draw, draw, folder / name, pdf) for name, draw in drawings.items()]
+        yield [partial(_draw, name, draw, folder, pdf) for name, draw in drawings.items()]
         return
     _INHERITED.update(drawings)  # by forking: what draws cannot be sent to a process
     context = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(min(cores, 8), context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    pool = ProcessPoolExecutor(min(cores, 8), context, _follow_parent)
     try:
         yield [pool.submit(_draw_inherited, name, folder, pdf).result for name in drawings]
     finally:
@@ -127,12 +141,28 @@ def drawing(drawings: Mapping[str, Drawing], folder: Path, pdf: bool) -> Iterato
 _INHERITED: dict[str, Drawing] = {}
 
 
-def _draw_inherited(name: str, folder: Path, pdf: bool) -> bool:
-    return _draw(_INHERITED[name], folder / name, pdf)
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the parent, and end when it does, however that is (PR_SET_PDEATHSIG, Linux)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def _draw(draw: Drawing, path: Path, pdf: bool) -> bool:
-    figure = draw()
+def _draw_inherited(name: str, folder: Path, pdf: bool) -> Outcome:
+    return _draw(name, _INHERITED[name], folder, pdf)
+
+
+def _draw(name: str, draw: Drawing, folder: Path, pdf: bool) -> Outcome:
+    try:
+        figure = draw()
+    except RecordError as error:  # one run's file, which spoils no other figure
+        return Outcome(name, False, str(error))
     if figure is not None:
-        save(figure, path, pdf)
-    return figure is not None
+        save(figure, folder / name, pdf)
+    return Outcome(name, figure is not None)
+
+
+def remove_others(folder: Path, drawn: Sequence[str]) -> None:
+    """Remove figures that an earlier analysis drew and this one did not; they would say something else."""
+    for path in [*folder.glob("*.png"), *folder.glob("*.pdf")]:
+        if path.stem not in drawn and path.stem.startswith(KINDS):
+            path.unlink()

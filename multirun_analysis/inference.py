@@ -73,8 +73,8 @@ def seeds_needed(difference: float, deviation: float, pairs: int = 1) -> int | N
     """
     if not (math.isfinite(difference) and math.isfinite(deviation)) or difference == 0:
         return None
-    if deviation <= SAME * abs(difference):  # the sign test's, as in p_paired
-        return math.floor(1 - math.log2((1 - LEVEL) / pairs)) + 1
+    if deviation <= SAME * abs(difference):  # as in p_paired
+        return signs_needed(pairs)
     effect = abs(difference) / deviation
 
     def found(n: int) -> bool:
@@ -93,6 +93,11 @@ def seeds_needed(difference: float, deviation: float, pairs: int = 1) -> int | N
         middle = (low + high) // 2
         low, high = (low, middle) if found(middle) else (middle, high)
     return high if high <= MOST_SEEDS else None
+
+
+def signs_needed(pairs: int = 1) -> int:
+    """The fewest seeds, all with the same sign, with which the sign test tells a difference, of so many `pairs`."""
+    return math.floor(1 - math.log2((1 - LEVEL) / pairs)) + 1
 
 
 def letters(ranked: Sequence[int], separated: Collection[tuple[int, int]]) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from multirun_analysis.compare import Comparison
+from multirun_analysis.contests import where
 from multirun_analysis.factors import ABSENT, in_words, order
 from multirun_analysis.inference import LEVEL, holm, interval, p_paired
 from multirun_analysis.judging import as_objects, by_seed, independent
@@ -37,7 +38,7 @@ class Interaction:
     @property
     def where(self) -> str:
         """The context in words."""
-        return ", ".join(f"{key}={in_words(value)}" for key, value in self.context.items() if value != ABSENT)
+        return where(self.context)
 
     @property
     def strongest(self) -> "pd.Series | None":
@@ -74,10 +75,9 @@ def interactions(comparison: Comparison, most: int = 24) -> list[Interaction]:
     untested = sum(_number(cells) for _, _, cells in found[most:])
     p = np.concatenate([table["p"].to_numpy(dtype=float) for table in tested if len(table)] or [np.array([])])
     adjusted = iter(holm(p, untested))
+    tested = [table.assign(p_adjusted=[next(adjusted) for _ in range(len(table))]) for table in tested]
     return [
-        Interaction(
-            pair, context, _means(pair, cells), table.assign(p_adjusted=[next(adjusted) for _ in range(len(table))])
-        )
+        Interaction(pair, context, _means(pair, cells), table)
         for (pair, context, cells), table in zip(found, tested, strict=False)
     ]
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from multirun_analysis.contests import MOST_LEVELS, TUNED, Contest
 from multirun_analysis.factors import SPLIT, Described, in_words
-from multirun_analysis.inference import LEVEL, holm, interval, letters, p_paired, p_sign, seeds_needed
+from multirun_analysis.inference import LEVEL, holm, interval, letters, p_paired, p_sign, seeds_needed, signs_needed
 from multirun_analysis.metrics import Metric
 from paribus import record
 
@@ -259,7 +259,9 @@ def _decided(table: pd.DataFrame, adjusted: np.ndarray, family: int, metric: Met
         else:
             verdict = BETTER if row["above"] == (metric.sign > 0) else WORSE
         verdicts.append(verdict)
-        needed.append(seeds_needed(row["difference"], row["deviation"], family) if verdict == TIE else None)
+        by_sign = math.isnan(row["difference"])
+        tied = signs_needed(family) if by_sign else seeds_needed(row["difference"], row["deviation"], family)
+        needed.append(tied if verdict == TIE else None)
     table = table.assign(p_adjusted=adjusted, verdict=verdicts)
     table["seeds_needed"] = pd.Series(needed, dtype="Int64")
     return table[PAIR_COLUMNS]

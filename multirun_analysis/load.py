@@ -153,7 +153,7 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
         if wrong:
             status, message = record.DAMAGED, f"{record.SUMMARY} is damaged: {wrong}. Make the run again."
             kept = {key: value for key, value in summary.items() if isinstance(value, KINDS.get(key, object))}
-            summary = kept | {"statistics": {}, "test": {}, "choices": {}}
+            summary = {**kept, "statistics": {}, "test": {}, "choices": {}}
     if summary is None:
         if status == record.DAMAGED:
             message = _damage(directory)

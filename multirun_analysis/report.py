@@ -20,7 +20,7 @@ from multirun_analysis import tables
 from multirun_analysis.compare import Comparison
 from multirun_analysis.factors import in_words
 from multirun_analysis.interactions import Interaction
-from multirun_analysis.judging import Result
+from multirun_analysis.judging import BETTER, HIGHER, Result
 from multirun_analysis.page_data import data_of
 from multirun_analysis.targets import Target
 from multirun_analysis.verdict import Verdict
@@ -80,7 +80,7 @@ def _comparisons(comparison: Comparison, crossed: Sequence[Interaction], target:
     if not shown and not comparison.confounded:
         html.append("<p class='none'>There is nothing to compare.</p>")
     for interaction in crossed[:6]:
-        where = ", ".join(f"{key}={in_words(value)}" for key, value in interaction.context.items())
+        where = interaction.where
         title = f"{' and '.join(interaction.factors)}{f', with {where}' if where else ''}"
         caption = f"Means of {comparison.metric.name} over seeds."
         html.append(_block(title, caption, _table(tables.crossed(interaction, comparison))))
@@ -116,7 +116,8 @@ def _result(result: Result, comparison: Comparison) -> str:
     kind = f"Each level at its best {', '.join(contest.nuisances)}" if contest.nuisances else "All else equal"
     caption = f"{kind}. A tick a seed; mean and 95 % interval. "
     if result.winner is not None:
-        caption += f"{in_words(result.winner)} is better than every other level. "
+        word = BETTER if comparison.metric.sign else HIGHER
+        caption += f"{in_words(result.winner)} is {word} than every other level. "
     if (result.levels["letters"] != "").any():
         caption += "Levels of one group (a letter) cannot be separated."
     elif result.exploratory:

@@ -123,15 +123,22 @@ def settings(comparison: Comparison) -> pd.DataFrame:
 
 
 def _mean(column: str, values: np.ndarray) -> str:
+    """Mean and half of its 95 % interval, both to the interval's second digit; the mean alone where there is none."""
     if not len(values):
         return ""
     mean, low, high = interval(values)
-    if column in ("parameters", "epochs_to_90pct", "best_epoch") or len(values) < 2:
-        return f"{mean:,.0f}" if column == "parameters" else _cell(column, mean) if len(values) < 2 else f"{mean:.1f}"
     half = (high - low) / 2
+    if column == "parameters" or len(values) < 2:
+        return _cell(column, mean)
+    if column in ("epochs_to_90pct", "best_epoch"):
+        return f"{mean:.1f}"
+    unit = ""
     if column.endswith("_acc"):
-        return f"{100 * mean:.2f} ± {100 * half:.2f} %"
-    return f"{mean:.1f} ± {half:.1f}" if column == "train_seconds" else f"{mean:.4g} ± {half:.2g}"
+        mean, half, unit = 100 * mean, 100 * half, " %"
+    if not 0 < half < math.inf:
+        return f"{mean:.4g}{unit}"
+    digits = min(12, max(0, 1 - math.floor(math.log10(half))))
+    return f"{mean:,.{digits}f} ± {half:,.{digits}f}{unit}"
 
 
 def ranking(result: Result, comparison: Comparison) -> pd.DataFrame:
@@ -182,7 +189,10 @@ def times(comparison: Comparison, target: Target) -> pd.DataFrame:
     if frame.empty:
         return frame
     shown = frame[comparison.factors].copy()
-    shown["reached"] = [f"{row.reached} of {row.seeds}" for row in frame.itertuples()]
+    shown["reached"] = [
+        f"{row['reached']} of {row['seeds']}" + (f" ({row['unknown']} unknown)" if row["unknown"] else "")
+        for row in frame.to_dict("records")
+    ]
     for unit in ("epochs", "steps", "seconds"):
         values = frame[f"median_{unit}"]
         digits = ".1f" if unit == "seconds" else ",.0f"
@@ -198,16 +208,17 @@ def overview(comparison: Comparison, target: Target | None) -> pd.DataFrame:
     if whole.empty:
         return whole
     headings = {key: heading for heading, key in TRIED[comparison.task].items()}
-    tried = [headings.get(factor, factor) for factor in comparison.factors]
+    tried = list(dict.fromkeys(headings.get(factor, factor) for factor in comparison.factors))
     figures = {key: heading for heading, key in FIGURES[comparison.task].items()}
     metric = figures.get(comparison.metric.name, comparison.metric.name)
-    shown = whole[list(dict.fromkeys([*tried, "seeds", metric, "time (s)", "not completed"]))]
-    if target is not None and comparison.factors:
-        keys = comparison.factors
-        reached = times(comparison, target).rename(columns=headings)
-        columns = ["reached", "epochs (median)"]
-        shown = shown.merge(reached[[*tried, *columns]], on=[headings.get(key, key) for key in keys], how="left")
-    return shown.loc[:, [c for c in shown if c != "not completed" or shown[c].ne("").any()]]
+    shown = whole[tried].assign(seeds=whole["seeds"])
+    ended = whole["not completed"]
+    shown["seeds"] = [f"{n} ({what})" if what else n for n, what in zip(whole["seeds"], ended, strict=True)]
+    shown[metric] = whole[metric]
+    if target is not None and tried:
+        reached = times(comparison, target).rename(columns=headings)[[*tried, "reached", "epochs (median)"]]
+        shown = shown.merge(reached, on=tried, how="left")
+    return shown.fillna("")
 
 
 def crossed(interaction: Interaction, comparison: Comparison) -> pd.DataFrame:
@@ -220,7 +231,8 @@ def rich(frame: pd.DataFrame, title: str) -> Table:
     """For the terminal."""
     grid = Table(box=SIMPLE_HEAD, title=Text(title), title_justify="left")
     for column in frame.columns:
-        grid.add_column(Text(str(column)), overflow="fold", justify="right" if _numeric(frame[column]) else "left")
+        number = _numeric(frame[column])  # which is never broken; a name may be
+        grid.add_column(Text(str(column)), "", overflow="fold", justify="right" if number else "left", no_wrap=number)
     for row in frame.itertuples(index=False):
         grid.add_row(*(Text(str(cell)) for cell in row))
     return grid
@@ -240,20 +252,21 @@ def document(
         title = f"{result.contest.factor}{where} ({result.contest.kind}), {comparison.metric.name}"
         parts += [(title, ranking(result, comparison)), (f"{title}: pairs", pairs(result, comparison))]
     for interaction in crossed_factors:
-        where = ", ".join(f"{key}={in_words(value)}" for key, value in interaction.context.items())
+        where = interaction.where
         title = f"{' and '.join(interaction.factors)}{f' with {where}' if where else ''}, {comparison.metric.name}"
         parts.append((title, crossed(interaction, comparison)))
     if target is not None:
         parts.append((f"Time to {target.in_words}", times(comparison, target)))
-    parts += [("Settings", settings(comparison)), ("Runs", runs(comparison))]
+    parts.append(("Settings; ±: half of the 95 % interval over seeds (Student)", settings(comparison)))
+    parts.append(("Runs", runs(comparison)))
     return [(title, part) for title, part in parts if len(part)]
 
 
 def as_markdown(parts: Sequence[tuple[str, pd.DataFrame | list[str]]]) -> str:
     texts = []
     for title, part in parts:
-        body = markdown(part) if isinstance(part, pd.DataFrame) else "\n".join(f"- {sentence}" for sentence in part)
-        texts.append(f"## {title}\n\n{body}\n")
+        body = markdown(part) if isinstance(part, pd.DataFrame) else "\n".join(f"- {_plain(line)}" for line in part)
+        texts.append(f"## {_plain(title)}\n\n{body}\n")
     return "\n".join(texts)
 
 
@@ -262,9 +275,14 @@ def as_latex(parts: Sequence[tuple[str, pd.DataFrame | list[str]]]) -> str:
     return "\n".join(latex(part, title) for title, part in parts if isinstance(part, pd.DataFrame))
 
 
+def _plain(text: Any) -> str:
+    """Text that Markdown shows as it is, at least where it would become HTML or break a line."""
+    return " ".join(str(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").splitlines())
+
+
 def markdown(frame: pd.DataFrame) -> str:
     def cells(values: Sequence[Any]) -> str:
-        return "| " + " | ".join(str(value).replace("|", "\\|").replace("\n", " ") for value in values) + " |"
+        return "| " + " | ".join(map(_plain, values)) + " |"
 
     rule = "|" + "|".join(" ---: " if _numeric(frame[column]) else " --- " for column in frame.columns) + "|"
     return "\n".join([cells(list(frame.columns)), rule, *(cells(list(row)) for row in frame.itertuples(index=False))])

@@ -140,7 +140,9 @@ class Cells:
         words, whole = [], what in ("Line", "Bar")
         if len(seeds) and seeds.max() > 1:
             each = str(seeds.max()) if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-            interval = " and its 95 % interval" if whole and self.n <= MOST_BANDS else ""
+            interval = (
+                " and its 95 % interval (on a log axis, of the logarithm)" if whole and self.n <= MOST_BANDS else ""
+            )
             words.append(f"{what}: mean of {each} seeds{interval}.")
         elif len(seeds):
             words.append(f"{what}: one run.")

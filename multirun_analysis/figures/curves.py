@@ -33,7 +33,8 @@ from multirun_analysis.load import higher_is_better
 from paribus import record
 
 ERRORS = ("val/mse", "val/mae")  # one of which is the loss itself
-INTERVAL = "band: 95 % interval (Student)"
+INTERVAL = "band: 95 % interval (Student; on a log axis of the logarithm)"
+WIDEST = 2.0  # of a band: half of the interval, as a share of the mean
 
 
 def overlaid(comparison: Comparison, factor: str | None, metric: str) -> Figure | None:
@@ -251,8 +252,15 @@ def _at(best: pd.DataFrame, cell: Any, metric: str) -> str:
 
 
 def _bands(axes: Axes, mean: pd.DataFrame, half: pd.DataFrame, colours: pd.Series) -> None:
+    """Intervals of means; on a logarithmic axis of their logarithms (to first order), which have no end below zero."""
     for cell in half.index[half.notna().any(axis=1)]:
-        low, high = mean.loc[cell] - half.loc[cell], mean.loc[cell] + half.loc[cell]
+        centre, width = mean.loc[cell], half.loc[cell]
+        if axes.get_yscale() == "log":
+            share = (width / centre).where(centre > 0)
+            share = share.where(share < WIDEST)  # beyond that a band says no more than that nothing is known
+            low, high = centre * np.exp(-share), centre * np.exp(share)
+        else:
+            low, high = centre - width, centre + width
         axes.fill_between(mean.columns, low, high, color=colours[cell], alpha=0.1, linewidth=0)
 
 

@@ -63,6 +63,8 @@ def panels(
     row = 0
     for group in drawn:
         means = {name: cells.means(values, log) for name, (values, _, _) in group.items()}
+        if not log:  # shares, of which there are none below 0 or above 1
+            means = {name: (middle, low.clip(0, 1), high.clip(0, 1)) for name, (middle, low, high) in means.items()}
         scale = _scale(cells, [values for values, _, _ in group.values()], list(means.values()), log, guide)
         for i, (name, (values, epochs, present)) in enumerate(group.items()):
             axes = figure.add_subplot(grid[row + i // columns, i % columns])

@@ -53,21 +53,27 @@ def drawn_layers(directory: Path) -> list[str]:
     return some(list(_weights(directory)[1]), MOST_LAYERS)
 
 
-def histograms(directory: Path) -> Figure | None:
+def histograms(directory: Path, summary: Mapping[str, Any]) -> Figure | None:
     """A panel a layer: shares of its weights before and after training, and +-1/sqrt(fan_in)."""
     before, after = _weights(directory)
     shown = some(list(after), MOST_LAYERS)
     if not shown:
         return None
     bounds = {layer: _fan_in(after[layer]) ** -0.5 for layer in shown if after[layer].ndim > 1 and after[layer].size}
-    of = f"{len(shown)} of {len(after)} layers" if len(shown) < len(after) else ""
+    of = f"\n{len(shown)} of {len(after)} layers" if len(shown) < len(after) else ""
     names = {layer: _whole(layer, 34) for layer in shown}
     return figures.weight_histograms(
         {names[layer]: after[layer] for layer in shown},
         {names[layer]: before[layer] for layer in shown},
         {names[layer]: bound for layer, bound in bounds.items()},
-        of,
+        plain(_run(summary), 60) + of,
     )
+
+
+def first_heat_map(directory: Path) -> Figure | None:
+    """That of the layer nearest the input."""
+    layers = drawn_layers(directory)
+    return heat_maps(directory, layers[0]) if layers else None
 
 
 def heat_maps(directory: Path, layer: str) -> Figure | None:
@@ -81,20 +87,29 @@ def heat_maps(directory: Path, layer: str) -> Figure | None:
 def predicted(directory: Path, summary: Mapping[str, Any]) -> Figure | None:
     """A panel a split: a run's predictions against targets, their MSE, and that of the mean of the training targets."""
     parts = _predictions(directory)
-    if not parts:
-        return None
+    if not parts or not all(np.isfinite(predicted).all() for _, predicted in parts.values()):
+        return None  # of a run that diverged there is nothing to see
     figure = figures.predictions(parts, _training_mean(parts))
-    typed = [f"{key}={in_words(value)}" for key, value in (summary.get("set") or {}).items()]
+    figure.suptitle(plain(f"{_run(summary)}{_ended(summary)}", 46 * len(parts)), fontsize=10)
+    return figure
+
+
+def _run(summary: Mapping[str, Any]) -> str:
+    """Which run it is: model, activation, optimizer, what was set beyond them, seed."""
+    typed = [f"{key}={_level(value)}" for key, value in (summary.get("set") or {}).items()]
     chosen = summary.get("choices") or {}
     words = [str(chosen[group]) for group in ("model", "activation", "optim") if group in chosen]
-    run = ", ".join([*words, *typed, *([f"seed {summary['seed']}"] if "seed" in summary else [])])
-    figure.suptitle(plain(f"{run}{_ended(summary)}", 46 * len(parts)), fontsize=10)
-    return figure
+    return ", ".join([*words, *typed, *([f"seed {summary['seed']}"] if "seed" in summary else [])])
+
+
+def _level(value: Any) -> str:
+    return in_words(tuple(value)) if isinstance(value, list) else in_words(value)
 
 
 def predicted_side_by_side(directories: Mapping[str, Path]) -> Figure | None:
     """A panel a run, by its label: predictions against targets on the validation part, beside the mean predictor."""
     found = {label: parts for label, path in directories.items() if "val" in (parts := _predictions(path))}
+    found = {label: parts for label, parts in found.items() if np.isfinite(parts["val"][1]).all()}
     if not found:
         return None
     labels = {label: _whole(label, 26) for label in some(list(found), MOST_RUNS)}
@@ -120,12 +135,14 @@ def _ended(summary: Mapping[str, Any]) -> str:
 
 
 def _weights(directory: Path) -> tuple[Arrays, Arrays]:
-    """Before and after training, by layer; empty where the run has none, or they cannot be read."""
+    """Before and after training, by layer; empty where the run has none. Raises RecordError for a damaged file."""
     try:
         with np.load(directory / record.WEIGHTS) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, BadZipFile):
+    except FileNotFoundError:
         return {}, {}
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise record.RecordError(f"{directory / record.WEIGHTS} is damaged ({error}).") from error
     after = {name.removeprefix("after/"): array for name, array in arrays.items() if name.startswith("after/")}
     before = {layer: arrays[f"before/{layer}"] for layer in after if f"before/{layer}" in arrays}
     return before, {layer: after[layer] for layer in before}
@@ -136,13 +153,15 @@ def _fan_in(weights: np.ndarray) -> int:
 
 
 def _predictions(directory: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Targets and predictions by split; empty where the run has none, or they cannot be read."""
+    """Targets and predictions by split; empty where the run has none. Raises RecordError for a damaged file."""
     try:
         frame = pd.read_parquet(directory / record.PREDICTIONS)
         parts = {str(split): part for split, part in frame.groupby("split", sort=False)}
         return {s: (p["target"].to_numpy(float), p["prediction"].to_numpy(float)) for s, p in parts.items()}
-    except (OSError, ValueError, KeyError):  # pyarrow's are ValueErrors
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError, KeyError) as error:  # pyarrow's are ValueErrors
+        raise record.RecordError(f"{directory / record.PREDICTIONS} is damaged ({error}).") from error
 
 
 def _training_mean(parts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> float:

@@ -22,8 +22,8 @@ def comparison(runs: Sequence[Mapping[str, Any]], **asked: Any) -> Comparison:
     for i, run in enumerate(runs):
         name, given = f"run{i}", run.get("given", {})
         choices = CHOICES | {key: value for key, value in run.items() if key in CHOICES}
-        described[name] = Described(choices, given, {**given}, run.get("seed", 1))
-        summaries[name] = {"identity": run.get("identity", name)}
+        described[name] = Described(choices, given, {**given}, run.get("seed", 1), run.get("identity"))
+        summaries[name] = {}
         metrics = {key: values for key, values in run.items() if "/" in key or key == "lr"}
         losses = [v for v in metrics.get("val/loss", []) if np.isfinite(v)]
         rows[name] = {

@@ -60,7 +60,7 @@ def test_it_writes_tables_figures_and_a_page(tmp_path: Path, capsys: pytest.Capt
     pngs = {path.stem for path in (study / "analysis" / "figures").glob("*.png")}
     wanted = {"panels_by_activation", "learning_by_activation", "levels_of_activation", "steps", "schedules", "ranking_activation",
               "gradient_flow", "gradient_bars", "zero_gradients", "dead_units", "update_ratios", "activations", "parallel",
-              "weights_relu", "weights_relu_linear1"}  # fmt: skip
+              "weights_relu", "weights_relu_first_layer"}  # fmt: skip
     wanted |= {"predictions_relu", "predictions"} if task == "regression" else {"curves_by_activation_val_acc"}
     assert wanted <= pngs
     assert pngs == {path.stem for path in (study / "analysis" / "figures").glob("*.pdf")}
@@ -124,6 +124,35 @@ def test_as_a_command_it_needs_no_terminal_and_help_comes_at_once(tmp_path: Path
     assert done.returncode == 0 and "outputs/STUDY" in done.stdout
     assert time.perf_counter() - start < 2  # 0.5 s where nothing else is computing
     assert run().returncode == 2
+
+
+def test_damaged_files_of_one_run_are_told_and_cost_no_other_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = made(tmp_path / "s")
+    for name in (record.WEIGHTS, record.PREDICTIONS):
+        for run in study.glob("relu*"):
+            (run / name).write_bytes((run / name).read_bytes()[:40])
+    assert analyse(study) == 0
+    out = capsys.readouterr().out
+    assert "Not drawn: weights_relu: " in out and "Not drawn: predictions_relu: " in out and "is damaged" in out
+    assert (study / "analysis" / "figures" / "weights_tanh.png").exists()
+
+
+def test_figures_of_an_earlier_analysis_do_not_stay_beside_the_new_ones(tmp_path: Path) -> None:
+    for name in ("ranking_optim.png", "curves_by_x.pdf", "mine.png"):
+        (tmp_path / name).touch()
+    gallery.remove_others(tmp_path, ["ranking_activation"])
+    assert [path.name for path in tmp_path.glob("*.p*")] == ["mine.png"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "85"])
+def test_a_target_that_nothing_can_reach_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], value: str
+) -> None:
+    made(tmp_path / "s", "classification")
+    assert analyse(tmp_path / "s", "--target", value) == 1
+    assert "val/acc is a fraction, 0.85 for 85 %" in capsys.readouterr().err
 
 
 def test_a_figure_that_fails_is_an_error_and_no_hang(tmp_path: Path) -> None:

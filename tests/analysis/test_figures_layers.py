@@ -45,6 +45,8 @@ def write(
     for key, value in (given or {}).items():
         group, name = key.split(".")
         summary["config"].setdefault(group, {})[name] = value
+        if key == "model.depth":
+            summary["config"]["model"]["hidden"] = [32] * value
     (directory / "summary.json").write_text(json.dumps(summary))
     frame = pd.DataFrame(list(rows), columns=["epoch", "layer", "depth", "tensor", "quantity", "value"])
     if len(frame):
@@ -162,6 +164,7 @@ def test_what_broke_is_drawn_up_to_there_and_counted(study: Comparison) -> None:
         assert marks(axes, "o") == pytest.approx(np.array([[1, JOINED * 2]]))
         assert not any((line[:, 0] > 1).any() for line in curves(axes, "broken"))
     note = figure.get_supxlabel()
+    note = " ".join(note.split())
     assert "2 of 8 runs diverged (x)" in note and "1 interrupted (o)" in note and "2 to 3 seeds" in note
 
 

@@ -13,6 +13,7 @@ from multirun_analysis.compare import compare
 from multirun_analysis.factors import Described
 from multirun_analysis.figures import weights
 from multirun_analysis.load import Study
+from paribus.record import RecordError
 from paribus.writers import write_predictions, write_weights
 
 
@@ -25,7 +26,7 @@ def drawn(figure: Figure | None) -> Figure:
 def test_weights_are_drawn_before_and_after_with_the_bound_of_their_initialisation(tmp_path: Path) -> None:
     before = {"first": np.linspace(-0.5, 0.5, 64).reshape(16, 4), "conv": np.ones((2, 3, 5, 5))}
     write_weights(tmp_path, before, {name: 2 * array for name, array in before.items()})
-    first, conv = drawn(weights.histograms(tmp_path)).axes
+    first, conv = drawn(weights.histograms(tmp_path, {})).axes
     assert [axes.get_title() for axes in (first, conv)] == ["first", "conv"]
     assert [line.get_xdata()[0] for line in first.lines] == [-0.5, 0.5]  # 1 / sqrt(4)
     assert conv.lines[1].get_xdata()[0] == pytest.approx(75**-0.5)
@@ -42,20 +43,26 @@ def test_of_a_deep_network_sixteen_layers_are_drawn_both_ends_among_them(tmp_pat
     write_weights(tmp_path, arrays, arrays)
     names = weights.drawn_layers(tmp_path)
     assert (len(names), names[0], names[-1]) == (16, "layers.0.linear_$", "layers.39.linear_$")
-    figure = drawn(weights.histograms(tmp_path))
+    figure = drawn(weights.histograms(tmp_path, {}))
     assert len(figure.axes) == 16 and "16 of 40 layers" in figure.get_suptitle()
 
 
-@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut short"])
-def test_records_without_readable_files_have_no_figures(tmp_path: Path, content: bytes | None) -> None:
-    if content is not None:
-        (tmp_path / "weights.npz").write_bytes(content)
-        (tmp_path / "predictions.parquet").write_bytes(content)
-    assert weights.histograms(tmp_path) is None
+def test_records_without_files_have_no_figures(tmp_path: Path) -> None:
+    assert weights.histograms(tmp_path, {}) is None
     assert weights.heat_maps(tmp_path, "first") is None
-    assert weights.drawn_layers(tmp_path) == []
+    assert weights.drawn_layers(tmp_path) == [] and weights.first_heat_map(tmp_path) is None
     assert weights.predicted(tmp_path, {}) is None
     assert weights.predicted_side_by_side({"a": tmp_path}) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short"])
+def test_damaged_files_are_told(tmp_path: Path, content: bytes) -> None:
+    for name in ("weights.npz", "predictions.parquet"):
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(RecordError, match=r"weights\.npz is damaged"):
+        weights.histograms(tmp_path, {})
+    with pytest.raises(RecordError, match=r"predictions\.parquet is damaged"):
+        weights.predicted(tmp_path, {})
 
 
 def test_predictions_are_beside_what_the_training_mean_predicts(tmp_path: Path) -> None:
@@ -106,7 +113,8 @@ def study(*rows: tuple[str, float, str, float]) -> Study:
         {"status": [row[2] for row in rows], "best_val_loss": [row[3] for row in rows], "task": "regression"},
         index=names,
     )
-    return Study(runs, pd.DataFrame(), described, {name: {} for name in names})
+    curves = pd.DataFrame(columns=["run", "epoch", "step", "metric", "value"])
+    return Study(runs, curves, described, {name: {} for name in names})
 
 
 def test_the_representative_is_the_median_of_the_best_setting() -> None:

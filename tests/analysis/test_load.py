@@ -257,5 +257,5 @@ def test_the_analysis_needs_no_torch_and_starts_at_once(tmp_path: Path) -> None:
 
 def test_levels_in_words_and_in_order() -> None:
     assert [in_words(v) for v in (0.001, 1e-05, 30, (64, 32), (32,) * 16, None, True, "relu")] == [
-        "0.001", "1e-05", "30", "[64, 32]", "16 x 32", "none", "True", "relu"]  # fmt: skip
+        "0.001", "1e-05", "30", "[64, 32]", "[32] * 16", "none", "True", "relu"]  # fmt: skip
     assert order([10, "b", 0.5, "a", 10]) == [0.5, 10, "a", "b"]

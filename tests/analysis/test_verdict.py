@@ -66,7 +66,10 @@ def test_missing_and_diverged_runs_are_counted_in_words(tmp_path: Path) -> None:
     runs[0]["status"], runs[5]["status"] = "failed", "diverged"
     found = said(study(tmp_path, runs))
     assert "4 completed, 1 failed, 1 diverged" in found["What was varied"]
-    assert "1 run of 6 say nothing yet (1 failed)" in found["What may not be concluded"]
+    assert (
+        "1 run of 6 failed, saying nothing: 0. The command of the study, started again"
+        in found["What may not be concluded"]
+    )
     assert "tanh: diverged with 1 of 3 seeds" in found["What may not be concluded"]
 
 
@@ -208,7 +211,7 @@ def test_the_table_of_settings_has_means_over_seeds_and_the_reports_columns(tmp_
     frame = tables.settings(study(tmp_path, grid({"relu": values}) + grid({"tanh": [50.0, 50.5, 51.0]}, optim="sgd")))
     assert list(frame.columns[:6]) == ["optimizer", "scheduler", "momentum", "hidden", "lr", "epochs"]
     half = stats.sem(values) * stats.t.ppf(0.975, 2)
-    assert frame["best val loss"][0] == f"{sum(values) / 3:.4g} ± {half:.2g}" and frame["parameters"][0] == "9,473"
+    assert frame["best val loss"][0] == f"{sum(values) / 3:.1f} ± {half:.1f}" and frame["parameters"][0] == "9,473"
 
 
 def test_no_run_is_missing_from_the_table_of_runs(tmp_path: Path) -> None:
