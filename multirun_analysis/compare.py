@@ -10,7 +10,7 @@ from functools import cached_property
 import pandas as pd
 
 from multirun_analysis.contests import CONFOUNDED, Confounded, confounded, contests
-from multirun_analysis.factors import Described, factors_of, one_architecture, order, with_unexplained
+from multirun_analysis.factors import CONTENT, Described, factors_of, one_architecture, order, with_unexplained
 from multirun_analysis.judging import PAIR_COLUMNS, Result, judge
 from multirun_analysis.load import Study
 from multirun_analysis.metrics import Metric, default_metric
@@ -130,10 +130,15 @@ def _duplicates(study: Study) -> dict[str, str]:
     An attempt that has not ended is nothing beside one that has.
     """
     finished = dict(zip(study.described, study.runs["status"].isin(record.FINISHED), strict=True))
-    first: dict[Hashable, str] = {}
+    first: dict[Hashable, dict[Hashable, str]] = {}  # by identity and data; an attempt may not have come to its data
     result = {}
     for name in sorted(study.described, key=lambda name: not finished[name]):
-        identity = study.described[name].identity
-        if identity is not None and first.setdefault(identity, name) != name:
-            result[name] = first[identity]
+        run = study.described[name]
+        if run.identity is not None:
+            known = first.setdefault(run.identity, {})
+            data = run.flat.get(CONTENT)
+            if data is None and known:
+                result[name] = next(iter(known.values()))
+            elif known.setdefault(data, name) != name:
+                result[name] = known[data]
     return result

@@ -40,7 +40,7 @@ class Described:
         given: values that were set beyond what the options bring, by dotted key.
         flat: every value of the experiment by dotted key, but the seed.
         replicate: the seed; with data.seed beside it where that was set to another number.
-        identity: the experiment's own, seed included, with the data it was made on.
+        identity: the experiment's, seed included; None where it is not known.
         problem: why this cannot be told, where it cannot.
     """
 
@@ -95,7 +95,7 @@ def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
     flat.pop("data.seed", None)
     replicate = seed if split in (None, seed) else f"{seed}{SPLIT}{split}"
     known = {group: choices[group] for group in GROUPS if group in choices}
-    return Described(known, set_values, flat, replicate, (record.identity(config), flat.get(CONTENT)))
+    return Described(known, set_values, flat, replicate, record.identity(config))
 
 
 def _composed(directory: Path) -> tuple[dict[str, str], dict[str, Any], dict[str, Any] | None]:

@@ -71,10 +71,11 @@ def of_result(result: Result, comparison: Comparison) -> str:
     }
     front = [level for level, by in beaten.items() if not by]
     behind = [level for level, by in beaten.items() if by]
+    if not behind and (result.levels["diverged"] == result.levels["seeds"]).all():
+        return f"{where}: every level diverged with every seed."
     if not behind:
-        return (
-            f"{where}: no difference could be shown between {_and(order(front))}. {means}. {_seeds(result, comparison)}"
-        )
+        text = f"{where}: no difference could be shown between {_and(order(front))}. {means}."
+        return f"{text} {_seeds(result, comparison)}".rstrip()
     losers = f"{_and(behind)} {'is' if len(behind) == 1 else 'are'} {least} than at least one other level"
     if len(front) > 1:
         text = f"{where}: {_and(front)} cannot be separated; {losers}."
