@@ -35,7 +35,9 @@ def _setting(result: Result) -> str:
     contest = result.contest
     text = f"{contest.factor}{f' (with {contest.where})' if contest.where else ''}"
     if contest.kind == TUNED:
-        taken = ", ".join(f"{in_words(row.level)}: {row.setting}" for row in result.levels.itertuples())
+        only = f"{contest.nuisances[0]}=" if len(contest.nuisances) == 1 else ""
+        rows = result.levels.to_dict("records")
+        taken = ", ".join(f"{in_words(row['level'])}: {row['setting'].removeprefix(only)}" for row in rows)
         text += f", each at its best {' and '.join(contest.nuisances)} ({taken})"
     return text
 
