@@ -114,7 +114,7 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
         console.print(f"{len(headline) - MOST_RANKINGS} more comparisons are in tables.md.\n")
     shown = tables.overview(comparison, target)
     title = "All settings; ±: half of the 95 % interval over seeds"
-    title += f"; reached: {target.in_words}" if target else ""
+    title += f"; reached, after so many epochs (median): {target.in_words}" if target else ""
     if len(shown) > 20:
         title += f"; the first 20 of {len(shown)}"
     if len(shown):

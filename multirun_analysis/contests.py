@@ -188,12 +188,16 @@ def _settings(
         by_value.setdefault(values, {}).setdefault(level, []).append(name)
         asked = [run.level(o) if o in GROUPS or o in run.given else DEFAULT for o in others]
         by_given.setdefault(tuple(asked), {}).setdefault(level, []).append(name)
-    found = [
-        ({name for some in by_level.values() for name in some}, dict(zip(others, values, strict=True)), by_level)
-        for settings in (by_given, by_value)
-        for values, by_level in settings.items()
-        if len(by_level) > 1
-    ]
+    found = []
+    for settings in (by_given, by_value):
+        for values, by_level in settings.items():
+            names = {name for some in by_level.values() for name in some}
+            if len(by_level) > 1:
+                context = dict(zip(others, values, strict=True))
+                for other in [other for other, value in context.items() if value == DEFAULT]:
+                    same = {runs[name].level(other) for name in names}
+                    context[other] = same.pop() if len(same) == 1 else DEFAULT
+                found.append((names, context, by_level))
     for i, (names, context, by_level) in enumerate(found):
         # what was agreed on in both ways, or for fewer levels than in the other way, is there once
         if not any(names < other or (names == other and j < i) for j, (other, _, _) in enumerate(found)):

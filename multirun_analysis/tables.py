@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -143,7 +143,8 @@ def _mean(column: str, values: np.ndarray) -> str:
 
 def ranking(result: Result, comparison: Comparison) -> pd.DataFrame:
     """The levels of a contest, best first. Levels of one group (a letter) cannot be separated."""
-    metric = comparison.metric
+    metric, nuisances = comparison.metric, result.contest.nuisances
+    only = f"{nuisances[0]}=" if len(nuisances) == 1 else ""
     rows = []
     for place, row in enumerate(result.levels.to_dict("records"), 1):
         broken = [f"{row[what]} {what}" for what in ("diverged", "missing") if row[what]]
@@ -152,7 +153,7 @@ def ranking(result: Result, comparison: Comparison) -> pd.DataFrame:
             {
                 "": str(place),
                 result.contest.factor: in_words(row["level"]),
-                **({"at its best": row["setting"]} if result.contest.nuisances else {}),
+                **({", ".join(nuisances): row["setting"].removeprefix(only)} if nuisances else {}),
                 "seeds": str(row["seeds"]) + (f" ({', '.join(broken)})" if broken else ""),
                 "mean": metric.show(row["mean"]),
                 "95 % interval": ends,
@@ -217,7 +218,7 @@ def overview(comparison: Comparison, target: Target | None) -> pd.DataFrame:
     shown[metric] = whole[metric]
     if target is not None and tried:
         reached = times(comparison, target).rename(columns=headings)[[*tried, "reached", "epochs (median)"]]
-        shown = shown.merge(reached, on=tried, how="left")
+        shown = shown.merge(reached, on=tried, how="left").rename(columns={"epochs (median)": "epochs"})
     return shown.fillna("")
 
 
@@ -229,10 +230,16 @@ def crossed(interaction: Interaction, comparison: Comparison) -> pd.DataFrame:
 
 def rich(frame: pd.DataFrame, title: str) -> Table:
     """For the terminal."""
-    grid = Table(box=SIMPLE_HEAD, title=Text(title), title_justify="left")
+    grid = Table(box=SIMPLE_HEAD, title=Text(title), title_justify="left", pad_edge=False, collapse_padding=True)
     for column in frame.columns:
-        number = _numeric(frame[column])  # which is never broken; a name may be
-        grid.add_column(Text(str(column)), "", overflow="fold", justify="right" if number else "left", no_wrap=number)
+        number = _numeric(frame[column])
+        # only long names are broken; headings at their spaces
+        least = max((len(str(cell)) for cell in frame[column]), default=0)
+        least = max(least, *(len(word) for word in str(column).split())) if str(column) else least
+        justify: Literal["left", "right"] = "right" if number else "left"
+        grid.add_column(
+            Text(str(column)), "", overflow="fold", justify=justify, min_width=min(least, 22 if number else 12)
+        )
     for row in frame.itertuples(index=False):
         grid.add_row(*(Text(str(cell)) for cell in row))
     return grid

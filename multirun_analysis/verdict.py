@@ -56,7 +56,7 @@ def verdict(comparison: Comparison, crossed: Sequence[Interaction] | None = None
         tested = [result for result in results if not result.exploratory]
         for result in tested[:MOST_SETTINGS]:
             (concluded if result.separated else open_questions).append(of_result(result, comparison))
-            tied = tied or TIE in set(result.pairs["verdict"])
+            tied = tied or bool(((result.pairs["verdict"] == TIE) & result.pairs["difference"].notna()).any())
         if len(tested) > MOST_SETTINGS:
             won = any(result.winner is not None for result in tested)
             (concluded if won else open_questions).append(of_many(factor, tested))
