@@ -47,7 +47,8 @@ const layout = more => {
     hoverlabel: { namelength: -1, align: "left" },
     xaxis: { ...axis, ...more.xaxis }, yaxis: { ...axis, ...more.yaxis } };
 };
-const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+// no button that would send the chart's data to somebody's server
+const CONFIG = { responsive: true, displaylogo: false, plotlyServerURL: "", modeBarButtonsToRemove: ["select2d", "lasso2d", "sendChartToCloud", "sendDataToCloud"] };
 const settingOf = run => [...D.factors.map((f, k) => `${f.name}=${f.labels[D.runs[run].levels[k]]}`), `seed ${seedOf(run)}`].join(", ");
 const seedColumn = D.table.columns.indexOf("seed");
 const seedOf = run => D.table.rows[run][seedColumn];

@@ -200,6 +200,11 @@ def test_the_slider_shows_the_layers_of_an_epoch(page: Page) -> None:
     assert line == pytest.approx([0, 0.1, 0.2])
 
 
+def test_no_button_sends_data_away(page: Page) -> None:
+    buttons = page.locator(".modebar-btn").evaluate_all("buttons => buttons.map(b => b.dataset.title)")
+    assert buttons and not [title for title in buttons if "hare" in title or "loud" in title]
+
+
 def test_a_row_tells_its_command_and_markup_in_records_stays_text(page: Page) -> None:
     page.locator("#table-of-runs tbody tr", has_text="failed").click()
     detail = page.locator("tr.detail")
