@@ -61,6 +61,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def opened(browser: Browser, report: Path) -> Iterator[tuple[Page, list[str]]]:
+    yield from watched(browser, report)
+
+
+def watched(browser: Browser, report: Path) -> Iterator[tuple[Page, list[str]]]:
     """The page, and whatever it should not have done since it was opened."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     troubles: list[str] = []
@@ -79,9 +83,34 @@ def opened(browser: Browser, report: Path) -> Iterator[tuple[Page, list[str]]]:
 def page(opened: tuple[Page, list[str]]) -> Iterator[Page]:
     """The page with all runs shown."""
     page, troubles = opened
+    page.evaluate("state.order.sort()")
     page.click("#reset")
     yield page
     assert troubles == []
+
+
+def find(page: Page, words: str, count: int) -> None:
+    page.fill("#query", words)
+    page.wait_for_function(f"document.getElementById('count').textContent.startsWith('{count} of')")
+
+
+def axis(page: Page, label: str) -> int:
+    """Which of the axes, as they stand in the document, has this name."""
+    return page.locator("#parallel .axis-title").all_text_contents().index(label)
+
+
+def brush(page: Page, label: str, start: float, end: float) -> None:
+    """Drag along an axis, from one share of its height to another, from its top."""
+    page.locator("#parallel").scroll_into_view_if_needed()
+    box = page.locator("#parallel .axis-brush .background").nth(axis(page, label)).bounding_box()
+    x = box["x"] + box["width"] / 2
+    before = page.inner_text("#count")
+    page.mouse.move(x, box["y"] + start * box["height"])
+    page.mouse.down()
+    page.mouse.move(x, box["y"] + (start + end) / 2 * box["height"], steps=5)
+    page.mouse.move(x, box["y"] + end * box["height"], steps=5)
+    page.mouse.up()
+    page.wait_for_function("before => document.getElementById('count').textContent !== before", arg=before)
 
 
 def shown(page: Page) -> int:
@@ -135,24 +164,73 @@ def test_words_and_statuses_filter_table_curves_and_parallel_coordinates(page: P
 
 def test_brushing_an_axis_keeps_the_runs_that_pass_there(page: Page) -> None:
     """A drag with the mouse over the upper part of the last axis, where the slot of diverged runs is."""
-    page.locator("#parallel").scroll_into_view_if_needed()
-    box = page.locator("#parallel .axis-brush .background").last.bounding_box()
-    x = box["x"] + box["width"] / 2
-    page.mouse.move(x, box["y"] + 2)
-    page.mouse.down()
-    page.mouse.move(x, box["y"] + 0.1 * box["height"], steps=5)
-    page.mouse.move(x, box["y"] + 0.2 * box["height"], steps=5)
-    page.mouse.up()
-    page.wait_for_function("!document.getElementById('count').textContent.startsWith('19 of')")
+    brush(page, "best_val_loss", 0.01, 0.2)
     kept = column(page, "status")
     assert kept and all(status.startswith(("diverged", "failed")) for status in kept)
     page.click("#reset")
     page.wait_for_function("document.getElementById('count').textContent.startsWith('19 of')")
 
 
+def test_the_level_at_the_top_of_an_axis_can_be_brushed(page: Page) -> None:
+    brush(page, "optim", 0.02, 0.3)
+    assert set(column(page, "optimizer")) == {"sgd"} and shown(page) == 9
+
+
+def test_a_brush_on_the_axis_of_figures_selects_the_very_range(page: Page) -> None:
+    brush(page, "best_val_loss", 0.72, 0.97)
+    figures = page.evaluate("axes.at(-1)")
+    low, high = figures["range"]
+    ends = page.evaluate("state.brush.at(-1)[0]")
+    assert ends == pytest.approx([high - 0.97 * (high - low), high - 0.72 * (high - low)], abs=0.02 * (high - low))
+    inside = sum(ends[0] <= value <= ends[1] for value in figures["values"])
+    assert shown(page) == inside and 0 < inside < 12
+    page.select_option("#colour", label="optim.lr")  # drawn again
+    assert page.evaluate("document.getElementById('parallel').data[0].dimensions.at(-1).constraintrange") == ends
+    assert shown(page) == inside
+    page.select_option("#colour", "0")
+
+
+def test_an_axis_that_was_moved_stays_there_with_its_brush(page: Page) -> None:
+    page.locator("#parallel").scroll_into_view_if_needed()
+    titles = page.locator("#parallel .axis-title")
+    before = page.evaluate("state.order.map(k => axes[k].label)")
+    start, end = (titles.nth(axis(page, before[i])).bounding_box() for i in (0, 2))
+    page.mouse.move(start["x"] + start["width"] / 2, start["y"] + start["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(end["x"], start["y"] + 5, steps=8)
+    page.mouse.move(end["x"] + end["width"] / 2 + 30, start["y"] + 5, steps=8)
+    page.mouse.up()
+    moved = [before[1], before[2], before[0], before[3]]
+    page.wait_for_function("label => axes[state.order[2]].label === label", arg=before[0])
+    brush(page, "optim", 0.98, 0.7)
+    assert set(column(page, "optimizer")) == {"adam"}
+    find(page, "adam 0.001", 4)
+    page.select_option("#colour", label="optim.lr")  # drawn again
+    drawn_axes = page.evaluate("document.getElementById('parallel').data[0].dimensions")
+    assert [drawn["label"] for drawn in drawn_axes] == moved
+    assert [drawn["label"] for drawn in drawn_axes if drawn.get("constraintrange")] == ["optim"]
+    assert shown(page) == 4
+    page.select_option("#colour", "0")
+
+
+def test_where_no_run_is_shown_the_page_says_so_and_recovers(page: Page) -> None:
+    log = page.is_checked("#curve-log")
+    page.set_checked("#curve-log", False)
+    find(page, "zzz", 0)
+    for note in ("#parallel-note", "#curve-note", "#layer-note"):
+        assert page.inner_text(note) == "No run is shown."
+    assert drawn(page, "curve-chart") == 0 and shown(page) == 0
+    assert page.locator("#parallel .axis-title").count() == 4
+    page.click("#reset")
+    assert shown(page) == 19 and drawn(page, "curve-chart") > 0 and page.inner_text("#parallel-note") == ""
+    assert page.evaluate("document.getElementById('parallel').data[0].dimensions[0].values.length") == 19
+    page.set_checked("#curve-log", log)
+
+
 def test_diverged_runs_have_a_slot_of_their_own_and_a_cross(page: Page) -> None:
-    axis = page.evaluate("document.getElementById('parallel').data[0].dimensions.at(-1)")
+    axis = page.evaluate("axes.at(-1)")
     assert {"diverged", "failed"} <= set(axis["ticktext"])
+    assert page.locator("#parallel .y-axis").last.locator(".tick text").all_text_contents() == axis["ticktext"]
     slot = axis["tickvals"][axis["ticktext"].index("diverged")]
     numbers = [
         value
@@ -187,7 +265,8 @@ def test_the_slider_shows_the_layers_of_an_epoch(page: Page) -> None:
     assert page.inner_text("#epoch-shown") == "3"
     page.focus("#epoch")
     page.keyboard.press("ArrowLeft")
-    assert page.inner_text("#epoch-shown") == "2" and "epoch 2" in page.text_content("#depth-chart .gtitle")
+    assert page.inner_text("#epoch-shown") == "2"
+    page.wait_for_function("document.querySelector('#depth-chart .gtitle').textContent.startsWith('epoch 2')")
     line = page.evaluate(
         "document.getElementById('depth-chart').data.find(t => t.mode.startsWith('lines')).y.slice(0, 3)"
     )
@@ -200,9 +279,51 @@ def test_the_slider_shows_the_layers_of_an_epoch(page: Page) -> None:
     assert line == pytest.approx([0, 0.1, 0.2])
 
 
+def test_runs_that_ended_before_the_epoch_of_the_layers_are_counted(page: Page) -> None:
+    page.evaluate(
+        "document.getElementById('epoch').value = 3; document.getElementById('epoch').dispatchEvent(new Event('input'))"
+    )
+    note = "document.getElementById('layer-note').textContent"
+    page.wait_for_function(f"{note}.includes('3 of the runs shown had ended before epoch 3.')")
+    page.evaluate(
+        "document.getElementById('epoch').value = 2; document.getElementById('epoch').dispatchEvent(new Event('input'))"
+    )
+    page.wait_for_function(f"!{note}.includes('ended')")
+
+
+def test_a_dragged_slider_draws_once_a_frame(page: Page) -> None:
+    draws = page.evaluate("""async () => {
+        const chart = document.getElementById('depth-chart'), slider = document.getElementById('epoch');
+        let draws = 0;
+        chart.on('plotly_afterplot', () => { draws += 1; });
+        for (let i = 0; i < 12; i++) { slider.value = i % 4; slider.dispatchEvent(new Event('input')); }
+        for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame);
+        return draws;
+    }""")
+    assert draws == 1 and page.inner_text("#epoch-shown") == "3"
+
+
 def test_no_button_sends_data_away(page: Page) -> None:
     buttons = page.locator(".modebar-btn").evaluate_all("buttons => buttons.map(b => b.dataset.title)")
     assert buttons and not [title for title in buttons if "hare" in title or "loud" in title]
+
+
+def test_without_webgl_the_rest_works(browser: Browser, report: Path) -> None:
+    opened = browser.new_page()
+    troubles: list[str] = []
+    opened.on("pageerror", lambda error: troubles.append(str(error)))
+    opened.add_init_script(
+        "const before = HTMLCanvasElement.prototype.getContext;"
+        "HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {"
+        " return kind.includes('webgl') ? null : before.call(this, kind, ...rest); };"
+    )
+    opened.goto(report.as_uri())
+    opened.wait_for_selector("#parallel .none")
+    assert "need WebGL" in opened.inner_text("#parallel") and drawn(opened, "curve-chart") > 0
+    find(opened, "sgd", 9)
+    opened.click("#reset")
+    assert shown(opened) == 19 and not troubles
+    opened.close()
 
 
 def test_a_row_tells_its_command_and_markup_in_records_stays_text(page: Page) -> None:
@@ -217,17 +338,19 @@ def test_a_row_tells_its_command_and_markup_in_records_stays_text(page: Page) ->
 
 
 def test_it_fits_a_phone_and_the_dark(browser: Browser, report: Path) -> None:
-    for width, scheme in ((400, "light"), (1280, "dark")):
-        opened = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-        opened.goto(report.as_uri())
-        opened.wait_for_selector("#count:not(:empty)")
+    opened = browser.new_page(viewport={"width": 400, "height": 800}, color_scheme="light")
+    opened.goto(report.as_uri())
+    opened.wait_for_selector("#count:not(:empty)")
+    for width, scheme, colour in ((400, "light", "#1d2329"), (1280, "dark", "#e6e9ec")):
+        opened.set_viewport_size({"width": width, "height": 800})
+        opened.emulate_media(color_scheme=scheme)
+        opened.wait_for_function(
+            "colour => document.getElementById('curve-chart').layout.font.color === colour", arg=colour
+        )
         assert opened.evaluate("document.documentElement.scrollWidth") <= width
         background = opened.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (background == "rgb(255, 255, 255)") == (scheme == "light")
-        assert opened.evaluate("document.getElementById('curve-chart').layout.font.color") == (
-            "#1d2329" if scheme == "light" else "#e6e9ec"
-        )
-        opened.close()
+    opened.close()
 
 
 @pytest.mark.parametrize("what", ["single", "diverged", "unvaried"])
