@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas
 import pytest
-from records import write_run
+from records import write_layers, write_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if CHROMIUM is None and not os.environ.get("CI"):  # in CI they fail instead
@@ -20,6 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
 
 from multirun_analysis import __main__ as command  # noqa: E402
 from multirun_analysis import gallery  # noqa: E402
+from paribus import record  # noqa: E402
 
 NASTY = "<img src=x onerror=alert(1)></script><script>window.hacked=1</script>&amp;'\""
 
@@ -60,8 +62,32 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def odd_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eleven runs: three rates x 3 seeds; one of them made twice; one that nobody can read."""
+    root = tmp_path_factory.mktemp("page") / "odd"
+    for lr in (0.0001, 0.01, 1.0):
+        for seed in (1, 2, 3):
+            last = {0.0001: 2.0 + seed, 0.01: (0.1, 0.1, 0.9)[seed - 1], 1.0: 5.0}[lr]
+            run = write_run(root / f"{lr},{seed}", (100.0, 10.0, last), seed=seed, optim__lr=lr)
+            write_layers(run, 3, [f"linear{i}" for i in range(6 if lr == 1 else 2)])
+            metrics = pandas.read_csv(run / record.METRICS)
+            if lr == 1:  # not validated
+                metrics = metrics.drop(columns=["val/loss", "val/mse", "val/mae"])
+            metrics.assign(epoch_seconds=0.5 * seed).to_csv(run / record.METRICS, index=False)
+    write_run(root / "twice", (100.0, 10.0, 99.0), seed=1, optim__lr=0.0001)
+    (write_run(root / "unknown", seed=1) / record.SUMMARY).write_text("{")
+    analyse(root)
+    return root / "analysis" / "report.html"
+
+
+@pytest.fixture(scope="module")
 def opened(browser: Browser, report: Path) -> Iterator[tuple[Page, list[str]]]:
     yield from watched(browser, report)
+
+
+@pytest.fixture(scope="module")
+def odd_opened(browser: Browser, odd_report: Path) -> Iterator[tuple[Page, list[str]]]:
+    yield from watched(browser, odd_report)
 
 
 def watched(browser: Browser, report: Path) -> Iterator[tuple[Page, list[str]]]:
@@ -84,6 +110,14 @@ def page(opened: tuple[Page, list[str]]) -> Iterator[Page]:
     """The page with all runs shown."""
     page, troubles = opened
     page.evaluate("state.order.sort()")
+    page.click("#reset")
+    yield page
+    assert troubles == []
+
+
+@pytest.fixture
+def odd(odd_opened: tuple[Page, list[str]]) -> Iterator[Page]:
+    page, troubles = odd_opened
     page.click("#reset")
     yield page
     assert troubles == []
@@ -306,6 +340,61 @@ def test_a_dragged_slider_draws_once_a_frame(page: Page) -> None:
 def test_no_button_sends_data_away(page: Page) -> None:
     buttons = page.locator(".modebar-btn").evaluate_all("buttons => buttons.map(b => b.dataset.title)")
     assert buttons and not [title for title in buttons if "hare" in title or "loud" in title]
+
+
+def test_an_interval_below_zero_does_not_spoil_a_log_scale(odd: Page) -> None:
+    assert odd.is_checked("#curve-log") and odd.input_value("#lines") == "means"
+    low, high = odd.evaluate("document.getElementById('curve-chart')._fullLayout.yaxis.range")
+    assert -1.3 < low <= -1 and 2 <= high < 2.3  # of 0.1 to 100
+    least = odd.evaluate(
+        "Math.min(...document.getElementById('curve-chart').data.flatMap(t => t.y).filter(v => v !== null))"
+    )
+    assert least == pytest.approx(0.1 / 3)
+
+
+def test_steps_are_those_of_any_metric_and_seconds_are_means(odd: Page) -> None:
+    lines = "document.getElementById('curve-chart').data.filter(t => t.text && !t.fill && t.mode === 'lines').map(t => [t.text[0], t.x])"
+    odd.select_option("#metric", "train/loss")
+    odd.select_option("#against", "step")
+    steps = odd.evaluate(lines)
+    odd.select_option("#against", "seconds")
+    seconds = odd.evaluate(lines)
+    odd.select_option("#against", "epoch")
+    odd.select_option("#metric", "val/loss")
+    assert [x for _, x in steps] == [[10, 20, 30]] * 3
+    assert [x for _, x in seconds] == [[1, 2, 3]] * 3  # of 0.5, 1 and 1.5 an epoch
+
+
+def test_a_run_made_twice_counts_once_in_means(odd: Page) -> None:
+    find(odd, "optim.lr=0.0001", 4)
+    mean = odd.evaluate("document.getElementById('curve-chart').data.find(t => t.text && !t.fill).y")
+    assert mean == pytest.approx([100, 10, 4])  # of 3, 4 and 5; not 99
+    assert "1 of the runs shown is the same experiment as another" in odd.inner_text("#curve-note")
+    assert shown(odd) == 4
+    odd.locator("#table-of-runs tbody tr:not([hidden])", has_text="99").click()
+    assert "the same experiment as 0.0001,1" in odd.inner_text("tr.detail")
+
+
+def test_a_run_of_unknown_setting_has_a_slot_of_its_own_and_is_grey(odd: Page) -> None:
+    assert shown(odd) == 11
+    found = odd.evaluate("document.getElementById('parallel').data[0].dimensions.find(d => d.label === 'optim.lr')")
+    assert found["ticktext"] == ["unknown", "0.0001", "0.01", "1"] and found["tickvals"][1:] == [-4, -2, 0]
+    assert found["values"].count(found["tickvals"][0]) == 1 and found["tickvals"][0] < -4
+    assert odd.locator("#legend span", has_text="unknown").locator("line").get_attribute("stroke") == "#8a929a"
+    find(odd, "unknown", 1)
+    traces = odd.evaluate("document.getElementById('curve-chart').data")
+    assert [trace["line"]["color"] for trace in traces if trace["mode"] == "lines"] == ["#8a929a"]
+
+
+def test_a_layer_that_the_runs_shown_lack_is_not_drawn(odd: Page) -> None:
+    odd.select_option("#layer", label="6")
+    assert "6 of the runs shown have no layer 6." in odd.inner_text("#layer-note")
+    find(odd, "optim.lr=0.01", 3)
+    assert odd.text_content("#flow-chart .gtitle") == "no layer 6: the runs shown have 2"
+    assert odd.locator("#layer option:not([disabled])").count() == 2
+    odd.click("#reset")
+    assert odd.locator("#layer option:not([disabled])").count() == 6
+    odd.select_option("#layer", label="1")
 
 
 def test_without_webgl_the_rest_works(browser: Browser, report: Path) -> None:
