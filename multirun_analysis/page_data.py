@@ -33,7 +33,7 @@ def data_of(comparison: Comparison) -> dict[str, Any]:
     settings = comparison.settings
     factors, places = [], {}
     for factor in comparison.factors:
-        levels = order(settings[factor])
+        levels = order(settings.loc[settings["cell"] >= 0, factor])
         places[factor] = {level: i for i, level in enumerate(levels)}
         factors.append({"name": factor, "labels": [in_words(level) for level in levels], "numbers": _numbers(levels)})
     table = tables.runs(comparison)
@@ -50,7 +50,12 @@ def data_of(comparison: Comparison) -> dict[str, Any]:
                 "command": _text(row.get("command")),
                 "directory": row["directory"],
                 "cell": cells[name]["cell"],
-                "levels": [places[factor][cells[name][factor]] for factor in comparison.factors],
+                "same": comparison.duplicates.get(str(name)),
+                # None where it is not known what was tried
+                "levels": [
+                    places[factor][cells[name][factor]] if cells[name]["cell"] >= 0 else None
+                    for factor in comparison.factors
+                ],
                 "value": _number(value),
                 "shown": metric.show(value) or row["status"],
             }
@@ -101,7 +106,7 @@ def _curves(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
     rows = pd.Series(np.arange(len(names)), list(names))
     values: dict[str, list[list[float | None]]] = {}
     for column in [*metrics, "step", "seconds"]:
-        mine = kept[kept["metric"] == (metrics[0] if column == "step" and metrics else column)]
+        mine = kept if column == "step" else kept[kept["metric"] == column]  # of any metric that a run has
         grid = np.full((len(names), len(epochs)), np.nan)
         grid[rows[mine["run"].astype(str)], place[mine["epoch"]]] = mine["step" if column == "step" else "value"]
         values[column] = [_rounded(_trimmed(line)) for line in grid]

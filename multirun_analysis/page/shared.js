@@ -8,10 +8,13 @@ const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "6
 const MARKS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star"];
 const T975 = [NaN, NaN, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145,
   2.131, 2.120, 2.110, 2.101, 2.093]; // Student's, by the number of seeds
+const GREY = "#8a929a"; // of runs of which nobody knows what was tried: level -1
 const MOST_MEANS = 40, MOST_LINES = 300;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const statuses = [...new Set(D.runs.map(r => r.status))];
-const state = { query: "", statuses: new Set(statuses), brush: [], focus: null, sort: null };
+const NOTHING = "No run is shown.";
+const ofShown = (n, one, many) => `${n} of the runs shown ${n === 1 ? one : many}`;
+const state = { query: "", statuses: new Set(statuses), brush: [], order: [], focus: null, sort: null };
 
 const el = (tag, text, attributes = {}) => {
   const node = document.createElement(tag);
@@ -36,10 +39,13 @@ const shade = share => { // dark to light, told apart in grey as well (an excerp
 };
 const factor = () => D.factors[+$("colour").value];
 const levels = () => factor() ? factor().labels.length : 1;
-const levelOf = run => factor() ? D.runs[run].levels[+$("colour").value] : 0;
-const colourOf = level => levels() > LIGHT.length ? shade((dark.matches ? .15 : 0) + .85 * level / (levels() - 1))
+const known = run => D.runs[run].cell >= 0;
+const anyUnknown = D.runs.some((_, i) => !known(i));
+const levelOf = run => !known(run) ? -1 : factor() ? D.runs[run].levels[+$("colour").value] : 0;
+const colourOf = level => level < 0 ? GREY : levels() > LIGHT.length ? shade((dark.matches ? .15 : 0) + .85 * level / (levels() - 1))
   : (dark.matches ? DARK : LIGHT)[level];
-const dashOf = level => DASHES[level % DASHES.length];
+const dashOf = level => DASHES[Math.max(level, 0) % DASHES.length];
+const markOf = level => MARKS[Math.max(level, 0) % MARKS.length];
 const layout = more => {
   const t = theme(), axis = { gridcolor: t.line, zerolinecolor: t.line, linecolor: t.soft, tickcolor: t.soft, automargin: true };
   return { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: t.fg, size: 13 }, showlegend: false,
@@ -47,8 +53,9 @@ const layout = more => {
     hoverlabel: { namelength: -1, align: "left" },
     xaxis: { ...axis, ...more.xaxis }, yaxis: { ...axis, ...more.yaxis } };
 };
-const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
-const settingOf = run => [...D.factors.map((f, k) => `${f.name}=${f.labels[D.runs[run].levels[k]]}`), `seed ${seedOf(run)}`].join(", ");
+// no button that would send the chart's data to somebody's server
+const CONFIG = { responsive: true, displaylogo: false, plotlyServerURL: "", modeBarButtonsToRemove: ["select2d", "lasso2d", "sendChartToCloud", "sendDataToCloud"] };
+const settingOf = run => !known(run) ? `${D.runs[run].name}: unknown setting` : [...D.factors.map((f, k) => `${f.name}=${f.labels[D.runs[run].levels[k]]}`), `seed ${seedOf(run)}`].join(", ");
 const seedColumn = D.table.columns.indexOf("seed");
 const seedOf = run => D.table.rows[run][seedColumn];
 
@@ -58,8 +65,9 @@ const filtered = () => {
   const words = state.query.toLowerCase().split(/\s+/).filter(Boolean);
   return D.runs.map((_, i) => i).filter(i => state.statuses.has(D.runs[i].status) && words.every(word => texts[i].includes(word)));
 };
+// by axis, whatever the order in which they stand; the ends that Plotly tells have rounding errors
 const passes = run => state.brush.every((ranges, k) => !ranges || ranges.some(([low, high]) => {
-  const value = axes[k].values[run];
-  return low <= value && value <= high;
+  const { values, range } = axes[k], slack = 1e-6 * (range[1] - range[0]);
+  return low - slack <= values[run] && values[run] <= high + slack;
 }));
 let shown = [];

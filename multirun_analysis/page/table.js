@@ -10,7 +10,7 @@ const rowNodes = D.runs.map((run, i) => {
   return row;
 });
 const detail = el("tr", undefined, { class: "detail" });
-const focus = run => {
+const focus = (run, draw = true) => {
   if (state.focus !== null) rowNodes[state.focus].classList.remove("focus");
   detail.remove();
   state.focus = run;
@@ -18,6 +18,7 @@ const focus = run => {
     rowNodes[run].classList.add("focus");
     const cell = el("td", undefined, { colspan: D.table.columns.length });
     cell.append(el("div", D.runs[run].name));
+    if (D.runs[run].same) cell.append(el("div", `It is the same experiment as ${D.runs[run].same}, which counts.`));
     if (D.runs[run].message) cell.append(el("div", D.runs[run].message));
     if (D.runs[run].command) {
       const copy = el("button", "Copy", { type: "button" });
@@ -29,7 +30,7 @@ const focus = run => {
     detail.replaceChildren(cell);
     rowNodes[run].after(detail);
   }
-  drawCurves(); drawLayers();
+  if (draw) { drawCurves(); drawLayers(); }
 };
 const sortKey = column => {
   const cells = D.table.rows.map(row => row[column]), numbers = cells.map(cell => cell === "" || cell === "-" ? NaN : Number(cell.replace(/,| %$/g, "")));
@@ -66,28 +67,30 @@ const makeTable = () => {
 // ---- all together ----------------------------------------------------------------------------------------------------
 const drawLegend = () => {
   const present = new Set(shown.map(levelOf)), items = [];
-  if (factor()) factor().labels.forEach((label, level) => {
-    if (levels() > 24 && level % Math.ceil(levels() / 24)) return;
-    const item = el("span"), swatch = document.createElementNS("http://www.w3.org/2000/svg", "svg"), line = document.createElementNS("http://www.w3.org/2000/svg", "line");
-    swatch.setAttribute("width", 30); swatch.setAttribute("height", 10);
+  const add = (label, level) => {
+    const item = el("span"), swatch = svg("svg", { width: 30, height: 10 });
     const dashes = { solid: "", dash: "8,4", dot: "2,3", dashdot: "8,3,2,3", longdash: "12,4", longdashdot: "12,3,2,3", "6px,2px": "6,2", "2px,2px": "2,2" };
-    for (const [key, value] of Object.entries({ x1: 0, x2: 30, y1: 5, y2: 5, stroke: colourOf(level), "stroke-width": 3, "stroke-dasharray": dashes[dashOf(level)] })) line.setAttribute(key, value);
-    swatch.append(line); item.append(swatch, label);
+    swatch.append(svg("line", { x1: 0, x2: 30, y1: 5, y2: 5, stroke: colourOf(level), "stroke-width": 3, "stroke-dasharray": dashes[dashOf(level)] }));
+    item.append(swatch, label);
     if (!present.has(level)) item.style.opacity = .35;
     items.push(item);
-  });
+  };
+  if (factor()) factor().labels.forEach((label, level) => { if (levels() <= 24 || level % Math.ceil(levels() / 24) === 0) add(label, level); });
+  if (factor() && anyUnknown) add("unknown", -1);
   $("legend").replaceChildren(...items);
 };
 const update = (parallel = true) => {
   shown = filtered().filter(passes);
-  if (state.focus !== null && !shown.includes(state.focus)) focus(null);
+  if (state.focus !== null && !shown.includes(state.focus)) focus(null, false);
   const there = new Set(shown);
   rowNodes.forEach((row, i) => { row.hidden = !there.has(i); });
   $("count").textContent = `${shown.length.toLocaleString("en")} of ${D.runs.length.toLocaleString("en")} runs shown`;
+  $("parallel-note").textContent = shown.length ? "" : NOTHING;
   drawLegend();
   if (parallel) drawParallel();
   drawCurves(); drawLayers();
 };
+const soon = action => { let asked = false; return () => { if (!asked) { asked = true; requestAnimationFrame(() => { asked = false; action(); }); } }; };
 const later = (action, wait = 120) => { let timer; return () => { clearTimeout(timer); timer = setTimeout(action, wait); }; };
 
 const options = (select, entries) => select.append(...entries.map(([value, label]) => el("option", label, { value })));
@@ -113,15 +116,17 @@ $("query").addEventListener("input", later(() => { state.query = $("query").valu
 $("reset").addEventListener("click", () => {
   state.query = $("query").value = ""; state.brush = []; state.statuses = new Set(statuses);
   document.querySelectorAll("#statuses input").forEach(box => { box.checked = true; });
-  focus(null); update();
+  focus(null, false); update();
 });
 $("colour").addEventListener("change", () => update());
 $("metric").addEventListener("change", () => { suitLog(); drawCurves(); });
 for (const id of ["against", "lines", "curve-log"]) $(id).addEventListener("change", drawCurves);
 for (const id of ["quantity", "layer"]) $(id).addEventListener("change", drawLayers);
-$("epoch").addEventListener("input", drawLayers);
+const drawEpoch = soon(drawDepth); // a slider that is dragged tells more epochs than can be drawn
+$("epoch").addEventListener("input", () => { tellEpoch(); drawEpoch(); });
 dark.addEventListener("change", () => update());
 addEventListener("resize", later(drawParallel, 200));
 makeTable();
+tellEpoch();
 suitLog();
 update();

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas
 import pytest
-from records import write_run
+from records import write_layers, write_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if CHROMIUM is None and not os.environ.get("CI"):  # in CI they fail instead
@@ -20,6 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
 
 from multirun_analysis import __main__ as command  # noqa: E402
 from multirun_analysis import gallery  # noqa: E402
+from paribus import record  # noqa: E402
 
 NASTY = "<img src=x onerror=alert(1)></script><script>window.hacked=1</script>&amp;'\""
 
@@ -60,7 +62,35 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def odd_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eleven runs: three rates x 3 seeds; one of them made twice; one that nobody can read."""
+    root = tmp_path_factory.mktemp("page") / "odd"
+    for lr in (0.0001, 0.01, 1.0):
+        for seed in (1, 2, 3):
+            last = {0.0001: 2.0 + seed, 0.01: (0.1, 0.1, 0.9)[seed - 1], 1.0: 5.0}[lr]
+            run = write_run(root / f"{lr},{seed}", (100.0, 10.0, last), seed=seed, optim__lr=lr)
+            write_layers(run, 3, [f"linear{i}" for i in range(6 if lr == 1 else 2)])
+            metrics = pandas.read_csv(run / record.METRICS)
+            if lr == 1:  # not validated
+                metrics = metrics.drop(columns=["val/loss", "val/mse", "val/mae"])
+            metrics.assign(epoch_seconds=0.5 * seed).to_csv(run / record.METRICS, index=False)
+    write_run(root / "twice", (100.0, 10.0, 99.0), seed=1, optim__lr=0.0001)
+    (write_run(root / "unknown", seed=1) / record.SUMMARY).write_text("{")
+    analyse(root)
+    return root / "analysis" / "report.html"
+
+
+@pytest.fixture(scope="module")
 def opened(browser: Browser, report: Path) -> Iterator[tuple[Page, list[str]]]:
+    yield from watched(browser, report)
+
+
+@pytest.fixture(scope="module")
+def odd_opened(browser: Browser, odd_report: Path) -> Iterator[tuple[Page, list[str]]]:
+    yield from watched(browser, odd_report)
+
+
+def watched(browser: Browser, report: Path) -> Iterator[tuple[Page, list[str]]]:
     """The page, and whatever it should not have done since it was opened."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     troubles: list[str] = []
@@ -79,9 +109,42 @@ def opened(browser: Browser, report: Path) -> Iterator[tuple[Page, list[str]]]:
 def page(opened: tuple[Page, list[str]]) -> Iterator[Page]:
     """The page with all runs shown."""
     page, troubles = opened
+    page.evaluate("state.order.sort()")
     page.click("#reset")
     yield page
     assert troubles == []
+
+
+@pytest.fixture
+def odd(odd_opened: tuple[Page, list[str]]) -> Iterator[Page]:
+    page, troubles = odd_opened
+    page.click("#reset")
+    yield page
+    assert troubles == []
+
+
+def find(page: Page, words: str, count: int) -> None:
+    page.fill("#query", words)
+    page.wait_for_function(f"document.getElementById('count').textContent.startsWith('{count} of')")
+
+
+def axis(page: Page, label: str) -> int:
+    """Which of the axes, as they stand in the document, has this name."""
+    return page.locator("#parallel .axis-title").all_text_contents().index(label)
+
+
+def brush(page: Page, label: str, start: float, end: float) -> None:
+    """Drag along an axis, from one share of its height to another, from its top."""
+    page.locator("#parallel").scroll_into_view_if_needed()
+    box = page.locator("#parallel .axis-brush .background").nth(axis(page, label)).bounding_box()
+    x = box["x"] + box["width"] / 2
+    before = page.inner_text("#count")
+    page.mouse.move(x, box["y"] + start * box["height"])
+    page.mouse.down()
+    page.mouse.move(x, box["y"] + (start + end) / 2 * box["height"], steps=5)
+    page.mouse.move(x, box["y"] + end * box["height"], steps=5)
+    page.mouse.up()
+    page.wait_for_function("before => document.getElementById('count').textContent !== before", arg=before)
 
 
 def shown(page: Page) -> int:
@@ -135,24 +198,73 @@ def test_words_and_statuses_filter_table_curves_and_parallel_coordinates(page: P
 
 def test_brushing_an_axis_keeps_the_runs_that_pass_there(page: Page) -> None:
     """A drag with the mouse over the upper part of the last axis, where the slot of diverged runs is."""
-    page.locator("#parallel").scroll_into_view_if_needed()
-    box = page.locator("#parallel .axis-brush .background").last.bounding_box()
-    x = box["x"] + box["width"] / 2
-    page.mouse.move(x, box["y"] + 2)
-    page.mouse.down()
-    page.mouse.move(x, box["y"] + 0.1 * box["height"], steps=5)
-    page.mouse.move(x, box["y"] + 0.2 * box["height"], steps=5)
-    page.mouse.up()
-    page.wait_for_function("!document.getElementById('count').textContent.startsWith('19 of')")
+    brush(page, "best_val_loss", 0.01, 0.2)
     kept = column(page, "status")
     assert kept and all(status.startswith(("diverged", "failed")) for status in kept)
     page.click("#reset")
     page.wait_for_function("document.getElementById('count').textContent.startsWith('19 of')")
 
 
+def test_the_level_at_the_top_of_an_axis_can_be_brushed(page: Page) -> None:
+    brush(page, "optim", 0.02, 0.3)
+    assert set(column(page, "optimizer")) == {"sgd"} and shown(page) == 9
+
+
+def test_a_brush_on_the_axis_of_figures_selects_the_very_range(page: Page) -> None:
+    brush(page, "best_val_loss", 0.72, 0.97)
+    figures = page.evaluate("axes.at(-1)")
+    low, high = figures["range"]
+    ends = page.evaluate("state.brush.at(-1)[0]")
+    assert ends == pytest.approx([high - 0.97 * (high - low), high - 0.72 * (high - low)], abs=0.02 * (high - low))
+    inside = sum(ends[0] <= value <= ends[1] for value in figures["values"])
+    assert shown(page) == inside and 0 < inside < 12
+    page.select_option("#colour", label="optim.lr")  # drawn again
+    assert page.evaluate("document.getElementById('parallel').data[0].dimensions.at(-1).constraintrange") == ends
+    assert shown(page) == inside
+    page.select_option("#colour", "0")
+
+
+def test_an_axis_that_was_moved_stays_there_with_its_brush(page: Page) -> None:
+    page.locator("#parallel").scroll_into_view_if_needed()
+    titles = page.locator("#parallel .axis-title")
+    before = page.evaluate("state.order.map(k => axes[k].label)")
+    start, end = (titles.nth(axis(page, before[i])).bounding_box() for i in (0, 2))
+    page.mouse.move(start["x"] + start["width"] / 2, start["y"] + start["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(end["x"], start["y"] + 5, steps=8)
+    page.mouse.move(end["x"] + end["width"] / 2 + 30, start["y"] + 5, steps=8)
+    page.mouse.up()
+    moved = [before[1], before[2], before[0], before[3]]
+    page.wait_for_function("label => axes[state.order[2]].label === label", arg=before[0])
+    brush(page, "optim", 0.98, 0.7)
+    assert set(column(page, "optimizer")) == {"adam"}
+    find(page, "adam 0.001", 4)
+    page.select_option("#colour", label="optim.lr")  # drawn again
+    drawn_axes = page.evaluate("document.getElementById('parallel').data[0].dimensions")
+    assert [drawn["label"] for drawn in drawn_axes] == moved
+    assert [drawn["label"] for drawn in drawn_axes if drawn.get("constraintrange")] == ["optim"]
+    assert shown(page) == 4
+    page.select_option("#colour", "0")
+
+
+def test_where_no_run_is_shown_the_page_says_so_and_recovers(page: Page) -> None:
+    log = page.is_checked("#curve-log")
+    page.set_checked("#curve-log", False)
+    find(page, "zzz", 0)
+    for note in ("#parallel-note", "#curve-note", "#layer-note"):
+        assert page.inner_text(note) == "No run is shown."
+    assert drawn(page, "curve-chart") == 0 and shown(page) == 0
+    assert page.locator("#parallel .axis-title").count() == 4
+    page.click("#reset")
+    assert shown(page) == 19 and drawn(page, "curve-chart") > 0 and page.inner_text("#parallel-note") == ""
+    assert page.evaluate("document.getElementById('parallel').data[0].dimensions[0].values.length") == 19
+    page.set_checked("#curve-log", log)
+
+
 def test_diverged_runs_have_a_slot_of_their_own_and_a_cross(page: Page) -> None:
-    axis = page.evaluate("document.getElementById('parallel').data[0].dimensions.at(-1)")
+    axis = page.evaluate("axes.at(-1)")
     assert {"diverged", "failed"} <= set(axis["ticktext"])
+    assert page.locator("#parallel .y-axis").last.locator(".tick text").all_text_contents() == axis["ticktext"]
     slot = axis["tickvals"][axis["ticktext"].index("diverged")]
     numbers = [
         value
@@ -187,7 +299,8 @@ def test_the_slider_shows_the_layers_of_an_epoch(page: Page) -> None:
     assert page.inner_text("#epoch-shown") == "3"
     page.focus("#epoch")
     page.keyboard.press("ArrowLeft")
-    assert page.inner_text("#epoch-shown") == "2" and "epoch 2" in page.text_content("#depth-chart .gtitle")
+    assert page.inner_text("#epoch-shown") == "2"
+    page.wait_for_function("document.querySelector('#depth-chart .gtitle').textContent.startsWith('epoch 2')")
     line = page.evaluate(
         "document.getElementById('depth-chart').data.find(t => t.mode.startsWith('lines')).y.slice(0, 3)"
     )
@@ -198,6 +311,108 @@ def test_the_slider_shows_the_layers_of_an_epoch(page: Page) -> None:
         "document.getElementById('depth-chart').data.find(t => t.mode.startsWith('lines')).y.slice(0, 3)"
     )
     assert line == pytest.approx([0, 0.1, 0.2])
+
+
+def test_runs_that_ended_before_the_epoch_of_the_layers_are_counted(page: Page) -> None:
+    page.evaluate(
+        "document.getElementById('epoch').value = 3; document.getElementById('epoch').dispatchEvent(new Event('input'))"
+    )
+    note = "document.getElementById('layer-note').textContent"
+    page.wait_for_function(f"{note}.includes('3 of the runs shown had ended before epoch 3.')")
+    page.evaluate(
+        "document.getElementById('epoch').value = 2; document.getElementById('epoch').dispatchEvent(new Event('input'))"
+    )
+    page.wait_for_function(f"!{note}.includes('ended')")
+
+
+def test_a_dragged_slider_draws_once_a_frame(page: Page) -> None:
+    draws = page.evaluate("""async () => {
+        const chart = document.getElementById('depth-chart'), slider = document.getElementById('epoch');
+        let draws = 0;
+        chart.on('plotly_afterplot', () => { draws += 1; });
+        for (let i = 0; i < 12; i++) { slider.value = i % 4; slider.dispatchEvent(new Event('input')); }
+        for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame);
+        return draws;
+    }""")
+    assert draws == 1 and page.inner_text("#epoch-shown") == "3"
+
+
+def test_no_button_sends_data_away(page: Page) -> None:
+    buttons = page.locator(".modebar-btn").evaluate_all("buttons => buttons.map(b => b.dataset.title)")
+    assert buttons and not [title for title in buttons if "hare" in title or "loud" in title]
+
+
+def test_an_interval_below_zero_does_not_spoil_a_log_scale(odd: Page) -> None:
+    assert odd.is_checked("#curve-log") and odd.input_value("#lines") == "means"
+    low, high = odd.evaluate("document.getElementById('curve-chart')._fullLayout.yaxis.range")
+    assert -1.3 < low <= -1 and 2 <= high < 2.3  # of 0.1 to 100
+    least = odd.evaluate(
+        "Math.min(...document.getElementById('curve-chart').data.flatMap(t => t.y).filter(v => v !== null))"
+    )
+    assert least == pytest.approx(0.1 / 3)
+
+
+def test_steps_are_those_of_any_metric_and_seconds_are_means(odd: Page) -> None:
+    lines = "document.getElementById('curve-chart').data.filter(t => t.text && !t.fill && t.mode === 'lines').map(t => [t.text[0], t.x])"
+    odd.select_option("#metric", "train/loss")
+    odd.select_option("#against", "step")
+    steps = odd.evaluate(lines)
+    odd.select_option("#against", "seconds")
+    seconds = odd.evaluate(lines)
+    odd.select_option("#against", "epoch")
+    odd.select_option("#metric", "val/loss")
+    assert [x for _, x in steps] == [[10, 20, 30]] * 3
+    assert [x for _, x in seconds] == [[1, 2, 3]] * 3  # of 0.5, 1 and 1.5 an epoch
+
+
+def test_a_run_made_twice_counts_once_in_means(odd: Page) -> None:
+    find(odd, "optim.lr=0.0001", 4)
+    mean = odd.evaluate("document.getElementById('curve-chart').data.find(t => t.text && !t.fill).y")
+    assert mean == pytest.approx([100, 10, 4])  # of 3, 4 and 5; not 99
+    assert "1 of the runs shown is the same experiment as another" in odd.inner_text("#curve-note")
+    assert shown(odd) == 4
+    odd.locator("#table-of-runs tbody tr:not([hidden])", has_text="99").click()
+    assert "the same experiment as 0.0001,1" in odd.inner_text("tr.detail")
+
+
+def test_a_run_of_unknown_setting_has_a_slot_of_its_own_and_is_grey(odd: Page) -> None:
+    assert shown(odd) == 11
+    found = odd.evaluate("document.getElementById('parallel').data[0].dimensions.find(d => d.label === 'optim.lr')")
+    assert found["ticktext"] == ["unknown", "0.0001", "0.01", "1"] and found["tickvals"][1:] == [-4, -2, 0]
+    assert found["values"].count(found["tickvals"][0]) == 1 and found["tickvals"][0] < -4
+    assert odd.locator("#legend span", has_text="unknown").locator("line").get_attribute("stroke") == "#8a929a"
+    find(odd, "unknown", 1)
+    traces = odd.evaluate("document.getElementById('curve-chart').data")
+    assert [trace["line"]["color"] for trace in traces if trace["mode"] == "lines"] == ["#8a929a"]
+
+
+def test_a_layer_that_the_runs_shown_lack_is_not_drawn(odd: Page) -> None:
+    odd.select_option("#layer", label="6")
+    assert "6 of the runs shown have no layer 6." in odd.inner_text("#layer-note")
+    find(odd, "optim.lr=0.01", 3)
+    assert odd.text_content("#flow-chart .gtitle") == "no layer 6: the runs shown have 2"
+    assert odd.locator("#layer option:not([disabled])").count() == 2
+    odd.click("#reset")
+    assert odd.locator("#layer option:not([disabled])").count() == 6
+    odd.select_option("#layer", label="1")
+
+
+def test_without_webgl_the_rest_works(browser: Browser, report: Path) -> None:
+    opened = browser.new_page()
+    troubles: list[str] = []
+    opened.on("pageerror", lambda error: troubles.append(str(error)))
+    opened.add_init_script(
+        "const before = HTMLCanvasElement.prototype.getContext;"
+        "HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {"
+        " return kind.includes('webgl') ? null : before.call(this, kind, ...rest); };"
+    )
+    opened.goto(report.as_uri())
+    opened.wait_for_selector("#parallel .none")
+    assert "need WebGL" in opened.inner_text("#parallel") and drawn(opened, "curve-chart") > 0
+    find(opened, "sgd", 9)
+    opened.click("#reset")
+    assert shown(opened) == 19 and not troubles
+    opened.close()
 
 
 def test_a_row_tells_its_command_and_markup_in_records_stays_text(page: Page) -> None:
@@ -212,17 +427,19 @@ def test_a_row_tells_its_command_and_markup_in_records_stays_text(page: Page) ->
 
 
 def test_it_fits_a_phone_and_the_dark(browser: Browser, report: Path) -> None:
-    for width, scheme in ((400, "light"), (1280, "dark")):
-        opened = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-        opened.goto(report.as_uri())
-        opened.wait_for_selector("#count:not(:empty)")
+    opened = browser.new_page(viewport={"width": 400, "height": 800}, color_scheme="light")
+    opened.goto(report.as_uri())
+    opened.wait_for_selector("#count:not(:empty)")
+    for width, scheme, colour in ((400, "light", "#1d2329"), (1280, "dark", "#e6e9ec")):
+        opened.set_viewport_size({"width": width, "height": 800})
+        opened.emulate_media(color_scheme=scheme)
+        opened.wait_for_function(
+            "colour => document.getElementById('curve-chart').layout.font.color === colour", arg=colour
+        )
         assert opened.evaluate("document.documentElement.scrollWidth") <= width
         background = opened.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (background == "rgb(255, 255, 255)") == (scheme == "light")
-        assert opened.evaluate("document.getElementById('curve-chart').layout.font.color") == (
-            "#1d2329" if scheme == "light" else "#e6e9ec"
-        )
-        opened.close()
+    opened.close()
 
 
 @pytest.mark.parametrize("what", ["single", "diverged", "unvaried"])
