@@ -87,7 +87,7 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
     from rich.progress import track
     from rich.text import Text
 
-    from multirun_analysis import tables
+    from multirun_analysis import documents, tables
     from multirun_analysis.gallery import drawing, gallery, remove_others
     from multirun_analysis.interactions import interactions
     from multirun_analysis.report import write_report
@@ -121,12 +121,12 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
         console.print(tables.rich(shown.head(20), title))
     _ = comparison.study.layers  # before the figures begin in processes of their own, which share it
     with drawing(gallery(comparison, crossed), folder / "figures", options.pdf) as figures:
-        whole = tables.document(comparison, told, crossed, target)
+        whole = documents.document(comparison, told, crossed, target)
         contents = {
             "runs.csv": tables.runs_csv(comparison).to_csv(),
             "comparison.csv": tables.comparison_csv(comparison).to_csv(index=False),
-            "tables.md": tables.as_markdown(whole),
-            **({"tables.tex": tables.as_latex(whole)} if options.latex else {}),
+            "tables.md": documents.as_markdown(whole),
+            **({"tables.tex": documents.as_latex(whole)} if options.latex else {}),
         }
         for name, text in contents.items():
             with replacing(folder / name) as temporary:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +18,6 @@ from multirun_analysis.interactions import Interaction
 from multirun_analysis.interactions import table as crossed_table
 from multirun_analysis.judging import Result
 from multirun_analysis.targets import Target, to_target
-from multirun_analysis.verdict import Verdict
 from paribus import record
 
 # The columns of the reports' tables, by the task; the heading, and where it comes from in Described or Study.runs.
@@ -232,7 +231,7 @@ def rich(frame: pd.DataFrame, title: str) -> Table:
     """For the terminal."""
     grid = Table(box=SIMPLE_HEAD, title=Text(title), title_justify="left", pad_edge=False, collapse_padding=True)
     for column in frame.columns:
-        number = _numeric(frame[column])
+        number = numeric(frame[column])
         # only long names are broken; headings at their spaces
         least = max((len(str(cell)) for cell in frame[column]), default=0)
         least = max(least, *(len(word) for word in str(column).split())) if str(column) else least
@@ -245,64 +244,5 @@ def rich(frame: pd.DataFrame, title: str) -> Table:
     return grid
 
 
-def _numeric(column: Iterable[str]) -> bool:
+def numeric(column: Iterable[str]) -> bool:
     return all(str(cell)[:1].isdigit() or str(cell)[:1] in ("", "-") for cell in column)
-
-
-def document(
-    comparison: Comparison, told: Verdict, crossed_factors: Sequence[Interaction], target: Target | None
-) -> list[tuple[str, pd.DataFrame | list[str]]]:
-    """Everything that is told, part by part: a heading, and sentences or a table."""
-    parts: list[tuple[str, pd.DataFrame | list[str]]] = list(told.parts)
-    for result in comparison.results:
-        where = f" with {result.contest.where}" if result.contest.where else ""
-        title = f"{result.contest.factor}{where} ({result.contest.kind}), {comparison.metric.name}"
-        parts += [(title, ranking(result, comparison)), (f"{title}: pairs", pairs(result, comparison))]
-    for interaction in crossed_factors:
-        where = interaction.where
-        title = f"{' and '.join(interaction.factors)}{f' with {where}' if where else ''}, {comparison.metric.name}"
-        parts.append((title, crossed(interaction, comparison)))
-    if target is not None:
-        parts.append((f"Time to {target.in_words}", times(comparison, target)))
-    parts.append(("Settings; ±: half of the 95 % interval over seeds (Student)", settings(comparison)))
-    parts.append(("Runs", runs(comparison)))
-    return [(title, part) for title, part in parts if len(part)]
-
-
-def as_markdown(parts: Sequence[tuple[str, pd.DataFrame | list[str]]]) -> str:
-    texts = []
-    for title, part in parts:
-        body = markdown(part) if isinstance(part, pd.DataFrame) else "\n".join(f"- {_plain(line)}" for line in part)
-        texts.append(f"## {_plain(title)}\n\n{body}\n")
-    return "\n".join(texts)
-
-
-def as_latex(parts: Sequence[tuple[str, pd.DataFrame | list[str]]]) -> str:
-    """The tables alone; needs the package booktabs."""
-    return "\n".join(latex(part, title) for title, part in parts if isinstance(part, pd.DataFrame))
-
-
-def _plain(text: Any) -> str:
-    """Text that Markdown shows as it is, at least where it would become HTML or break a line."""
-    return " ".join(str(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").splitlines())
-
-
-def markdown(frame: pd.DataFrame) -> str:
-    def cells(values: Sequence[Any]) -> str:
-        return "| " + " | ".join(map(_plain, values)) + " |"
-
-    rule = "|" + "|".join(" ---: " if _numeric(frame[column]) else " --- " for column in frame.columns) + "|"
-    return "\n".join([cells(list(frame.columns)), rule, *(cells(list(row)) for row in frame.itertuples(index=False))])
-
-
-def latex(frame: pd.DataFrame, caption: str) -> str:
-    """A booktabs table."""
-    align = "".join("r" if _numeric(frame[column]) else "l" for column in frame.columns)
-    escaped = frame.rename(columns=_escaped).map(_escaped)
-    return escaped.to_latex(index=False, column_format=align, caption=_escaped(caption), escape=False)
-
-
-def _escaped(text: Any) -> str:
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
-    special |= {c: f"\\{c}" for c in "&%$#_{}"}
-    return "".join(special.get(c, c) for c in str(text))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from made_runs import comparison
 from records import edit_summary, write_run
@@ -12,11 +13,12 @@ from scipy import stats
 from test_compare import grid, only, study
 from test_verdict import said
 
-from multirun_analysis import load_runs
+from multirun_analysis import load_runs, tables
 from multirun_analysis.compare import compare
 from multirun_analysis.inference import signs_needed
 from multirun_analysis.interactions import interactions
 from multirun_analysis.metrics import Metric
+from multirun_analysis.targets import target_of, to_target
 from paribus import record
 
 SEEDS = (1, 2, 3)
@@ -246,3 +248,56 @@ def test_levels_that_all_diverged_say_so(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_which_end_of_a_metric_is_better(name: str, sign: int) -> None:
     assert Metric(name).sign == sign
+
+
+def test_what_else_differs_is_told_of_the_nearest_runs(tmp_path: Path) -> None:
+    runs = [
+        {"activation": "relu", "optim": "sgd", "data__batch_size": 32},
+        {"activation": "tanh", "optim": "adam", "data__batch_size": 128},
+        {"activation": "tanh", "optim": "adam", "data__batch_size": 32},
+    ]
+    (pair,) = [pair for pair in study(tmp_path, runs).confounded if pair.factor == "activation"]
+    assert pair.also == ("optim",)
+
+
+def test_epochs_that_were_typed_and_are_the_default_are_no_factor(tmp_path: Path) -> None:
+    runs = grid({"relu": [1.0, 1.1], "tanh": [2.0, 2.3]})
+    found = study(
+        tmp_path, [dict(run, trainer__max_epochs=300) if run["activation"] == "tanh" else run for run in runs]
+    )
+    assert found.factors == ["activation"]
+
+
+def test_runs_that_agree_for_several_reasons_are_compared_once(tmp_path: Path) -> None:
+    """adam at its default rate, sgd and rmsprop at that rate typed: one comparison of three, none of two beside it."""
+    runs = [
+        {"optim": o, "seed": s, "losses": (90.0, s + 1.0), **({"optim__lr": 0.01} if o != "adam" else {})}
+        for o in ("adam", "sgd", "nesterov") for s in (1, 2)
+    ]  # fmt: skip
+    assert [len(r.contest.levels) for r in study(tmp_path, runs).of("optim")] == [3]
+
+
+def test_a_copy_of_a_run_is_no_seed_more_anywhere(tmp_path: Path) -> None:
+    runs = grid({"relu": [1.0, 1.5], "tanh": [2.0, 2.3]})
+    found = study(tmp_path, [*runs, dict(runs[0])])
+    assert "2 settings, each with 2 seeds" in said(found)["What was varied"]
+    target = target_of(found)
+    assert target is not None and to_target(found, target)["seeds"].tolist() == [2, 2]
+    assert tables.settings(found)["seeds"].tolist() == ["2", "2"] and len(tables.runs(found)) == 5
+
+
+def test_best_figures_are_of_epochs_whose_loss_is_a_number(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", (3.0, 2.0, 1.0))
+    metrics = pandas.read_csv(run / record.METRICS)
+    metrics.loc[2, "val/loss"] = math.nan
+    metrics.to_csv(run / record.METRICS, index=False)
+    assert load_runs(run).runs["best_val_mse"].item() == 2.0
+
+
+def test_many_settings_are_summed_up(tmp_path: Path) -> None:
+    runs = [
+        {"activation": a, "data__batch_size": b, "seed": s, "losses": (90.0, s + 5.0 * (a == "tanh") + 0.01 * s * (a == "tanh"))}
+        for a in ("relu", "tanh") for b in (8, 16, 32, 64, 128, 256, 512) for s in SEEDS
+    ]  # fmt: skip
+    text = said(study(tmp_path, runs))["What may be concluded"]
+    assert "activation was compared in 7 settings of data.batch_size. A single best level: relu in 7." in text

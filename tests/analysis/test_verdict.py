@@ -10,7 +10,7 @@ from records import edit_summary, write_run
 from scipy import stats
 from test_compare import grid, study
 
-from multirun_analysis import load_runs, tables
+from multirun_analysis import documents, load_runs, tables
 from multirun_analysis.checks import cautions
 from multirun_analysis.compare import Comparison, compare
 from multirun_analysis.interactions import interactions
@@ -29,7 +29,7 @@ def test_a_winner_is_named_with_its_margin(tmp_path: Path) -> None:
     assert sentence.startswith("activation: relu is better than tanh. Mean best_val_loss: relu: 2.033, tanh: 7.1.")
     low, high = stats.ttest_rel([6.0, 7.1, 8.2], [1.0, 2.0, 3.1]).confidence_interval(0.95)
     assert f"by 5.07 (95 % interval {low:.3g} to {high:.3g}, 3 seeds in pairs; p = " in sentence
-    assert "What may not be concluded" not in found
+    assert "What may not be concluded" not in found  # not even that a tie is no evidence
 
 
 def test_a_tie_says_how_many_seeds_would_be_needed_and_concludes_nothing(tmp_path: Path) -> None:
@@ -37,6 +37,7 @@ def test_a_tie_says_how_many_seeds_would_be_needed_and_concludes_nothing(tmp_pat
     assert "What may be concluded" not in found
     text = found["What may not be concluded"]
     assert "no difference could be shown between relu and tanh" in text
+    assert "That no difference could be shown does not mean that there is none." in text
     d = pandas.Series([1.0, 2.0, 3.0]) - pandas.Series([1.4, 2.1, 2.9])
     effect = abs(d.mean()) / d.std()
     n = next(
@@ -229,8 +230,8 @@ def test_no_run_is_missing_from_the_table_of_runs(tmp_path: Path) -> None:
 
 def test_markdown_and_latex_escape_what_they_would_read(tmp_path: Path) -> None:
     frame = pandas.DataFrame({"a_b": ["x|y", "5 %"], "n": ["1", "2"]})
-    assert tables.markdown(frame).splitlines() == ["| a_b | n |", "| --- | ---: |", "| x\\|y | 1 |", "| 5 % | 2 |"]
-    latex = tables.latex(frame, "50 % & more")
+    assert documents.markdown(frame).splitlines() == ["| a_b | n |", "| --- | ---: |", "| x\\|y | 1 |", "| 5 % | 2 |"]
+    latex = documents.latex(frame, "50 % & more")
     assert r"a\_b & n \\" in latex and r"5 \% & 2 \\" in latex and r"\caption{50 \% \& more}" in latex
     assert r"\begin{tabular}{lr}" in latex
 
