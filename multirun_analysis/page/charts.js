@@ -111,6 +111,9 @@ const drawParallel = () => {
 };
 const unclipped = ranges => ranges ? (ranges.length === 1 ? ranges[0] : ranges) : undefined;
 
+// no tick between two epochs where there are few
+const wholeEpochs = epochs => epochs.length && epochs[epochs.length - 1] <= 12 ? 1 : undefined;
+
 // ---- curves ----------------------------------------------------------------------------------------------------------
 const cellsOf = runs => {
   const cells = new Map();
@@ -236,7 +239,7 @@ const drawCurves = () => {
   const lines = shown.map(run => values[run]), range = share ? undefined : log ? logLimits(lines) : limits(lines);
   const against = { epoch: "epoch", step: "optimizer step", seconds: "seconds of training" }[$("against").value];
   Plotly.react($("curve-chart"), tracesOf(shown, lineOf, means, log, leastOf(lines) / 3), layout({ height: 440, uirevision: metric + against + log + means,
-    xaxis: { title: { text: against } }, yaxis: { title: { text: plain(metric) }, type: log ? "log" : "linear", range, tickformat: share ? ".0%" : undefined } }), CONFIG);
+    xaxis: { title: { text: against }, dtick: against === "epoch" ? wholeEpochs(D.curves.epochs) : undefined }, yaxis: { title: { text: plain(metric) }, type: log ? "log" : "linear", range, tickformat: share ? ".0%" : undefined } }), CONFIG);
   const notes = shown.length ? [] : [NOTHING];
   if ($("lines").value === "means" && !means) notes.push(`${cells} settings are too many for means: every run is drawn.`);
   const there = run => { const [x, y] = lineOf(run); return y.some((v, i) => v !== null && x[i] !== null && x[i] !== undefined); };
@@ -287,7 +290,7 @@ const drawFlow = () => {
   const overEpochs = run => [L.epochs, layer < grid[run].length ? grid[run][layer] : []];
   const title = runs.length && layer >= deepest ? `no layer ${layer + 1}: the runs shown have ${deepest}` : `layer ${layer + 1}${names ? ` (${plain(names[layer])})` : ""}, over epochs`;
   Plotly.react($("flow-chart"), tracesOf(runs, overEpochs, inMeans(runs), q.log, floor, floor, false), layout({ height: 420, uirevision: q.key + layer,
-    title: { text: title, font: { size: 14 } }, xaxis: { title: { text: "epoch" } }, yaxis: scaleOf(q) }), CONFIG);
+    title: { text: title, font: { size: 14 } }, xaxis: { title: { text: "epoch" }, dtick: wholeEpochs(L.epochs) }, yaxis: scaleOf(q) }), CONFIG);
 };
 const tellLayers = () => {
   const { grid, last, runs, zeros, deepest } = inside(), at = +$("epoch").value, layer = +$("layer").value, notes = shown.length ? [] : [NOTHING];
