@@ -124,6 +124,8 @@ def _hashable(value: Any) -> Hashable:
         return tuple(_hashable(v) for v in value)
     if isinstance(value, float) and math.isnan(value):
         return "nan"  # which unlike NaN equals itself
+    if value is None:
+        return "null"  # as one types it: a level like others, where None would mean that there is none
     return str(value) if isinstance(value, Mapping) else value
 
 

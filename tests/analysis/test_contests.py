@@ -27,16 +27,16 @@ SEEDS = (1, 2, 3)
 @pytest.mark.parametrize("levels", [(None, 0.5), (None, 0.5, 1.0)])
 def test_null_is_a_level_like_others(tmp_path: Path, levels: tuple[Any, ...]) -> None:
     runs = [
-        {"trainer__gradient_clip_val": level, "optim": o, "seed": s, "losses": (90.0, 10 * i + s + 0.01 * s * s * i)}
+        {"trainer__gradient_clip_val": level, "optim": o, "seed": s, "losses": (90.0, 20 * i + s + 0.01 * s * s * i)}
         for i, level in enumerate(levels) for o in ("adam", "sgd") for s in SEEDS
     ]  # fmt: skip
     found = study(tmp_path, runs)
     result = found.of("trainer.gradient_clip_val")[0]
-    assert result.winner is None and result.levels["level"].iloc[0] is None
-    assert result.verdict(None, 0.5) == "better"
-    assert "none, " not in said(found)["What may be concluded"] or "nan" not in said(found)["What may be concluded"]
+    assert result.winner == "null" and result.verdict("null", 0.5) == "better"
+    assert "(with optim=adam): null is better than 0.5" in said(found)["What may be concluded"]
     (crossed, *_) = interactions(found)
-    assert None in list(crossed.cells["trainer.gradient_clip_val"])
+    assert "null" in list(crossed.cells["trainer.gradient_clip_val"])
+    assert tables.runs(found)["trainer.gradient_clip_val"].tolist().count("null") == 6
 
 
 def test_data_that_differ_between_two_levels_throughout_confound_them(tmp_path: Path) -> None:
