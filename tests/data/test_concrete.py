@@ -164,3 +164,26 @@ def test_new_rows_as_table_or_array() -> None:
         data.inputs(table.drop(columns="age"))
     with pytest.raises(UserError, match="Rows of 9 values"):
         data.inputs(table.to_numpy())
+
+
+def test_bins_stand_beside_the_features_and_follow_the_training_part() -> None:
+    data, plain = concrete(bins=4), concrete()
+    train, val, test = parts(data)
+    for encoded, alone in zip((train, val, test), parts(plain), strict=True):
+        assert encoded[0].shape == (len(alone[0]), 8 * 5)
+        assert torch.equal(encoded[0][:, :8], alone[0]) and torch.equal(encoded[1], alone[1])
+    # age, the last feature: its quartiles among the training rows, and where its median stands
+    ages = pd.Series((plain.train[0][:, 7].double() * plain._std[7] + plain._mean[7]).round())  # type: ignore[index]
+    edges = data.statistics()["edges"][7]
+    assert edges == pytest.approx(sorted(set(ages.quantile([0, 0.25, 0.5, 0.75, 1]))))
+    row = pd.DataFrame([[300, 0, 0, 180, 6, 950, 780, ages.median()]], columns=data.features)
+    assert data.inputs(row)[0, -4:].tolist() == pytest.approx([float(edge < ages.median()) for edge in edges[:4]])
+    # what a checkpoint keeps is enough
+    loaded = concrete(bins=4)
+    loaded.restore(data.statistics())
+    assert torch.equal(loaded.inputs(row), data.inputs(row))
+
+
+def test_a_negative_number_of_bins_is_refused() -> None:
+    with pytest.raises(UserError, match=r"data\.bins is -1"):
+        concrete(bins=-1)

@@ -163,6 +163,23 @@ def test_cifar_10_is_read_from_a_copy(cifar_root: Path) -> None:
     assert data.test[1].tolist() == labels.tolist()
 
 
+def test_fashion_mnist_is_augmented_where_asked_and_in_training_alone(fashion_root: Path) -> None:
+    data, plain = fashion(fashion_root, augment=True), fashion(fashion_root)
+    for each in (data, plain):
+        each.setup("fit")
+    assert torch.equal(next(iter(data.val_dataloader()))[0], next(iter(plain.val_dataloader()))[0])
+    (augmented, labels), (images, same) = next(iter(data.train_dataloader())), next(iter(plain.train_dataloader()))
+    assert augmented.shape == images.shape and not torch.equal(augmented, images)
+    assert torch.equal(labels, same)
+    padded = torch.nn.functional.pad(data.train_dataloader().inputs, [2] * 4)  # bytes, as they were read
+    shifted = [padded[..., i : i + 28, j : j + 28] for i in range(5) for j in range(5)]
+    known = torch.cat([*shifted, *(x.flip(-1) for x in shifted)]).flatten(1)
+    known = {row.numpy().tobytes() for row in known}
+    for image in augmented[:8]:
+        pixels = ((image * 0.5 + 0.5) * 255).round().to(torch.uint8)
+        assert pixels.flatten().numpy().tobytes() in known
+
+
 def test_only_training_images_are_augmented(cifar_root: Path) -> None:
     data = cifar(cifar_root)
     data.setup("fit")

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from paribus.data import files
+from paribus.data.encoding import piecewise_linear, quantile_edges
 from paribus.data.module import InMemory, Part
 from paribus.errors import UserError, unknown
 from paribus.randomness import generator
@@ -32,6 +33,8 @@ class Concrete(InMemory):
         split: "random", or "grouped": rows that agree in every feature but age, one mix at several ages, stay on one
             side. The 1,030 rows hold 427 mixes, so a random split asks about mixes that training has seen.
         log_age: the natural logarithm of the column `age` (above 0) in its place.
+        bins: besides each feature its piecewise-linear encoding in so many bins, between quantiles of the training
+            part (paribus.data.encoding): features * (1 + bins) inputs. None or 0: the features alone.
         val_fraction, test_fraction: of the rows.
     """
 
@@ -50,14 +53,18 @@ class Concrete(InMemory):
         train_subset: int | None,
         train_on_validation: bool,
         seed: int,
+        bins: int | None = None,
     ):
         super().__init__(batch_size, seed, train_subset, train_on_validation)
+        if not isinstance(bins or 0, int) or (bins or 0) < 0:
+            raise UserError(f"data.bins is {bins}; it must be a whole number, at least 1, or null for none.")
         if split not in ("random", "grouped"):
             raise unknown(split, "data.split", ("random", "grouped"))
         self.path = CONCRETE if path is None else Path(path)
         self.target = target
         self.split = split
         self.log_age = log_age
+        self.bins = bins or 0
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
         self.features: list[str] = []
@@ -111,6 +118,7 @@ class Concrete(InMemory):
                 "features": list(features.columns),
                 "mean": values.mean(axis=0).tolist(),
                 "std": np.where(std > 0, std, 1.0).tolist(),  # a column that never changes says nothing; leave it at 0
+                "edges": [quantile_edges(column, self.bins) for column in values.T] if self.bins else [],
                 "sha256": self.fingerprint,
             }
         )
@@ -137,24 +145,28 @@ class Concrete(InMemory):
                 raise UserError(f"Rows of {values.shape[1]} values given; the network takes {len(self.features)}: "
                                 f"{', '.join(self.features)}.")  # fmt: skip
             frame = pd.DataFrame(values, columns=self.features)
-        values = (self._transformed(frame) - self._mean) / self._std
-        if not np.isfinite(values).all():
+        transformed = self._transformed(frame)
+        if not np.isfinite(transformed).all():
             raise UserError("Every value of a row must be a finite number.")
-        return torch.from_numpy(values).float()
+        seen = [(transformed - self._mean) / self._std]
+        seen += [piecewise_linear(v, edges, self.bins) for v, edges in zip(transformed.T, self._edges, strict=False)]
+        return torch.from_numpy(np.hstack(seen)).float()
 
     def statistics(self) -> dict[str, Any]:
         return {
             "features": self.features,
             "mean": self._mean.tolist(),
             "std": self._std.tolist(),
+            "edges": self._edges,
             "sha256": self.fingerprint,
         }
 
     def restore(self, statistics: dict[str, Any]) -> None:
         self.features = list(statistics["features"])
         self._mean, self._std = np.array(statistics["mean"]), np.array(statistics["std"])
+        self._edges: list[list[float]] = list(statistics.get("edges", []))
         self.fingerprint = str(statistics["sha256"])
-        self.in_shape = (len(self.features),)
+        self.in_shape = (len(self.features) * (1 + self.bins),)
 
 
 def read_table(path: Path, target: str) -> tuple[pd.DataFrame, str]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from paribus.data import files
+from paribus.data.batches import CropFlip
 from paribus.data.module import Images, Part
 from paribus.errors import UserError
 
@@ -29,7 +30,11 @@ PACKAGE = "dataset-fashion-mnist"
 
 class FashionMNIST(Images):
     """The four files are looked for in `root` (also as torchvision lays them out), then in the system-wide copy;
-    failing that they are downloaded from torchvision's mirrors, then out of the distribution's package."""
+    failing that they are downloaded from torchvision's mirrors, then out of the distribution's package.
+
+    Args:
+        augment: whether training images are shifted by up to 2 pixels and mirrored at random.
+    """
 
     in_shape = (1, 28, 28)
     out_features = 10
@@ -45,6 +50,21 @@ class FashionMNIST(Images):
         "Bag",
         "Ankle boot",
     ]
+
+    def __init__(
+        self,
+        root: str,
+        batch_size: int,
+        val_size: int,
+        train_subset: int | None,
+        train_on_validation: bool,
+        mean: list[float],
+        std: list[float],
+        seed: int,
+        augment: bool = False,
+    ):
+        super().__init__(root, batch_size, val_size, train_subset, train_on_validation, mean, std, seed)
+        self.augment = CropFlip(padding=2) if augment else None
 
     def prepare_data(self) -> None:
         """Get the files that are in none of the places. Raises UserError naming what was tried."""
