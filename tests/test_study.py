@@ -56,10 +56,12 @@ def composer() -> Composer:
     ([], "defaults"),
     (["optim=sgd", "activation=relu"], "activation=relu,optim=sgd"),
     (["seed=1", "threads=2", "data.root=x", "study=y", "logger=none", "figures=true", "hydra.job.num=3"], "seed=1"),
+    (["experiment=study", "seed=1"], "seed=1"),
+    (["experiment=other", "seed=1"], "experiment=other,seed=1"),
     (["model.hidden=[64,32]"], "model.hidden=[64,32]"),
 ])  # fmt: skip
 def test_a_run_is_named_by_its_choices_sorted(composer: Composer, overrides: list[str], expected: str) -> None:
-    assert name(overrides, composer) == expected
+    assert name(overrides, composer, "study") == expected
 
 
 @given(st.lists(st.text("ab /\\'\"=,äß日\t~*?", min_size=0, max_size=60), min_size=1, max_size=3))
@@ -68,13 +70,13 @@ def test_a_name_is_safe_short_and_tells_apart(composer: Composer, texts: list[st
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
     overrides = [f"+k{i}={quoted(text)}" for i, text in enumerate(texts)]
-    found = name(overrides, composer)
+    found = name(overrides, composer, "study")
     assert len(found.encode()) <= 100
     assert not set(found) & set("/\\'\" \t*?~ä日")
     assert found not in (".", "..")
-    assert name(list(reversed(overrides)), composer) == found
-    assert name([*overrides, "+other=1"], composer) != found
-    assert name([overrides[0][:-1] + 'x"', *overrides[1:]], composer) != found
+    assert name(list(reversed(overrides)), composer, "study") == found
+    assert name([*overrides, "+other=1"], composer, "study") != found
+    assert name([overrides[0][:-1] + 'x"', *overrides[1:]], composer, "study") != found
 
 
 # --- which runs

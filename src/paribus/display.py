@@ -95,7 +95,7 @@ def announce(console: Console, planned: Sequence[Planned], directory: Path) -> N
     """Say what there is to do."""
     counts = Counter(TO_DO[run.status] for run in planned)
     parts = ", ".join(f"{number} {what}" for what, number in counts.items())
-    console.print(Text(f"Study {directory}: {len(planned)} runs; {parts}"), soft_wrap=True)
+    console.print(Text(f"Study {directory}: {len(planned)} run{'s' * (len(planned) != 1)}; {parts}"), soft_wrap=True)
 
 
 def table(planned: Sequence[Planned], directory: Path, width: int, to_do: bool = False) -> Group:

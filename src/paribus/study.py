@@ -127,8 +127,9 @@ def plan(sweep: Iterable[Sequence[str]], composer: Composer, study: DictConfig) 
             log.warning("%s cannot be read: that run is made again.", job.directory / record.SUMMARY)
         planned[identity] = Planned(job, status, summary)
     if again:
-        log.info("%d combinations come to a run that the sweep has already (%s): each run is made once.",
-                 len(again), "; ".join(again[:3]) + ("; ..." if len(again) > 3 else ""))  # fmt: skip
+        log.info("%s to a run that the sweep has already (%s): each run is made once.",
+                 "1 combination comes" if len(again) == 1 else f"{len(again)} combinations come",
+                 "; ".join(again[:3]) + ("; ..." if len(again) > 3 else ""))  # fmt: skip
     if conflicts:
         more = f" {len(conflicts) - 1} more are in the same case." if len(conflicts) > 1 else ""
         raise UserError(f"{conflicts[0]}{more}")
@@ -142,7 +143,7 @@ def _job(number: int, overrides: Sequence[str], composer: Composer, study: DictC
     with open_dict(composed):
         composed.hydra.job.num, composed.hydra.job.id = number, str(number)
         composed.study = str(study.study)  # with its date, which another process could not tell
-        composed.hydra.job.override_dirname = name(overrides, composer)
+        composed.hydra.job.override_dirname = name(overrides, composer, composed.study)
         composed.hydra.runtime.output_dir = str(directory / composed.hydra.sweep.subdir)
         hydra = HydraConfig.get()
         choices = read(composed, hydra.runtime.choices, composer)
@@ -150,10 +151,10 @@ def _job(number: int, overrides: Sequence[str], composer: Composer, study: DictC
     return Job(Path(hydra.runtime.output_dir), composed, hydra, choices)
 
 
-def name(overrides: Sequence[str], composer: Composer) -> str:
+def name(overrides: Sequence[str], composer: Composer, study: str) -> str:
     """The name of a run's directory: its overrides as typed, sorted, but for those that are no part of the experiment.
 
-    What is not safe in a file's name becomes _, and a name of more than 100 bytes is cut; a hash then tells it apart.
+    Nor is the name of an experiment repeated that the study is called by. What is not safe in a file's name becomes _, and a name of more than 100 bytes is cut; a hash then tells it apart.
     """
     kept = []
     for override in map(composer.parse, overrides):
@@ -162,7 +163,8 @@ def name(overrides: Sequence[str], composer: Composer) -> str:
         execution = any(
             key == k or key.startswith(f"{k}.") for k in (*record.EXECUTION_KEYS, *ORDERS) if k not in tables
         )
-        if not execution and not override.is_hydra_override():
+        named = key == "experiment" and override.value() == study
+        if not execution and not named and not override.is_hydra_override():
             kept.append(str(override.input_line))
     text = ",".join(sorted(kept)) or "defaults"
     safe = re.sub(r"[^A-Za-z0-9._=,+\-\[\]]", "_", text)
