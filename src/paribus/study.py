@@ -154,7 +154,8 @@ def _job(number: int, overrides: Sequence[str], composer: Composer, study: DictC
 def name(overrides: Sequence[str], composer: Composer, study: str) -> str:
     """The name of a run's directory: its overrides as typed, sorted, but for those that are no part of the experiment.
 
-    Nor is the name of an experiment repeated that the study is called by. What is not safe in a file's name becomes _, and a name of more than 100 bytes is cut; a hash then tells it apart.
+    Nor is the name of an experiment repeated that the study is called by. What is not safe in a file's name becomes _,
+    and a name of more than 100 bytes is cut; a hash then tells it apart.
     """
     kept = []
     for override in map(composer.parse, overrides):
