@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from studies import ROOT, planned, sweep
+from sweeps import ROOT, planned, sweep
 
 from paribus import record
 

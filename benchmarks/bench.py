@@ -23,7 +23,7 @@ from typing import Any
 
 import analysis
 import lightning
-import studies
+import sweeps
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -378,10 +378,10 @@ def bench_config(rounds: int) -> None:
 
 def bench_studies(rounds: int) -> None:
     where = Path(SCRATCH.name)
-    pairs = [studies.side_by_side(where / str(i), epochs=5) for i in range(max(1, rounds // 5))]
+    pairs = [sweeps.side_by_side(where / str(i), epochs=5) for i in range(max(1, rounds // 5))]
     together, alone = zip(*pairs, strict=True)
     show("12 MLP runs of 5 epochs, one after the other / in parallel", alone, together, 1.5, least=True)
-    show("500 finished runs started again, in seconds", [studies.started_again(where / "again")], [1.0], 20)
+    show("500 finished runs started again, in seconds", [sweeps.started_again(where / "again")], [1.0], 20)
 
 
 def bench_analysis(rounds: int) -> None:

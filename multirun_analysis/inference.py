@@ -26,6 +26,17 @@ def interval(values: np.ndarray) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
+def prediction_interval(values: np.ndarray) -> tuple[float, float]:
+    """Ends of the 95 % interval in which one more value would fall, of (n,) normal ones; NaN for less than two.
+
+    Wider than that of their mean: mean ± t s sqrt(1 + 1/n).
+    """
+    n = len(values)
+    mean, low, high = interval(values)
+    half = (high - low) / 2 * math.sqrt(n + 1)  # of the mean: t s / sqrt(n)
+    return mean - half, mean + half
+
+
 def p_paired(differences: np.ndarray) -> float:
     """Two-sided p of Student's paired test that the mean of (n,) differences is 0; NaN for less than two.
 

@@ -1,0 +1,61 @@
+"""scikit-learn's gradient boosting on the very rows that the runs of a study were trained and tested on.
+
+  python -m studies.boosting outputs/concrete_best
+
+Writes STUDY/boosting.csv: a row a split. The trees see the features as they are in the table.
+"""
+
+import argparse
+from pathlib import Path
+
+from paribus.command import report_errors
+
+TREES, DEPTH = 800, 5
+FILE = "boosting.csv"
+
+
+def fit_and_test(run: Path) -> dict[str, object]:
+    """A row: mean squared error of trees on the test rows of a run, fitted to its training and validation rows."""
+    import numpy as np
+    from sklearn.ensemble import GradientBoostingRegressor
+
+    from paribus.build import build_data
+    from paribus.record import read_summary
+
+    summary = read_summary(run)
+    config = summary["config"]
+    data = build_data({"data": {**config["data"], "bins": None, "log_age": False, "train_on_validation": True}})
+    data.setup("fit")
+    data.setup("test")
+    assert data.train is not None and data.test is not None
+    (inputs, targets), (tested, truth) = ([tensor.numpy() for tensor in part] for part in (data.train, data.test))
+    trees = GradientBoostingRegressor(n_estimators=TREES, max_depth=DEPTH, random_state=summary["seed"])
+    errors = trees.fit(inputs, targets).predict(tested) - truth
+    split = config["data"]["split"]
+    return {"run": run.name, "seed": summary["seed"], "split": split, "train": len(targets), "test": len(truth),
+            "test_mse": float(np.mean(errors**2)), "data": data.fingerprint}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path, metavar="STUDY", help="a directory of runs on a table")
+    options = parser.parse_args()
+    import pandas as pd
+    from rich.progress import track
+
+    from paribus.record import find_runs, replacing
+
+    rows = [fit_and_test(run) for run in track(find_runs([options.study]), "Boosting", transient=True)]
+    frame = pd.DataFrame(rows)
+    with replacing(options.study / FILE) as temporary:
+        frame.to_csv(temporary, index=False)
+    from rich.console import Console
+
+    means = frame.groupby("split")["test_mse"].agg(["count", "mean"])
+    for split, count, mean in means.itertuples():
+        Console().print(f"{split}: mean test MSE {mean:.2f} over {count} splits", highlight=False)
+
+
+if __name__ == "__main__":
+    with report_errors():
+        main()

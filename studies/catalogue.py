@@ -1,0 +1,61 @@
+"""The studies that STUDIES.md is made of, in the order in which they are made, and the commands that make them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Study:
+    """An experiment of conf/experiment/, whose records land in outputs/ under the same name.
+
+    Attributes:
+        tested: the checkpoint with which evaluate.py reads the test set, once: "best", or "last" for a final fit.
+        cifar: whether it needs CIFAR-10.
+        boosted: whether boosted trees are fitted to the same splits.
+    """
+
+    name: str
+    tested: str | None = None
+    cifar: bool = False
+    boosted: bool = False
+
+    @property
+    def train(self) -> list[str]:
+        return ["train.py", "--multirun", f"experiment={self.name}", "hydra/launcher=parallel"]
+
+    @property
+    def evaluate(self) -> list[str] | None:
+        return ["evaluate.py", f"run=outputs/{self.name}", "--checkpoint", self.tested] if self.tested else None
+
+    @property
+    def boost(self) -> list[str] | None:
+        return ["-m", "studies.boosting", f"outputs/{self.name}"] if self.boosted else None
+
+    @property
+    def commands(self) -> list[list[str]]:
+        """What makes it, as one types it."""
+        return [["python", *typed] for typed in (self.train, self.evaluate, self.boost) if typed]
+
+
+STUDIES = (
+    Study("mlp_activations"),
+    Study("mlp_schedulers"),
+    Study("mlp_learning_rates"),
+    Study("mlp_candidates"),
+    Study("mlp_best", tested="last"),
+    Study("concrete_architectures"),
+    Study("concrete_batch_sizes"),
+    Study("concrete_losses"),
+    Study("concrete_optimizers"),
+    Study("concrete_schedulers"),
+    Study("concrete_depths"),
+    Study("concrete_final", tested="last"),
+    Study("concrete_splits"),
+    Study("concrete_init"),
+    Study("concrete_candidates"),
+    Study("concrete_best", tested="last", boosted=True),
+    Study("vgg6_init", cifar=True),
+    Study("vgg6_activations_standin", cifar=True),
+    Study("vgg6_report_standin", cifar=True),
+    Study("vgg6_winner", cifar=True),
+)
+BY_NAME = {study.name: study for study in STUDIES}

@@ -1,0 +1,161 @@
+"""What sections are written with: records as comparisons, numbers with their intervals, tables, figures."""
+
+import math
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from multirun_analysis import load_runs
+from multirun_analysis.compare import Comparison, compare
+from multirun_analysis.documents import as_markdown, markdown
+from multirun_analysis.inference import interval, prediction_interval
+from multirun_analysis.verdict import verdict
+from paribus import record
+from studies.catalogue import BY_NAME
+from studies.making import OUTPUTS
+
+COLOURS = 48  # of a PNG: enough for a chart, a quarter of the bytes
+
+
+class NotMade(Exception):
+    """There are no records of a study that a section is about."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a report said, what came out here, and what may be concluded."""
+
+    said: str
+    theirs: str
+    ours: str
+    concluded: str
+
+
+@dataclass
+class Section:
+    """A part of STUDIES.md: the studies that it is about, and Markdown blocks that say what came of them."""
+
+    studies: Sequence[str]
+    blocks: list[str] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Material:
+    """Where the records are and where figures go."""
+
+    outputs: Path = OUTPUTS
+    figures: Path = Path("docs/studies")
+
+    def comparison(self, name: str, metric: str | None = None, by: Sequence[str] = ()) -> Comparison:
+        """What the records of a study come to. Raises NotMade where there are none."""
+        directory = self.outputs / name
+        if not directory.is_dir() or not any(directory.glob(f"*/{record.METRICS}")):
+            raise NotMade(name)
+        return compare(load_runs(directory), metric=metric, by=by)
+
+    def figure(self, name: str, drawn: Figure | None, shows: str) -> str:
+        """Save a figure, small, and refer to it."""
+        assert drawn is not None, f"the records have nothing for the figure {name}"
+        self.figures.mkdir(parents=True, exist_ok=True)
+        path = self.figures / f"{name}.png"
+        drawn.savefig(path, dpi=90)
+        with Image.open(path) as image:
+            image.convert("RGB").quantize(COLOURS).save(path, optimize=True)
+        return f"![{shows}]({path.as_posix()})"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """As many significant digits, or all before the point."""
+    if not math.isfinite(value):
+        return "not finite"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
+    return f"{value:,.{min(decimals, 8)}f}"
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.2f} %"
+
+
+Show = Callable[[float], str]
+
+
+def spread(values: Iterable[float], show: Show = number) -> str:
+    """Mean with its 95 % interval over seeds, and the range of the seeds."""
+    found = np.asarray(list(values), dtype=float)
+    mean, low, high = interval(found)
+    if len(found) < 2:
+        return show(mean)
+    return f"{show(mean)} [{_bare(show, low)}, {_bare(show, high)}]"
+
+
+def further(value: float, values: Iterable[float], show: Show = number) -> str:
+    """Where a single figure of a report lies, of what a further run of ours would give (95 %, normal deviations)."""
+    found = np.asarray(list(values), dtype=float)
+    low, high = prediction_interval(found)
+    where = "in" if low <= value <= high else "below" if value < low else "above"
+    return f"{where} the range in which 95 % of further runs of ours would lie, {_bare(show, low)} to {show(high)}"
+
+
+def _bare(show: Show, value: float) -> str:
+    return show(value).removesuffix(" %")
+
+
+def values_of(comparison: Comparison, column: str, **levels: object) -> pd.Series:
+    """A column of the completed runs that have these levels of factors (a._b stands for a.b in a name)."""
+    runs = comparison.study.runs
+    return runs.loc[runs_with(comparison, **levels) & (runs["status"] == record.COMPLETED), column].astype(float)
+
+
+def runs_with(comparison: Comparison, **levels: object) -> pd.Series:
+    """Which runs have these levels of factors; double underscores stand for dots."""
+    chosen = pd.Series(True, comparison.study.runs.index)
+    for key, level in levels.items():
+        factor = key.replace("__", ".")
+        found = {name: run.level(factor) for name, run in comparison.described.items()}
+        chosen &= pd.Series({name: has == level for name, has in found.items()})
+    return chosen
+
+
+def broken(comparison: Comparison, **levels: object) -> str:
+    """How many of the runs with these levels did not complete, in words; nothing where all did."""
+    runs = comparison.study.runs
+    ends = runs.loc[runs_with(comparison, **levels), "status"].value_counts()
+    return ", ".join(f"{count} {status}" for status, count in ends.items() if status != record.COMPLETED)
+
+
+def varying(frame: pd.DataFrame, keep: Sequence[str] = (), drop: Sequence[str] = ()) -> pd.DataFrame:
+    """A table without the columns that say the same in every row."""
+    return frame[[c for c in frame if c in keep or (c not in drop and frame[c].nunique() > 1)]]
+
+
+def table(rows: pd.DataFrame | Sequence[Mapping[str, object]]) -> str:
+    return markdown(pd.DataFrame(rows).fillna("").astype(str))
+
+
+def commands(names: Sequence[str]) -> str:
+    """The commands that make studies, as a block of code."""
+    lines = [" ".join(map(shlex.quote, typed)) for name in names for typed in BY_NAME[name].commands]
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def told(comparison: Comparison) -> str:
+    """The whole verdict of the analysis, to be unfolded."""
+    parts = as_markdown(verdict(comparison).parts).replace("## ", "**").replace("\n\n-", "**\n\n-")
+    return f"<details><summary>The verdict of the analysis, in full</summary>\n\n{parts}\n</details>"
+
+
+def made(comparison: Comparison) -> str:
+    """How many runs there are, how they ended, and how long they trained."""
+    runs = comparison.study.runs
+    ends = ", ".join(f"{count} {status}" for status, count in runs["status"].value_counts().items())
+    minutes = runs["train_seconds"].sum() / 60
+    threads = {int(summary.get("threads", 0)) for summary in comparison.study.summaries.values()} - {0}
+    each = f" on {' or '.join(map(str, sorted(threads)))} thread{'s' * (threads != {1})} each" if threads else ""
+    return f"{len(runs)} runs: {ends}; {minutes:,.0f} minutes of training in all{each}."

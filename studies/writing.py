@@ -1,0 +1,63 @@
+"""STUDIES.md: from the records of all studies, section by section."""
+
+import platform
+from pathlib import Path
+
+import torch
+
+from paribus import record
+from studies import concrete, fashion_mnist, vgg6
+from studies.page import Claim, Material, NotMade, commands, table
+
+PAGE = Path("STUDIES.md")
+REPORTS = {
+    "Report 1: activations and optimization, an MLP on Fashion-MNIST": fashion_mnist,
+    "Report 3: the strength of concrete": concrete,
+    "Report 2: VGG6 on CIFAR-10": vgg6,
+}
+HEAD = """\
+# The three reports, made again
+
+Paribus grew from three reports: activations and optimizers of an MLP on Fashion-MNIST (1), VGG6 on CIFAR-10 (2), and the strength of
+concrete (3). Here each of their tables is a study that anybody can make again. What they said stands beside what came out here,
+with what may be concluded.
+
+    make studies        # makes what is not made yet (hours on 2 cores; interrupt it as you like), and writes this page
+
+Every figure below was computed from the records that the command above it makes. `[a, b]` is the 95 % interval of a mean over seeds
+(Student's t); ± is half of it. A seed stands for split, initial weights and order of batches. Where a report has one run, the range is given in
+which 95 % of further runs of ours would lie: a report's figure inside it agrees with ours. Each experiment is a file in
+`conf/experiment/`; all figures of a study, and the page to browse it: `python -m multirun_analysis outputs/STUDY`.
+"""
+
+
+def write(material: Material, page: Path = PAGE) -> list[str]:
+    """Write the page; returns the studies that it has no records of."""
+    missing: list[str] = []
+    claims: list[Claim] = []
+    parts = []
+    for heading, report in REPORTS.items():
+        parts.append(f"## {heading}")
+        for build in report.sections():
+            parts.append(f"### {build.__doc__}")
+            try:
+                section = build(material)
+            except NotMade as error:
+                missing.append(str(error))
+                parts += [commands([str(error)]), "Not made yet."]
+                continue
+            claims += section.claims
+            parts += [commands(section.studies), *section.blocks]
+    rows = [
+        {"a report says": c.said, "its figure": c.theirs, "here": c.ours, "what may be concluded": c.concluded}
+        for c in claims
+    ]
+    summary = ["## In short", table(rows)] if rows else []
+    text = "\n\n".join([HEAD, *summary, *parts, _made_with(material)])
+    with record.replacing(page) as temporary:
+        temporary.write_text(text.rstrip() + "\n", encoding="utf-8")
+    return missing
+
+
+def _made_with(material: Material) -> str:
+    return f"Written with Python {platform.python_version()} and torch {torch.__version__.split('+')[0]}."
