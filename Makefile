@@ -26,7 +26,7 @@ $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --editable '.[dev,slurm,wandb]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,slurm,wandb,studies]'
 	@touch $@
 
 demo: $(VENV)/installed

@@ -14,7 +14,9 @@ from PIL import Image
 from multirun_analysis import load_runs
 from multirun_analysis.compare import Comparison, compare
 from multirun_analysis.documents import as_markdown, markdown
+from multirun_analysis.factors import in_words
 from multirun_analysis.inference import interval, prediction_interval
+from multirun_analysis.judging import Result
 from multirun_analysis.verdict import verdict
 from paribus import record
 from studies.catalogue import BY_NAME
@@ -149,6 +151,18 @@ def told(comparison: Comparison) -> str:
     """The whole verdict of the analysis, to be unfolded."""
     parts = as_markdown(verdict(comparison).parts).replace("## ", "**").replace("\n\n-", "**\n\n-")
     return f"<details><summary>The verdict of the analysis, in full</summary>\n\n{parts}\n</details>"
+
+
+def outcome(result: Result) -> str:
+    """What a contest comes to, in a few words."""
+    if result.exploratory:
+        return "one seed: no winner may be named"
+    if result.winner is not None:
+        return f"{in_words(result.winner)} is shown to be better than all others"
+    if not result.separated:
+        return f"no difference could be shown between {len(result.levels)} levels"
+    worse = [row["level"] for row in result.levels.to_dict("records") if "a" not in row["letters"]]
+    return f"no winner; worse than the best: {', '.join(map(in_words, worse))}" if worse else "no winner"
 
 
 def made(comparison: Comparison) -> str:

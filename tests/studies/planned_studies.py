@@ -1,0 +1,89 @@
+"""What experiments ask for, and records of it that were made by hand."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from conftest import ROOT
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from records import write_layers
+
+from paribus import record
+from paribus.compose import Composer
+from paribus.job import Job
+from paribus.study import plan
+from paribus.sweep import expand
+
+EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
+BASELINE = 280.0
+
+
+def expanded(experiment: str, *more: str) -> tuple[list[list[str]], Composer, DictConfig]:
+    """The overrides of each run of `python train.py --multirun experiment=... MORE`, and what composes them."""
+    typed = [f"experiment={experiment}", *more]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        study = loader.load_configuration("train", ["hydra.sweep.dir=outputs", typed[0]], RunMode.MULTIRUN)
+        with open_dict(study):
+            study.hydra.runtime.output_dir = "outputs"
+        OmegaConf.resolve(study.hydra.sweeper)
+        sweep = expand(typed, loader, study, study.hydra.sweeper.params, study.hydra.sweeper.grids)
+        return sweep, Composer(loader, "train"), study
+
+
+@cache
+def planned(experiment: str) -> tuple[Job, ...]:
+    """All runs of an experiment, composed and checked."""
+    sweep, composer, study = expanded(experiment)
+    return tuple(run.job for run in plan(sweep, composer, study))
+
+
+def first(experiment: str, directory: Path, *more: str) -> Job:
+    """Its first run alone, in this directory."""
+    sweep, composer, study = expanded(experiment, *more)
+    return replace(plan(sweep[:1], composer, study)[0].job, directory=directory)
+
+
+def make_record(job: Job, directory: Path, best: float, tested: bool = False) -> None:
+    """A completed run whose best validation figure is `best`, in its last epoch."""
+    config = job.config
+    classifies = config["model"]["loss"] == "cross_entropy"
+    epochs = config["trainer"]["max_epochs"]
+    fall = np.linspace(1, 0, epochs)
+    val = (1 - best if classifies else best) * (1 + fall)
+    frame = {
+        "epoch": np.arange(1, epochs + 1),
+        "step": 10 * np.arange(1, epochs + 1),
+        "lr": config["optim"]["lr"],
+        "train/loss": 0.9 * val,
+        "val/loss": val,
+    }
+    frame |= {"train/acc": 1 - 0.9 * val, "val/acc": 1 - val} if classifies else {"val/mse": val, "val/mae": val**0.5}
+    directory.mkdir(parents=True)
+    pd.DataFrame({**frame, "epoch_seconds": 0.1}).to_csv(directory / record.METRICS, index=False)
+    found = {"parameters": 1000, "epochs": epochs, "final_train_loss": 0.9 * val[-1], "final_val_loss": val[-1], "stability_score": 0.9,
+             "early_layer_gradient": 0.001, "best_epoch": epochs, "train_seconds": 0.1 * epochs}  # fmt: skip
+    found |= (
+        {"best_val_acc": best, "epochs_to_90pct": 1}
+        if classifies
+        else {"best_val_loss": best, "baseline_val_loss": BASELINE}
+    )
+    test = {"acc": best - 0.01} if classifies else {"mse": best + 1, "baseline_mse": BASELINE}
+    chosen = job.choices
+    assert chosen is not None
+    summary = {"status": record.COMPLETED, "study": directory.parent.name, "identity": record.identity(config), "command": "python train.py",
+               "choices": chosen.options, "set": chosen.given, "seed": config["seed"], "config": config, "statistics": found,
+               "data": {"sha256": "0123", "train": 700, "val": 150}, "threads": 1, "device": "cpu", "test": test if tested else {}}  # fmt: skip
+    record.write_json(directory / record.SUMMARY, summary)
+    write_layers(directory, 2, [f"linear{i + 1}" for i in range((config["model"].get("depth") or 2) + 1)])
+    if not classifies:
+        target = np.linspace(10, 70, 20)
+        splits = [
+            pd.DataFrame({"split": split, "target": target, "prediction": target + 1}) for split in ("train", "val")
+        ]
+        pd.concat(splits).to_parquet(directory / record.PREDICTIONS)
