@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test soak lint bench clean
+.PHONY: help install demo studies test soak lint bench clean
 
 help:
 	@echo "make demo     install, get Fashion-MNIST, compare three activations over a few epochs, and write the page of it"
+	@echo "make studies  make the studies of the three reports that are not made yet (hours), and write STUDIES.md"
 	@echo "make test     install and run the tests"
 	@echo "make soak     kill sweeps twenty times each at random moments; what they complete must be what nobody disturbed"
 	@echo "make lint     ruff and mypy"
@@ -39,6 +40,14 @@ demo: $(VENV)/installed
 	@echo "Curves while runs are made:      $(BIN)/tensorboard --logdir outputs   (then open http://localhost:6006)"
 	@echo "The one you choose, on test:     $(BIN)/python evaluate.py run=outputs/demo/..."
 	@echo "More seeds, the same command:    $(BIN)/python train.py --multirun study=demo activation=relu,tanh,sigmoid seed=1,2,3,4,5 trainer.max_epochs=5"
+
+$(VENV)/installed-studies: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[studies]'
+	@touch $@
+
+# make studies ARGS="--cifar data.verify=false": what python -m studies --help lists
+studies: $(VENV)/installed-studies
+	$(BIN)/python -m studies $(ARGS)
 
 # Two processes, a file to each; one thread for each of them, since threads that wait for each other's core are slow.
 test: $(VENV)/installed-dev
