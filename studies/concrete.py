@@ -31,6 +31,17 @@ from studies.page import (
 
 BUDGETS = (100, 150, 200, 225, 250, 300)  # epochs, of the report's tables
 
+# What the report drew, and what draws it here.
+FIGURES = {
+    "histograms, box plots, histograms with the target": "`python -m paribus.data concrete`",
+    "tables of architectures, optimizers, schedules": "concrete_architectures, concrete_optimizers, concrete_schedulers: tables.md, runs.csv",
+    "curves of training and validation loss": "concrete_architectures: learning_by_model.hidden",
+    "weights before and after training": "concrete_final: weights_seed=1 (histograms), weights_seed=1_first_layer (heat map)",
+    "mean gradient of each layer": "concrete_depths: gradient_flow, gradient_bars, depth",
+    "predicted against true, 16 and 128 layers": "concrete_depths: predictions",
+    "predicted against true, final fit": "concrete_final: predictions_seed=1",
+}
+
 
 def sections() -> list:
     return [
@@ -360,10 +371,15 @@ def final_fit(m: Material) -> Section:
     """The final fit"""
     c = m.comparison("concrete_final", metric="test_mse")
     tested, baseline = values_of(c, "test_mse"), values_of(c, "test_baseline_mse")
+    first = c.study.runs.sort_values("seed").index[0]
+    predicted = weights.predicted(Path(str(c.study.runs.loc[first, "directory"])), c.study.summaries[first])
     return Section(
         ["concrete_final"],
         [
             made(c),
+            m.figure(
+                "concrete_final", predicted, "Predictions of the final fit against the truth, on training and test rows"
+            ),
             f"Test MSE over {len(tested)} splits: {spread(tested)}, splits {tested.min():.1f} to {tested.max():.1f}; of the mean "
             f"predictor {spread(baseline)} (the report: {reports.BASELINE:.2f}).",
         ],

@@ -26,6 +26,17 @@ from studies.page import (
 
 BEST_WE_KNEW = 0.901  # a plain loop with batch norm, dropout 0.2 and one cycle, 20 epochs: what there was to beat
 
+# What the report drew, and what draws it here.
+FIGURES = {
+    "activation functions": "mlp_activations: activations",
+    "losses and accuracies, overlaid": "mlp_activations: panels_by_activation, panels_by_optim, curves_by_activation_val_acc",
+    "learning rate schedule": "mlp_schedulers: schedules",
+    "gradient flow": "mlp_activations: gradient_flow, gradient_bars",
+    "zero gradients": "mlp_activations: zero_gradients, dead_units",
+    "learning rate and stability": "mlp_learning_rates: learning_rate",
+    "summary statistics": "mlp_activations: tables.md, runs.csv",
+}
+
 
 def sections() -> list:
     return [activations_and_optimizers, schedules, learning_rates, a_better_mlp]

@@ -27,8 +27,10 @@ with what may be concluded.
 Every figure below was computed from the records that the command above it makes. `[a, b]` is the 95 % interval of a mean over seeds
 (Student's t); ± is half of it. A seed stands for split, initial weights and order of batches. Where a report has one run, the range is given in
 which 95 % of further runs of ours would lie: a report's figure inside it agrees with ours. Each experiment is a file in
-`conf/experiment/`; all figures of a study, and the page to browse it: `python -m multirun_analysis outputs/STUDY`.
+`conf/experiment/`.
 """
+
+DRAWN = "What it drew, and where that is: in `outputs/STUDY/analysis/figures/` after `python -m multirun_analysis outputs/STUDY`."
 
 
 def write(material: Material, page: Path = PAGE) -> list[str]:
@@ -37,7 +39,7 @@ def write(material: Material, page: Path = PAGE) -> list[str]:
     claims: list[Claim] = []
     parts = []
     for heading, report in REPORTS.items():
-        parts.append(f"## {heading}")
+        parts += [f"## {heading}", DRAWN, table([{"the report's": a, "here": b} for a, b in report.FIGURES.items()])]
         for build in report.sections():
             parts.append(f"### {build.__doc__}")
             try:
