@@ -2,9 +2,10 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from paribus.command import RunFailed, report_errors
-from paribus.errors import unknown
+from paribus.errors import UserError, unknown
 from studies.catalogue import BY_NAME, STUDIES
 
 DESCRIPTION = """\
@@ -51,6 +52,8 @@ def main(typed: Sequence[str] | None = None) -> None:
     from studies.page import Material
     from studies.writing import PAGE, write
 
+    if not Path("train.py").exists():
+        raise UserError("There is no train.py here. Start this in the directory of the checkout.")
     chosen = [BY_NAME[name] for name in options.studies] or STUDIES
     failed = [] if options.write else make(chosen, options.cifar, console)
     missing = write(Material())

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from paribus.command import report_errors
+from paribus.errors import UserError
 
 TREES, DEPTH = 800, 5
 FILE = "boosting.csv"
@@ -24,6 +25,8 @@ def fit_and_test(run: Path) -> dict[str, object]:
 
     summary = read_summary(run)
     config = summary["config"]
+    if "split" not in config["data"]:
+        raise UserError(f"{run} was not trained on a table: trees are for those alone.")
     data = build_data({"data": {**config["data"], "bins": None, "log_age": False, "train_on_validation": True}})
     data.setup("fit")
     data.setup("test")
@@ -40,6 +43,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path, metavar="STUDY", help="a directory of runs on a table")
     options = parser.parse_args()
+    try:
+        import sklearn  # noqa: F401  before anything is read
+    except ImportError:
+        raise UserError("Boosted trees need scikit-learn: pip install -e '.[studies]'") from None
     import pandas as pd
     from rich.progress import track
 

@@ -259,6 +259,9 @@ def test_the_command(tmp_path: Path, ran: list[list[str]], capsys: pytest.Captur
         command.main(["concrete_depth"])
     command.main(["--list"])
     assert len(capsys.readouterr().out.strip().splitlines()) == len(STUDIES)
+    with pytest.raises(UserError, match=r"no train\.py here"):
+        command.main(["--write"])
+    (tmp_path / "train.py").touch()
     command.main(["--write"])
     assert not ran and "not made yet" in " ".join(capsys.readouterr().out.split())
     assert (tmp_path / "STUDIES.md").exists()
