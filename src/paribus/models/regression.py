@@ -14,4 +14,4 @@ class RegressionNet(MLP):
     default_hidden = (128, 64)
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input).squeeze(1)
+        return super().forward(input).squeeze(-1)

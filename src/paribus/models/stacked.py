@@ -1,0 +1,130 @@
+"""Networks of one shape as one: the parameters of K networks lie along a first axis, a layer is one batched product.
+
+    stacked = stack([network1, network2, ...])      # inputs (K, n, ...), outputs (K, n, ...)
+    state_of(stacked, 1)                            # what network2.state_dict() would be
+"""  # fmt: skip
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Activations that take every number by itself and have nothing to learn.
+ELEMENTWISE = (
+    nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Identity, nn.Hardswish, nn.Mish, nn.SELU,
+    nn.Softplus,
+)  # fmt: skip
+
+
+class NotStackable(Exception):
+    """Why networks cannot be trained as one."""
+
+
+class StackedLinear(nn.Module):
+    """K linear layers: inputs (K, n, in), outputs (K, n, out), weight (K, out, in), bias (K, out)."""
+
+    def __init__(self, layers: Sequence[nn.Linear]):
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
+        biases = [layer.bias.detach() for layer in layers if layer.bias is not None]
+        self.bias = nn.Parameter(torch.stack(biases)) if biases else None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        weight = self.weight.transpose(1, 2)
+        return inputs @ weight if self.bias is None else torch.baddbmm(self.bias.unsqueeze(1), inputs, weight)
+
+
+class StackedBatchNorm(nn.Module):
+    """K batch normalisations over n samples of the same features: (K, n, features)."""
+
+    def __init__(self, layers: Sequence[nn.BatchNorm1d]):
+        super().__init__()
+        first = layers[0]
+        self.eps, self.momentum = first.eps, first.momentum
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
+        self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            self.register_buffer(name, torch.stack([getattr(layer, name) for layer in layers]))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        k, n, features = inputs.shape
+        if self.training:
+            self.num_batches_tracked += 1
+        whole = F.batch_norm(
+            inputs.transpose(0, 1).reshape(n, k * features),
+            self.running_mean.view(-1),
+            self.running_var.view(-1),
+            self.weight.view(-1),
+            self.bias.view(-1),
+            self.training,
+            self.momentum,
+            self.eps,
+        )
+        return whole.view(n, k, features).transpose(0, 1)
+
+
+class StackedDropout(nn.Module):
+    """K dropouts, each with a share and a generator of its own, so that each draws what it would draw alone."""
+
+    def __init__(self, layers: Sequence[nn.Dropout]):
+        super().__init__()
+        self.shares = [layer.p for layer in layers]
+        self.generators: list[torch.Generator] = []  # of each run; set as an epoch begins
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self.training:
+            return inputs
+        mask = torch.empty_like(inputs, memory_format=torch.contiguous_format)
+        for kept, share, generator in zip(mask, self.shares, self.generators, strict=True):
+            kept.bernoulli_(1 - share, generator=generator).div_(1 - share)
+        return inputs * mask
+
+
+def stack(networks: Sequence[nn.Module]) -> nn.Module:
+    """One network of several of the same structure; they are left as they are.
+
+    The copy has the modules of the first under the same names, each but for the activations replaced by what takes the
+    modules of that name of all networks. Raises NotStackable, saying what cannot be.
+    """
+    first = networks[0]
+    stacked = copy.deepcopy(first)
+    for path, module in first.named_modules():
+        if path and not list(module.children()):
+            alike = [network.get_submodule(path) for network in networks]
+            parent, _, name = path.rpartition(".")
+            setattr(stacked.get_submodule(parent), name, _together(path, alike))
+        elif any(True for _ in module.parameters(recurse=False)):
+            raise NotStackable(f"{type(module).__name__} has parameters of its own")
+    return stacked
+
+
+def _together(path: str, modules: Sequence[nn.Module]) -> nn.Module:
+    kinds = {type(module) for module in modules}
+    if len(kinds) > 1:
+        raise NotStackable(f"{path} is not of one kind")
+    [kind] = kinds
+    if kind is nn.Linear:
+        return StackedLinear(modules)  # type: ignore[arg-type]
+    if kind is nn.Dropout:
+        return StackedDropout(modules)  # type: ignore[arg-type]
+    if kind is nn.BatchNorm1d and all(m.affine and m.track_running_stats for m in modules):
+        return StackedBatchNorm(modules)  # type: ignore[arg-type]
+    if kind is nn.Flatten:
+        return nn.Flatten(start_dim=2)
+    if kind in ELEMENTWISE:
+        return copy.deepcopy(modules[0])
+    raise NotStackable(f"{path} is a {kind.__name__}")
+
+
+def state_of(stacked: nn.Module, k: int) -> dict[str, Tensor]:
+    """The state that the k-th network has, under its names; views of the stack's."""
+    return {name: tensor[k] for name, tensor in stacked.state_dict().items()}
+
+
+def generators_of(stacked: nn.Module, generators: Sequence[torch.Generator]) -> None:
+    """Have the dropouts draw from these from now on, one a network."""
+    for module in stacked.modules():
+        if isinstance(module, StackedDropout):
+            module.generators = list(generators)
