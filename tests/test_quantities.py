@@ -88,3 +88,31 @@ def test_what_is_no_number_stays_none() -> None:
 def test_types_may_be_mixed() -> None:
     mixed = [torch.ones(4, dtype=torch.float64), torch.ones(9, dtype=torch.bfloat16), torch.ones(16)]
     assert quantities.norm(mixed).tolist() == [2, 3, 4]
+
+
+@given(some, st.integers(1, 3), st.randoms(use_true_random=False))
+def test_of_a_stack_each_run_has_what_it_has_alone(found: tuple[np.ndarray, ...], runs: int, random: object) -> None:
+    rng = np.random.default_rng(random.randrange(1000))  # type: ignore[attr-defined]
+    stacks = [torch.from_numpy(np.stack([rng.permutation(a.ravel()).reshape(a.shape) * (k + 1) for k in range(runs)])) for a in found]
+    alone = [[stack[k] for stack in stacks] for k in range(runs)]
+    for name in ("sum_abs", "norm", "mean", "std", "zero_fraction"):
+        measure = getattr(quantities, name)
+        together = measure(stacks, lead=1)
+        assert together.shape == (runs, len(found))
+        expected = torch.stack([measure(tensors) for tensors in alone])
+        assert torch.allclose(together, expected, rtol=1e-4, atol=2e-3), name
+    after = [stack + 0.5 for stack in stacks]
+    together = quantities.update_norms(stacks, after, lead=1)
+    for k in range(runs):
+        expected = quantities.update_norms(alone[k], [stack[k] for stack in after])
+        assert torch.allclose(together[:, k], expected, rtol=1e-4, atol=2e-3)
+
+
+def test_activations_of_a_stack() -> None:
+    torch.manual_seed(0)
+    stacked = torch.randn(3, 20, 5).relu() * (torch.rand(3, 1, 5) > 0.5)
+    dead = quantities.dead_fraction(stacked, -1, lead=1)
+    assert dead.tolist() == [float(quantities.dead_fraction(run, -1)) for run in stacked]
+    for low in (True, False):
+        saturated = quantities.saturated_fraction(stacked, low, lead=1)
+        assert saturated.tolist() == [float(quantities.saturated_fraction(run, low)) for run in stacked]

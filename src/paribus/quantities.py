@@ -2,6 +2,8 @@
 
 Each takes a list of n tensors of any shapes, on one device, and gives a value for each, (n,), on that device: nothing
 waits for it. Deviations are population deviations (divided by the number of elements), so that one element has 0.
+
+Of a stack of K runs, whose tensors all have a first axis that counts the runs, each gives (K, n): `lead` is then 1.
 """
 
 from collections.abc import Sequence
@@ -12,53 +14,64 @@ from torch import Tensor
 SATURATED_LOW, SATURATED_HIGH = 0.03, 0.97
 
 
-def sum_abs(tensors: Sequence[Tensor]) -> Tensor:
+def sum_abs(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     """Sum of absolute values, in single precision at least; divided by the sizes it is mean |g|."""
+    if lead:
+        return torch.stack([_flat(t, lead).abs().sum(-1) for t in tensors], -1)
     # torch's 1-norm on the CPU takes number after number: two vectorised passes over a large tensor take half as long
     return _norm([_single(t).abs().sum() if t.is_cpu and t.numel() > 8192 else t for t in tensors], 1)
 
 
-def norm(tensors: Sequence[Tensor], double: bool = False) -> Tensor:
+def norm(tensors: Sequence[Tensor], double: bool = False, lead: int = 0) -> Tensor:
     """2-norm. In single precision it is infinite beyond 1e19, where squares are; `double` takes four times as long, and
     counts on devices that have double precision."""
     double = double and tensors[0].device.type != "mps"
-    return _norm(tensors, 2, torch.float64 if double else None)
+    return _norm(tensors, 2, torch.float64 if double else None, lead)
 
 
-def mean(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.stack([_single(t).mean() for t in tensors])
+def mean(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
+    return torch.stack([_flat(t, lead).mean(-1) for t in tensors], -1)
 
 
-def std(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.stack([_single(t).std(correction=0) for t in tensors])
+def std(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
+    return torch.stack([_flat(t, lead).std(-1, correction=0) for t in tensors], -1)
 
 
-def zero_fraction(tensors: Sequence[Tensor]) -> Tensor:
+def zero_fraction(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     """Share of elements that are exactly 0."""
-    return torch.stack([1 - torch.count_nonzero(t) / t.numel() for t in tensors])
+    flat = [t.flatten(lead) for t in tensors]
+    return torch.stack([1 - torch.count_nonzero(t, -1) / t.shape[-1] for t in flat], -1)
 
 
-def update_norms(before: Sequence[Tensor], after: Sequence[Tensor]) -> Tensor:
-    """‖after - before‖ and ‖before‖, (2, n); the first by the second is the update ratio."""
-    return torch.stack([norm(torch._foreach_sub(list(after), list(before))), norm(before)])
+def update_norms(before: Sequence[Tensor], after: Sequence[Tensor], lead: int = 0) -> Tensor:
+    """‖after - before‖ and ‖before‖, (2, n) or (2, K, n); the first by the second is the update ratio."""
+    moved = torch._foreach_sub(list(after), list(before))
+    return torch.stack([norm(moved, lead=lead), norm(before, lead=lead)])
 
 
-def dead_fraction(activation: Tensor, unit_axis: int) -> Tensor:
-    """Share of units that are exactly 0 for all samples (and positions); a scalar."""
-    return (activation.movedim(unit_axis, -1).flatten(0, -2) == 0).all(0).float().mean()
+def dead_fraction(activation: Tensor, unit_axis: int, lead: int = 0) -> Tensor:
+    """Share of units that are exactly 0 for all samples (and positions); a scalar, or (K,)."""
+    return (activation.movedim(unit_axis, -1).flatten(lead, -2) == 0).all(-2).float().mean(-1)
 
 
-def saturated_fraction(activation: Tensor, low: bool) -> Tensor:
-    """Share of elements at the ends of their range; a scalar.
+def saturated_fraction(activation: Tensor, low: bool, lead: int = 0) -> Tensor:
+    """Share of elements at the ends of their range; a scalar, or (K,).
 
     `low` (sigmoid): a < 0.03 or a > 0.97; else (tanh): |a| > 0.97.
     """
     high = (activation if low else activation.abs()) > SATURATED_HIGH
-    return ((high | (activation < SATURATED_LOW)) if low else high).float().mean()
+    return ((high | (activation < SATURATED_LOW)) if low else high).float().flatten(lead).mean(-1)
 
 
-def _norm(tensors: Sequence[Tensor], order: int, dtype: torch.dtype | None = None) -> Tensor:
-    return torch.stack(torch._foreach_norm([_single(t) for t in tensors], order, dtype=dtype))
+def _norm(tensors: Sequence[Tensor], order: int, dtype: torch.dtype | None = None, lead: int = 0) -> Tensor:
+    if not lead:
+        return torch.stack(torch._foreach_norm([_single(t) for t in tensors], order, dtype=dtype))
+    return torch.stack([torch.linalg.vector_norm(_flat(t, lead), order, -1, dtype=dtype) for t in tensors], -1)
+
+
+def _flat(tensor: Tensor, lead: int) -> Tensor:
+    """All elements along one axis, behind those that count runs."""
+    return _single(tensor).flatten(lead)
 
 
 def _single(tensor: Tensor) -> Tensor:

@@ -54,13 +54,14 @@ class Activations(Instrument):
             # at once: a module that comes later may write over it
             if layer in found.get("activation_mean", ()):
                 return
-            output = output.float()
-            values = {"activation_mean": output.mean(), "activation_std": output.std(correction=0)}
+            output, lead = output.float(), self.learner.lead
+            flat = output.flatten(lead)
+            values = {"activation_mean": flat.mean(-1), "activation_std": flat.std(-1, correction=0)}
             if layer.activation is not None:
-                values["dead_fraction"] = quantities.dead_fraction(output, layer.unit_axis)
+                values["dead_fraction"] = quantities.dead_fraction(output, layer.unit_axis, lead)
             if isinstance(layer.activation, nn.Tanh | nn.Sigmoid):
                 low = isinstance(layer.activation, nn.Sigmoid)
-                values["saturated_fraction"] = quantities.saturated_fraction(output, low)
+                values["saturated_fraction"] = quantities.saturated_fraction(output, low, lead)
             for name, value in values.items():
                 found.setdefault(name, {})[layer] = value
 
@@ -71,4 +72,4 @@ class Activations(Instrument):
             for handle in handles:
                 handle.remove()
         for name, values in found.items():
-            yield Measured(name, "activation", list(values), torch.stack(list(values.values())))
+            yield Measured(name, "activation", list(values), torch.stack(list(values.values()), -1))

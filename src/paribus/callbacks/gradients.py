@@ -44,7 +44,8 @@ class Gradients(Instrument):
         found = [(layer, *pair) for layer in self.learner.layers for pair in layer.tensors if pair[1].requires_grad]
         self._owners = [(layer, tensor) for layer, tensor, _ in found]
         self._parameters = [parameter for _, _, parameter in found]
-        self._sizes = torch.tensor([p.numel() for p in self._parameters], dtype=torch.float64)
+        lead = self.learner.lead
+        self._sizes = torch.tensor([p.shape[lead:].numel() for p in self._parameters], dtype=torch.float64)
 
     def before_step(self, step: int, samples: int) -> None:
         if step == 0:
@@ -54,9 +55,14 @@ class Gradients(Instrument):
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
         if any(g.is_sparse for g in gradients):
             gradients = [g.to_dense() if g.is_sparse else g for g in gradients]
-        self._sums.add(samples, quantities.sum_abs(gradients))
+        lead = self.learner.lead
+        self._sums.add(samples, quantities.sum_abs(gradients, lead))
         if step % self.every_n_steps == 0:
-            closer = (quantities.std(gradients), quantities.norm(gradients), quantities.zero_fraction(gradients))
+            closer = (
+                quantities.std(gradients, lead),
+                quantities.norm(gradients, lead=lead),
+                quantities.zero_fraction(gradients, lead),
+            )
             self._closer.add(samples, torch.stack(closer))
 
     def measure(self, epoch: int) -> Iterable[Measured]:
@@ -69,21 +75,21 @@ class Gradients(Instrument):
             yield from self._averages(("grad_std", "grad_norm", "grad_zero_fraction"), *closer)
 
     def _averages(self, names: tuple[str, ...], weights: Tensor, vectors: Tensor) -> Iterable[Measured]:
-        """Of vectors (steps, names, tensors)."""
+        """Of vectors (steps, names, ..., tensors)."""
         if self.learner.loss_scaled:
             kept = torch.isfinite(vectors).flatten(1).all(1)
             weights, vectors = weights[kept], vectors[kept]
-        averages = (weights.view(-1, 1, 1) * vectors).sum(0) / weights.sum()
+        averages = torch.tensordot(weights, vectors, dims=1) / weights.sum()
         for name, values in zip(names, averages, strict=True):
             yield from by_tensor(name, self._owners, values)
 
-    def first_not_finite(self) -> int | None:
+    def first_not_finite(self, *run: int) -> int | None:
         if self.learner.loss_scaled:
             return None  # the scaler skips the step, and lowers its scale
-        bad = (~self._finite.all(1)).nonzero().flatten().tolist()
+        bad = (~self._finite[:, *run].all(1)).nonzero().flatten().tolist()
         return bad[0] if bad else None
 
-    def not_finite_at(self, step: int) -> tuple[WeightLayer, str] | None:
+    def not_finite_at(self, step: int, *run: int) -> tuple[WeightLayer, str] | None:
         """The layer nearest the output whose gradient was not finite."""
-        bad = (~self._finite[step]).nonzero().flatten().tolist() if step < len(self._finite) else []
+        bad = (~self._finite[step, *run]).nonzero().flatten().tolist() if step < len(self._finite) else []
         return (self._owners[bad[-1]][0], "gradient") if bad else None

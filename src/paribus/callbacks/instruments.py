@@ -26,7 +26,7 @@ class Measured:
         quantity: its name in layers.parquet and TensorBoard.
         tensor: "weight", "bias" or "activation".
         layers: which layers, n of them.
-        values: a value for each, (n,), on any device.
+        values: a value for each, (n,), on any device; of a stack of K runs (K, n).
     """
 
     quantity: str
@@ -39,7 +39,7 @@ class Measured:
         what = f"{self.quantity!r} of tensor {self.tensor!r}"
         if self.tensor not in ("weight", "bias", "activation"):
             raise UserError(f"{what}: a tensor is 'weight', 'bias' or 'activation'.")
-        if tuple(self.values.shape) != (len(self.layers),):
+        if self.values.ndim < 1 or self.values.shape[-1] != len(self.layers):
             raise UserError(f"{what} has values of shape {tuple(self.values.shape)} for {len(self.layers)} layers.")
         twice = [layer.path for layer in self.layers if layer in measured]
         if twice:
@@ -117,12 +117,13 @@ class Instrument:
             best: the state of `learner.network` in the best epoch, the last one where nothing was validated.
         """
 
-    def first_not_finite(self) -> int | None:
+    def first_not_finite(self, *run: int) -> int | None:
         """The first step of the epoch that has ended (counted from 0) whose values were not finite, if it is theirs to
-        say so. A run has diverged by it if the weights are not finite either. Called after `measure`."""
+        say so. A run has diverged by it if the weights are not finite either. Called after `measure`; of a stack with
+        the number of the run."""
         return None
 
-    def not_finite_at(self, step: int) -> tuple[WeightLayer, str] | None:
+    def not_finite_at(self, step: int, *run: int) -> tuple[WeightLayer, str] | None:
         """The layer to blame for that step, and what of it was not finite, "activation" or "gradient"."""
         return None
 
@@ -151,11 +152,11 @@ class StepMeans:
 
 
 def by_tensor(quantity: str, owners: Sequence[tuple[WeightLayer, str]], values: Tensor) -> Iterator[Measured]:
-    """`values` (n,) of n tensors, each named by its layer and "weight" or "bias"."""
+    """`values` (n,) or (K, n) of n tensors, each named by its layer and "weight" or "bias"."""
     for tensor in ("weight", "bias"):
         chosen = [i for i, (_, kind) in enumerate(owners) if kind == tensor]
         if chosen:
-            yield Measured(quantity, tensor, [owners[i][0] for i in chosen], values[chosen])
+            yield Measured(quantity, tensor, [owners[i][0] for i in chosen], values[..., chosen])
 
 
 def at_least_one(what: str, value: int | None) -> None:

@@ -38,7 +38,7 @@ class Updates(Instrument):
 
     def after_step(self, step: int) -> None:
         if self._before:
-            self._norms.add(self._samples, quantities.update_norms(self._before, self._weights()))
+            self._norms.add(self._samples, quantities.update_norms(self._before, self._weights(), self.learner.lead))
             self._before = []
 
     def measure(self, epoch: int) -> Iterable[Measured]:
@@ -47,7 +47,7 @@ class Updates(Instrument):
             return
         weights, norms = read
         moved, size = norms.unbind(1)
-        counted = weights.unsqueeze(1) * (size != 0)
+        counted = weights.view(-1, *(1,) * (size.ndim - 1)) * (size != 0)
         ratios = torch.where(size != 0, moved / size, 0)
         owners = [(layer, tensor) for layer in self.learner.layers for tensor, _ in layer.tensors]
         yield from by_tensor("update_ratio", owners, (counted * ratios).sum(0) / counted.sum(0))

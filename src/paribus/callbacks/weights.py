@@ -52,9 +52,10 @@ class Weights(Instrument):
         owners = [(layer, tensor) for layer in self.learner.layers for tensor, _ in layer.tensors]
         tensors = [parameter for layer in self.learner.layers for _, parameter in layer.tensors]
         if tensors:
-            yield from by_tensor("weight_mean", owners, quantities.mean(tensors))
-            yield from by_tensor("weight_std", owners, quantities.std(tensors))
-            yield from by_tensor("weight_norm", owners, quantities.norm(tensors, double=True))
+            lead = self.learner.lead
+            yield from by_tensor("weight_mean", owners, quantities.mean(tensors, lead))
+            yield from by_tensor("weight_std", owners, quantities.std(tensors, lead))
+            yield from by_tensor("weight_norm", owners, quantities.norm(tensors, double=True, lead=lead))
 
     def histograms(self, epoch: int, last: bool) -> Iterable[Histogram]:
         if (epoch % self.every_n_epochs == 0) == last:

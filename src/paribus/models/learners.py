@@ -77,6 +77,7 @@ class Learner(lightning.LightningModule, ABC):
     losses: ClassVar[dict[str, Loss]]
     task: ClassVar[Literal["classification", "regression"]]
     columns: ClassVar[tuple[str, ...]]  # of metrics.csv, between lr and epoch_seconds
+    lead: ClassVar[int] = 0  # axes of the layers' tensors that count runs: none
 
     def __init__(
         self,
