@@ -268,17 +268,18 @@ def train(
         with other_ranks(config, directory, processes, device, checkpoint):
             trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     finally:
-        if recorder.rows:
-            summary["statistics"] |= recorder.statistics()
-        if recorder.taken_up:
-            summary["taken_up"] = recorder.taken_up
+        recording = recorder.recording
+        if recording is not None and recording.rows:
+            summary["statistics"] |= recording.statistics()
+        if recording is not None and recording.taken_up:
+            summary["taken_up"] = recording.taken_up
         for logger in trainer.loggers:
             close(logger)
-    if not recorder.rows:
+    if recording is None or not recording.rows:
         raise UserError("No epoch was trained: the trainer's options leave no batch to train on.")
-    summary["status"] = record.DIVERGED if recorder.diverged else record.COMPLETED
-    if recorder.diverged:
-        summary["diverged"] = recorder.diverged
+    summary["status"] = record.DIVERGED if recording.diverged else record.COMPLETED
+    if recording.diverged:
+        summary["diverged"] = recording.diverged
 
 
 def hyperparameters(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,18 @@ from torch import Tensor
 from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
 
 KINDS = (SGD, Adam, AdamW, NAdam, Adagrad, RMSprop)
-OWN = ("lr", "weight_decay", "initial_lr", "max_lr", "min_lr", "params", "fused", "foreach", "capturable", "differentiable")
+OWN = (
+    "lr",
+    "weight_decay",
+    "initial_lr",
+    "max_lr",
+    "min_lr",
+    "params",
+    "fused",
+    "foreach",
+    "capturable",
+    "differentiable",
+)
 
 
 class NotStackable(Exception):
@@ -63,7 +74,9 @@ class StackedOptimizer:
     def _slice(self, first: int, last: int, values: dict[str, Any]) -> Slice:
         directions = [torch.zeros_like(p[first:last]) for p in self.parameters]
         known = {key: value for key, value in values.items() if key not in ("maximize", "decoupled_weight_decay")}
-        fused = {"fused": True} if self.kind in (SGD, Adam, AdamW, Adagrad) and directions[0].is_cpu else {"foreach": True}
+        fused = (
+            {"fused": True} if self.kind in (SGD, Adam, AdamW, Adagrad) and directions[0].is_cpu else {"foreach": True}
+        )
         if self.kind is NAdam:
             fused = {"foreach": True}
         return Slice(first, last, self.kind(directions, lr=1.0, weight_decay=0.0, **known, **fused), directions)

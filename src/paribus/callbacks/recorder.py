@@ -2,13 +2,12 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from lightning import Trainer
 from torch.optim import Optimizer
@@ -16,13 +15,8 @@ from torch.optim import Optimizer
 from paribus.callbacks.checkpoints import Checkpoints
 from paribus.callbacks.instruments import Instrument, Measured, by_tensor
 from paribus.errors import UserError
-from paribus.loggers import TensorBoard, finish
 from paribus.models.learners import Learner
-from paribus.record import LAYERS, METRICS, read_metrics
-from paribus.statistics import summary_statistics
-from paribus.writers import LayersWriter, MetricsWriter
-
-MOST_SCALARS = 100_000  # of layers, in the event file of a run
+from paribus.recording import Recording
 
 
 class Recorder(lightning.Callback):
@@ -36,13 +30,12 @@ class Recorder(lightning.Callback):
         figures: whether the instruments draw figures.
 
     Attributes:
-        rows: the rows so far, by column.
-        taken_up: the epochs after which a process took up the run that another one had left.
-        diverged: None, or the epoch and the optimizer step (both counted from 1) of the first loss that was not finite
-            (or gradient that broke the weights, where an instrument sees it); for a validation loss, or weights that
-            are not finite at the end, the last step before it; and what was not finite: train/loss, val/loss,
-            gradient or weights. Where an instrument can tell, also the layer to blame, and its tensor: activation (the
-            first that was not finite) or gradient (the one nearest the output, where all activations were finite).
+        recording: what is written down. Its `diverged` is None, or the epoch and the optimizer step (both counted from
+            1) of the first loss that was not finite (or gradient that broke the weights, where an instrument sees it);
+            for a validation loss, or weights that are not finite at the end, the last step before it; and what was not
+            finite: train/loss, val/loss, gradient or weights. Where an instrument can tell, also the layer to blame,
+            and its tensor: activation (the first that was not finite) or gradient (the one nearest the output, where
+            all activations were finite).
     """
 
     def __init__(
@@ -58,14 +51,8 @@ class Recorder(lightning.Callback):
         self.instruments = instruments
         self.checkpoints = checkpoints
         self.figures = figures
-        self.rows: list[dict[str, float | None]] = []
-        self.layers = LayersWriter(directory / LAYERS)
-        self.diverged: dict[str, Any] | None = None
-        self.taken_up: list[int] = []
+        self.recording: Recording | None = None  # from the start of the fit
         self._left: dict[str, Any] | None = None  # the state in the checkpoint, where the run was taken up
-        self._writer: MetricsWriter | None = None
-        self._quantities: dict[tuple[str, str], None] = {}  # measured so far, of which tensor, in order
-        self._laid_out = False  # TensorBoard's charts
         self._finished = False
         self._started = 0.0
         self._first_step = 0  # optimizer steps before this epoch
@@ -83,38 +70,29 @@ class Recorder(lightning.Callback):
                 f"A fused optimizer hides the true gradients of precision {trainer.precision}. Leave optim.fused out, "
                 "or choose callbacks=none."
             )
-        if self._left is not None:
-            self._take_up(trainer, self._left)
-        self._writer = MetricsWriter(
-            self.directory / METRICS, ("epoch", "step", "lr", *learner.columns, "epoch_seconds"), self.rows
+        self.recording = Recording(
+            self.directory, self.hyperparameters, learner.columns, trainer.max_epochs or 0, trainer.loggers
         )
+        if self._left is not None:
+            self.recording.take_up(self._left)
+            trainer.should_stop = self._left["stopped"]
+        self.recording.open()
         for name, instrument in self.instruments.items():
             with self._named(name):
                 instrument.attach(learner, trainer.datamodule)  # type: ignore[attr-defined]
                 if self._left is not None and name in self._left["instruments"]:
                     instrument.load_state_dict(self._left["instruments"][name])
 
-    def _take_up(self, trainer: Trainer, left: dict[str, Any]) -> None:
-        """Go on from a checkpoint: what the record holds past its epoch is cut."""
-        epoch = left["epoch"]
-        self.rows = read_metrics(self.directory, epoch)
-        self.layers.restore(epoch)
-        self.diverged = left["diverged"]
-        self.taken_up = [*left["taken_up"], epoch]
-        trainer.should_stop = left["stopped"]
-
     def on_train_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        assert isinstance(learner, Learner)
-        if not self.instruments or self.rows:
+        assert isinstance(learner, Learner) and self.recording is not None
+        if not self.instruments or self.recording.rows:
             return
         tensors = [(layer, tensor, p.numel()) for layer in learner.layers for tensor, p in layer.tensors]
         sizes = torch.tensor([size for _, _, size in tensors])
         # first, so that the layers of the file come in order of depth
-        self._add(0, list(by_tensor("size", [(layer, tensor) for layer, tensor, _ in tensors], sizes)))
-        scalars = self._measure(0)
-        for logger in trainer.loggers:
-            logger.log_metrics(scalars, step=0)
-        self._draw(trainer, 0, last=False)
+        self.recording.add(0, list(by_tensor("size", [(layer, tensor) for layer, tensor, _ in tensors], sizes)))
+        self.recording.before_training(self._measure(0))
+        self._draw(0, last=False)
 
     def on_train_epoch_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         self._started = time.perf_counter()
@@ -141,27 +119,15 @@ class Recorder(lightning.Callback):
                 instrument.after_step(self._step)
 
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        assert isinstance(learner, Learner) and self._writer is not None
+        assert isinstance(learner, Learner) and self.recording is not None
         epoch = trainer.current_epoch + 1
         means, bad_batch = learner.read(learner.training_sums)
         measured = {f"train/{name}": value for name, value in means.items()} | learner.validation
-        row: dict[str, float | None] = {"epoch": epoch, "step": trainer.global_step}
-        row |= {"lr": learner.lr, **{name: measured.get(name) for name in learner.columns}}
-        row["epoch_seconds"] = time.perf_counter() - self._started
-        self.rows.append(row)
-        self._writer.write(row)
-        scalars = {name: value for name, value in row.items() if name != "epoch" and value is not None}
-        if learner.momentum is not None:
-            scalars["momentum"] = learner.momentum
-        of_layers = self._measure(epoch)
-        if epoch % max(1, math.ceil(len(of_layers) * (trainer.max_epochs or 0) / MOST_SCALARS)) == 0:
-            scalars |= of_layers
-        for logger in trainer.loggers:
-            logger.log_metrics(scalars, step=epoch)
-            if not self._laid_out and isinstance(logger, TensorBoard):
-                logger.log_layout(learner.columns, self._quantities)
-        self._laid_out = True
-        self._draw(trainer, epoch, last=False)
+        momentum = {} if learner.momentum is None else {"momentum": learner.momentum}
+        seconds = time.perf_counter() - self._started
+        self.recording.epoch(trainer.global_step, learner.lr, measured, seconds, momentum)
+        self.recording.tell(self.recording.add(epoch, self._measure(epoch)))
+        self._draw(epoch, last=False)
         bad_step = None if bad_batch is None else bad_batch // trainer.accumulate_grad_batches
         self._find_divergence(trainer, learner, bad_step)
         # where there are other processes, they stop as this one does: Follower waits for it
@@ -169,6 +135,7 @@ class Recorder(lightning.Callback):
 
     def _find_divergence(self, trainer: Trainer, learner: Learner, bad_step: int | None) -> None:
         """End the run where this epoch had a loss that was not finite, or a gradient that broke the weights."""
+        assert self.recording is not None
         bad_gradients = [step for i in self.instruments.values() if (step := i.first_not_finite()) is not None]
         bad_steps = bad_gradients + ([] if bad_step is None else [bad_step])
         broken = bad_step is not None or not math.isfinite(learner.validation.get("val/loss", 0.0))
@@ -176,37 +143,37 @@ class Recorder(lightning.Callback):
         if not broken and (not bad_gradients or _finite(learner)):
             return
         what = "val/loss" if not bad_steps else "train/loss" if bad_step == min(bad_steps) else "gradient"
-        self.diverged = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "what": what}
+        diverged: dict[str, Any] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "what": what}
+        self.recording.diverged = diverged
         trainer.should_stop = True
         if bad_steps:
             step = min(bad_steps)
-            self.diverged["step"] = self._first_step + step + 1
+            diverged["step"] = self._first_step + step + 1
             blamed = [found for instrument in self.instruments.values() if (found := instrument.not_finite_at(step))]
             if trainer.world_size > 1:  # a gradient may be that of an activation which another process saw
                 blamed = [found for found in blamed if found[1] == "activation"]
             # a broken activation breaks every gradient; not the other way round
             for layer, tensor in sorted(blamed, key=lambda found: found[1] != "activation")[:1]:
-                self.diverged |= {"layer": layer.path, "tensor": tensor}
+                diverged |= {"layer": layer.path, "tensor": tensor}
 
     def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         """Finish while the network is on its device still, and after the checkpoints are safe."""
-        assert isinstance(learner, Learner)
+        assert isinstance(learner, Learner) and self.recording is not None
         self._finished = True
+        rows = self.recording.rows
         # Without a validation nobody has looked at the weights since the last step.
-        if self.rows and self.diverged is None and not _finite(learner):
-            self.diverged = {"epoch": len(self.rows), "step": trainer.global_step, "what": "weights"}
+        if rows and self.recording.diverged is None and not _finite(learner):
+            self.recording.diverged = {"epoch": len(rows), "step": trainer.global_step, "what": "weights"}
         self.checkpoints.write(trainer)
-        self._close()
-        if not self.rows:
+        self.recording.close()
+        if not rows:
             return
         best = self.checkpoints.best_state() or learner.network.state_dict()
         for name, instrument in self.instruments.items():
             with self._named(name):
                 instrument.finish(self.directory, best)
-        self._draw(trainer, len(self.rows), last=True)
-        status = "diverged" if self.diverged else "completed"
-        for logger in trainer.loggers:
-            finish(logger, {**self.hyperparameters, "status": status}, self.statistics())
+        self._draw(len(rows), last=True)
+        self.recording.finish()
 
     def on_fit_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         if not self._finished:  # the process that left this run had trained all of its epochs
@@ -215,12 +182,9 @@ class Recorder(lightning.Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        self.layers.write()  # so that what is measured reaches at least as far as the checkpoint
+        assert self.recording is not None
         checkpoint["recorder"] = {
-            "epoch": len(self.rows),
-            "diverged": self.diverged,
-            "stopped": trainer.should_stop,
-            "taken_up": self.taken_up,
+            **self.recording.state(trainer.should_stop),
             "instruments": {name: state for name, i in self.instruments.items() if (state := i.state_dict())},
         }
 
@@ -230,32 +194,24 @@ class Recorder(lightning.Callback):
         self._left = checkpoint["recorder"]
 
     def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
-        self._close()
+        if self.recording is not None:
+            self.recording.close()
 
-    def statistics(self) -> dict[str, float | int | None]:
-        """The summary statistics of the rows so far, at least one."""
-        early = self.layers.early_layer_gradient()
-        return summary_statistics(self.rows) | ({} if early is None else {"early_layer_gradient": early})
-
-    def _close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self.layers.write()
-
-    def _measure(self, epoch: int) -> dict[str, float]:
-        """Have everything measured, keep it, and return it as scalars by their tags."""
-        measured: dict[tuple[str, str], list[Measured]] = {}
+    def _measure(self, epoch: int) -> list[Measured]:
+        """What the instruments measure. Where one of them fails, what others measured before it is kept."""
+        measured: list[Measured] = []
         try:
             for name, instrument in self.instruments.items():
                 with self._named(name), torch.no_grad():
                     for found in instrument.measure(epoch):
-                        alike = measured.setdefault((found.quantity, found.tensor), [])
+                        alike = [m for m in measured if (m.quantity, m.tensor) == (found.quantity, found.tensor)]
                         found.check({layer for m in alike for layer in m.layers})
-                        alike.append(found)
-        finally:  # also what was measured before one of them failed
-            self._quantities |= dict.fromkeys(measured)
-            scalars = self._add(epoch, [m for of_quantity in measured.values() for m in of_quantity])
-        return scalars
+                        measured.append(found)
+        except BaseException:
+            assert self.recording is not None
+            self.recording.add(epoch, measured)
+            raise
+        return measured
 
     @contextmanager
     def _named(self, name: str) -> Iterator[None]:
@@ -266,28 +222,9 @@ class Recorder(lightning.Callback):
             error.add_note(f"(In callbacks.{name}.)")
             raise
 
-    def _add(self, epoch: int, measured: Sequence[Measured]) -> dict[str, float]:
-        named = [(m, layer) for m in measured for layer in m.layers]
-        if not named:
-            return {}
-        values = np.concatenate([m.values.detach().cpu().double().numpy() for m in measured])
-        keys = [(layer.path, layer.depth, m.tensor, m.quantity) for m, layer in named]
-        self.layers.add(epoch, keys, values)
-        tags = [
-            f"{m.quantity}/{layer.label}" + (f".{m.tensor}" if m.tensor != "activation" else "") for m, layer in named
-        ]
-        return dict(zip(tags, values.tolist(), strict=True))
-
-    def _draw(self, trainer: Trainer, epoch: int, last: bool) -> None:
-        for logger in trainer.loggers:
-            if not isinstance(logger, TensorBoard):
-                continue
-            for instrument in self.instruments.values():
-                for histogram in instrument.histograms(epoch, last):
-                    logger.log_histogram(histogram, epoch)
-                if self.figures and (last or epoch == 0):
-                    for tag, figure in instrument.figures(epoch, last):
-                        logger.log_figure(tag, figure, epoch)
+    def _draw(self, epoch: int, last: bool) -> None:
+        assert self.recording is not None
+        self.recording.draw(self.instruments.values(), epoch, last, self.figures)
 
 
 def _finite(learner: Learner) -> bool:

@@ -84,14 +84,19 @@ class Batches:
         """Batches in an epoch."""
         return math.ceil(len(self.inputs) / self.batch_size)
 
+    def ordered(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Inputs and targets in the order of an epoch that begins now, and what its augmentation is to do."""
+        if self.generator is None:
+            return self.inputs, self.targets, None
+        generator = self.generator()
+        order = torch.randperm(len(self.inputs), generator=generator).to(self.inputs.device)
+        drawn = None
+        if self.augment is not None:
+            drawn = self.augment.draw(len(self.inputs), generator).to(self.inputs.device)
+        return self.inputs[order], self.targets[order], drawn
+
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        inputs, targets, drawn = self.inputs, self.targets, None
-        if self.generator is not None:
-            generator = self.generator()
-            order = torch.randperm(len(inputs), generator=generator).to(inputs.device)
-            if self.augment is not None:
-                drawn = self.augment.draw(len(inputs), generator).to(inputs.device)
-            inputs, targets = inputs[order], targets[order]  # once an epoch; a batch is a view of it
+        inputs, targets, drawn = self.ordered()  # once an epoch; a batch is a view of it
         for start in range(0, len(inputs), self.batch_size):
             chosen, counted = slice(start, start + self.batch_size), tuple[int, ...]()
             if self.processes > 1:

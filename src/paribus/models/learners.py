@@ -48,18 +48,35 @@ class EpochSums:
 
         `reduce` makes of this process's tensor that of all processes, element by element: their "sum" or their "min".
         """
-        sizes = torch.tensor(self._sizes, dtype=torch.float64)
-        losses = torch.stack(self._losses).cpu().double()
-        sums = {"loss": (losses * sizes).sum()}
-        sums |= {name: torch.stack(values).cpu().double().sum() for name, values in self._sums.items()}
-        totals = torch.stack([sizes.sum(), *sums.values()])
-        bad = (~torch.isfinite(losses)).nonzero().flatten()
-        first_bad = bad[0].double() if len(bad) else torch.tensor(math.inf, dtype=torch.float64)
+        totals, names, first_bad = self._totals()
         if reduce is not None:
             totals, first_bad = reduce(totals, "sum"), reduce(first_bad, "min")
-        means = dict(zip(sums, (totals[1:] / totals[0]).tolist(), strict=True))
+        means = dict(zip(names, (totals[1:] / totals[0]).tolist(), strict=True))
+        return means, _batch(float(first_bad))
+
+    def read_stack(self) -> list[tuple[dict[str, float], int | None]]:
+        """The same for each of K runs, whose values have all come as (K,)."""
+        totals, names, first_bad = self._totals()
+        means = (totals[1:] / totals[0]).T.tolist()
+        return [
+            (dict(zip(names, run, strict=True)), _batch(bad)) for run, bad in zip(means, first_bad.tolist(), strict=True)
+        ]
+
+    def _totals(self) -> tuple[Tensor, list[str], Tensor]:
+        """Number of samples and totals over them, (1 + names, ...); the names; the first bad batch or infinity, (...)."""
+        sizes = torch.tensor(self._sizes, dtype=torch.float64)
+        losses = torch.stack(self._losses).cpu().double()
+        sums = {"loss": torch.tensordot(sizes, losses, dims=1)}
+        sums |= {name: torch.stack(values).cpu().double().sum(0) for name, values in self._sums.items()}
+        totals = torch.stack([sizes.sum().expand(losses.shape[1:]), *sums.values()])
+        bad = ~torch.isfinite(losses)
+        first = torch.where(bad.any(0), bad.to(torch.uint8).argmax(0), math.inf).double()
         self.__init__()  # type: ignore[misc]
-        return means, int(first_bad) if math.isfinite(first_bad) else None
+        return totals, list(sums), first
+
+
+def _batch(number: float) -> int | None:
+    return int(number) if math.isfinite(number) else None
 
 
 class Learner(lightning.LightningModule, ABC):
@@ -122,7 +139,10 @@ class Learner(lightning.LightningModule, ABC):
         """What is counted beside the loss: sums over the batch, without a gradient."""
 
     def infer(self, inputs: Tensor) -> Tensor:
-        """What the network returns in evaluation mode and in the run's precision."""
+        """What the network returns in evaluation mode and in the run's precision; without a trainer in its own."""
+        if self._trainer is None:
+            with evaluating(self.network):
+                return self.network(inputs)
         precision = self.trainer.precision_plugin
         with evaluating(self.network), precision.forward_context():
             return self.network(precision.convert_input(inputs))

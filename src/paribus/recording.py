@@ -1,0 +1,145 @@
+"""The record of a run while it goes on: its rows, what was measured of its layers, and the same to its loggers."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.loggers import Logger
+
+from paribus.callbacks.instruments import Instrument, Measured
+from paribus.loggers import TensorBoard, finish
+from paribus.record import LAYERS, METRICS, read_metrics
+from paribus.statistics import summary_statistics
+from paribus.writers import LayersWriter, MetricsWriter
+
+MOST_SCALARS = 100_000  # of layers, in the event file of a run
+
+
+class Recording:
+    """Writes metrics.csv and layers.parquet of one run, and tells its loggers. Knows nothing of how it is trained.
+
+    Args:
+        directory: the run's.
+        hyperparameters: flat and plain; what the loggers are told about the run.
+        columns: of metrics.csv, between lr and epoch_seconds.
+        max_epochs: that the run may have.
+        loggers: of the run.
+
+    Attributes:
+        rows: the rows so far, by column.
+        taken_up: the epochs after which a process took up the run that another one had left.
+        diverged: None, or what the summary says of it; see Recorder.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        hyperparameters: Mapping[str, Any],
+        columns: Sequence[str],
+        max_epochs: int,
+        loggers: Sequence[Logger],
+    ):
+        self.directory = directory
+        self.hyperparameters = hyperparameters
+        self.columns = columns
+        self.max_epochs = max_epochs
+        self.loggers = loggers
+        self.rows: list[dict[str, float | None]] = []
+        self.layers = LayersWriter(directory / LAYERS)
+        self.taken_up: list[int] = []
+        self.diverged: dict[str, Any] | None = None
+        self._writer: MetricsWriter | None = None
+        self._quantities: dict[tuple[str, str], None] = {}  # measured so far, of which tensor, in order
+        self._laid_out = False  # TensorBoard's charts
+
+    def take_up(self, left: Mapping[str, Any]) -> None:
+        """Go on from the state in a checkpoint: what the record holds past its epoch is cut."""
+        epoch = left["epoch"]
+        self.rows = read_metrics(self.directory, epoch)
+        self.layers.restore(epoch)
+        self.diverged = left["diverged"]
+        self.taken_up = [*left["taken_up"], epoch]
+
+    def open(self) -> None:
+        columns = ("epoch", "step", "lr", *self.columns, "epoch_seconds")
+        self._writer = MetricsWriter(self.directory / METRICS, columns, self.rows)
+
+    def before_training(self, measured: Sequence[Measured]) -> None:
+        """What was measured of the network as it was drawn."""
+        scalars = self.add(0, measured)
+        for logger in self.loggers:
+            logger.log_metrics(scalars, step=0)
+
+    def epoch(
+        self, step: int, lr: float, means: Mapping[str, float], seconds: float, more: Mapping[str, float] = {}
+    ) -> None:
+        """Keep an epoch: optimizer steps done, the lr of the last, the means by column, and further scalars."""
+        row: dict[str, float | None] = {"epoch": len(self.rows) + 1, "step": step, "lr": lr}
+        row |= {name: means.get(name) for name in self.columns}
+        row["epoch_seconds"] = seconds
+        assert self._writer is not None
+        self.rows.append(row)
+        self._writer.write(row)
+        self._scalars = {name: value for name, value in row.items() if name != "epoch" and value is not None} | more
+
+    def tell(self, of_layers: Mapping[str, float]) -> None:
+        """Tell the loggers of the epoch, and of its layers in every n-th one where there would be too many."""
+        epoch, scalars = len(self.rows), self._scalars
+        if epoch % max(1, math.ceil(len(of_layers) * self.max_epochs / MOST_SCALARS)) == 0:
+            scalars = {**scalars, **of_layers}
+        for logger in self.loggers:
+            logger.log_metrics(scalars, step=epoch)
+            if not self._laid_out and isinstance(logger, TensorBoard):
+                logger.log_layout(self.columns, self._quantities)
+        self._laid_out = True
+
+    def add(self, epoch: int, measured: Sequence[Measured]) -> dict[str, float]:
+        """Keep what was measured, and return it as scalars by their tags."""
+        alike: dict[tuple[str, str], list[Measured]] = {}
+        for found in measured:
+            alike.setdefault((found.quantity, found.tensor), []).append(found)
+        self._quantities |= dict.fromkeys(alike)
+        named = [(m, layer) for together in alike.values() for m in together for layer in m.layers]
+        if not named:
+            return {}
+        values = np.concatenate([m.values.detach().cpu().double().numpy() for ms in alike.values() for m in ms])
+        self.layers.add(epoch, [(layer.path, layer.depth, m.tensor, m.quantity) for m, layer in named], values)
+        tags = [
+            f"{m.quantity}/{layer.label}" + (f".{m.tensor}" if m.tensor != "activation" else "") for m, layer in named
+        ]
+        return dict(zip(tags, values.tolist(), strict=True))
+
+    def draw(self, instruments: Iterable[Instrument], epoch: int, last: bool, figures: bool) -> None:
+        """Give TensorBoard the histograms, and the figures, of the instruments."""
+        for logger in self.loggers:
+            if not isinstance(logger, TensorBoard):
+                continue
+            for instrument in instruments:
+                for histogram in instrument.histograms(epoch, last):
+                    logger.log_histogram(histogram, epoch)
+                if figures and (last or epoch == 0):
+                    for tag, figure in instrument.figures(epoch, last):
+                        logger.log_figure(tag, figure, epoch)
+
+    def finish(self) -> None:
+        """Tell the loggers what came of the run."""
+        status = "diverged" if self.diverged else "completed"
+        for logger in self.loggers:
+            finish(logger, {**self.hyperparameters, "status": status}, self.statistics())
+
+    def statistics(self) -> dict[str, float | int | None]:
+        """The summary statistics of the rows so far, at least one."""
+        early = self.layers.early_layer_gradient()
+        return summary_statistics(self.rows) | ({} if early is None else {"early_layer_gradient": early})
+
+    def state(self, stopped: bool) -> dict[str, Any]:
+        """What a checkpoint keeps of it. Writes layers.parquet, so that it reaches at least as far as the checkpoint."""
+        self.layers.write()
+        return {"epoch": len(self.rows), "diverged": self.diverged, "stopped": stopped, "taken_up": self.taken_up}
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self.layers.write()
