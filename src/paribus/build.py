@@ -117,8 +117,7 @@ def build_trainer(
     strategy: Strategy | None = None,
 ) -> lightning.Trainer:
     """Lightning's trainer with `callbacks` and the loggers of the configuration; `strategy` in place of its own."""
-    make_loggers = [instantiate(node, _partial_=True, _convert_="all") for node in config["logger"].values()]
-    loggers = [made("logger", partial(make_logger, save_dir=str(directory))) for make_logger in make_loggers]
+    loggers = build_loggers(config, directory)
     make_trainer = instantiate(config["trainer"], _partial_=True, _convert_="all")
     shared: dict[str, Any] = {} if strategy is None else {"strategy": strategy}
     profiler: dict[str, Any] = {} if "profiler" in config["trainer"] else {"profiler": NoProfiler()}
@@ -137,6 +136,12 @@ def build_trainer(
             **shared,
         ),
     )
+
+
+def build_loggers(config: Mapping[str, Any], directory: Path) -> list[Any]:
+    """The loggers of the configuration, which write into `directory`."""
+    make_loggers = [instantiate(node, _partial_=True, _convert_="all") for node in config["logger"].values()]
+    return [made("logger", partial(make_logger, save_dir=str(directory))) for make_logger in make_loggers]
 
 
 class NoProfiler(Profiler):

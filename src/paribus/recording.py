@@ -1,7 +1,7 @@
 """The record of a run while it goes on: its rows, what was measured of its layers, and the same to its loggers."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,16 +73,19 @@ class Recording:
             logger.log_metrics(scalars, step=0)
 
     def epoch(
-        self, step: int, lr: float, means: Mapping[str, float], seconds: float, more: Mapping[str, float] = {}
+        self, step: int, lr: float, means: Mapping[str, float], seconds: float, momentum: float | None = None
     ) -> None:
-        """Keep an epoch: optimizer steps done, the lr of the last, the means by column, and further scalars."""
+        """Keep an epoch: optimizer steps done, the lr of the last, the means by column, seconds; and, for the loggers
+        alone, the momentum."""
         row: dict[str, float | None] = {"epoch": len(self.rows) + 1, "step": step, "lr": lr}
         row |= {name: means.get(name) for name in self.columns}
         row["epoch_seconds"] = seconds
         assert self._writer is not None
         self.rows.append(row)
         self._writer.write(row)
-        self._scalars = {name: value for name, value in row.items() if name != "epoch" and value is not None} | more
+        self._scalars = {name: value for name, value in row.items() if name != "epoch" and value is not None}
+        if momentum is not None:
+            self._scalars["momentum"] = momentum
 
     def tell(self, of_layers: Mapping[str, float]) -> None:
         """Tell the loggers of the epoch, and of its layers in every n-th one where there would be too many."""
@@ -110,6 +113,45 @@ class Recording:
             f"{m.quantity}/{layer.label}" + (f".{m.tensor}" if m.tensor != "activation" else "") for m, layer in named
         ]
         return dict(zip(tags, values.tolist(), strict=True))
+
+    def find_divergence(
+        self,
+        step: int,
+        first_step: int,
+        bad_step: int | None,
+        val_loss: float,
+        instruments: Iterable[Instrument],
+        finite: Callable[[], bool],
+        run: Sequence[int] = (),
+        believed: Collection[str] = ("activation", "gradient"),
+    ) -> None:
+        """Note that the run diverged in its last epoch, if that had a loss that was not finite, or a gradient that
+        broke the weights.
+
+        Args:
+            step: optimizer steps done; first_step: before the epoch.
+            bad_step: the first of the epoch, counted from 0, whose loss was not finite.
+            finite: says whether the weights are.
+            run: its number in a stack, for instruments that see all of that.
+            believed: what instruments may blame.
+        """
+        instruments = list(instruments)
+        bad_gradients = [bad for i in instruments if (bad := i.first_not_finite(*run)) is not None]
+        bad_steps = bad_gradients + ([] if bad_step is None else [bad_step])
+        broken = bad_step is not None or not math.isfinite(val_loss)
+        # what clipping by value, say, has made finite again has done no harm
+        if not broken and (not bad_gradients or finite()):
+            return
+        what = "val/loss" if not bad_steps else "train/loss" if bad_step == min(bad_steps) else "gradient"
+        self.diverged = {"epoch": len(self.rows), "step": step, "what": what}
+        if bad_steps:
+            bad = min(bad_steps)
+            self.diverged["step"] = first_step + bad + 1
+            blamed = [found for i in instruments if (found := i.not_finite_at(bad, *run))]
+            blamed = [found for found in blamed if found[1] in believed]
+            # a broken activation breaks every gradient; not the other way round
+            for layer, tensor in sorted(blamed, key=lambda found: found[1] != "activation")[:1]:
+                self.diverged |= {"layer": layer.path, "tensor": tensor}
 
     def draw(self, instruments: Iterable[Instrument], epoch: int, last: bool, figures: bool) -> None:
         """Give TensorBoard the histograms, and the figures, of the instruments."""

@@ -2,7 +2,9 @@
 
 import errno
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,14 @@ from paribus.callbacks.checkpoints import Checkpoints
 from paribus.callbacks.recorder import Recorder
 from paribus.command import RunFailed, explain, quiet_libraries
 from paribus.config import choices
+from paribus.data.module import InMemory
 from paribus.display import report
 from paribus.errors import UserError
 from paribus.following import Interruptible, Place, strategy
 from paribus.job import Job
 from paribus.loggers import close, go_on_after
 from paribus.models import layers
-from paribus.models.learners import Regressor
+from paribus.models.learners import Learner, Regressor
 from paribus.processes import count, other_ranks, without_ddp
 from paribus.provenance import versions_and_commit
 from paribus.resume import Left
@@ -65,29 +68,41 @@ def perform(job: Job) -> float | None:
     epoch ended. Raises RunFailed after an error, which is in the log and in summary.json by then; UserError, before
     anything is written, where the directory holds another run; record.Busy while another process is making this one.
     """
-    directory = job.directory
     quiet_libraries()
-    with record.locked(directory):
-        record.remove_temporary(directory)
-        status, summary = record.state(directory)
-        left = None
-        if job.composed.resume is not None:
-            left = resume.as_asked(directory, status, config_of(job), job.study)
-        elif status != record.ABSENT:
-            if not job.of_study:
-                raise record.RecordError(
-                    f"{directory} holds the record of a run already. Choose another directory (hydra.run.dir=DIR), go "
-                    "on with that run (resume=DIR), or delete it."
-                )
-            config = config_of(job)
-            if summary is not None and summary.get("identity") not in (None, record.identity(config)):
-                raise resume.other_run(directory, summary["config"], config)
-            if summary is not None and status in record.FINISHED:
-                return best(summary)
-            left = resume.for_study(directory, status, config)
-            if left is None:
-                record.clear(directory)
-        return make(job, left)
+    with record.locked(job.directory):
+        finished, left = found(job)
+        if finished is not None:
+            return best(finished)
+        with written_down(job, left) as account:
+            train(job, left, account)
+        report(account.summary, job.directory)
+        return best(account.summary)
+
+
+def found(job: Job) -> tuple[dict[str, Any] | None, Left | None]:
+    """What the job's directory, which this process owns, holds of its run: the summary, if it is finished; else what it
+    can go on from, if anything. What is no use is removed. Raises UserError where another run is there."""
+    directory = job.directory
+    record.remove_temporary(directory)
+    status, summary = record.state(directory)
+    if job.composed.resume is not None:
+        return None, resume.as_asked(directory, status, config_of(job), job.study)
+    if status == record.ABSENT:
+        return None, None
+    if not job.of_study:
+        raise record.RecordError(
+            f"{directory} holds the record of a run already. Choose another directory (hydra.run.dir=DIR), go on with "
+            "that run (resume=DIR), or delete it."
+        )
+    config = config_of(job)
+    if summary is not None and summary.get("identity") not in (None, record.identity(config)):
+        raise resume.other_run(directory, summary["config"], config)
+    if summary is not None and status in record.FINISHED:
+        return summary, None
+    left = resume.for_study(directory, status, config)
+    if left is None:
+        record.clear(directory)
+    return None, left
 
 
 def dry(job: Job) -> None:
@@ -117,16 +132,32 @@ def best(summary: Mapping[str, Any]) -> float | None:
     return value
 
 
-def make(job: Job, left: Left | None) -> float | None:
-    """Make the run, or go on with what is left of it, in a directory that this process owns."""
+@dataclass
+class Account:
+    """What is said of a run in its summary.json, while it is made.
+
+    Attributes:
+        begun: whether the record in the directory is that of this attempt, no longer what was left there.
+    """
+
+    job: Job
+    summary: dict[str, Any]
+    begun: bool = False
+
+    def begin(self) -> None:
+        """Called before anything is written into the record."""
+        self.job.save_composition()
+        (self.job.directory / record.SUMMARY).unlink(missing_ok=True)
+        self.begun = True
+
+
+@contextmanager
+def written_down(job: Job, left: Left | None) -> Iterator[Account]:
+    """While a run is made, or gone on with, in a directory that this process owns. However it ends, its summary says so.
+
+    Raises RunFailed after an error, KeyboardInterrupt after an interruption; both are in the log by then.
+    """
     directory = job.directory
-
-    def begin() -> None:
-        """From here on it is no longer what was left that the directory holds."""
-        job.save_composition()
-        (directory / record.SUMMARY).unlink(missing_ok=True)
-        summary["begun"] = True
-
     summary: dict[str, Any] = {
         "status": record.FAILED,
         "study": job.study,
@@ -136,13 +167,14 @@ def make(job: Job, left: Left | None) -> float | None:
         "seed": job.composed.seed,
         **versions_and_commit(),
     }
+    account = Account(job, summary)
     if left is None:
-        begin()
+        account.begin()
     try:
         chosen = job.choices or choices(job.composed)
         summary |= {"choices": chosen.options, "set": chosen.given, "config": chosen.config}
         summary["identity"] = record.identity(chosen.config)
-        train({**chosen.config, "threads": threads_of(job, chosen.config, left)}, directory, summary, left, begin)
+        yield account
     except (KeyboardInterrupt, SystemExit) as error:
         # Lightning exits after Ctrl-C
         if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
@@ -164,10 +196,8 @@ def make(job: Job, left: Left | None) -> float | None:
         log.exception("error: %s in the run in %s", type(error).__name__, directory)
         raise RunFailed(message) from error
     finally:
-        if summary.pop("begun", False):  # else what was left is still all there is
+        if account.begun:  # else what was left is still all there is
             record.write_json(directory / record.SUMMARY, summary)
-    report(summary, directory)
-    return best(summary)
 
 
 def threads_of(job: Job, config: Mapping[str, Any], left: Left | None) -> int | None:
@@ -175,17 +205,26 @@ def threads_of(job: Job, config: Mapping[str, Any], left: Left | None) -> int | 
     return config["threads"] if config["threads"] is not None else left.threads if left else job.threads
 
 
-def train(
-    config: Mapping[str, Any],
-    directory: Path,
-    summary: dict[str, Any],
-    left: Left | None,
-    begin: Callable[[], None],
-) -> None:
-    """Build everything, fit, and fill in `summary`, also where an exception ends the run. `config` is resolved.
+@dataclass
+class Prepared:
+    """A run with everything built that trains, and nothing trained.
 
-    `begin` is called before anything is written into a record that is gone on with.
+    Attributes:
+        config: resolved, with the number of threads that it is made with.
+        data: read.
+        learner: with its network as it is before training, its layers found.
+        description: what checkpoints say of it.
     """
+
+    config: dict[str, Any]
+    data: InMemory
+    learner: Learner
+    description: dict[str, Any]
+
+
+def prepare(job: Job, left: Left | None, summary: dict[str, Any]) -> Prepared:
+    """Build a run, fill in what `summary` can say of it by now, and tell the log of the network."""
+    config = {**summary["config"], "threads": threads_of(job, summary["config"], left)}
     for key, value, least in (
         ("seed", config["seed"], 0),
         ("trainer.max_epochs", config["trainer"]["max_epochs"], 1),
@@ -209,7 +248,7 @@ def train(
     if left is not None and left.data != data.fingerprint:
         raise UserError(
             f"The data are no longer those that the run began with (their hash was {left.data[:8]}, is now "
-            f"{data.fingerprint[:8]}). Bring those back, or make the run anew: remove {directory}."
+            f"{data.fingerprint[:8]}). Bring those back, or make the run anew: remove {job.directory}."
         )
 
     learner, calls = build_initial(config, data)
@@ -228,6 +267,7 @@ def train(
             summary["statistics"]["baseline_val_loss"] = float(baseline)
     check_batch_norm(network, data, processes, bool(config["trainer"].get("sync_batchnorm")))
 
+    summary["processes"], summary["threads"] = processes, torch.get_num_threads()
     description = {
         "config": record.with_absolute_paths(config),  # so that it can be loaded from anywhere
         "statistics": data.statistics(),
@@ -237,6 +277,16 @@ def train(
         "threads": torch.get_num_threads(),
         "started": summary["started"],
     }
+    return Prepared(config, data, learner, description)
+
+
+def train(job: Job, left: Left | None, account: Account) -> None:
+    """Build everything, fit, and fill in the summary, also where an exception ends the run."""
+    summary, directory = account.summary, job.directory
+    prepared = prepare(job, left, summary)
+    config, data, learner, description = prepared.config, prepared.data, prepared.learner, prepared.description
+    processes = summary["processes"]
+    assert data.train is not None and data.val is not None
     instruments, others = build_callbacks(config)
     figures = summary["study"] is None if config["figures"] is None else config["figures"]
     checkpoints = Checkpoints(directory, description)
@@ -253,13 +303,12 @@ def train(
         )
     device = trainer.strategy.root_device
     summary["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    summary["processes"], summary["threads"] = processes, torch.get_num_threads()
     where = f"cpu, {summary['threads']} threads" if device.type == "cpu" else summary["device"]
     if processes > 1:
         where = f"{processes} processes, each on {where}"
     log.info("%d training, %d validation samples; %s", len(data.train[0]), len(data.val[0]), where)
     if left is not None:
-        begin()
+        account.begin()
         log.info("Taken up after epoch %d.", left.epoch)
         for logger in trainer.loggers:
             go_on_after(logger, left.epoch)

@@ -1,11 +1,11 @@
 """torch's optimizers for many runs at once, each with a learning rate, weight decay and other values of its own.
 
-All optimizers here move a parameter by lr times a direction that depends neither on lr nor on the parameter (but through
-its gradient). So one step at a rate of 1, from 0, gives the directions of all runs with the formula of torch itself; they
-are then scaled by each run's own rate. Runs whose momentum, betas and the like differ are slices of their own.
+All optimizers here move a parameter by lr times a direction that depends neither on lr nor on the parameter (but
+through its gradient). So one step at a rate of 1, from 0, gives the directions of all runs with the formula of torch
+itself; they are then scaled by each run's own rate. Runs whose momentum, betas and the like differ are slices apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,33 +13,29 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
 
-KINDS = (SGD, Adam, AdamW, NAdam, Adagrad, RMSprop)
-OWN = (
-    "lr",
-    "weight_decay",
-    "initial_lr",
-    "max_lr",
-    "min_lr",
-    "params",
-    "fused",
-    "foreach",
-    "capturable",
-    "differentiable",
-)
+from paribus.models.stacked import NotStackable
+
+KINDS: tuple[type[Optimizer], ...] = (SGD, Adam, AdamW, NAdam, Adagrad, RMSprop)
+FUSED = (SGD, Adam, AdamW, Adagrad)  # those that have a fused step on the CPU
+# What a run has of its own, what a scheduler notes, and how a step is computed.
+OWN = ("lr", "weight_decay", "initial_lr", "max_lr", "min_lr", "params", "fused", "foreach", "capturable",
+       "differentiable", "decoupled_weight_decay", "maximize", "max_momentum", "base_momentum")  # fmt: skip
 
 
-class NotStackable(Exception):
-    """Why optimizers cannot be stacked."""
+def values_of(group: Mapping[str, Any]) -> dict[str, Any]:
+    """What runs of one slice have to agree in."""
+    return {key: value for key, value in group.items() if key not in OWN}
 
 
 @dataclass
 class Slice:
-    """Runs first..last that agree in all but lr and weight decay."""
+    """Runs first..last - 1, which agree in all but lr and weight decay."""
 
     first: int
     last: int
     optimizer: Optimizer
     directions: list[Tensor]
+    source: Optimizer
 
 
 class StackedOptimizer:
@@ -47,57 +43,95 @@ class StackedOptimizer:
 
     Args:
         parameters: stacked; their gradients are those of the sum of the runs' losses.
-        optimizers: one a run, for a parameter of any kind: what their first group says is what counts. Runs with equal
-            values should be neighbours.
+        sources: an optimizer a run, of any parameter, whose first group says what its rate and values are; a scheduler
+            may change them, then `refresh` has to be called. Runs may share one; runs with equal values are neighbours.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], optimizers: Sequence[Optimizer]):
+    def __init__(self, parameters: Sequence[Tensor], sources: Sequence[Optimizer]):
         self.parameters = list(parameters)
-        kinds = {type(optimizer) for optimizer in optimizers}
+        self.sources = list(sources)
+        kinds = {type(source) for source in sources}
         if len(kinds) > 1 or not kinds <= set(KINDS):
-            raise NotStackable(f"optimizers of {', '.join(sorted(kind.__name__ for kind in kinds))}")
+            raise NotStackable(f"the optimizer is {' and '.join(sorted(kind.__name__ for kind in kinds))}")
         [self.kind] = kinds
-        groups = [optimizer.param_groups[0] for optimizer in optimizers]
-        if any(group.get("maximize") or len(o.param_groups) > 1 for group, o in zip(groups, optimizers, strict=True)):
-            raise NotStackable("an optimizer that maximizes, or has several groups")
-        self.lr = torch.tensor([float(group["lr"]) for group in groups])
-        self.decay = torch.tensor([float(group["weight_decay"]) for group in groups])
+        groups = [source.param_groups[0] for source in sources]
+        if any(len(source.param_groups) > 1 for source in sources):
+            raise NotStackable("the optimizer has several groups of parameters")
+        if any(group.get("maximize") or group.get("differentiable") for group in groups):
+            raise NotStackable("the optimizer maximizes, or is differentiable")
         self.decoupled = self.kind is AdamW or bool(groups[0].get("decoupled_weight_decay"))
-        others = [{key: value for key, value in group.items() if key not in OWN} for group in groups]
+        device = self.parameters[0].device
+        self.decay = torch.tensor([float(group["weight_decay"]) for group in groups], device=device)
+        self._decays = bool(self.decay.any())
         self.slices: list[Slice] = []
         start = 0
         for k in range(1, len(groups) + 1):
-            if k == len(groups) or others[k] != others[start]:
-                self.slices.append(self._slice(start, k, others[start]))
+            if k == len(groups) or self._apart(start, k):
+                self.slices.append(self._slice(start, k))
                 start = k
+        self.refresh()
 
-    def _slice(self, first: int, last: int, values: dict[str, Any]) -> Slice:
+    def _apart(self, a: int, b: int) -> bool:
+        one, other = self.sources[a], self.sources[b]
+        cycled = "max_momentum" in one.param_groups[0] and one is not other  # by a scheduler of its own
+        return cycled or values_of(one.param_groups[0]) != values_of(other.param_groups[0])
+
+    def _slice(self, first: int, last: int) -> Slice:
         directions = [torch.zeros_like(p[first:last]) for p in self.parameters]
-        known = {key: value for key, value in values.items() if key not in ("maximize", "decoupled_weight_decay")}
-        fused = (
-            {"fused": True} if self.kind in (SGD, Adam, AdamW, Adagrad) and directions[0].is_cpu else {"foreach": True}
-        )
-        if self.kind is NAdam:
-            fused = {"foreach": True}
-        return Slice(first, last, self.kind(directions, lr=1.0, weight_decay=0.0, **known, **fused), directions)
+        known = values_of(self.sources[first].param_groups[0])
+        how = {"fused": True} if self.kind in FUSED and directions[0].is_cpu else {"foreach": True}
+        make: Any = self.kind
+        optimizer = make(directions, lr=1.0, weight_decay=0.0, **known, **how)
+        return Slice(first, last, optimizer, directions, self.sources[first])
+
+    def refresh(self) -> None:
+        """Take rates and momenta from the sources."""
+        rates = [float(source.param_groups[0]["lr"]) for source in self.sources]
+        self.lr = torch.tensor(rates, device=self.decay.device)
+        self._rates = [self.lr.view(-1, *(1,) * (p.ndim - 1)) for p in self.parameters]
+        self._decays_by = [self.decay.view_as(rate) for rate in self._rates]
+        for part in self.slices:
+            part.optimizer.param_groups[0].update(values_of(part.source.param_groups[0]))
 
     @torch.no_grad()
     def step(self) -> None:
-        """A step of all runs at the rates `lr` (K,)."""
-        decays = bool(self.decay.any())
-        for p in self.parameters:
-            assert p.grad is not None
-            if decays:
-                shape = (-1, *(1,) * (p.ndim - 1))
+        """A step of all runs. Gradients are changed where there is weight decay."""
+        if self._decays:
+            for p, rate, decay in zip(self.parameters, self._rates, self._decays_by, strict=True):
                 if self.decoupled:
-                    p.mul_((1 - self.lr * self.decay).view(shape))
+                    p.mul_(1 - rate * decay)
                 else:
-                    p.grad.addcmul_(p, self.decay.view(shape))
+                    assert p.grad is not None
+                    p.grad.addcmul_(p, decay)
         for part in self.slices:
+            runs = slice(part.first, part.last)
+            torch._foreach_zero_(part.directions)
             for p, direction in zip(self.parameters, part.directions, strict=True):
-                direction.zero_()
-                direction.grad = p.grad[part.first : part.last]  # type: ignore[index]
+                assert p.grad is not None
+                direction.grad = p.grad[runs]
             part.optimizer.step()
-            lr = self.lr[part.first : part.last]
-            for p, direction in zip(self.parameters, part.directions, strict=True):
-                p[part.first : part.last].addcmul_(direction, lr.view(-1, *(1,) * (p.ndim - 1)))
+            for p, direction, rate in zip(self.parameters, part.directions, self._rates, strict=True):
+                p[runs].addcmul_(direction, rate[runs])
+
+    def state_of(self, k: int) -> dict[str, Any]:
+        """The state_dict that the k-th run's own optimizer would have."""
+        [part] = [part for part in self.slices if part.first <= k < part.last]
+        state = {
+            i: {key: value[k - part.first].clone() if value.ndim else value.clone() for key, value in known.items()}
+            for i, direction in enumerate(part.directions)
+            if (known := part.optimizer.state[direction])
+        }
+        group = {key: value for key, value in self.sources[k].param_groups[0].items() if key != "params"}
+        return {"state": state, "param_groups": [{**group, "params": list(range(len(self.parameters)))}]}
+
+    def load(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Go on from the state of each run's optimizer. Rates and momenta are those of the sources."""
+        for part in self.slices:
+            mine = [states[k]["state"] for k in range(part.first, part.last)]
+            for i, direction in enumerate(part.directions):
+                if i not in mine[0]:
+                    continue
+                part.optimizer.state[direction] = {
+                    key: value.clone() if not value.ndim else torch.stack([state[i][key] for state in mine])
+                    for key, value in mine[0][i].items()
+                }

@@ -27,6 +27,8 @@ class Activations(Instrument):
         every_n_epochs: how often.
     """
 
+    in_stack = "together"
+
     def __init__(self, probe_size: int = 256, every_n_epochs: int = 1):
         at_least_one("activations.probe_size", probe_size)
         at_least_one("activations.every_n_epochs", every_n_epochs)

@@ -43,23 +43,30 @@ class Checkpoints(Checkpoint):
         self._best_written = True
         self._written_at = -math.inf
 
-    def on_fit_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+    def open(self) -> None:
         (self.directory / record.BEST).parent.mkdir(exist_ok=True)
 
-    def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        assert isinstance(learner, Learner)
-        self._epoch = trainer.current_epoch + 1
-        score = score_of(learner.validation)
+    def consider(self, epoch: int, validation: Mapping[str, float], learner: Learner) -> None:
+        """Keep the weights of an epoch, counted from 1, if it is the best so far."""
+        self._epoch = epoch
+        score = score_of(validation)
         if score is not None and score > self._score:
             self._score = score
             weights = {name: tensor.detach().clone() for name, tensor in learner.state_dict().items()}
-            self.best = {"state_dict": weights, "paribus": {**self.description, "epoch": self._epoch}}
+            self.best = {"state_dict": weights, "paribus": {**self.description, "epoch": epoch}}
             self._best_written = False
+
+    def on_fit_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        self.open()
+
+    def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        assert isinstance(learner, Learner)
+        self.consider(trainer.current_epoch + 1, learner.validation, learner)
         if time.monotonic() - self._written_at >= SECONDS_BETWEEN:
             self.write(trainer)
 
     def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
-        self._write_best()  # but not last: the run is somewhere within an epoch
+        self.write_best()  # but not last: the run is somewhere within an epoch
 
     def state_dict(self) -> dict[str, Any]:
         best = None if self.best is None else (self.best["state_dict"], self.best["paribus"]["epoch"])
@@ -91,7 +98,7 @@ class Checkpoints(Checkpoint):
 
     def write(self, trainer: Trainer) -> None:
         """Write both; the recorder calls it when training ends, before anything else is done."""
-        self._write_best()
+        self.write_best()
         with record.replacing(self.directory / record.LAST) as path:
             if trainer.world_size == 1:
                 trainer.save_checkpoint(path)
@@ -99,10 +106,21 @@ class Checkpoints(Checkpoint):
                 trainer.strategy.save_checkpoint(trainer._checkpoint_connector.dump_checkpoint(), path)
         self._written_at = time.monotonic()
 
-    def _write_best(self) -> None:
+    def write_last(self, checkpoint: dict[str, Any]) -> None:
+        """Write both, the last one as Lightning would have it but for what this adds."""
+        self.write_best()
+        described = {**self.description, "epoch": self._epoch}
+        _save({**checkpoint, "callbacks": {"Checkpoints": self.state_dict()}, "paribus": described},
+              self.directory / record.LAST)  # fmt: skip
+
+    def write_best(self) -> None:
         if self.best is not None and not self._best_written:
-            buffer = io.BytesIO()  # torch.save into a file hides a full disk behind an error of its own
-            torch.save(self.best, buffer)
-            with record.replacing(self.directory / record.BEST) as path:
-                path.write_bytes(buffer.getbuffer())
+            _save(self.best, self.directory / record.BEST)
             self._best_written = True
+
+
+def _save(content: Mapping[str, Any], path: Path) -> None:
+    buffer = io.BytesIO()  # torch.save into a file hides a full disk behind an error of its own
+    torch.save(content, buffer)
+    with record.replacing(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())

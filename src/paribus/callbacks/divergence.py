@@ -26,6 +26,8 @@ class Divergence(Instrument):
         look: whether to look at once; None: on the CPU.
     """
 
+    in_stack = "once a run"
+
     def __init__(self, look: bool | None = None):
         self.look = look
 
@@ -72,7 +74,7 @@ class Divergence(Instrument):
             self._steps[step] = self._met, torch.stack(self._sums)
             self._met, self._sums = [], []
 
-    def not_finite_at(self, step: int) -> tuple[WeightLayer, str] | None:
+    def not_finite_at(self, step: int, *run: int) -> tuple[WeightLayer, str] | None:
         """The first that data passed through whose activation was not finite."""
         met, sums = self._steps.get(step, ([], torch.empty(0)))
         bad = [met[i] for i in (~torch.isfinite(sums)).nonzero().flatten().tolist()]

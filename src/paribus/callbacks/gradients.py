@@ -27,6 +27,8 @@ class Gradients(Instrument):
         every_n_steps: how often an epoch's steps are looked at more closely, from the first on.
     """
 
+    in_stack = "together"
+
     def __init__(self, every_n_steps: int = 50):
         at_least_one("gradients.every_n_steps", every_n_steps)
         self.every_n_steps = every_n_steps

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -71,6 +71,10 @@ class Instrument:
 
     learner: Learner
     data: InMemory
+    in_stack: ClassVar[Literal["together", "once a run"] | None] = None
+    """What becomes of it where many runs are trained as one (hydra/launcher=stacked). "together": one of it steps and
+    measures for all of them, with a first axis of runs in every tensor (learner.lead is 1), and one for each run draws
+    and finishes. "once a run": the same, but there is nothing that steps or measures. None: its runs are not stacked."""
 
     def attach(self, learner: Learner, data: InMemory) -> None:
         """Called once, before training, with the network on its device and the data read. In a run that goes on the

@@ -19,6 +19,8 @@ class Predictions(Instrument):
     epoch (the last one without validation): predictions.parquet, and a scatter beside the mean of the training part,
     which predicts nothing."""
 
+    in_stack = "once a run"
+
     def finish(self, directory: Path, best: dict[str, Tensor]) -> None:
         if self.data.task != "regression":
             return

@@ -1,6 +1,5 @@
 """Writes the run record while the run goes on: metrics.csv, layers.parquet, and the same to the loggers."""
 
-import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -123,38 +122,21 @@ class Recorder(lightning.Callback):
         epoch = trainer.current_epoch + 1
         means, bad_batch = learner.read(learner.training_sums)
         measured = {f"train/{name}": value for name, value in means.items()} | learner.validation
-        momentum = {} if learner.momentum is None else {"momentum": learner.momentum}
         seconds = time.perf_counter() - self._started
-        self.recording.epoch(trainer.global_step, learner.lr, measured, seconds, momentum)
+        self.recording.epoch(trainer.global_step, learner.lr, measured, seconds, learner.momentum)
         self.recording.tell(self.recording.add(epoch, self._measure(epoch)))
         self._draw(epoch, last=False)
         bad_step = None if bad_batch is None else bad_batch // trainer.accumulate_grad_batches
-        self._find_divergence(trainer, learner, bad_step)
+        # a gradient may be that of an activation which another process saw
+        believed = ("activation", "gradient") if trainer.world_size == 1 else ("activation",)
+        val_loss = learner.validation.get("val/loss", 0.0)
+        self.recording.find_divergence(
+            trainer.global_step, self._first_step, bad_step, val_loss, self.instruments.values(),
+            lambda: _finite(learner), believed=believed,
+        )  # fmt: skip
+        trainer.should_stop = trainer.should_stop or self.recording.diverged is not None
         # where there are other processes, they stop as this one does: Follower waits for it
         trainer.should_stop = trainer.strategy.broadcast(trainer.should_stop)
-
-    def _find_divergence(self, trainer: Trainer, learner: Learner, bad_step: int | None) -> None:
-        """End the run where this epoch had a loss that was not finite, or a gradient that broke the weights."""
-        assert self.recording is not None
-        bad_gradients = [step for i in self.instruments.values() if (step := i.first_not_finite()) is not None]
-        bad_steps = bad_gradients + ([] if bad_step is None else [bad_step])
-        broken = bad_step is not None or not math.isfinite(learner.validation.get("val/loss", 0.0))
-        # what clipping by value, say, has made finite again has done no harm
-        if not broken and (not bad_gradients or _finite(learner)):
-            return
-        what = "val/loss" if not bad_steps else "train/loss" if bad_step == min(bad_steps) else "gradient"
-        diverged: dict[str, Any] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "what": what}
-        self.recording.diverged = diverged
-        trainer.should_stop = True
-        if bad_steps:
-            step = min(bad_steps)
-            diverged["step"] = self._first_step + step + 1
-            blamed = [found for instrument in self.instruments.values() if (found := instrument.not_finite_at(step))]
-            if trainer.world_size > 1:  # a gradient may be that of an activation which another process saw
-                blamed = [found for found in blamed if found[1] == "activation"]
-            # a broken activation breaks every gradient; not the other way round
-            for layer, tensor in sorted(blamed, key=lambda found: found[1] != "activation")[:1]:
-                diverged |= {"layer": layer.path, "tensor": tensor}
 
     def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         """Finish while the network is on its device still, and after the checkpoints are safe."""

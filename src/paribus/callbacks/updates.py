@@ -21,6 +21,8 @@ class Updates(Instrument):
         every_n_steps: how often a step is sampled, from the first of each epoch on.
     """
 
+    in_stack = "together"
+
     def __init__(self, every_n_steps: int = 50):
         at_least_one("updates.every_n_steps", every_n_steps)
         self.every_n_steps = every_n_steps

@@ -34,6 +34,8 @@ class Weights(Instrument):
         small: networks of up to so many parameters are small.
     """
 
+    in_stack = "together"
+
     def __init__(self, every_n_epochs: int = 10, small: int = 300_000):
         at_least_one("weights.every_n_epochs", every_n_epochs)
         at_least_one("weights.small", small)

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Literal
 
 import lightning
@@ -98,11 +99,15 @@ class InMemory(lightning.LightningDataModule, ABC):
             self.train, self.val, _ = self.load(test=False)
 
     def train_dataloader(self) -> Batches:
+        return self.training_batches(lambda: self.trainer.current_epoch if self.trainer else 0)
+
+    def training_batches(self, epoch: Callable[[], int]) -> Batches:
+        """Batches of the training part, in an order drawn for the epoch that `epoch` gives, counted from 0."""
         assert self.train is not None, "setup() comes first"
         return Batches(
             *self._on_device(self.train),
             self.batch_size,
-            generator=lambda: generator(self.seed, "batches", self.trainer.current_epoch if self.trainer else 0),
+            generator=lambda: generator(self.seed, "batches", epoch()),
             augment=self.augment,
             prepare=None if self.prepared else self.inputs,
             rank=self.trainer.global_rank if self.trainer else 0,

@@ -59,7 +59,8 @@ class EpochSums:
         totals, names, first_bad = self._totals()
         means = (totals[1:] / totals[0]).T.tolist()
         return [
-            (dict(zip(names, run, strict=True)), _batch(bad)) for run, bad in zip(means, first_bad.tolist(), strict=True)
+            (dict(zip(names, run, strict=True)), _batch(bad))
+            for run, bad in zip(means, first_bad.tolist(), strict=True)
         ]
 
     def _totals(self) -> tuple[Tensor, list[str], Tensor]:
@@ -189,19 +190,24 @@ class Learner(lightning.LightningModule, ABC):
         # For callbacks that watch a metric. self.log_dict would do the same in 1.3 ms.
         self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in self.validation.items()})
 
-    def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer(self.parameters())
-        if self.trainer.world_size > 1 and isinstance(optimizer, torch.optim.LBFGS):
-            raise UserError(
-                "LBFGS decides by the loss how often to compute it, and each process sees its own share of the loss. "
-                "Choose another optimizer, or trainer=auto."
-            )
+    def optimizer_of(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        """The run's optimizer, of these parameters."""
+        optimizer = self.make_optimizer(parameters)
         if self.device.type == "cpu":
             # The same update in one kernel instead of ten. Not on a GPU, where torch's default is fast already and a
             # fused step would hide the unscaled gradients of mixed precision.
             for group in optimizer.param_groups:
                 if group.get("fused", False) is None and not (group["foreach"] or group["differentiable"]):
                     group["fused"] = True
+        return optimizer
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer_of(self.parameters())
+        if self.trainer.world_size > 1 and isinstance(optimizer, torch.optim.LBFGS):
+            raise UserError(
+                "LBFGS decides by the loss how often to compute it, and each process sees its own share of the loss. "
+                "Choose another optimizer, or trainer=auto."
+            )
         if self.make_scheduler is None:
             return optimizer
         scheduler = self.make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))

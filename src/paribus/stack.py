@@ -1,0 +1,441 @@
+"""Many runs trained as one program: their networks stacked, each with the record that it would have alone."""
+
+import json
+import logging
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from paribus.callbacks.checkpoints import SECONDS_BETWEEN, Checkpoints
+from paribus.callbacks.instruments import Instrument, Measured, by_tensor
+from paribus.data.module import InMemory, Part
+from paribus.models.layers import WeightLayer, evaluating
+from paribus.models.learners import EpochSums, Learner
+from paribus.models.stacked import NotStackable, generators_of, stack, state_of
+from paribus.randomness import stream_seed
+from paribus.recording import Recording
+from paribus.resume import Left
+from paribus.run import Account, Prepared
+from paribus.stacked_optim import StackedOptimizer
+
+log = logging.getLogger(__name__)
+
+
+class Together:
+    """What the instruments see of a stack: as of a learner, but every tensor has a first axis that counts the runs."""
+
+    lead = 1
+    loss_scaled = False
+    look = None
+
+    def __init__(self, learners: Sequence[Learner]):
+        self.network = stack([learner.network for learner in learners])
+        first = learners[0]
+        self.device = first.device
+        names = {module: name for name, module in first.network.named_modules()}
+        self.layers = [_stacked_layer(layer, self.network, names) for layer in first.layers]
+        self.initial = {layer.path: layer.weight.detach().clone() for layer in self.layers}
+        self.training_sums, self.validation_sums = EpochSums(), EpochSums()
+
+    def infer(self, inputs: Tensor) -> Tensor:
+        with evaluating(self.network):
+            return self.network(inputs)
+
+
+def _stacked_layer(layer: WeightLayer, network: nn.Module, names: Mapping[nn.Module, str]) -> WeightLayer:
+    module = network.get_submodule(layer.path)
+    assert isinstance(module.weight, nn.Parameter)
+    route = tuple(network.get_submodule(names[met]) for met in layer.route)
+    bias = module.bias if isinstance(module.bias, nn.Parameter) else None
+    return replace(layer, module=module, weight=module.weight, bias=bias, route=route)
+
+
+def share_memory(network: nn.Module, stacked: nn.Module, k: int) -> None:
+    """Have the tensors of a network be those of the k-th in the stack, without a copy."""
+    state = state_of(stacked, k)
+    for path, module in network.named_modules():
+        prefix = f"{path}." if path else ""
+        for name, parameter in module.named_parameters(recurse=False):
+            parameter.data = state[prefix + name]
+        for name in [name for name, _ in module.named_buffers(recurse=False)]:
+            module._buffers[name] = state[prefix + name]
+
+
+@dataclass(frozen=True)
+class Probes:
+    """The data modules of a stack, as far as instruments ask for them."""
+
+    modules: Sequence[InMemory]
+
+    @property
+    def val(self) -> Part | None:
+        return self.modules[0].val
+
+    def first_inputs(self, split: Literal["train", "val"], n: int) -> Tensor:
+        return torch.stack([module.first_inputs(split, n) for module in self.modules])
+
+
+@dataclass
+class Member:
+    """A run of the stack.
+
+    Attributes:
+        instruments: its own, for what is done once a run: histograms, files at the end, the layer that broke.
+        ended: whether it has diverged, and takes part no more.
+    """
+
+    account: Account
+    prepared: Prepared
+    left: Left | None
+    recording: Recording
+    instruments: dict[str, Instrument]
+    checkpoints: Checkpoints
+    ended: bool = False
+
+    @property
+    def learner(self) -> Learner:
+        return self.prepared.learner
+
+    @property
+    def seed(self) -> int:
+        return int(self.prepared.config["seed"])
+
+
+class Sources:
+    """Each run's optimizer and scheduler, of a parameter that stands for all of its own; runs that agree share one."""
+
+    def __init__(self, members: Sequence[Member], steps: int):
+        made: dict[str, tuple[Optimizer, LRScheduler | None]] = {}
+        self.of_run: list[tuple[Optimizer, LRScheduler | None]] = []
+        for member in members:
+            config = member.prepared.config
+            key = json.dumps([config["optim"], config["scheduler"]], sort_keys=True)
+            if key not in made:
+                optimizer = member.learner.optimizer_of([nn.Parameter(torch.zeros(1))])
+                make_scheduler = member.learner.make_scheduler
+                made[key] = optimizer, None if make_scheduler is None else make_scheduler(optimizer, steps)
+            self.of_run.append(made[key])
+        self.distinct = list(made.values())
+        if any(isinstance(scheduler, ReduceLROnPlateau) for _, scheduler in self.distinct):
+            raise NotStackable("the schedule depends on the run's own metrics")
+
+    def advance(self) -> bool:
+        """Move all schedules on; whether there are any."""
+        for optimizer, scheduler in self.distinct:
+            if scheduler is not None:
+                optimizer._opt_called = True  # type: ignore[attr-defined]  its step is that of the stack
+                scheduler.step()
+        return any(scheduler is not None for _, scheduler in self.distinct)
+
+    def momenta(self) -> list[float | None]:
+        """Each run's momentum, or Adam's first beta; None for optimizers without."""
+        groups = [optimizer.param_groups[0] for optimizer, _ in self.of_run]
+        return [group["betas"][0] if "betas" in group else group.get("momentum") for group in groups]
+
+    def load(self, checkpoints: Sequence[Mapping[str, Any]]) -> None:
+        done: set[int] = set()
+        for (optimizer, scheduler), stored in zip(self.of_run, checkpoints, strict=True):
+            if id(optimizer) in done:
+                continue
+            done.add(id(optimizer))
+            group = dict(stored["optimizer_states"][0]["param_groups"][0])
+            optimizer.param_groups[0].update({key: value for key, value in group.items() if key != "params"})
+            if scheduler is not None:
+                scheduler.load_state_dict(stored["lr_schedulers"][0])
+
+
+class Stack:
+    """K runs of one shape, trained as one.
+
+    Args:
+        members: what was built of each run. Sizes of their data, batches, epochs, network, kind of optimizer and of
+            schedule agree.
+        instruments: that see all of them at once.
+
+    Raises NotStackable where the runs cannot be trained together.
+    """
+
+    def __init__(self, members: Sequence[Member], instruments: Mapping[str, Instrument]):
+        self.members = list(members)
+        first = members[0].prepared
+        self.learner = first.learner
+        self.instruments = dict(instruments)
+        self.together = Together([member.learner for member in members])
+        self.epochs = int(first.config["trainer"]["max_epochs"])
+        self.batch_size = first.data.batch_size
+        assert first.data.train is not None and first.data.val is not None
+        self.samples = len(first.data.train[0])
+        self.validates = len(first.data.val[0]) > 0
+        self.steps = math.ceil(self.samples / self.batch_size)
+        self.sources = Sources(members, self.steps * self.epochs)
+        self.parameters = [p for p in self.together.network.parameters() if p.requires_grad]
+        self.optimizer = StackedOptimizer(self.parameters, [optimizer for optimizer, _ in self.sources.of_run])
+        self.epoch = 0  # that are done
+        self._before_step = [i for i in self.instruments.values() if type(i).before_step is not Instrument.before_step]
+        self._after_step = [i for i in self.instruments.values() if type(i).after_step is not Instrument.after_step]
+        self.written_at = -math.inf
+        self._check_outputs()
+        for k, member in enumerate(self.members):
+            share_memory(member.learner.network, self.together.network, k)
+
+    def _check_outputs(self) -> None:
+        """Raise NotStackable unless the stack returns what the networks return by themselves."""
+        inputs = Probes([m.prepared.data for m in self.members]).first_inputs("train", 4)
+        found = self.together.infer(inputs)
+        for member, mine, output in zip(self.members, inputs, found, strict=True):
+            if not torch.allclose(member.learner.infer(mine), output, rtol=1e-3, atol=1e-4):
+                raise NotStackable(f"{type(self.learner.network).__name__} does something else in a stack")
+
+    def fit(self) -> None:
+        """Train all epochs, and finish every record."""
+        for member in self.members:
+            member.recording.open()
+            member.checkpoints.open()
+        self._attach()
+        if self.epoch == 0:
+            self._before_training()
+        while self.epoch < self.epochs and not all(member.ended for member in self.members):
+            self._train_epoch()
+        self._write()
+        for k, member in enumerate(self.members):
+            if not member.ended:
+                self._finish(k, member)
+
+    def _attach(self) -> None:
+        probes = Probes([member.prepared.data for member in self.members])
+        for instrument in self.instruments.values():
+            instrument.attach(self.together, probes)  # type: ignore[arg-type]
+        for member in self.members:
+            for name, instrument in member.instruments.items():
+                instrument.attach(member.learner, member.prepared.data)
+                stored = member.left.instruments.get(name) if member.left else None
+                if stored is not None:
+                    instrument.load_state_dict(stored)
+
+    def _before_training(self) -> None:
+        layers = self.together.layers
+        tensors = [(layer, tensor, p[0].numel()) for layer in layers for tensor, p in layer.tensors]
+        sizes = torch.tensor([size for _, _, size in tensors])
+        size = list(by_tensor("size", [(layer, tensor) for layer, tensor, _ in tensors], sizes))
+        measured = self._measure(0)
+        for k, member in enumerate(self.members):
+            member.recording.add(0, size)
+            member.recording.before_training(_of_run(measured, k))
+            member.recording.draw(member.instruments.values(), 0, last=False, figures=False)
+
+    def _train_epoch(self) -> None:
+        started = time.perf_counter()
+        epoch, network = self.epoch, self.together.network
+        network.train()
+        generators_of(
+            network, [torch.Generator().manual_seed(stream_seed(m.seed, "training", epoch)) for m in self.members]
+        )
+        parts = [member.prepared.data.training_batches(lambda: epoch).ordered() for member in self.members]
+        inputs, targets = torch.stack([part[0] for part in parts]), torch.stack([part[1] for part in parts])
+        loss_of, sums_of = torch.func.vmap(self.learner.loss), torch.func.vmap(self.learner.sums)
+        self.learner.training = True
+        sums = self.together.training_sums
+        for step, start in enumerate(range(0, self.samples, self.batch_size)):
+            batch, wanted = inputs[:, start : start + self.batch_size], targets[:, start : start + self.batch_size]
+            output = network(self._seen(batch))
+            losses = loss_of(output, wanted)
+            found, cost = output.detach(), losses.detach()
+            n = wanted.shape[1]
+            if step == 0 or not math.isfinite(cost.sum()):
+                self._look(step, batch, found, cost)
+            sums.add(n, cost, sums_of(found, wanted))
+            losses.sum().backward()
+            for instrument in self._before_step:
+                instrument.before_step(step, n)
+            self.optimizer.step()
+            for p in self.parameters:
+                p.grad = None
+            for instrument in self._after_step:
+                instrument.after_step(step)
+            if step == self.steps - 1:
+                lr, momenta = self.optimizer.lr.tolist(), self.sources.momenta()
+            if self.learner.interval == "step" and self.sources.advance():
+                self.optimizer.refresh()
+        if self.learner.interval == "epoch" and self.sources.advance():
+            self.optimizer.refresh()
+        self.epoch += 1
+        self._record(started, lr, momenta)
+        if time.monotonic() - self.written_at >= SECONDS_BETWEEN:
+            self._write()
+
+    def _seen(self, raw: Tensor) -> Tensor:
+        """What the networks see of a batch (K, n, ...) of the tensors in memory."""
+        data = self.members[0].prepared.data
+        return raw if data.prepared else data.inputs(raw.flatten(0, 1)).unflatten(0, raw.shape[:2])
+
+    def _look(self, step: int, batch: Tensor, output: Tensor, losses: Tensor) -> None:
+        """Have the runs whose loss is not finite say which layer broke."""
+        for k, (member, finite) in enumerate(zip(self.members, torch.isfinite(losses).tolist(), strict=True)):
+            if member.ended or (finite and step):
+                continue
+            if not finite and member.learner.look is not None:
+                member.learner.network.train()
+                member.learner.look(self._seen(batch[k : k + 1])[0], output[k], losses[k])
+            for name, instrument in member.instruments.items():
+                if name not in self.instruments:
+                    instrument.before_step(step, batch.shape[1])
+
+    def _validate(self) -> list[dict[str, float]]:
+        """Each run's means over its validation part."""
+        if not self.validates:
+            return [{} for _ in self.members]
+        batches = [member.prepared.data.batches_in_order(member.prepared.data.val) for member in self.members]
+        inputs = torch.stack([each.inputs for each in batches])
+        targets = torch.stack([each.targets for each in batches])
+        loss_of, sums_of = torch.func.vmap(self.learner.loss), torch.func.vmap(self.learner.sums)
+        self.learner.training = False
+        sums = self.together.validation_sums
+        with evaluating(self.together.network):
+            for start in range(0, inputs.shape[1], batches[0].batch_size):
+                chosen = slice(start, start + batches[0].batch_size)
+                output, wanted = self.together.network(self._seen(inputs[:, chosen])), targets[:, chosen]
+                sums.add(wanted.shape[1], loss_of(output, wanted), sums_of(output, wanted))
+        return [{f"val/{name}": value for name, value in means.items()} for means, _ in sums.read_stack()]
+
+    def _measure(self, epoch: int) -> list[Measured]:
+        with torch.no_grad():
+            return [found for instrument in self.instruments.values() for found in instrument.measure(epoch)]
+
+    def _record(self, started: float, lr: Sequence[float], momenta: Sequence[float | None]) -> None:
+        """Write down the epoch of each run that takes part."""
+        validation = self._validate()
+        trained = self.together.training_sums.read_stack()
+        seconds = (time.perf_counter() - started) / len(self.members)  # a run's share
+        measured = self._measure(self.epoch)
+        done = self.epoch * self.steps
+        for k, member in enumerate(self.members):
+            if member.ended:
+                continue
+            means, bad_step = trained[k]
+            recording = member.recording
+            row = {f"train/{name}": value for name, value in means.items()} | validation[k]
+            recording.epoch(done, lr[k], row, seconds, momenta[k])
+            recording.tell(recording.add(self.epoch, _of_run(measured, k)))
+            recording.draw(member.instruments.values(), self.epoch, last=False, figures=False)
+            self._find_divergence(k, member, bad_step, validation[k].get("val/loss", 0.0))
+            member.checkpoints.consider(self.epoch, validation[k], member.learner)
+            if recording.diverged is not None:
+                self._checkpoint(k, member)
+                self._finish(k, member)
+
+    def _find_divergence(self, k: int, member: Member, bad_step: int | None, val_loss: float) -> None:
+        done = self.epoch * self.steps
+        seen = [_InStack(instrument, k) for instrument in self.instruments.values()]
+        own = [_InStack(i, None) for name, i in member.instruments.items() if name not in self.instruments]
+        member.recording.find_divergence(
+            done, done - self.steps, bad_step, val_loss, [*seen, *own], lambda: _finite(member.learner)
+        )
+
+    def _finish(self, k: int, member: Member) -> None:
+        """The end of a run, as it has alone."""
+        member.ended = True
+        recording, learner = member.recording, member.learner
+        if recording.diverged is None and not _finite(learner):
+            recording.diverged = {"epoch": self.epoch, "step": self.epoch * self.steps, "what": "weights"}
+            self._checkpoint(k, member)
+        recording.close()
+        best = member.checkpoints.best_state() or learner.network.state_dict()
+        for instrument in member.instruments.values():
+            instrument.finish(recording.directory, best)
+        recording.draw(member.instruments.values(), len(recording.rows), last=True, figures=False)
+        recording.finish()
+
+    def _write(self) -> None:
+        for k, member in enumerate(self.members):
+            if not member.ended:
+                self._checkpoint(k, member)
+        self.written_at = time.monotonic()
+
+    def _checkpoint(self, k: int, member: Member) -> None:
+        """last.ckpt, from which Lightning can go on with the run by itself."""
+        _, scheduler = self.sources.of_run[k]
+        state = member.recording.state(stopped=member.recording.diverged is not None)
+        instruments = {name: kept for name, i in member.instruments.items() if (kept := i.state_dict())}
+        member.checkpoints.write_last(
+            {
+                "epoch": self.epoch,
+                "global_step": self.epoch * self.steps,
+                "pytorch-lightning_version": lightning.__version__,
+                "state_dict": OrderedDict((n, tensor.clone()) for n, tensor in member.learner.state_dict().items()),
+                "loops": _loops(self.epoch, self.steps, self.validates, scheduler is not None, self.learner.interval),
+                "optimizer_states": [self.optimizer.state_of(k)],
+                "lr_schedulers": [] if scheduler is None else [scheduler.state_dict()],
+                "recorder": {**state, "instruments": instruments},
+            }
+        )
+
+
+@dataclass(frozen=True)
+class _InStack:
+    """An instrument, asked about one run: the k-th of the stack that it sees, or (None) the only one."""
+
+    instrument: Instrument
+    k: int | None
+
+    @property
+    def _run(self) -> tuple[int, ...]:
+        return () if self.k is None else (self.k,)
+
+    def first_not_finite(self) -> int | None:
+        return self.instrument.first_not_finite(*self._run)
+
+    def not_finite_at(self, step: int) -> tuple[WeightLayer, str] | None:
+        return self.instrument.not_finite_at(step, *self._run)
+
+
+def _of_run(measured: Sequence[Measured], k: int) -> list[Measured]:
+    return [replace(found, values=found.values[k]) for found in measured]
+
+
+def _finite(learner: Learner) -> bool:
+    return all(bool(torch.isfinite(parameter).all()) for parameter in learner.parameters())
+
+
+def _loops(epochs: int, steps: int, validates: bool, scheduled: bool, interval: str) -> dict[str, Any]:
+    """What Lightning's loops keep in a checkpoint at the end of an epoch, of one optimizer and one scheduler."""
+    total = epochs * steps
+
+    def counts(number: int, *names: str) -> dict[str, int]:
+        return dict.fromkeys(names or ("ready", "completed", "started", "processed"), number)
+
+    def batches(all_of_them: int, now: int, last: bool) -> dict[str, Any]:
+        return {"total": counts(all_of_them), "current": counts(now), "is_last_batch": last}
+
+    some = ("ready", "completed")
+    by_epoch = interval == "epoch"
+    schedule = (epochs if by_epoch else total, 1 if by_epoch else steps) if scheduled else (0, 0)
+    evaluation = {"state_dict": {}, "batch_progress": batches(0, 0, False)}
+    fit = {
+        "state_dict": {},
+        "epoch_loop.state_dict": {"_batches_that_stepped": total},
+        "epoch_loop.batch_progress": batches(total, steps, True),
+        "epoch_loop.scheduler_progress": {"total": counts(schedule[0], *some), "current": counts(schedule[1], *some)},
+        "epoch_loop.automatic_optimization.state_dict": {},
+        "epoch_loop.automatic_optimization.optim_progress": {
+            "optimizer": {
+                "step": {"total": counts(total, *some), "current": counts(steps, *some)},
+                "zero_grad": {"total": counts(total, *some, "started"), "current": counts(steps, *some, "started")},
+            }
+        },
+        "epoch_loop.manual_optimization.state_dict": {},
+        "epoch_loop.manual_optimization.optim_step_progress": {"total": counts(0, *some), "current": counts(0, *some)},
+        "epoch_loop.val_loop.state_dict": {},
+        "epoch_loop.val_loop.batch_progress": batches(int(validates), int(validates), validates),
+        "epoch_progress": {"total": counts(epochs), "current": counts(epochs)},
+    }
+    predict = {"state_dict": {}, "batch_progress": {"total": counts(0), "current": counts(0)}}
+    return {"fit_loop": fit, "validate_loop": evaluation, "test_loop": evaluation, "predict_loop": predict}
