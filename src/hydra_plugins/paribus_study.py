@@ -75,6 +75,24 @@ class ParallelLauncher(StudyLauncher):
         return parallel(self.n_jobs)
 
 
+class StackedLauncher(StudyLauncher):
+    """Runs that are alike as one program, others by themselves, in several processes on this machine.
+
+    Args:
+        n_jobs: processes; None: one a core.
+        most: runs in a stack; None: as many as memory holds.
+    """
+
+    def __init__(self, n_jobs: int | None = None, most: int | None = None):
+        self.n_jobs = n_jobs
+        self.most = most
+
+    def engine(self, directory: Path) -> "Engine":
+        from paribus.engines import stacked
+
+        return stacked(self.n_jobs, self.most)
+
+
 class SlurmLauncher(StudyLauncher):
     """Each run as a job of a Slurm cluster, by submitit.
 
@@ -149,7 +167,9 @@ class StudySweeper(Sweeper):
         for key in self.others:
             raise unknown(key, "hydra.sweeper", ("params", "grids"))
         if not isinstance(self.study_launcher, StudyLauncher):
-            raise UserError("A study needs a launcher of its own: hydra/launcher=serial, parallel, slurm or ray.")
+            raise UserError(
+                "A study needs a launcher of its own: hydra/launcher=serial, parallel, stacked, slurm or ray."
+            )
         sweep = expand(arguments, self.loader, self.study, self.params, self.grids)
         returned = self.study_launcher.launch(sweep, 0)
         failed = [job for job in returned if job.status is JobStatus.FAILED]

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing import forkserver, get_context, parent_process
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -36,28 +37,35 @@ def attempt(job: Job, console: bool) -> Ended:
         job.configure_logging(console)
         with env_override({str(name): str(value) for name, value in job.hydra.job.env_set.items()}):
             perform(job)
-    except record.Busy:
-        return Ended(busy=True)
-    except RunFailed as error:
-        unexpected = isinstance(error.__cause__, Exception) and not isinstance(error.__cause__, UserError | OSError)
-        return Ended(message=str(error), traceback=traceback.format_exc() if unexpected else None)
-    except FileExistsError:
-        message = f"{job.directory} is a file, where a run's directory should be. Move it away."
-        log.error("error: %s", message)
-        return Ended(message=message)
-    except KeyboardInterrupt:
-        if console:
-            raise
-        return Ended(message="interrupted")  # where it was meant for the study, the process that leads it knows
-    except (UserError, OSError) as error:  # before there was a record to write it into
-        log.error("error: %s", explain(error))
-        return Ended(message=explain(error))
-    except Exception as error:
-        log.exception("error: %s in %s", type(error).__name__, job.directory)
-        return Ended(message=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+    except BaseException as error:  # noqa: BLE001  sorted there
+        return ended_by(error, job, console)
     finally:
         gc.collect()  # Lightning leaves the run's tensors in reference cycles
     return Ended()
+
+
+def ended_by(error: BaseException, job: Job, console: bool) -> Ended:
+    """How an attempt ended that raised `error`; what is not for the run alone is raised again."""
+    if isinstance(error, record.Busy):
+        return Ended(busy=True)
+    if isinstance(error, RunFailed):
+        unexpected = isinstance(error.__cause__, Exception) and not isinstance(error.__cause__, UserError | OSError)
+        told = "".join(traceback.format_exception(error)) if unexpected else None
+        return Ended(message=str(error), traceback=told)
+    if isinstance(error, FileExistsError):
+        message = f"{job.directory} is a file, where a run's directory should be. Move it away."
+        log.error("error: %s", message)
+        return Ended(message=message)
+    if isinstance(error, KeyboardInterrupt) and not console:
+        return Ended(message="interrupted")  # where it was meant for the study, the process that leads it knows
+    if isinstance(error, UserError | OSError):  # before there was a record to write it into
+        log.error("error: %s", explain(error))
+        return Ended(message=explain(error))
+    if isinstance(error, Exception):
+        log.error("error: %s in %s", type(error).__name__, job.directory, exc_info=error)
+        told = "".join(traceback.format_exception(error))
+        return Ended(message=f"{type(error).__name__}: {error}", traceback=told)
+    raise error
 
 
 def with_threads(job: Job, threads: int) -> Job:
@@ -104,54 +112,105 @@ def parallel(n_jobs: int | None) -> Engine:
     cores, as if there were always so many: a run has the same threads whether it is the last one or not."""
     if n_jobs is not None and (type(n_jobs) is not int or n_jobs < 1):
         raise UserError(f"hydra.launcher.n_jobs is {n_jobs!r}; it must be a whole number, at least 1, or null.")
-    # Workers are copies of a process that has imported torch once, and nothing else; it begins while the study is read.
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["paribus.run"])
-    forkserver.ensure_running()
+    begin_forkserver()
 
     def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
-        from pebble import ProcessExpired, ProcessPool
-
         at_once = n_jobs or max(map(gpus_for, jobs)) or cores()
-        with ProcessPool(min(at_once, len(jobs)), initializer=_begin_worker, context=context) as pool:
-            waiting = list(jobs)
-            running: dict[Future[Ended], tuple[Job, int]] = {}
-            slots = list(range(at_once))
-            silent: dict[Future[Ended], int] = {}  # how often in a row nobody was seen to be making a run
-            up = False  # whether the workers have come up
-            try:
-                while waiting or running:
-                    while waiting and slots:
-                        job, slot = waiting.pop(0), slots.pop(0)
-                        running[pool.schedule(attempt, (placed(job, slot, at_once), False))] = job, slot
-                    done, _ = wait(running, timeout=SILENCE, return_when=FIRST_COMPLETED)
-                    if not done:
-                        alive = {future for future in running if record.is_running(running[future][0].directory)}
-                        silent = {future: silent.get(future, 0) + 1 for future in set(running) - alive if up}
-                        up = up or bool(alive)
-                        # the pool does not see that a process has exited in order, in mid-run
-                        done = {future for future, times in silent.items() if times >= 3 and future.cancel()}
-                    up = up or bool(done)
-                    for future in done:
-                        job, slot = running.pop(future)
-                        slots.append(slot)
-                        try:
-                            yield job, future.result()
-                        except CancelledError:
-                            yield job, Ended(message="its process has ended without a result")
-                        except ProcessExpired as error:
-                            yield job, Ended(message=f"its process was killed (exit code {error.exitcode})")
-            except BrokenProcessPool as error:
-                pool.stop()  # else the end of the block would wait for it
-                raise UserError("The processes for the runs cannot be started, or were killed.") from error
-            except BaseException:
-                if running:
-                    log.info("Interrupted; waiting for %d runs to write down what they have.", len(running))
-                wait(running, timeout=10)  # after Ctrl-C the workers write down what they have
-                pool.stop()
-                raise
+        yield from side_by_side([[job] for job in jobs], at_once)
 
     return engine
+
+
+def stacked(n_jobs: int | None, most: int | None) -> Engine:
+    """Runs that are alike as one program, at most `most` (None: as many as fit) in each of `n_jobs` processes (None: one
+    a core); others by themselves, as `parallel` has them."""
+    for name, value in (("n_jobs", n_jobs), ("most", most)):
+        if value is not None and (type(value) is not int or value < 1):
+            raise UserError(f"hydra.launcher.{name} is {value!r}; it must be a whole number, at least 1, or null.")
+    begin_forkserver()
+
+    def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
+        from paribus.stacking import chunks_of, sorted_out
+
+        at_once = n_jobs or cores()
+        groups, alone = sorted_out(jobs)
+        chunks = [chunk for group in groups for chunk in chunks_of(group, at_once, most)]
+        if chunks:
+            log.info("%d runs in %d stacks.", sum(map(len, chunks)), len(chunks))
+        for reason, those in alone.items():
+            names = ", ".join(job.directory.name for job in those[:3]) + (", ..." if len(those) > 3 else "")
+            log.info("%d by themselves, as %s: %s", len(those), reason, names)
+        yield from side_by_side([*chunks, *([job] for those in alone.values() for job in those)], at_once)
+
+    return engine
+
+
+def begin_forkserver() -> BaseContext:
+    """Workers are copies of a process that has imported torch once, and nothing else; it begins while the study is
+    read."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["paribus.run", "paribus.stacking"])
+    forkserver.ensure_running()
+    return context
+
+
+def attempts(jobs: Sequence[Job]) -> list[Ended]:
+    """Make a run by itself, or several as one."""
+    if len(jobs) == 1:
+        return [attempt(jobs[0], console=False)]
+    from paribus.stacking import attempt_stack
+
+    return attempt_stack(jobs)
+
+
+def side_by_side(tasks: Sequence[Sequence[Job]], at_once: int) -> Iterator[tuple[Job, Ended]]:
+    """Make so many tasks at once, each of one run or of several as one in a process."""
+    from pebble import ProcessExpired, ProcessPool
+
+    context = begin_forkserver()
+    with ProcessPool(min(at_once, len(tasks)), initializer=_begin_worker, context=context) as pool:
+        waiting = list(tasks)
+        running: dict[Future[list[Ended]], tuple[Sequence[Job], int]] = {}
+        slots = list(range(at_once))
+        silent: dict[Future[list[Ended]], int] = {}  # how often in a row nobody was seen to be making a run
+        up = False  # whether the workers have come up
+        try:
+            while waiting or running:
+                while waiting and slots:
+                    jobs, slot = waiting.pop(0), slots.pop(0)
+                    placed_jobs = [placed(job, slot, at_once) for job in jobs]
+                    running[pool.schedule(attempts, (placed_jobs,))] = jobs, slot
+                done, _ = wait(running, timeout=SILENCE, return_when=FIRST_COMPLETED)
+                if not done:
+                    alive = {
+                        future
+                        for future, (jobs, _) in running.items()
+                        if any(record.is_running(job.directory) for job in jobs)
+                    }
+                    silent = {future: silent.get(future, 0) + 1 for future in set(running) - alive if up}
+                    up = up or bool(alive)
+                    # the pool does not see that a process has exited in order, in mid-run
+                    done = {future for future, times in silent.items() if times >= 3 and future.cancel()}
+                up = up or bool(done)
+                for future in done:
+                    jobs, slot = running.pop(future)
+                    slots.append(slot)
+                    try:
+                        outcomes = future.result()
+                    except CancelledError:
+                        outcomes = [Ended(message="its process has ended without a result")] * len(jobs)
+                    except ProcessExpired as error:
+                        outcomes = [Ended(message=f"its process was killed (exit code {error.exitcode})")] * len(jobs)
+                    yield from zip(jobs, outcomes, strict=True)
+        except BrokenProcessPool as error:
+            pool.stop()  # else the end of the block would wait for it
+            raise UserError("The processes for the runs cannot be started, or were killed.") from error
+        except BaseException:
+            if running:
+                log.info("Interrupted; waiting for %d processes to write down what they have.", len(running))
+            wait(running, timeout=10)  # after Ctrl-C the workers write down what they have
+            pool.stop()
+            raise
 
 
 def _begin_worker() -> None:

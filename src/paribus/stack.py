@@ -23,8 +23,7 @@ from paribus.models.learners import EpochSums, Learner
 from paribus.models.stacked import NotStackable, generators_of, stack, state_of
 from paribus.randomness import stream_seed
 from paribus.recording import Recording
-from paribus.resume import Left
-from paribus.run import Account, Prepared
+from paribus.run import Prepared
 from paribus.stacked_optim import StackedOptimizer
 
 log = logging.getLogger(__name__)
@@ -90,15 +89,15 @@ class Member:
 
     Attributes:
         instruments: its own, for what is done once a run: histograms, files at the end, the layer that broke.
-        ended: whether it has diverged, and takes part no more.
+        stored: the checkpoint that it goes on from, if it does.
+        ended: whether its record is finished; after a divergence it takes part no more.
     """
 
-    account: Account
     prepared: Prepared
-    left: Left | None
     recording: Recording
     instruments: dict[str, Instrument]
     checkpoints: Checkpoints
+    stored: dict[str, Any] | None = None
     ended: bool = False
 
     @property
@@ -168,6 +167,9 @@ class Stack:
         self.members = list(members)
         first = members[0].prepared
         self.learner = first.learner
+        for member in members:
+            if member.stored is not None:
+                member.learner.load_state_dict(member.stored["state_dict"])
         self.instruments = dict(instruments)
         self.together = Together([member.learner for member in members])
         self.epochs = int(first.config["trainer"]["max_epochs"])
@@ -179,10 +181,15 @@ class Stack:
         self.sources = Sources(members, self.steps * self.epochs)
         self.parameters = [p for p in self.together.network.parameters() if p.requires_grad]
         self.optimizer = StackedOptimizer(self.parameters, [optimizer for optimizer, _ in self.sources.of_run])
-        self.epoch = 0  # that are done
+        self.epoch = 0 if members[0].stored is None else int(members[0].stored["recorder"]["epoch"])  # that are done
         self._before_step = [i for i in self.instruments.values() if type(i).before_step is not Instrument.before_step]
         self._after_step = [i for i in self.instruments.values() if type(i).after_step is not Instrument.after_step]
         self.written_at = -math.inf
+        stored = [member.stored for member in members if member.stored is not None]
+        if stored:
+            self.sources.load(stored)
+            self.optimizer.load([each["optimizer_states"][0] for each in stored])
+            self.optimizer.refresh()
         self._check_outputs()
         for k, member in enumerate(self.members):
             share_memory(member.learner.network, self.together.network, k)
@@ -198,6 +205,9 @@ class Stack:
     def fit(self) -> None:
         """Train all epochs, and finish every record."""
         for member in self.members:
+            if member.stored is not None:
+                member.recording.take_up(member.stored["recorder"])
+                member.checkpoints.load_state_dict(member.stored["callbacks"]["Checkpoints"])
             member.recording.open()
             member.checkpoints.open()
         self._attach()
@@ -217,9 +227,8 @@ class Stack:
         for member in self.members:
             for name, instrument in member.instruments.items():
                 instrument.attach(member.learner, member.prepared.data)
-                stored = member.left.instruments.get(name) if member.left else None
-                if stored is not None:
-                    instrument.load_state_dict(stored)
+                if member.stored is not None and name in member.stored["recorder"]["instruments"]:
+                    instrument.load_state_dict(member.stored["recorder"]["instruments"][name])
 
     def _before_training(self) -> None:
         layers = self.together.layers
