@@ -93,7 +93,10 @@ def test_types_may_be_mixed() -> None:
 @given(some, st.integers(1, 3), st.randoms(use_true_random=False))
 def test_of_a_stack_each_run_has_what_it_has_alone(found: tuple[np.ndarray, ...], runs: int, random: object) -> None:
     rng = np.random.default_rng(random.randrange(1000))  # type: ignore[attr-defined]
-    stacks = [torch.from_numpy(np.stack([rng.permutation(a.ravel()).reshape(a.shape) * (k + 1) for k in range(runs)])) for a in found]
+    stacks = [
+        torch.from_numpy(np.stack([rng.permutation(a.ravel()).reshape(a.shape) * (k + 1) for k in range(runs)]))
+        for a in found
+    ]
     alone = [[stack[k] for stack in stacks] for k in range(runs)]
     for name in ("sum_abs", "norm", "mean", "std", "zero_fraction"):
         measure = getattr(quantities, name)

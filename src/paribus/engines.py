@@ -122,8 +122,8 @@ def parallel(n_jobs: int | None) -> Engine:
 
 
 def stacked(n_jobs: int | None, most: int | None) -> Engine:
-    """Runs that are alike as one program, at most `most` (None: as many as fit) in each of `n_jobs` processes (None: one
-    a core); others by themselves, as `parallel` has them."""
+    """Runs that are alike as one program, at most `most` of them (None: as many as fit), in each of `n_jobs` processes
+    (None: one a core); others by themselves, as `parallel` has them."""
     for name, value in (("n_jobs", n_jobs), ("most", most)):
         if value is not None and (type(value) is not int or value < 1):
             raise UserError(f"hydra.launcher.{name} is {value!r}; it must be a whole number, at least 1, or null.")
@@ -136,7 +136,8 @@ def stacked(n_jobs: int | None, most: int | None) -> Engine:
         groups, alone = sorted_out(jobs)
         chunks = [chunk for group in groups for chunk in chunks_of(group, at_once, most)]
         if chunks:
-            log.info("%d runs in %d stacks.", sum(map(len, chunks)), len(chunks))
+            number = f"{len(chunks)} stack{'s' * (len(chunks) > 1)}"
+            log.info("%d runs in %s, each trained as one.", sum(map(len, chunks)), number)
         for reason, those in alone.items():
             names = ", ".join(job.directory.name for job in those[:3]) + (", ..." if len(those) > 3 else "")
             log.info("%d by themselves, as %s: %s", len(those), reason, names)

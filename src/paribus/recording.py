@@ -3,18 +3,27 @@
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from lightning.pytorch.loggers import Logger
 
 from paribus.callbacks.instruments import Instrument, Measured
 from paribus.loggers import TensorBoard, finish
+from paribus.models.layers import WeightLayer
 from paribus.record import LAYERS, METRICS, read_metrics
 from paribus.statistics import summary_statistics
 from paribus.writers import LayersWriter, MetricsWriter
 
 MOST_SCALARS = 100_000  # of layers, in the event file of a run
+
+
+class Judge(Protocol):
+    """An instrument, as far as it can say where a run broke."""
+
+    def first_not_finite(self) -> int | None: ...
+
+    def not_finite_at(self, step: int) -> tuple[WeightLayer, str] | None: ...
 
 
 class Recording:
@@ -120,9 +129,8 @@ class Recording:
         first_step: int,
         bad_step: int | None,
         val_loss: float,
-        instruments: Iterable[Instrument],
+        instruments: Iterable["Judge"],
         finite: Callable[[], bool],
-        run: Sequence[int] = (),
         believed: Collection[str] = ("activation", "gradient"),
     ) -> None:
         """Note that the run diverged in its last epoch, if that had a loss that was not finite, or a gradient that
@@ -132,11 +140,10 @@ class Recording:
             step: optimizer steps done; first_step: before the epoch.
             bad_step: the first of the epoch, counted from 0, whose loss was not finite.
             finite: says whether the weights are.
-            run: its number in a stack, for instruments that see all of that.
             believed: what instruments may blame.
         """
         instruments = list(instruments)
-        bad_gradients = [bad for i in instruments if (bad := i.first_not_finite(*run)) is not None]
+        bad_gradients = [bad for i in instruments if (bad := i.first_not_finite()) is not None]
         bad_steps = bad_gradients + ([] if bad_step is None else [bad_step])
         broken = bad_step is not None or not math.isfinite(val_loss)
         # what clipping by value, say, has made finite again has done no harm
@@ -147,7 +154,7 @@ class Recording:
         if bad_steps:
             bad = min(bad_steps)
             self.diverged["step"] = first_step + bad + 1
-            blamed = [found for i in instruments if (found := i.not_finite_at(bad, *run))]
+            blamed = [found for i in instruments if (found := i.not_finite_at(bad))]
             blamed = [found for found in blamed if found[1] in believed]
             # a broken activation breaks every gradient; not the other way round
             for layer, tensor in sorted(blamed, key=lambda found: found[1] != "activation")[:1]:
@@ -177,7 +184,7 @@ class Recording:
         return summary_statistics(self.rows) | ({} if early is None else {"early_layer_gradient": early})
 
     def state(self, stopped: bool) -> dict[str, Any]:
-        """What a checkpoint keeps of it. Writes layers.parquet, so that it reaches at least as far as the checkpoint."""
+        """What a checkpoint keeps of it. Writes layers.parquet, which so reaches at least as far as the checkpoint."""
         self.layers.write()
         return {"epoch": len(self.rows), "diverged": self.diverged, "stopped": stopped, "taken_up": self.taken_up}
 

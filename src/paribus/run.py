@@ -153,7 +153,7 @@ class Account:
 
 @contextmanager
 def written_down(job: Job, left: Left | None) -> Iterator[Account]:
-    """While a run is made, or gone on with, in a directory that this process owns. However it ends, its summary says so.
+    """While a run is made, or gone on with, in a directory that this process owns. Its summary says how it ended.
 
     Raises RunFailed after an error, KeyboardInterrupt after an interruption; both are in the log by then.
     """

@@ -131,7 +131,7 @@ class Sources:
         """Move all schedules on; whether there are any."""
         for optimizer, scheduler in self.distinct:
             if scheduler is not None:
-                optimizer._opt_called = True  # type: ignore[attr-defined]  its step is that of the stack
+                optimizer._opt_called = True  # type: ignore[attr-defined]  # its step is that of the stack
                 scheduler.step()
         return any(scheduler is not None for _, scheduler in self.distinct)
 

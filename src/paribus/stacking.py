@@ -164,7 +164,7 @@ def attempt_stack(jobs: Sequence[Job]) -> list[Ended]:
         for job in jobs:
             try:
                 outcome = _admit(job)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  sorted there
                 outcome = ended_by(error, job, console=False)
             if isinstance(outcome, Admitted):
                 admitted.append(outcome)
@@ -213,7 +213,10 @@ def _admit(job: Job) -> Admitted | Ended | None:
 
 
 def _make(runs: Sequence[Admitted], ended: dict[Path, Ended]) -> None:
-    """Train runs that are at the same epoch as one, and leave each of them."""
+    """Train runs of the same shape as one, and leave each of them. One by itself is only let go of."""
+    if len(runs) == 1:
+        _let_go(runs[0])
+        return
     runs = sorted(runs, key=lambda run: json.dumps(run.member.prepared.config["optim"], sort_keys=True, default=str))
     failure: BaseException | None = None
     try:
@@ -223,8 +226,7 @@ def _make(runs: Sequence[Admitted], ended: dict[Path, Ended]) -> None:
     except NotStackable as error:
         for run in runs:
             log.warning("Made alone: %s.", error)
-            run.account.begun = False
-            run.exits.close()
+            _let_go(run)
         return
     except BaseException as error:  # noqa: BLE001  it is told of every run below
         failure = error
@@ -240,6 +242,14 @@ def _make(runs: Sequence[Admitted], ended: dict[Path, Ended]) -> None:
             ended[run.job.directory] = Ended()
         except BaseException as error:  # noqa: BLE001
             ended[run.job.directory] = ended_by(error, run.job, console=False)
+
+
+def _let_go(run: Admitted) -> None:
+    """Leave a run to be made alone."""
+    run.account.begun = False
+    for logger in run.member.recording.loggers:
+        close(logger)
+    run.exits.close()
 
 
 def _leave(run: Admitted, together: int, failure: BaseException | None) -> None:

@@ -88,10 +88,14 @@ class Gradients(Instrument):
     def first_not_finite(self, *run: int) -> int | None:
         if self.learner.loss_scaled:
             return None  # the scaler skips the step, and lowers its scale
-        bad = (~self._finite[:, *run].all(1)).nonzero().flatten().tolist()
+        finite = self._finite[:, run[0]] if run else self._finite
+        bad = (~finite.all(1)).nonzero().flatten().tolist()
         return bad[0] if bad else None
 
     def not_finite_at(self, step: int, *run: int) -> tuple[WeightLayer, str] | None:
         """The layer nearest the output whose gradient was not finite."""
-        bad = (~self._finite[step, *run]).nonzero().flatten().tolist() if step < len(self._finite) else []
+        if step >= len(self._finite):
+            return None
+        finite = self._finite[step, run[0]] if run else self._finite[step]
+        bad = (~finite).nonzero().flatten().tolist()
         return (self._owners[bad[-1]][0], "gradient") if bad else None

@@ -73,8 +73,8 @@ class Instrument:
     data: InMemory
     in_stack: ClassVar[Literal["together", "once a run"] | None] = None
     """What becomes of it where many runs are trained as one (hydra/launcher=stacked). "together": one of it steps and
-    measures for all of them, with a first axis of runs in every tensor (learner.lead is 1), and one for each run draws
-    and finishes. "once a run": the same, but there is nothing that steps or measures. None: its runs are not stacked."""
+    measures for all, with a first axis of runs in every tensor (learner.lead is 1), and one for each run draws and
+    finishes. "once a run": the same, but there is nothing that steps or measures. None: its runs are not stacked."""
 
     def attach(self, learner: Learner, data: InMemory) -> None:
         """Called once, before training, with the network on its device and the data read. In a run that goes on the

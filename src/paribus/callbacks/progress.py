@@ -52,6 +52,7 @@ class Progress(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         recorder = next(c for c in trainer.callbacks if isinstance(c, Recorder))  # type: ignore[attr-defined]
+        assert recorder.recording is not None
         row, now = recorder.recording.rows[-1], time.monotonic()
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
         if sys.stderr.isatty() and now > self._next_count - SHORT:

@@ -64,7 +64,7 @@ class EpochSums:
         ]
 
     def _totals(self) -> tuple[Tensor, list[str], Tensor]:
-        """Number of samples and totals over them, (1 + names, ...); the names; the first bad batch or infinity, (...)."""
+        """Samples and totals over them, (1 + names, ...); the names; the first bad batch, or infinity, (...)."""
         sizes = torch.tensor(self._sizes, dtype=torch.float64)
         losses = torch.stack(self._losses).cpu().double()
         sums = {"loss": torch.tensordot(sizes, losses, dims=1)}

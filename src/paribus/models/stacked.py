@@ -39,14 +39,20 @@ class StackedLinear(nn.Module):
 class StackedBatchNorm(nn.Module):
     """K batch normalisations over n samples of the same features: (K, n, features)."""
 
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def __init__(self, layers: Sequence[nn.BatchNorm1d]):
         super().__init__()
         first = layers[0]
+        assert first.momentum is not None
         self.eps, self.momentum = first.eps, first.momentum
         self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
         self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
-        for name in ("running_mean", "running_var", "num_batches_tracked"):
-            self.register_buffer(name, torch.stack([getattr(layer, name) for layer in layers]))
+        self.register_buffer("running_mean", _stacked([layer.running_mean for layer in layers]))
+        self.register_buffer("running_var", _stacked([layer.running_var for layer in layers]))
+        self.register_buffer("num_batches_tracked", _stacked([layer.num_batches_tracked for layer in layers]))
 
     def forward(self, inputs: Tensor) -> Tensor:
         k, n, features = inputs.shape
@@ -63,6 +69,10 @@ class StackedBatchNorm(nn.Module):
             self.eps,
         )
         return whole.view(n, k, features).transpose(0, 1)
+
+
+def _stacked(tensors: Sequence[Tensor | None]) -> Tensor:
+    return torch.stack([tensor for tensor in tensors if tensor is not None])
 
 
 class StackedDropout(nn.Module):
@@ -109,7 +119,7 @@ def _together(path: str, modules: Sequence[nn.Module]) -> nn.Module:
         return StackedLinear(modules)  # type: ignore[arg-type]
     if kind is nn.Dropout:
         return StackedDropout(modules)  # type: ignore[arg-type]
-    if kind is nn.BatchNorm1d and all(m.affine and m.track_running_stats for m in modules):
+    if kind is nn.BatchNorm1d and all(m.affine and m.track_running_stats and m.momentum is not None for m in modules):
         return StackedBatchNorm(modules)  # type: ignore[arg-type]
     if kind is nn.Flatten:
         return nn.Flatten(start_dim=2)

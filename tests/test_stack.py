@@ -1,0 +1,256 @@
+"""Runs trained as one: each has the record that it would have alone."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from conftest import ROOT, main, read_layers
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import open_dict
+
+from paribus import record
+from paribus.compose import Composer
+from paribus.engines import attempt
+from paribus.job import Job
+from paribus.stacking import attempt_stack, chunks_of, sorted_out
+from paribus.study import Ended, plan
+from paribus.sweep import expand
+
+SMALL = ("model=regression", "threads=1", "trainer=cpu", "trainer.max_epochs=3")
+
+
+def jobs(directory: Path, *typed: str) -> list[Job]:
+    """The runs of a sweep, in a study of this directory."""
+    own = [f"hydra.sweep.dir={directory}", "hydra.mode=MULTIRUN"]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        study = loader.load_configuration("train", [*own, "study=s"], RunMode.MULTIRUN)
+        with open_dict(study):
+            study.hydra.runtime.output_dir = str(directory)
+        sweep = expand([*SMALL, *typed], loader, study, None, None)
+        return [run.job for run in plan(sweep, Composer(loader, "train", own), study)]
+
+
+Both = Callable[..., list[tuple[Path, Path]]]
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Both:
+    """both("optim=sgd", ...): each run of a sweep made alone, and in a stack."""
+
+    def make(*typed: str) -> list[tuple[Path, Path]]:
+        alone, together = jobs(tmp_path / "alone", *typed), jobs(tmp_path / "stacked", *typed)
+        assert attempt_stack(together) == [Ended()] * len(together)
+        assert [attempt(job, console=False) for job in alone] == [Ended()] * len(alone)
+        found = {read_summary(job.directory).get("stacked") for job in together}
+        assert found == {len(together)} or "data.split=grouped" in typed, "whose sizes differ by the seed"
+        return [(a.directory, b.directory) for a, b in zip(alone, together, strict=True)]
+
+    return make
+
+
+def read_summary(directory: Path) -> dict:
+    return json.loads((directory / record.SUMMARY).read_text())
+
+
+def curves(directory: Path) -> pd.DataFrame:
+    return pd.read_csv(directory / record.METRICS).drop(columns="epoch_seconds")
+
+
+def same_curves(pairs: list[tuple[Path, Path]], columns: list[str] | None = None) -> None:
+    for alone, stacked in pairs:
+        expected, found = curves(alone), curves(stacked)
+        pd.testing.assert_frame_equal(found[columns or list(expected)], expected[columns or list(expected)], rtol=1e-4)
+
+
+OPTIMIZERS = ["sgd", "sgd_momentum", "nesterov", "adam", "adamw", "nadam", "adagrad", "rmsprop"]
+
+
+@pytest.mark.parametrize("optim", OPTIMIZERS)
+def test_every_optimizer(both: Both, optim: str) -> None:
+    same_curves(both(f"optim={optim}", "seed=1,2", "optim.lr=0.001,0.0005", "optim.weight_decay=0,0.1"))
+
+
+@pytest.mark.parametrize("optim", ["sgd_momentum", "adam"])
+@pytest.mark.parametrize("scheduler", ["none", "step", "cosine", "exponential", "onecycle"])
+def test_every_schedule(both: Both, scheduler: str, optim: str) -> None:
+    same_curves(both(f"scheduler={scheduler}", f"optim={optim}", "optim.lr=0.001,0.0005"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "optim=sgd_momentum optim.momentum=0.5,0.9",
+        "optim=adam optim.betas=[0.9,0.999],[0.5,0.9]",
+        "scheduler=onecycle scheduler.pct_start=0.2,0.5",
+        "scheduler=step scheduler.gamma=0.5,0.1 scheduler.step_size=1",
+        "model.init=torch,auto,orthogonal",
+        "data.log_age=true,false",
+        "optim=nesterov optim.momentum=0.5,0.9 scheduler=onecycle",
+    ],
+)
+def test_values_of_its_own(both: Both, values: str) -> None:
+    same_curves(both(*values.split(), "optim.lr=0.001"))
+
+
+ACTIVATIONS = sorted(path.stem for path in (ROOT / "conf" / "activation").glob("*.yaml"))
+
+
+def test_every_activation(tmp_path: Path, both: Both) -> None:
+    for activation in ACTIVATIONS:
+        same_curves(both(f"activation={activation}", "seed=1,2"))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "model.loss=mae",
+        "model.hidden=[]",
+        "data.split=grouped",
+        "data.bins=4",
+        "model.dropout=0.3",
+        "data.batch_size=50",
+        "data.train_on_validation=true",
+        "model.width=4 model.depth=12",
+    ],
+)
+def test_what_else_may_be(both: Both, more: str) -> None:
+    pairs = both(*more.split(), "seed=1,2")
+    same_curves(pairs)
+
+
+def test_batch_norm_trains_alike(both: Both) -> None:
+    """The bias before a batch norm has no gradient but rounding, which Adam makes as large as any: what is validated
+    with running means follows it."""
+    same_curves(both("model.norm=batch", "seed=1,2", "optim=sgd", "optim.lr=0.0005"))
+
+
+def test_images_too(tmp_path: Path, both: Both, fashion_root: Path) -> None:
+    same_curves(both("model=mlp", f"data.root={fashion_root}", "data.val_size=60", "seed=1,2", "optim.lr=0.001,0.01"))
+
+
+def test_layers_files_and_summaries(both: Both) -> None:
+    for alone, stacked in both("seed=1,2", "activation=tanh"):
+        one, other = read_layers(alone), read_layers(stacked)
+        keys = ["epoch", "layer", "depth", "tensor", "quantity"]
+        merged = one.merge(other, on=keys, how="outer", suffixes=("", "_stacked"))
+        assert len(merged) == len(one) == len(other)
+        assert (merged["value"] - merged["value_stacked"]).abs().max() < 1e-4
+        assert {p.relative_to(alone) for p in alone.rglob("*") if "tfevents" not in p.name and p.name != ".lock"} == {
+            p.relative_to(stacked) for p in stacked.rglob("*") if "tfevents" not in p.name and p.name != ".lock"
+        }
+        assert len(list(stacked.glob("events*"))) == len(list(alone.glob("events*")))
+        a, b = read_summary(alone), read_summary(stacked)
+        assert set(b) - set(a) == {"stacked"}
+        for key in ("identity", "choices", "set", "seed", "config", "data", "status", "study"):
+            assert a[key] == b[key]
+        timed = {"mean_epoch_seconds", "train_seconds"}
+        for key in set(a["statistics"]) - timed:
+            assert b["statistics"][key] == pytest.approx(a["statistics"][key], rel=1e-4), key
+        for file in (record.BEST, record.LAST):
+            like(torch.load(alone / file, weights_only=True), torch.load(stacked / file, weights_only=True))
+        one, other = (pd.read_parquet(where / record.PREDICTIONS) for where in (alone, stacked))
+        pd.testing.assert_frame_equal(one, other, rtol=1e-4)
+
+
+def like(one: object, other: object, path: str = "") -> None:
+    """Two checkpoints have the same structure and, but for rounding, values."""
+    if "started" in path:
+        return
+    assert type(one) is type(other), path
+    if isinstance(one, dict):
+        assert isinstance(other, dict) and set(one) == set(other), path
+        for key in one:
+            like(one[key], other[key], f"{path}/{key}")
+    elif isinstance(one, list | tuple):
+        assert isinstance(other, list | tuple) and len(one) == len(other), path
+        for i, (a, b) in enumerate(zip(one, other, strict=True)):
+            like(a, b, f"{path}/{i}")
+    elif isinstance(one, torch.Tensor):
+        assert isinstance(other, torch.Tensor) and one.dtype == other.dtype
+        assert torch.allclose(one.double(), other.double(), rtol=1e-3, atol=1e-5), path
+    else:
+        assert one == (pytest.approx(other, rel=1e-4) if isinstance(one, float) else other), path
+
+
+def test_one_that_diverges_leaves_the_others_alone(both: Both) -> None:
+    pairs = both("optim=sgd_momentum", "optim.lr=0.001,0.5,1e20", "seed=1,2")
+    same_curves(pairs)
+    for alone, stacked in pairs:
+        a, b = read_summary(alone), read_summary(stacked)
+        assert a["status"] == b["status"]
+        assert a.get("diverged") == b.get("diverged")
+        like(
+            torch.load(alone / record.LAST, weights_only=True)["recorder"],
+            torch.load(stacked / record.LAST, weights_only=True)["recorder"],
+        )
+    assert [read_summary(stacked)["status"] for _, stacked in pairs].count("diverged") == 4
+
+
+# --- taken up
+
+
+def test_a_stack_that_was_killed_is_taken_up_and_so_is_each_of_its_runs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paribus import stack
+
+    whole = jobs(tmp_path / "whole", "seed=1,2,3", "scheduler=onecycle", "trainer.max_epochs=6", "model.dropout=0.2")
+    attempt_stack(whole)
+    cut = jobs(tmp_path / "cut", "seed=1,2,3", "scheduler=onecycle", "trainer.max_epochs=6", "model.dropout=0.2")
+    trained = stack.Stack._train_epoch
+
+    def killed(self: stack.Stack) -> None:
+        if self.epoch == 4:
+            raise KeyboardInterrupt
+        trained(self)
+
+    monkeypatch.setattr(stack, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(stack.Stack, "_train_epoch", killed)
+    assert {ended.message for ended in attempt_stack(cut)} == {"interrupted"}
+    assert {record.state(job.directory)[0] for job in cut} == {record.INTERRUPTED}
+    monkeypatch.setattr(stack.Stack, "_train_epoch", trained)
+    again = jobs(tmp_path / "cut", "seed=1,2,3", "scheduler=onecycle", "trainer.max_epochs=6", "model.dropout=0.2")
+    assert attempt(again[0], console=False) == Ended()  # alone
+    assert attempt_stack(again[1:]) == [Ended()] * 2
+    for one, other in zip(whole, again, strict=True):
+        assert read_summary(other.directory)["taken_up"] == [4]
+        pd.testing.assert_frame_equal(curves(one.directory), curves(other.directory), rtol=1e-4)
+    assert "stacked" not in read_summary(again[0].directory)
+
+
+# --- what goes where
+
+
+def test_what_can_be_stacked_and_what_cannot(tmp_path: Path, cifar_root: Path) -> None:
+    groups, alone = sorted_out([
+        *jobs(tmp_path, "seed=1,2,3", "optim.lr=0.01,0.1"),
+        *jobs(tmp_path, "seed=1,2", "activation=tanh"),
+        *jobs(tmp_path, "seed=1", "activation=elu"),
+        *jobs(tmp_path, "seed=1,2", "trainer.gradient_clip_val=1"),
+        *jobs(tmp_path, "seed=1,2", "model=vgg6", "model.width_multiplier=0.1", f"data.root={cifar_root}", "data.verify=false", "data.val_size=10", "data.augment=false"),
+    ])  # fmt: skip
+    assert sorted(map(len, groups)) == [2, 6]
+    assert {reason: len(those) for reason, those in alone.items()} == {
+        "no other run is like it": 1, "its gradients are clipped": 2, "conv1 is a Conv2d": 2}  # fmt: skip
+
+
+def test_stacks_are_spread_over_processes_and_bounded(tmp_path: Path) -> None:
+    [group], _ = sorted_out(jobs(tmp_path, "seed=range(10)"))
+    assert sorted(map(len, chunks_of(group, 2, None))) == [5, 5]
+    assert sorted(map(len, chunks_of(group, 2, 3))) == [2, 2, 3, 3]
+    assert sorted(map(len, chunks_of(group, 1, None))) == [10]
+
+
+def test_by_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    typed = ["--multirun", "study=s", *SMALL, "seed=1,2,3", "hydra/launcher=stacked", "hydra.launcher.n_jobs=1"]
+    assert main("train.py", *typed, "optim.lr=0.01,0.001", "trainer.gradient_clip_val=null") == 0
+    out = capsys.readouterr().out
+    assert "6 runs: 6 completed" in out and "6 runs in 1 stack, each" in out
+    assert main("train.py", *typed, "optim.lr=0.01,0.001") == 0
+    assert "6 completed" in capsys.readouterr().out
