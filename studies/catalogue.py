@@ -20,7 +20,13 @@ class Study:
 
     @property
     def train(self) -> list[str]:
-        return ["train.py", "--multirun", f"experiment={self.name}", "hydra/launcher=parallel"]
+        small = self.name.startswith("concrete")  # networks whose time is overhead
+        return [
+            "train.py",
+            "--multirun",
+            f"experiment={self.name}",
+            f"hydra/launcher={'stacked' if small else 'parallel'}",
+        ]
 
     @property
     def evaluate(self) -> list[str] | None:

@@ -244,7 +244,7 @@ def test_studies_are_made_tested_once_and_a_failure_stops_no_other(tmp_path: Pat
     failed = making.make(chosen, ["data.verify=false"], Console(quiet=True))
     assert ran == [
         ["train.py", "--multirun", "experiment=fails", "hydra/launcher=parallel"],
-        ["train.py", "--multirun", "experiment=concrete_final", "hydra/launcher=parallel"],  # tested already
+        ["train.py", "--multirun", "experiment=concrete_final", "hydra/launcher=stacked"],  # tested already
         ["train.py", "--multirun", "experiment=vgg6_init", "hydra/launcher=parallel", "data.verify=false"],
     ]
     assert failed == ["python train.py --multirun experiment=fails hydra/launcher=parallel"]
