@@ -107,12 +107,13 @@ class Recording:
                 logger.log_layout(self.columns, self._quantities)
         self._laid_out = True
 
-    def add(self, epoch: int, measured: Sequence[Measured]) -> dict[str, float]:
-        """Keep what was measured, and return it as scalars by their tags."""
+    def add(self, epoch: int, measured: Sequence[Measured], told: bool = True) -> dict[str, float]:
+        """Keep what was measured, and return it as scalars by their tags; `told`: loggers will have charts of it."""
         alike: dict[tuple[str, str], list[Measured]] = {}
         for found in measured:
             alike.setdefault((found.quantity, found.tensor), []).append(found)
-        self._quantities |= dict.fromkeys(alike)
+        if told:
+            self._quantities |= dict.fromkeys(alike)
         named = [(m, layer) for together in alike.values() for m in together for layer in m.layers]
         if not named:
             return {}

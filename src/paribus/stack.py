@@ -237,7 +237,7 @@ class Stack:
         size = list(by_tensor("size", [(layer, tensor) for layer, tensor, _ in tensors], sizes))
         measured = self._measure(0)
         for k, member in enumerate(self.members):
-            member.recording.add(0, size)
+            member.recording.add(0, size, told=False)
             member.recording.before_training(_of_run(measured, k))
             member.recording.draw(member.instruments.values(), 0, last=False, figures=False)
 

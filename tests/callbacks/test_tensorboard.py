@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from paribus import record
-from paribus.callbacks import recorder
+from paribus import record, recording
 
 Train = Callable[..., Path]
 SHORT = ("model=regression", "trainer.max_epochs=3", "threads=1")
@@ -141,7 +140,7 @@ def test_deep_networks_are_thinned_in_tensorboard_but_not_in_the_record(
 ) -> None:
     import pandas
 
-    monkeypatch.setattr(recorder, "MOST_SCALARS", 300)
+    monkeypatch.setattr(recording, "MOST_SCALARS", 300)
     directory = train(*SHORT, "trainer.max_epochs=12", "model.width=4", "model.depth=3")
     events = EventAccumulator(str(directory)).Reload()
     steps = [event.step for event in events.Scalars("grad_norm/0_linear1.weight")]

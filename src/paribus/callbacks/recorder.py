@@ -89,7 +89,8 @@ class Recorder(lightning.Callback):
         tensors = [(layer, tensor, p.numel()) for layer in learner.layers for tensor, p in layer.tensors]
         sizes = torch.tensor([size for _, _, size in tensors])
         # first, so that the layers of the file come in order of depth
-        self.recording.add(0, list(by_tensor("size", [(layer, tensor) for layer, tensor, _ in tensors], sizes)))
+        owners = [(layer, tensor) for layer, tensor, _ in tensors]
+        self.recording.add(0, list(by_tensor("size", owners, sizes)), told=False)
         self.recording.before_training(self._measure(0))
         self._draw(0, last=False)
 
