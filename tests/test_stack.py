@@ -21,7 +21,7 @@ from paribus.stacking import attempt_stack, chunks_of, sorted_out
 from paribus.study import Ended, plan
 from paribus.sweep import expand
 
-SMALL = ("model=regression", "threads=1", "trainer=cpu", "trainer.max_epochs=3")
+SMALL = ("model=regression", "threads=1", "trainer=cpu", "trainer.max_epochs=2")
 
 
 def jobs(directory: Path, *typed: str) -> list[Job]:
@@ -73,7 +73,7 @@ OPTIMIZERS = ["sgd", "sgd_momentum", "nesterov", "adam", "adamw", "nadam", "adag
 
 @pytest.mark.parametrize("optim", OPTIMIZERS)
 def test_every_optimizer(both: Both, optim: str) -> None:
-    same_curves(both(f"optim={optim}", "seed=1,2", "optim.lr=0.001,0.0005", "optim.weight_decay=0,0.1"))
+    same_curves(both(f"optim={optim}", "optim.lr=0.001,0.0005", "optim.weight_decay=0,0.1"))
 
 
 @pytest.mark.parametrize("optim", ["sgd_momentum", "adam"])
