@@ -1,6 +1,10 @@
 """The studies that STUDIES.md is made of, in the order in which they are made, and the commands that make them."""
 
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+CONFIGURATION = Path(__file__).parents[1] / "conf"
 
 
 @dataclass(frozen=True)
@@ -65,3 +69,20 @@ STUDIES = (
     Study("vgg6_winner", tested="best", cifar=True),
 )
 BY_NAME = {study.name: study for study in STUDIES}
+
+
+@cache
+def runs_of(name: str) -> int:
+    """How many different runs an experiment asks for."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.types import RunMode
+
+    from paribus.sweep import expand
+
+    typed = [f"experiment={name}"]
+    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        study = loader.load_configuration("train", typed, RunMode.MULTIRUN)
+        sweep = expand(typed, loader, study, study.hydra.sweeper.params, study.hydra.sweeper.grids)
+    return len({tuple(sorted(overrides)) for overrides in sweep})

@@ -64,7 +64,8 @@ def architectures(m: Material) -> Section:
     report = reports.concrete("architectures")
     lowest = running_best(c)
     rows = []
-    for hidden, names in by_level(c, "model.hidden").items():
+    sizes = c.study.runs["parameters"]
+    for hidden, names in sorted(by_level(c, "model.hidden").items(), key=lambda level: sizes[level[1][0]]):
         called = "-".join(map(str, hidden))
         printed = report[report["hidden"] == called].set_index("epochs")["best_val_loss"]
         row = {"hidden layers": called, "parameters": f"{int(c.study.runs.loc[names[0], 'parameters']):,}"}

@@ -19,14 +19,18 @@ from multirun_analysis.inference import interval, prediction_interval
 from multirun_analysis.judging import Result
 from multirun_analysis.verdict import verdict
 from paribus import record
-from studies.catalogue import BY_NAME
+from studies.catalogue import BY_NAME, runs_of
 from studies.making import OUTPUTS
 
 COLOURS = 48  # of a PNG: enough for a chart, a quarter of the bytes
 
 
 class NotMade(Exception):
-    """There are no records of a study that a section is about."""
+    """Records of a study that a section is about are not there: which study, and how far it is."""
+
+    def __init__(self, name: str, how_far: str = "Not made yet."):
+        super().__init__(how_far)
+        self.name = name
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,18 @@ class Material:
     outputs: Path = OUTPUTS
     figures: Path = Path("docs/studies")
 
-    def comparison(self, name: str, metric: str | None = None, by: Sequence[str] = ()) -> Comparison:
-        """What the records of a study come to. Raises NotMade where there are none."""
+    def comparison(self, name: str, metric: str | None = None, partly: bool = False) -> Comparison:
+        """What the records of a study come to. Raises NotMade where runs are missing; `partly`: where all are."""
         directory = self.outputs / name
         if not directory.is_dir() or not any(directory.glob(f"*/{record.METRICS}")):
             raise NotMade(name)
-        return compare(load_runs(directory), metric=metric, by=by)
+        study = load_runs(directory)
+        ended, wanted = int(study.runs["status"].isin(record.FINISHED).sum()), runs_of(name)
+        if ended < wanted and not partly:
+            raise NotMade(name, f"Made in part: {ended} of {wanted} runs have ended.")
+        if metric is not None and metric not in study.runs:
+            raise NotMade(name, "Made, but not evaluated on the test set.")
+        return compare(study, metric=metric)
 
     def figure(self, name: str, drawn: Figure | None, shows: str) -> str:
         """Save a figure, small, and refer to it."""
@@ -169,7 +179,8 @@ def made(comparison: Comparison) -> str:
     """How many runs there are, how they ended, and how long they trained."""
     runs = comparison.study.runs
     ends = ", ".join(f"{count} {status}" for status, count in runs["status"].value_counts().items())
-    minutes = runs["train_seconds"].sum() / 60
+    curves = comparison.study.curves
+    minutes = curves[curves["metric"] == "seconds"].groupby("run", observed=True)["value"].max().sum() / 60
     threads = {int(summary.get("threads", 0)) for summary in comparison.study.summaries.values()} - {0}
     each = f" on {' or '.join(map(str, sorted(threads)))} thread{'s' * (threads != {1})} each" if threads else ""
     return f"{len(runs)} runs: {ends}; {minutes:,.0f} minutes of training in all{each}."

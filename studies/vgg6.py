@@ -136,7 +136,7 @@ def initial_weights(m: Material) -> Section:
 
 def winner(m: Material) -> Section:
     """The report's best run, made again at full width"""
-    c = m.comparison("vgg6_winner")
+    c = m.comparison("vgg6_winner", partly=True)
     name = c.study.runs.index[0]
     run = c.study.runs.loc[name]
     ours = curve(c, "val/acc", pd.Index([name]))

@@ -45,8 +45,8 @@ def write(material: Material, page: Path = PAGE) -> list[str]:
             try:
                 section = build(material)
             except NotMade as error:
-                missing.append(str(error))
-                parts += [commands([str(error)]), "Not made yet."]
+                missing.append(error.name)
+                parts += [commands([error.name]), str(error)]
                 continue
             claims += section.claims
             parts += [commands(section.studies), *section.blocks]

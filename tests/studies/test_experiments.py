@@ -43,9 +43,9 @@ def test_all_studies_are_experiments_and_all_experiments_but_the_large_ones_are_
 
 @pytest.mark.parametrize(("experiment", "runs"), [
     ("mlp_activations", (6 + 3 + 3) * 5),
-    ("concrete_architectures", 8 * 5),
-    ("concrete_optimizers", (2 + 4) * 3 * 5),
-    ("concrete_depths", 8 * 5),
+    ("concrete_architectures", 8 * 20),
+    ("concrete_optimizers", (2 + 4) * 3 * 20),
+    ("concrete_depths", 8 * 20),
     ("concrete_best", 2 * 20),
     ("vgg6_winner", 1),
 ])  # fmt: skip

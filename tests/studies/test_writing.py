@@ -86,13 +86,25 @@ def test_nothing_is_made_yet(tmp_path: Path) -> None:
     assert not (tmp_path / "figures").exists()
 
 
+def test_a_study_that_is_made_in_part_says_so(tmp_path: Path) -> None:
+    m = made(tmp_path / "outputs", "concrete_final", "vgg6_winner")
+    assert concrete.final_fit(m).claims
+    edit_summary(tmp_path / "outputs" / "concrete_final" / "seed=2", status="interrupted")
+    missing = write(m, tmp_path / "STUDIES.md")
+    assert "concrete_final" in missing and "vgg6_winner" not in missing
+    assert "Made in part: 19 of 20 runs have ended." in (tmp_path / "STUDIES.md").read_text()
+    [winner] = (tmp_path / "outputs" / "vgg6_winner").iterdir()
+    edit_summary(winner, status="interrupted", statistics={"best_val_acc": 0.8})
+    assert vgg6.winner(m).claims[0].ours.startswith("0.800")
+
+
 def test_every_study_is_told_in_some_section() -> None:
     missing = set()
     for report in REPORTS.values():
         for build in report.sections():
             with pytest.raises(NotMade) as raised:
                 build(Material(Path("nowhere")))
-            missing.add(str(raised.value))
+            missing.add(raised.value.name)
     assert {"mlp_candidates", "concrete_candidates"} <= missing
     assert {study.name for study in STUDIES} - missing == {"mlp_best", "concrete_best"}, "told beside their candidates"
 
@@ -125,11 +137,11 @@ def test_optimizers_say_what_broke(tmp_path: Path) -> None:
         for run in (tmp_path / "outputs" / "concrete_optimizers").iterdir()
         if "0.01" in run.name and "momentum=0.9" in run.name
     ]
-    assert len(broken) == 5
+    assert len(broken) == 20
     for run in broken:
         edit_summary(run, status="diverged", diverged={"epoch": 2, "step": 20, "what": "train/loss"})
     cells = row(concrete.optimizers(m).blocks, "sgd_momentum 0.9")
-    assert cells[1] == "5 diverged"
+    assert cells[1] == "20 diverged"
     assert cells[2].endswith("(20.9)") and cells[3].endswith("(24.0)")
 
 
@@ -140,7 +152,7 @@ def test_depth(tmp_path: Path, factor: float, verdict: str) -> None:
     assert section.claims[0].concluded.startswith(verdict)
     cells = row(section.blocks, "128")
     assert cells[3] == f"{reports.DEPTH_128:.1f}"
-    assert cells[4] == ("5 of 5" if verdict == "holds" else "0 of 5")
+    assert cells[4] == ("20 of 20" if verdict == "holds" else "0 of 20")
     assert (tmp_path / "figures" / "concrete_depths.png").stat().st_size < 60_000
 
 
