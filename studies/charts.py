@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from multirun_analysis.figures import style
 
@@ -14,17 +15,19 @@ def among_ours(
     """Curves of ours (a column a run, index the epoch), their mean, and a report's curve or single figure."""
     figure = style.figure(7.5, 4)
     axes = figure.subplots()
+    few = curves.shape[1] == 1
     for i, name in enumerate(curves):
-        axes.plot(
-            curves.index, curves[name], color=style.COLOURS[0], lw=0.7, alpha=0.6, label="our runs" if not i else None
-        )
-    if curves.shape[1] > 1:
+        label = ("our run" if few else "our runs") if not i else None
+        look = {"lw": 2.2} if few else {"lw": 0.7, "alpha": 0.6}
+        axes.plot(curves.index, curves[name], color=style.COLOURS[0], label=label, **look)
+    if not few:
         axes.plot(curves.index, curves.mean(axis=1), color=style.COLOURS[0], lw=2.2, label="their mean")
     if theirs is not None:
         axes.plot(theirs.index, theirs, color=style.COLOURS[5], lw=1.6, marker="o", ms=3, label="the report's run")
     if line is not None:
         axes.axhline(line, color=style.COLOURS[5], lw=1.4, ls="--", label="the report's best")
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(metric)
     axes.set_title(title, size=11)
     axes.legend(frameon=False)
