@@ -17,6 +17,7 @@ from multirun_analysis.documents import as_markdown, markdown
 from multirun_analysis.factors import in_words
 from multirun_analysis.inference import interval, prediction_interval
 from multirun_analysis.judging import Result
+from multirun_analysis.sentences import count
 from multirun_analysis.verdict import verdict
 from paribus import record
 from studies.catalogue import BY_NAME, runs_of
@@ -180,7 +181,8 @@ def made(comparison: Comparison) -> str:
     runs = comparison.study.runs
     ends = ", ".join(f"{count} {status}" for status, count in runs["status"].value_counts().items())
     curves = comparison.study.curves
-    minutes = curves[curves["metric"] == "seconds"].groupby("run", observed=True)["value"].max().sum() / 60
+    seconds = curves[curves["metric"] == "seconds"].groupby("run", observed=True)["value"].max().sum()
+    long = count(round(seconds / 60), "minute") if seconds > 90 else count(round(seconds), "second")
     threads = {int(summary.get("threads", 0)) for summary in comparison.study.summaries.values()} - {0}
     each = f" on {' or '.join(map(str, sorted(threads)))} thread{'s' * (threads != {1})} each" if threads else ""
-    return f"{len(runs)} runs: {ends}; {minutes:,.0f} minutes of training in all{each}."
+    return f"{count(len(runs), 'run')}: {ends}; {long} of training in all{each}."
