@@ -21,9 +21,11 @@ def fit_and_test(run: Path) -> dict[str, object]:
     from sklearn.ensemble import GradientBoostingRegressor
 
     from paribus.build import build_data
-    from paribus.record import read_summary
+    from paribus.record import COMPLETED, read_summary
 
     summary = read_summary(run)
+    if summary["status"] != COMPLETED:
+        raise UserError(f"{run} is not completed. Make the study first.")
     config = summary["config"]
     if "split" not in config["data"]:
         raise UserError(f"{run} was not trained on a table: trees are for those alone.")

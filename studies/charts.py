@@ -18,8 +18,8 @@ def among_ours(
     few = curves.shape[1] == 1
     for i, name in enumerate(curves):
         label = ("our run" if few else "our runs") if not i else None
-        look = {"lw": 2.2} if few else {"lw": 0.7, "alpha": 0.6}
-        axes.plot(curves.index, curves[name], color=style.COLOURS[0], label=label, **look)
+        width, alpha = (2.2, 1.0) if few else (0.7, 0.6)
+        axes.plot(curves.index, curves[name], color=style.COLOURS[0], label=label, lw=width, alpha=alpha)
     if not few:
         axes.plot(curves.index, curves.mean(axis=1), color=style.COLOURS[0], lw=2.2, label="their mean")
     if theirs is not None:

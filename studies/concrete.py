@@ -302,7 +302,7 @@ def depths(m: Material) -> Section:
                 f"{reports.DEPTH_128:.1f}",
                 f"{ratio.min():.3f} to {ratio.max():.3f} of the mean predictor's MSE",
                 "holds: every seed is within 5 % of the mean predictor"
-                if (ratio > 0.95).all()
+                if len(ratio) and (ratio > 0.95).all()
                 else "does not hold for every seed",
             ),
             Claim(

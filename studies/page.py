@@ -111,6 +111,8 @@ def spread(values: Iterable[float], show: Show = number) -> str:
 def further(value: float, values: Iterable[float], show: Show = number) -> str:
     """Where a single figure of a report lies, of what a further run of ours would give (95 %, normal deviations)."""
     found = np.asarray(list(values), dtype=float)
+    if len(found) < 2:
+        return "beside fewer than two runs of ours: nothing can be said"
     low, high = prediction_interval(found)
     where = "in" if low <= value <= high else "below" if value < low else "above"
     return f"{where} the range in which 95 % of further runs of ours would lie, {_bare(show, low)} to {show(high)}"

@@ -12,12 +12,17 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import open_dict
+from torch import nn
 
 from paribus import record
+from paribus.callbacks.weights import Weights
 from paribus.compose import Composer
 from paribus.engines import attempt
 from paribus.job import Job
-from paribus.stacking import attempt_stack, chunks_of, sorted_out
+from paribus.models.stacked import NotStackable, stack
+from paribus.stack import Stack
+from paribus.stacked_optim import StackedOptimizer
+from paribus.stacking import attempt_stack, chunks_of, reason_alone, sorted_out
 from paribus.study import Ended, plan
 from paribus.sweep import expand
 
@@ -198,23 +203,23 @@ def test_one_that_diverges_leaves_the_others_alone(both: Both) -> None:
 def test_a_stack_that_was_killed_is_taken_up_and_so_is_each_of_its_runs_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from paribus import stack
+    from paribus import stack as module
 
     whole = jobs(tmp_path / "whole", "seed=1,2,3", "scheduler=onecycle", "trainer.max_epochs=6", "model.dropout=0.2")
     attempt_stack(whole)
     cut = jobs(tmp_path / "cut", "seed=1,2,3", "scheduler=onecycle", "trainer.max_epochs=6", "model.dropout=0.2")
-    trained = stack.Stack._train_epoch
+    trained = Stack._train_epoch
 
-    def killed(self: stack.Stack) -> None:
+    def killed(self: Stack) -> None:
         if self.epoch == 4:
             raise KeyboardInterrupt
         trained(self)
 
-    monkeypatch.setattr(stack, "SECONDS_BETWEEN", 0.0)
-    monkeypatch.setattr(stack.Stack, "_train_epoch", killed)
+    monkeypatch.setattr(module, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(Stack, "_train_epoch", killed)
     assert {ended.message for ended in attempt_stack(cut)} == {"interrupted"}
     assert {record.state(job.directory)[0] for job in cut} == {record.INTERRUPTED}
-    monkeypatch.setattr(stack.Stack, "_train_epoch", trained)
+    monkeypatch.setattr(Stack, "_train_epoch", trained)
     again = jobs(tmp_path / "cut", "seed=1,2,3", "scheduler=onecycle", "trainer.max_epochs=6", "model.dropout=0.2")
     assert attempt(again[0], console=False) == Ended()  # alone
     assert attempt_stack(again[1:]) == [Ended()] * 2
@@ -254,3 +259,137 @@ def test_by_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "6 runs: 6 completed" in out and "6 runs in 1 stack, each" in out
     assert main("train.py", *typed, "optim.lr=0.01,0.001") == 0
     assert "6 completed" in capsys.readouterr().out
+
+
+def changed(config: dict, **values: object) -> dict:
+    """A copy with values by dotted key (__ for a dot)."""
+    copied = json.loads(json.dumps(config))
+    for key, value in values.items():
+        node = copied
+        *path, last = key.split("__")
+        for part in path:
+            node = node[part]
+        node[last] = value
+    return copied
+
+
+@pytest.mark.parametrize(("values", "reason"), [
+    ({"trainer__accelerator": "gpu"}, "it trains on a GPU"),
+    ({"trainer___target_": "mine.Trainer"}, "its trainer is mine.Trainer"),
+    ({"trainer__accumulate_grad_batches": 2}, "trainer.accumulate_grad_batches is set"),
+    ({"trainer__devices": 2}, "it takes several devices"),
+    ({"trainer__precision": "bf16-mixed"}, "its precision is bf16-mixed"),
+    ({"logger": {"wandb": {"_target_": "lightning.pytorch.loggers.WandbLogger"}}}, "its logger is not TensorBoard"),
+    ({"figures": True}, "it draws figures"),
+    ({}, None),
+])  # fmt: skip
+def test_what_the_configuration_says_against_it(tmp_path: Path, values: dict[str, object], reason: str | None) -> None:
+    [job] = jobs(tmp_path, "seed=1")
+    assert reason_alone(changed(job.config, **values)) == reason
+
+
+def frozen() -> nn.Module:
+    network = nn.Sequential(nn.Linear(3, 3))
+    network[0].weight.requires_grad_(False)
+    return network
+
+
+def twice() -> nn.Module:
+    layer = nn.Linear(3, 3)
+    return nn.Sequential(layer, nn.ReLU(), layer)
+
+
+def buffered() -> nn.Module:
+    network = nn.Sequential(nn.Linear(3, 3))
+    network.register_buffer("scale", torch.ones(16))
+    return network
+
+
+@pytest.mark.parametrize(("make", "why"), [(frozen, "frozen"), (twice, "two names"), (buffered, "buffers of its own"),
+                                           (lambda: nn.Sequential(nn.PReLU()), "PReLU"),
+                                           (lambda: nn.Sequential(nn.Conv2d(1, 1, 1)), "Conv2d")])  # fmt: skip
+def test_networks_that_cannot_be_stacked(make: Callable[[], nn.Module], why: str) -> None:
+    with pytest.raises(NotStackable, match=why):
+        stack([make(), make()])
+
+
+def test_optimizers_that_cannot_be_stacked() -> None:
+    def of(kind: type[torch.optim.Optimizer], **values: object) -> torch.optim.Optimizer:
+        return kind([nn.Parameter(torch.zeros(1))], lr=0.1, **values)  # type: ignore[call-arg]
+
+    p = [nn.Parameter(torch.zeros(2, 3))]
+    for pair, why in {
+        (of(torch.optim.SGD), of(torch.optim.Adam)): "Adam and SGD",
+        (of(torch.optim.NAdam), of(torch.optim.NAdam, decoupled_weight_decay=True)): "decoupled",
+        (of(torch.optim.SGD, maximize=True), of(torch.optim.SGD)): "maximizes",
+        (of(torch.optim.Rprop), of(torch.optim.Rprop)): "Rprop",
+    }.items():
+        with pytest.raises(NotStackable, match=why):
+            StackedOptimizer(p, pair)
+
+
+def test_a_run_whose_files_cannot_be_written_fails_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = jobs(tmp_path, "seed=1,2,3")
+    finish = Weights.finish
+
+    def full(self: Weights, directory: Path, best: dict) -> None:
+        if directory == together[1].directory:
+            raise OSError(28, "No space left on device", "weights.npz")
+        finish(self, directory, best)
+
+    monkeypatch.setattr(Weights, "finish", full)
+    ended = attempt_stack(together)
+    assert [record.state(job.directory)[0] for job in together] == ["completed", "interrupted", "completed"]
+    assert ended[0] == ended[2] == Ended() and "No space left" in str(ended[1].message)
+    monkeypatch.setattr(Weights, "finish", finish)
+    assert attempt_stack(together) == [Ended()] * 3
+    assert {record.state(job.directory)[0] for job in together} == {"completed"}
+    assert read_summary(together[1].directory)["taken_up"] == [2]
+
+
+def test_after_ctrl_c_nothing_more_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Stack) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Stack, "_train_epoch", interrupted)
+    both_shapes = [*jobs(tmp_path, "seed=1,2"), *jobs(tmp_path, "seed=1,2", "data.train_subset=100")]
+    assert {ended.message for ended in attempt_stack(both_shapes)} == {"interrupted"}
+    assert {record.state(job.directory)[0] for job in both_shapes} == {"interrupted"}
+
+
+def test_without_instruments_and_with_all_digits(both: Both) -> None:
+    def files(directory: Path) -> set[str]:
+        return {p.name for p in directory.iterdir() if "tfevents" not in p.name and p.name != ".lock"}
+
+    for alone, stacked in both("callbacks=none", "optim.lr=0.01,0.003"):
+        assert files(alone) == files(stacked)
+        assert (curves(alone)["lr"] == curves(stacked)["lr"]).all()
+
+
+def test_a_network_that_draws_by_itself_is_made_alone(tmp_path: Path, own: str) -> None:
+    """Its runs are completed all the same."""
+    (tmp_path / "own_parts.py").write_text(
+        (tmp_path / "own_parts.py").read_text()
+        + """
+class Drawing(Bilinear):
+    def forward(self, x):
+        return self.b(self.activation(nn.functional.dropout(self.a(x), 0.5, self.training))).squeeze(-1)
+"""
+    )
+    (tmp_path / "own" / "model" / "drawing.yaml").write_text(
+        (tmp_path / "own" / "model" / "bilinear.yaml").read_text().replace("Bilinear", "Drawing")
+    )
+    typed = [
+        "--multirun",
+        own,
+        "study=s",
+        "model=drawing",
+        "trainer=cpu",
+        "threads=1",
+        "seed=1,2",
+        "hydra/launcher=stacked",
+        "hydra.launcher.n_jobs=1",
+    ]
+    assert main("train.py", *typed) == 0
+    found = [json.loads(path.read_text()) for path in Path("outputs/s").glob("*/summary.json")]
+    assert len(found) == 2 and all(summary["status"] == "completed" and "stacked" not in summary for summary in found)

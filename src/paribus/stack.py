@@ -5,7 +5,8 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -90,7 +91,8 @@ class Member:
     Attributes:
         instruments: its own, for what is done once a run: histograms, files at the end, the layer that broke.
         stored: the checkpoint that it goes on from, if it does.
-        ended: whether its record is finished; after a divergence it takes part no more.
+        ended: whether its record is finished, after a divergence or at the end; it takes part no more then.
+        failure: what went wrong with its own files, if anything did; it takes part no more either.
     """
 
     prepared: Prepared
@@ -99,6 +101,19 @@ class Member:
     checkpoints: Checkpoints
     stored: dict[str, Any] | None = None
     ended: bool = False
+    failure: Exception | None = None
+
+    @property
+    def active(self) -> bool:
+        return not self.ended and self.failure is None
+
+    @contextmanager
+    def by_itself(self) -> Iterator[None]:
+        """What goes wrong within is this run's trouble alone."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  it is raised again where the run is left
+            self.failure = error
 
     @property
     def learner(self) -> Learner:
@@ -134,6 +149,9 @@ class Sources:
                 optimizer._opt_called = True  # type: ignore[attr-defined]  # its step is that of the stack
                 scheduler.step()
         return any(scheduler is not None for _, scheduler in self.distinct)
+
+    def rates(self) -> list[float]:
+        return [float(optimizer.param_groups[0]["lr"]) for optimizer, _ in self.of_run]
 
     def momenta(self) -> list[float | None]:
         """Each run's momentum, or Adam's first beta; None for optimizers without."""
@@ -190,7 +208,11 @@ class Stack:
             self.sources.load(stored)
             self.optimizer.load([each["optimizer_states"][0] for each in stored])
             self.optimizer.refresh()
+        data = [member.prepared.data for member in members]
+        if not data[0].prepared and any(each.statistics() != data[0].statistics() for each in data):
+            raise NotStackable("the data are normalised differently in every run")
         self._check_outputs()
+        self._try_a_step()
         for k, member in enumerate(self.members):
             share_memory(member.learner.network, self.together.network, k)
 
@@ -202,23 +224,44 @@ class Stack:
             if not torch.allclose(member.learner.infer(mine), output, rtol=1e-3, atol=1e-4):
                 raise NotStackable(f"{type(self.learner.network).__name__} does something else in a stack")
 
+    def _try_a_step(self) -> None:
+        """Raise NotStackable where a step cannot be made, or draws random numbers that are no run's own."""
+        network = self.together.network
+        buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+        inputs = Probes([m.prepared.data for m in self.members]).first_inputs("train", 4)
+        generators_of(network, [torch.Generator() for _ in self.members])
+        state = torch.get_rng_state()
+        network.train()
+        network(inputs).sum().backward()
+        if not torch.equal(state, torch.get_rng_state()):
+            torch.set_rng_state(state)
+            raise NotStackable(f"{type(self.learner.network).__name__} draws random numbers by itself")
+        if any(parameter.grad is None for parameter in self.parameters):
+            raise NotStackable("the loss does not depend on a part of the network")
+        for parameter in self.parameters:
+            parameter.grad = None
+        for name, buffer in network.named_buffers():
+            buffer.copy_(buffers[name])
+
     def fit(self) -> None:
         """Train all epochs, and finish every record."""
         for member in self.members:
-            if member.stored is not None:
-                member.recording.take_up(member.stored["recorder"])
-                member.checkpoints.load_state_dict(member.stored["callbacks"]["Checkpoints"])
-            member.recording.open()
-            member.checkpoints.open()
+            with member.by_itself():
+                if member.stored is not None:
+                    member.recording.take_up(member.stored["recorder"])
+                    member.checkpoints.go_on(self.epoch, member.stored["callbacks"]["Checkpoints"])
+                member.recording.open()
+                member.checkpoints.open()
         self._attach()
-        if self.epoch == 0:
+        if self.epoch == 0 and self.instruments:
             self._before_training()
-        while self.epoch < self.epochs and not all(member.ended for member in self.members):
+        while self.epoch < self.epochs and any(member.active for member in self.members):
             self._train_epoch()
         self._write()
         for k, member in enumerate(self.members):
-            if not member.ended:
-                self._finish(k, member)
+            if member.active:
+                with member.by_itself():
+                    self._finish(k, member)
 
     def _attach(self) -> None:
         probes = Probes([member.prepared.data for member in self.members])
@@ -237,9 +280,11 @@ class Stack:
         size = list(by_tensor("size", [(layer, tensor) for layer, tensor, _ in tensors], sizes))
         measured = self._measure(0)
         for k, member in enumerate(self.members):
-            member.recording.add(0, size, told=False)
-            member.recording.before_training(_of_run(measured, k))
-            member.recording.draw(member.instruments.values(), 0, last=False, figures=False)
+            if member.active:
+                with member.by_itself():
+                    member.recording.add(0, size, told=False)
+                    member.recording.before_training(_of_run(measured, k))
+                    member.recording.draw(member.instruments.values(), 0, last=False, figures=False)
 
     def _train_epoch(self) -> None:
         started = time.perf_counter()
@@ -250,6 +295,7 @@ class Stack:
         )
         parts = [member.prepared.data.training_batches(lambda: epoch).ordered() for member in self.members]
         inputs, targets = torch.stack([part[0] for part in parts]), torch.stack([part[1] for part in parts])
+        del parts
         loss_of, sums_of = torch.func.vmap(self.learner.loss), torch.func.vmap(self.learner.sums)
         self.learner.training = True
         sums = self.together.training_sums
@@ -271,7 +317,7 @@ class Stack:
             for instrument in self._after_step:
                 instrument.after_step(step)
             if step == self.steps - 1:
-                lr, momenta = self.optimizer.lr.tolist(), self.sources.momenta()
+                lr, momenta = self.sources.rates(), self.sources.momenta()
             if self.learner.interval == "step" and self.sources.advance():
                 self.optimizer.refresh()
         if self.learner.interval == "epoch" and self.sources.advance():
@@ -289,7 +335,7 @@ class Stack:
     def _look(self, step: int, batch: Tensor, output: Tensor, losses: Tensor) -> None:
         """Have the runs whose loss is not finite say which layer broke."""
         for k, (member, finite) in enumerate(zip(self.members, torch.isfinite(losses).tolist(), strict=True)):
-            if member.ended or (finite and step):
+            if not member.active or (finite and step):
                 continue
             if not finite and member.learner.look is not None:
                 member.learner.network.train()
@@ -327,19 +373,20 @@ class Stack:
         measured = self._measure(self.epoch)
         done = self.epoch * self.steps
         for k, member in enumerate(self.members):
-            if member.ended:
+            if not member.active:
                 continue
-            means, bad_step = trained[k]
-            recording = member.recording
-            row = {f"train/{name}": value for name, value in means.items()} | validation[k]
-            recording.epoch(done, lr[k], row, seconds, momenta[k])
-            recording.tell(recording.add(self.epoch, _of_run(measured, k)))
-            recording.draw(member.instruments.values(), self.epoch, last=False, figures=False)
-            self._find_divergence(k, member, bad_step, validation[k].get("val/loss", 0.0))
-            member.checkpoints.consider(self.epoch, validation[k], member.learner)
-            if recording.diverged is not None:
-                self._checkpoint(k, member)
-                self._finish(k, member)
+            with member.by_itself():
+                means, bad_step = trained[k]
+                recording = member.recording
+                row = {f"train/{name}": value for name, value in means.items()} | validation[k]
+                recording.epoch(done, lr[k], row, seconds, momenta[k])
+                recording.tell(recording.add(self.epoch, _of_run(measured, k)))
+                recording.draw(member.instruments.values(), self.epoch, last=False, figures=False)
+                self._find_divergence(k, member, bad_step, validation[k].get("val/loss", 0.0))
+                member.checkpoints.consider(self.epoch, validation[k], member.learner)
+                if recording.diverged is not None:
+                    self._checkpoint(k, member)
+                    self._finish(k, member)
 
     def _find_divergence(self, k: int, member: Member, bad_step: int | None, val_loss: float) -> None:
         done = self.epoch * self.steps
@@ -351,7 +398,6 @@ class Stack:
 
     def _finish(self, k: int, member: Member) -> None:
         """The end of a run, as it has alone."""
-        member.ended = True
         recording, learner = member.recording, member.learner
         if recording.diverged is None and not _finite(learner):
             recording.diverged = {"epoch": self.epoch, "step": self.epoch * self.steps, "what": "weights"}
@@ -362,11 +408,13 @@ class Stack:
             instrument.finish(recording.directory, best)
         recording.draw(member.instruments.values(), len(recording.rows), last=True, figures=False)
         recording.finish()
+        member.ended = True
 
     def _write(self) -> None:
         for k, member in enumerate(self.members):
-            if not member.ended:
-                self._checkpoint(k, member)
+            if member.active:
+                with member.by_itself():
+                    self._checkpoint(k, member)
         self.written_at = time.monotonic()
 
     def _checkpoint(self, k: int, member: Member) -> None:

@@ -59,7 +59,10 @@ class StackedOptimizer:
             raise NotStackable("the optimizer has several groups of parameters")
         if any(group.get("maximize") or group.get("differentiable") for group in groups):
             raise NotStackable("the optimizer maximizes, or is differentiable")
-        self.decoupled = self.kind is AdamW or bool(groups[0].get("decoupled_weight_decay"))
+        decoupled = {self.kind is AdamW or bool(group.get("decoupled_weight_decay")) for group in groups}
+        if len(decoupled) > 1:
+            raise NotStackable("the weight decay of some optimizers is decoupled")
+        [self.decoupled] = decoupled
         device = self.parameters[0].device
         self.decay = torch.tensor([float(group["weight_decay"]) for group in groups], device=device)
         self._decays = bool(self.decay.any())

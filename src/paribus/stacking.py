@@ -16,13 +16,14 @@ from torch import nn
 from paribus import record
 from paribus.build import build_callbacks, build_data, build_initial, build_loggers
 from paribus.callbacks.checkpoints import Checkpoints
+from paribus.callbacks.divergence import Divergence
 from paribus.callbacks.progress import Progress
 from paribus.command import quiet_libraries
 from paribus.data.module import InMemory
 from paribus.display import report
 from paribus.engines import attempt, ended_by
 from paribus.job import Job
-from paribus.loggers import close, go_on_after
+from paribus.loggers import go_on_after
 from paribus.models.learners import Learner
 from paribus.models.stacked import NotStackable, stack
 from paribus.recording import Recording
@@ -30,6 +31,11 @@ from paribus.run import Account, found, hyperparameters, prepare, written_down
 from paribus.stack import Member, Stack
 from paribus.stacked_optim import StackedOptimizer
 from paribus.study import Ended
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 COPIES = 12  # of a parameter in memory
@@ -39,6 +45,15 @@ TRAINER = {"_target_", "accelerator", "devices", "precision", "max_epochs", "gra
 def reason_alone(config: Mapping[str, Any]) -> str | None:
     """Why a run of this configuration is made by itself, as far as the configuration tells; None: it may be stacked."""
     trainer = config["trainer"]
+    if trainer["_target_"] != "lightning.Trainer":
+        return f"its trainer is {trainer['_target_']}"
+    on_cpu = trainer["accelerator"] == "cpu" or (
+        trainer["accelerator"] == "auto" and not torch.accelerator.is_available()
+    )
+    if not on_cpu:
+        return "it trains on a GPU"
+    if any(node["_target_"] != "paribus.loggers.TensorBoard" for node in config["logger"].values()):
+        return "its logger is not TensorBoard"
     more = sorted(set(trainer) - TRAINER)
     if more:
         return f"trainer.{more[0]} is set"
@@ -76,12 +91,16 @@ def _built(job: Job) -> tuple[InMemory, Learner]:
 def require_stackable(job: Job) -> None:
     """Raises NotStackable where the run cannot be stacked, whatever the others are."""
     config = job.config
-    _, learner = _built(job)
+    data, learner = _built(job)
+    if data.augment is not None:
+        raise NotStackable("its data are augmented")
     network = stack([learner.network, learner.network])
     optimizer = learner.optimizer_of([nn.Parameter(torch.zeros(1))])
     StackedOptimizer([next(network.parameters())], [optimizer, optimizer])
     instruments, others = build_callbacks(config)
-    alone = [name for name, instrument in instruments.items() if instrument.in_stack is None]
+    # of its own: a subclass may do what a stack knows nothing of
+    alone = [name for name, instrument in instruments.items() if vars(type(instrument)).get("in_stack") is None]
+    alone += [name for name, i in instruments.items() if isinstance(i, Divergence) and i.look is False]
     alone += [type(other).__name__ for other in others if not isinstance(other, Progress)]
     if alone:
         raise NotStackable(f"callbacks.{alone[0]} looks at one run")
@@ -116,9 +135,17 @@ def sorted_out(jobs: Sequence[Job]) -> tuple[list[list[Job]], dict[str, list[Job
 def chunks_of(group: Sequence[Job], at_once: int, most: int | None) -> list[list[Job]]:
     """The group in stacks of about equal size, one a process or more, none larger than `most` or than what fits."""
     size = -(-len(group) // at_once)
-    size = max(1, min(size, most or size, fitting(group[0], at_once)))
+    size = max(1, min(size, most or size, fitting(group[0], at_once), files()))
     number = -(-len(group) // size)
     return [list(group[i::number]) for i in range(number)]
+
+
+def files() -> int:
+    """How many runs' files this process may have open at once."""
+    if resource is None:
+        return 100
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, (soft - 100) // 5) if soft != resource.RLIM_INFINITY else 10_000
 
 
 def fitting(job: Job, at_once: int) -> int:
@@ -160,10 +187,14 @@ def attempt_stack(jobs: Sequence[Job]) -> list[Ended]:
     quiet_libraries()
     ended: dict[Path, Ended] = {}
     admitted: list[Admitted] = []
+    interrupted: KeyboardInterrupt | None = None
     with env_override({str(name): str(value) for name, value in jobs[0].hydra.job.env_set.items()}):
         for job in jobs:
             try:
                 outcome = _admit(job)
+            except KeyboardInterrupt as error:
+                interrupted = error
+                break
             except BaseException as error:  # noqa: BLE001  sorted there
                 outcome = ended_by(error, job, console=False)
             if isinstance(outcome, Admitted):
@@ -174,7 +205,9 @@ def attempt_stack(jobs: Sequence[Job]) -> list[Ended]:
         for run in admitted:
             alike.setdefault(run.shape, []).append(run)
         for runs in alike.values():
-            _make(runs, ended)
+            interrupted = _make(runs, ended, interrupted)
+    if interrupted is not None:  # nothing more begins
+        return [ended.get(job.directory, Ended(message="interrupted")) for job in jobs]
     return [ended.get(job.directory) or attempt(job, console=False) for job in jobs]
 
 
@@ -212,29 +245,33 @@ def _admit(job: Job) -> Admitted | Ended | None:
     raise AssertionError
 
 
-def _make(runs: Sequence[Admitted], ended: dict[Path, Ended]) -> None:
-    """Train runs of the same shape as one, and leave each of them. One by itself is only let go of."""
-    if len(runs) == 1:
+def _make(
+    runs: Sequence[Admitted], ended: dict[Path, Ended], interrupted: KeyboardInterrupt | None
+) -> KeyboardInterrupt | None:
+    """Train runs of the same shape as one, and leave each of them. One by itself is only let go of. After an
+    interruption they are only left; returns it, also where it comes here."""
+    failure: BaseException | None = interrupted
+    if failure is None and len(runs) == 1:
         _let_go(runs[0])
-        return
+        return None
     runs = sorted(runs, key=lambda run: json.dumps(run.member.prepared.config["optim"], sort_keys=True, default=str))
-    failure: BaseException | None = None
-    try:
-        instruments, _ = build_callbacks(runs[0].member.prepared.config)
-        together = {name: i for name, i in instruments.items() if i.in_stack == "together"}
-        stacked = Stack([run.member for run in runs], together)
-    except NotStackable as error:
-        for run in runs:
-            log.warning("Made alone: %s.", error)
-            _let_go(run)
-        return
-    except BaseException as error:  # noqa: BLE001  it is told of every run below
-        failure = error
-    else:
+    if failure is None:
         try:
-            stacked.fit()
-        except BaseException as error:  # noqa: BLE001
+            instruments, _ = build_callbacks(runs[0].member.prepared.config)
+            together = {name: i for name, i in instruments.items() if i.in_stack == "together"}
+            stacked = Stack([run.member for run in runs], together)
+        except KeyboardInterrupt as error:
             failure = error
+        except Exception as error:  # noqa: BLE001  what is wrong with a run is said when it is made alone
+            for run in runs:
+                log.warning("Made alone: %s.", error)
+                _let_go(run)
+            return None
+        else:
+            try:
+                stacked.fit()
+            except BaseException as error:  # noqa: BLE001  it is told of every run below
+                failure = error
     for run in runs:
         run.job.configure_logging(console=False)
         try:
@@ -242,28 +279,34 @@ def _make(runs: Sequence[Admitted], ended: dict[Path, Ended]) -> None:
             ended[run.job.directory] = Ended()
         except BaseException as error:  # noqa: BLE001
             ended[run.job.directory] = ended_by(error, run.job, console=False)
+    return failure if isinstance(failure, KeyboardInterrupt) else None
 
 
 def _let_go(run: Admitted) -> None:
     """Leave a run to be made alone."""
     run.account.begun = False
-    for logger in run.member.recording.loggers:
-        close(logger)
-    run.exits.close()
+    with run.exits:
+        for logger in run.member.recording.loggers:
+            logger.finalize("aborted")
 
 
 def _leave(run: Admitted, together: int, failure: BaseException | None) -> None:
     """Write a run's summary, and let go of it. Raises as a run alone would."""
-    summary, recording = run.account.summary, run.member.recording
-    summary["device"], summary["stacked"] = "cpu", together
-    if recording.rows:
-        summary["statistics"] |= recording.statistics()
-    if recording.taken_up:
-        summary["taken_up"] = recording.taken_up
-    for logger in recording.loggers:
-        close(logger)
+    summary, recording, member = run.account.summary, run.member.recording, run.member
     with run.exits:
-        if failure is not None and not run.member.ended:
+        summary["device"], summary["stacked"] = "cpu", together
+        if recording.rows:
+            summary["statistics"] |= recording.statistics()
+        if recording.taken_up:
+            summary["taken_up"] = recording.taken_up
+        if not member.ended:
+            recording.close()
+            member.checkpoints.write_best()
+        for logger in recording.loggers:
+            logger.finalize("success" if member.ended else "failed")
+        if member.failure is not None:
+            raise member.failure
+        if failure is not None and not member.ended:
             raise failure
         summary["status"] = record.DIVERGED if recording.diverged else record.COMPLETED
         if recording.diverged:

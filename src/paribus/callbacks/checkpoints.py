@@ -43,6 +43,11 @@ class Checkpoints(Checkpoint):
         self._best_written = True
         self._written_at = -math.inf
 
+    def go_on(self, epoch: int, state: dict[str, Any]) -> None:
+        """Go on from the state in a checkpoint of that epoch."""
+        self._epoch = epoch
+        self.load_state_dict(state)
+
     def open(self) -> None:
         (self.directory / record.BEST).parent.mkdir(exist_ok=True)
 

@@ -88,7 +88,9 @@ class StackedDropout(nn.Module):
             return inputs
         mask = torch.empty_like(inputs, memory_format=torch.contiguous_format)
         for kept, share, generator in zip(mask, self.shares, self.generators, strict=True):
-            kept.bernoulli_(1 - share, generator=generator).div_(1 - share)
+            kept.bernoulli_(1 - share, generator=generator)
+            if share < 1:
+                kept.div_(1 - share)
         return inputs * mask
 
 
@@ -99,14 +101,21 @@ def stack(networks: Sequence[nn.Module]) -> nn.Module:
     modules of that name of all networks. Raises NotStackable, saying what cannot be.
     """
     first = networks[0]
+    if any(not parameter.requires_grad for parameter in first.parameters()):
+        raise NotStackable("a part of the network is frozen")
+    names, parameters = len(list(first.named_modules())), len(list(first.named_parameters()))
+    if names < len(list(first.named_modules(remove_duplicate=False))) or parameters < len(
+        list(first.named_parameters(remove_duplicate=False))
+    ):
+        raise NotStackable("a part of the network is used under two names")
     stacked = copy.deepcopy(first)
     for path, module in first.named_modules():
         if path and not list(module.children()):
             alike = [network.get_submodule(path) for network in networks]
             parent, _, name = path.rpartition(".")
             setattr(stacked.get_submodule(parent), name, _together(path, alike))
-        elif any(True for _ in module.parameters(recurse=False)):
-            raise NotStackable(f"{type(module).__name__} has parameters of its own")
+        elif [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
+            raise NotStackable(f"{type(module).__name__} has parameters or buffers of its own")
     return stacked
 
 
