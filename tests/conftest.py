@@ -38,7 +38,16 @@ def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that two processes end at about the same time."""
-    longest = ["test_sweeps", "test_ddp", "test_run", "test_resume", "test_study"]
+    longest = [
+        "test_sweeps",
+        "test_stack",
+        "test_ddp",
+        "test_run",
+        "test_experiments",
+        "test_resume",
+        "test_study",
+        "test_writing",
+    ]
     order = {name: place for place, name in enumerate(longest)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
