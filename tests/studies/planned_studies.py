@@ -37,9 +37,9 @@ def expanded(experiment: str, *more: str) -> tuple[list[list[str]], Composer, Di
 
 
 @cache
-def planned(experiment: str) -> tuple[Job, ...]:
-    """All runs of an experiment, composed and checked."""
-    sweep, composer, study = expanded(experiment)
+def planned(experiment: str, *more: str) -> tuple[Job, ...]:
+    """The runs of an experiment, with what else is typed, composed and checked."""
+    sweep, composer, study = expanded(experiment, *more)
     return tuple(run.job for run in plan(sweep, composer, study))
 
 

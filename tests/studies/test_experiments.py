@@ -11,7 +11,7 @@ from planned_studies import EXPERIMENTS, expanded, first, planned
 from paribus import record
 from paribus.run import perform
 from studies import reports
-from studies.catalogue import STUDIES
+from studies.catalogue import STUDIES, runs_of
 
 SMALL = ("trainer.max_epochs=1", "trainer=cpu", "threads=1", "logger=none", "seed=1")
 DATA = {"concrete": ("data.train_subset=60",), "mlp": ("data.train_subset=60", "data.val_size=60"),
@@ -50,7 +50,7 @@ def test_all_studies_are_experiments_and_all_experiments_but_the_large_ones_are_
     ("vgg6_winner", 1),
 ])  # fmt: skip
 def test_how_many_runs_it_has(experiment: str, runs: int) -> None:
-    assert len(planned(experiment)) == runs
+    assert runs_of(experiment) == runs
 
 
 def test_the_reports_35_runs_are_there_as_they_were() -> None:
@@ -101,6 +101,6 @@ LARGE = {"vgg6_activations", "vgg6_report"}  # their runs are those of the stand
 
 @pytest.mark.parametrize("experiment", sorted(set(EXPERIMENTS) - LARGE))
 def test_all_its_runs_compose_and_have_names_of_their_own(experiment: str) -> None:
-    jobs = planned(experiment)
+    jobs = planned(experiment) if experiment.startswith("vgg6_report") else planned(experiment, "seed=1,2")
     assert len({job.directory.name for job in jobs}) == len(jobs)
     assert all("experiment=" not in job.directory.name or len(jobs) == 1 for job in jobs)
