@@ -6,12 +6,13 @@ import hydra
 from omegaconf import DictConfig
 
 from paribus.command import arguments, report_errors
+from paribus.importing import heavy_imports
 
 
 @hydra.main(config_path="conf", config_name="train", version_base="1.3")
 def main(config: DictConfig) -> float | None:
-    from paribus.run import run  # imports torch: only when there is something to run
-
+    with heavy_imports():  # only when there is something to run
+        from paribus.run import run
     with report_errors():
         return run(config)
 

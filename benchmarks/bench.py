@@ -4,7 +4,7 @@
 
 A figure is the median over rounds of the ratio of two times taken one after the other, so that a machine whose speed
 changes spoils few of them. The data are random numbers in the shapes of the real ones; content does not change times
-(but of `studies`, which needs Fashion-MNIST in data/ or PARIBUS_DATA).
+(but of `studies` and `stacks`, which need Fashion-MNIST in data/ or PARIBUS_DATA).
 """
 
 import argparse
@@ -23,6 +23,7 @@ from typing import Any
 
 import analysis
 import lightning
+import stacks
 import sweeps
 import torch
 from torch import nn
@@ -198,46 +199,55 @@ def bench_mlp(rounds: int) -> None:
 # --- regression on the concrete rows: 300 epochs of 12 steps
 
 
-def bench_regression(rounds: int) -> None:
+def concrete() -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+    """The training and the validation part of a run."""
     from paribus.data.concrete import Concrete
-    from paribus.models.regression import RegressionNet
 
     data = Concrete(None, "strength", "random", False, 64, 0.15, 0.15, None, False, seed=1)
     data.setup("fit")
     assert data.train and data.val
-    parts = data.train, data.val
+    return data.train, data.val
 
-    def loop(batches: Callable[[tuple, bool], Any]) -> None:
-        model = RegressionNet((8,), 1, nn.ReLU)
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-        for _ in range(300):
-            total = 0.0
-            for x, y in batches(parts[0], True):
-                loss = F.mse_loss(model(x), y)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                total += loss.item() * len(x)
-            with torch.no_grad():
-                for x, y in batches(parts[1], False):
-                    F.mse_loss(model(x), y).item()
 
-    def plain() -> None:
-        """The report's: TensorDataset and DataLoader."""
-        loaders = {shuffle: DataLoader(TensorDataset(*part), 64, shuffle=shuffle)
-                   for part, shuffle in zip(parts, (True, False), strict=True)}  # fmt: skip
-        loop(lambda part, shuffle: loaders[shuffle])
+def fit_concrete(parts: tuple, batches: Callable[[tuple, bool], Any]) -> None:
+    """300 epochs of a loop written by hand: loss of both parts."""
+    from paribus.models.regression import RegressionNet
+
+    model = RegressionNet((8,), 1, nn.ReLU)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(300):
+        total = 0.0
+        for x, y in batches(parts[0], True):
+            loss = F.mse_loss(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(x)
+        with torch.no_grad():
+            for x, y in batches(parts[1], False):
+                F.mse_loss(model(x), y).item()
+
+
+def plain_concrete(parts: tuple) -> None:
+    """The report's: TensorDataset and DataLoader."""
+    loaders = {shuffle: DataLoader(TensorDataset(*part), 64, shuffle=shuffle)
+               for part, shuffle in zip(parts, (True, False), strict=True)}  # fmt: skip
+    fit_concrete(parts, lambda part, shuffle: loaders[shuffle])
+
+
+def bench_regression(rounds: int) -> None:
+    parts = concrete()
 
     def resident() -> None:
         def batches(part: tuple, shuffle: bool) -> Any:
             order = torch.randperm(len(part[0])) if shuffle else torch.arange(len(part[0]))
             return ((part[0][i], part[1][i]) for i in order.split(64))
 
-        loop(batches)
+        fit_concrete(parts, batches)
 
     whole, fit, plains, residents, unfigured = [], [], [], [], []
     for _ in range(rounds):
-        plains.append(seconds(plain))
+        plains.append(seconds(lambda: plain_concrete(parts)))
         residents.append(seconds(resident))
         start = time.perf_counter()
         directory = run("model=regression", "seed=1")
@@ -384,6 +394,26 @@ def bench_studies(rounds: int) -> None:
     show("500 finished runs started again, in seconds", [sweeps.started_again(where / "again")], [1.0], 20)
 
 
+def bench_stacks(rounds: int) -> None:
+    where = Path(SCRATCH.name) / "stacks"
+    parts, n = concrete(), 40
+    loop = statistics.median(seconds(lambda: plain_concrete(parts)) for _ in range(rounds))
+    # what starting takes is in a study once
+    one, ten = (stacks.study(where / f"serial{k}", k, "serial", *stacks.CONCRETE)[0] for k in (1, 10))
+    basic = one + (n - 1) * (ten - one) / 9
+    took = {k: stacks.study(where / str(k), k, "stacked", *stacks.CONCRETE) for k in (1, 10, 40, 100, 400)}
+    show(f"Plain loop with DataLoader, {n} times over (of {rounds}) / {n} concrete runs of 300 epochs stacked",
+         [n * loop], [took[n][0]], 12, least=True)  # fmt: skip
+    show(f"{n} concrete runs with the basic launcher (of 10) / stacked", [basic], [took[n][0]], 20, least=True)
+    for k, (whole, memory) in took.items():
+        print(
+            f"  {k} concrete runs stacked: {whole / k:.2f} s a run, {whole:.1f} s in all; {memory:.0f} MB", flush=True
+        )
+    found = {kind: stacks.study(where / kind, 8, kind, *stacks.MLP) for kind in ("parallel", "stacked")}
+    show("8 MLP runs of 2 epochs in parallel / stacked", [found["parallel"][0]], [found["stacked"][0]])
+    print(f"  memory: {found['parallel'][1]:.0f} MB / {found['stacked'][1]:.0f} MB", flush=True)
+
+
 def bench_analysis(rounds: int) -> None:
     where = Path(SCRATCH.name)
     for name, runs, limit in (("1,000 runs", analysis.THOUSAND, 15), ("12 runs", analysis.DOZEN, 4)):
@@ -411,6 +441,7 @@ if __name__ == "__main__":
         "vgg6": bench_vgg6,
         "instruments": bench_instruments,
         "studies": bench_studies,
+        "stacks": bench_stacks,
         "analysis": bench_analysis,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from paribus import record
+from paribus.callbacks.recorder import Recorder
 from paribus.data.concrete import Concrete
 from paribus.models.regression import RegressionNet
 from paribus.randomness import generator, stream_seed
@@ -345,3 +346,16 @@ def test_progress_shows_first_and_last_epoch_with_loss_accuracy_rate_and_time(
     assert lines[-1].startswith("epoch 3/3")
     for part in ("train loss", "train acc", "val loss", "val acc", "lr 0.001", " s"):
         assert part in lines[-1]
+
+
+def test_denormals_are_flushed_while_a_network_trains_and_only_then(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not torch.set_flush_denormal(False):
+        pytest.skip("this processor cannot")
+    small, found = torch.tensor([1e-39]), []
+    monkeypatch.setattr(
+        Recorder, "on_train_epoch_start", lambda *_, own=Recorder.on_train_epoch_start: (found.append(float(small * 1)), own(*_))
+    )  # fmt: skip
+    train("model=regression", "trainer.max_epochs=1", "threads=1")
+    assert found == [0.0] and float(small * 1) > 0

@@ -1,6 +1,7 @@
 """Runs trained as one: each has the record that it would have alone."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -198,6 +199,60 @@ def test_one_that_diverges_leaves_the_others_alone(both: Both) -> None:
     assert [read_summary(stacked)["status"] for _, stacked in pairs].count("diverged") == 4
 
 
+KINDS = {
+    "sgd": (torch.optim.SGD, {}),
+    "momentum": (torch.optim.SGD, {"momentum": 0.9, "dampening": 0.1}),
+    "nesterov": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
+    "adam": (torch.optim.Adam, {"betas": (0.8, 0.99)}),
+    "amsgrad": (torch.optim.Adam, {"amsgrad": True}),
+    "decoupled": (torch.optim.NAdam, {"decoupled_weight_decay": True}),
+    "adamw": (torch.optim.AdamW, {}),
+    "nadam": (torch.optim.NAdam, {}),
+    "adagrad": (torch.optim.Adagrad, {"lr_decay": 0.1}),
+    "rmsprop": (torch.optim.RMSprop, {"momentum": 0.9, "centered": True}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("agree", [True, False])
+def test_steps_are_those_of_torch(kind: str, agree: bool) -> None:
+    """Step by step, with a rate that changes; runs that agree in everything share their source."""
+    make, values = KINDS[kind]
+    generator = torch.Generator().manual_seed(0)
+    runs, shapes = 4, [(3, 5), (5,), ()]
+    start = [torch.randn(runs, *shape, generator=generator) for shape in shapes]
+    rates, decays = ([0.01] * runs, [0.1] * runs) if agree else ([0.01, 0.1, 0.03, 0.01], [0, 0.1, 0.1, 0.01])
+    one_by_one = [[nn.Parameter(t[k].clone()) for t in start] for k in range(runs)]
+    torchs = [make(p, lr=rates[k], weight_decay=decays[k], **values) for k, p in enumerate(one_by_one)]
+    sources = [make([nn.Parameter(torch.zeros(1))], lr=rates[k], weight_decay=decays[k], **values) for k in range(runs)]
+    sources = [sources[0]] * runs if agree else sources
+    together = [nn.Parameter(t.clone()) for t in start]
+    stacked = StackedOptimizer(together, sources)
+    assert [part.agree for part in stacked.slices] == [agree]
+    for step in range(12):
+        gradients = [torch.randn(runs, *shape, generator=generator) for shape in shapes]
+        for p, gradient in zip(together, gradients, strict=True):
+            p.grad = gradient.clone()
+        stacked.step()
+        for k, optimizer in enumerate(torchs):
+            for p, gradient in zip(one_by_one[k], gradients, strict=True):
+                p.grad = gradient[k].clone()
+            optimizer.step()
+            for p, whole in zip(one_by_one[k], together, strict=True):
+                torch.testing.assert_close(whole[k], p, rtol=1e-5, atol=1e-6)
+        if step == 5:
+            for optimizer in [*torchs, *{id(source): source for source in sources}.values()]:
+                optimizer.param_groups[0]["lr"] *= 0.5
+            stacked.refresh()
+    for k, optimizer in enumerate(torchs):
+        mine, its = stacked.state_of(k)["state"], optimizer.state_dict()["state"]
+        assert mine.keys() == its.keys()
+        for i, known in its.items():
+            assert mine[i].keys() == known.keys()
+            for key, value in known.items():
+                torch.testing.assert_close(mine[i][key], value, rtol=1e-5, atol=1e-6, check_dtype=False)
+
+
 # --- taken up
 
 
@@ -217,6 +272,7 @@ def test_a_stack_that_was_killed_is_taken_up_and_so_is_each_of_its_runs_alone(
         trained(self)
 
     monkeypatch.setattr(module, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(module, "WRITING_SHARE", math.inf)
     monkeypatch.setattr(Stack, "_train_epoch", killed)
     assert {ended.message for ended in attempt_stack(cut)} == {"interrupted"}
     assert {record.state(job.directory)[0] for job in cut} == {record.INTERRUPTED}

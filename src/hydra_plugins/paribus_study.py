@@ -14,6 +14,9 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from paribus.importing import heavy_imports
+from paribus.workers import begin_forkserver
+
 if TYPE_CHECKING:
     from paribus.study import Engine
 
@@ -28,6 +31,9 @@ class StudyLauncher(Launcher):
     @abstractmethod
     def engine(self, directory: Path) -> "Engine":
         """What makes the runs of the study in `directory`."""
+
+    def begin(self) -> None:
+        """Called before the study is read, to have ready what takes its time."""
 
     live = True  # whether a board shows how the runs are going; else they speak for themselves
 
@@ -69,6 +75,9 @@ class ParallelLauncher(StudyLauncher):
     def __init__(self, n_jobs: int | None = None):
         self.n_jobs = n_jobs
 
+    def begin(self) -> None:
+        begin_forkserver()
+
     def engine(self, directory: Path) -> "Engine":
         from paribus.engines import parallel
 
@@ -86,6 +95,9 @@ class StackedLauncher(StudyLauncher):
     def __init__(self, n_jobs: int | None = None, most: int | None = None):
         self.n_jobs = n_jobs
         self.most = most
+
+    def begin(self) -> None:
+        begin_forkserver()
 
     def engine(self, directory: Path) -> "Engine":
         from paribus.engines import stacked
@@ -162,7 +174,6 @@ class StudySweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from paribus.command import RunFailed
         from paribus.errors import UserError, unknown
-        from paribus.sweep import expand
 
         for key in self.others:
             raise unknown(key, "hydra.sweeper", ("params", "grids"))
@@ -170,6 +181,11 @@ class StudySweeper(Sweeper):
             raise UserError(
                 "A study needs a launcher of its own: hydra/launcher=serial, parallel, stacked, slurm or ray."
             )
+        if not self.study.dry_run:
+            self.study_launcher.begin()
+        with heavy_imports():
+            from paribus.sweep import expand
+
         sweep = expand(arguments, self.loader, self.study, self.params, self.grids)
         returned = self.study_launcher.launch(sweep, 0)
         failed = [job for job in returned if job.status is JobStatus.FAILED]

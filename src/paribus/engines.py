@@ -3,15 +3,11 @@
 import gc
 import logging
 import os
-import signal
-import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from multiprocessing import forkserver, get_context, parent_process
-from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +18,7 @@ from paribus.command import RunFailed, explain
 from paribus.errors import UserError
 from paribus.job import Job
 from paribus.study import Ended, Engine
+from paribus.workers import begin_forkserver, begin_worker
 
 log = logging.getLogger(__name__)
 SILENCE = 3.0  # seconds without news, after which the workers are looked after
@@ -112,7 +109,6 @@ def parallel(n_jobs: int | None) -> Engine:
     cores, as if there were always so many: a run has the same threads whether it is the last one or not."""
     if n_jobs is not None and (type(n_jobs) is not int or n_jobs < 1):
         raise UserError(f"hydra.launcher.n_jobs is {n_jobs!r}; it must be a whole number, at least 1, or null.")
-    begin_forkserver()
 
     def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
         at_once = n_jobs or max(map(gpus_for, jobs)) or cores()
@@ -127,7 +123,6 @@ def stacked(n_jobs: int | None, most: int | None) -> Engine:
     for name, value in (("n_jobs", n_jobs), ("most", most)):
         if value is not None and (type(value) is not int or value < 1):
             raise UserError(f"hydra.launcher.{name} is {value!r}; it must be a whole number, at least 1, or null.")
-    begin_forkserver()
 
     def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
         from paribus.stacking import chunks_of, sorted_out
@@ -146,15 +141,6 @@ def stacked(n_jobs: int | None, most: int | None) -> Engine:
     return engine
 
 
-def begin_forkserver() -> BaseContext:
-    """Workers are copies of a process that has imported torch once, and nothing else; it begins while the study is
-    read."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["paribus.run", "paribus.stacking"])
-    forkserver.ensure_running()
-    return context
-
-
 def attempts(jobs: Sequence[Job]) -> list[Ended]:
     """Make a run by itself, or several as one."""
     if len(jobs) == 1:
@@ -169,7 +155,7 @@ def side_by_side(tasks: Sequence[Sequence[Job]], at_once: int) -> Iterator[tuple
     from pebble import ProcessExpired, ProcessPool
 
     context = begin_forkserver()
-    with ProcessPool(min(at_once, len(tasks)), initializer=_begin_worker, context=context) as pool:
+    with ProcessPool(min(at_once, len(tasks)), initializer=begin_worker, context=context) as pool:
         waiting = list(tasks)
         running: dict[Future[list[Ended]], tuple[Sequence[Job], int]] = {}
         slots = list(range(at_once))
@@ -212,19 +198,6 @@ def side_by_side(tasks: Sequence[Sequence[Job]], at_once: int) -> Iterator[tuple
             wait(running, timeout=10)  # after Ctrl-C the workers write down what they have
             pool.stop()
             raise
-
-
-def _begin_worker() -> None:
-    """Let Ctrl-C interrupt the worker's run as it would here, and end the worker when this process is killed."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def follow() -> None:
-        parent = parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def slurm(directory: Path, cluster: str, parameters: Mapping[str, Any]) -> Engine:

@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from hydra.conf import HydraConf
@@ -11,8 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf._utils import OmegaConfDumper
 
-from paribus.compose import ORDERS
+from paribus.compose import ORDERS, unresolved
 from paribus.config import Choices
 from paribus.record import replacing
 
@@ -90,25 +91,46 @@ class Job:
         """
         folder = self.directory / ".hydra"
         folder.mkdir(exist_ok=True)
-        composed = self.composed.copy()
-        composed.study = self.composed.study  # resolved: it may have a date in it
-        composed.update(dict.fromkeys(ORDERS))
-        files = {"config": composed, "overrides": OmegaConf.create(self.overrides)}
+        composed = unresolved(self.composed) | dict.fromkeys(ORDERS)
+        composed["study"] = self.composed.study  # resolved: it may have a date in it
+        files: dict[str, Any] = {"config": composed, "overrides": self.overrides}
         if self._begun is None:
-            files["hydra"] = OmegaConf.create({"hydra": self.hydra})
+            files["hydra"] = {"hydra": OmegaConf.to_container(self.hydra, resolve=False, enum_to_str=True)}
         for name, content in files.items():
             with replacing(folder / f"{name}.yaml") as temporary:
-                OmegaConf.save(content, temporary)
+                temporary.write_text(_yaml(content), encoding="utf-8")
 
     def configure_logging(self, console: bool) -> None:
         """Log as the configuration says, into the run's directory; without `console`, only into files."""
-        whole = OmegaConf.create({"hydra": self.hydra})
-        found = OmegaConf.to_container(whole.hydra.job_logging, resolve=True)
-        assert isinstance(found, dict)
+        found = _job_logging(self.hydra)
         if not console and found.get("handlers"):
             found["handlers"] = {name: h for name, h in found["handlers"].items() if "filename" in h}
             found["root"]["handlers"] = [name for name in found["root"]["handlers"] if name in found["handlers"]]
         configure_log(OmegaConf.create(found), self.hydra.verbose)
+
+
+def _job_logging(hydra: HydraConf) -> dict[str, Any]:
+    """hydra.job_logging with its interpolations resolved, which want a root above Hydra's own."""
+    node = cast(DictConfig, hydra)
+    whole, parent = OmegaConf.create(flags={"no_deepcopy_set_nodes": True}), node._get_parent()
+    try:
+        whole.hydra = node
+        found = OmegaConf.to_container(whole.hydra.job_logging, resolve=True)
+    finally:
+        node._set_parent(parent)
+    return cast(dict[str, Any], found)
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Writes what OmegaConf.to_yaml would, fifteen times as fast: with quotes around a text that would be read as a
+    number or a truth value."""
+
+
+_Dumper.add_representer(str, OmegaConfDumper.str_representer)
+
+
+def _yaml(content: Any) -> str:
+    return yaml.dump(content, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
 
 
 def plain_list(texts: Any) -> list[str]:

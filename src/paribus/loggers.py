@@ -6,13 +6,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from paribus.callbacks.instruments import Histogram
+from paribus.events import EventFile, ScalarEvents
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch.utils.tensorboard import SummaryWriter
 
 
 FAMILIES = {"grad": "gradients", "update": "updates", "activation": "activations", "weight": "weights"}
@@ -26,10 +29,26 @@ class TensorBoard(TensorBoardLogger):
 
     def __init__(self, save_dir: str | Path):
         super().__init__(save_dir, name="", version="", default_hp_metric=False)
+        self._scalars: dict[tuple[str, ...], ScalarEvents] = {}
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> "SummaryWriter":
+        """torch's SummaryWriter, but that an EventFile writes its events."""
+        begun = self._experiment is not None
+        writer: SummaryWriter = super().experiment
+        if not begun:
+            files = writer._get_file_writer()
+            files.event_writer.close()
+            files.event_writer = EventFile(Path(files.event_writer._file_name))
+        return writer
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
-        self.experiment._get_file_writer().add_summary(Summary(value=values), step)
+        tags = tuple(metrics)
+        if tags not in self._scalars:
+            self._scalars[tags] = ScalarEvents(tags)
+        event = self._scalars[tags].event(step or 0, list(metrics.values()))
+        self.experiment._get_file_writer().event_writer.write(event)
 
     def log_hyperparams(self, params: Mapping[str, Any], metrics: Mapping[str, Any] | None = None) -> None:  # type: ignore[override]
         """One entry in the HPARAMS tab: `params`, and the scalars named by `metrics` as the entry's results."""

@@ -2,11 +2,13 @@
 
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 
+@cache  # it is the code that this process has loaded, whatever becomes of the files
 def versions_and_commit() -> dict[str, Any]:
     """Versions of what ran, and the commit it ran from with whether it had been changed (None outside git)."""
     packages = ("paribus", "torch", "lightning", "hydra-core", "numpy", "pandas")

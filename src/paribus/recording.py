@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,44 @@ from paribus.statistics import summary_statistics
 from paribus.writers import LayersWriter, MetricsWriter
 
 MOST_SCALARS = 100_000  # of layers, in the event file of a run
+
+
+@dataclass(frozen=True)
+class LayerRows:
+    """What was measured at the end of an epoch, as the rows of layers.parquet, n of them.
+
+    Attributes:
+        quantities: what was measured, and of which tensor.
+        keys: of each row (layer, depth, tensor, quantity).
+        tags: of each row, in TensorBoard.
+        values: of each row, (n,), in double precision; of a stack of K runs (K, n).
+    """
+
+    quantities: tuple[tuple[str, str], ...]
+    keys: tuple[tuple[str, int, str, str], ...]
+    tags: tuple[str, ...]
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, measured: Sequence[Measured]) -> "LayerRows":
+        alike: dict[tuple[str, str], list[Measured]] = {}
+        for found in measured:
+            alike.setdefault((found.quantity, found.tensor), []).append(found)
+        named = [(m, layer) for together in alike.values() for m in together for layer in m.layers]
+        values = [m.values.detach().cpu().double().numpy() for together in alike.values() for m in together]
+        return cls(
+            tuple(alike),
+            tuple((layer.path, layer.depth, m.tensor, m.quantity) for m, layer in named),
+            tuple(
+                f"{m.quantity}/{layer.label}" + (f".{m.tensor}" if m.tensor != "activation" else "")
+                for m, layer in named
+            ),
+            np.concatenate(values, -1) if values else np.empty(0),
+        )
+
+    def of_run(self, k: int) -> "LayerRows":
+        """Those of the k-th run of a stack."""
+        return replace(self, values=self.values[k] if self.keys else self.values)
 
 
 class Judge(Protocol):
@@ -75,9 +114,9 @@ class Recording:
         columns = ("epoch", "step", "lr", *self.columns, "epoch_seconds")
         self._writer = MetricsWriter(self.directory / METRICS, columns, self.rows)
 
-    def before_training(self, measured: Sequence[Measured]) -> None:
+    def before_training(self, rows: LayerRows) -> None:
         """What was measured of the network as it was drawn."""
-        scalars = self.add(0, measured)
+        scalars = self.add(0, rows)
         for logger in self.loggers:
             logger.log_metrics(scalars, step=0)
 
@@ -107,22 +146,14 @@ class Recording:
                 logger.log_layout(self.columns, self._quantities)
         self._laid_out = True
 
-    def add(self, epoch: int, measured: Sequence[Measured], told: bool = True) -> dict[str, float]:
+    def add(self, epoch: int, rows: LayerRows, told: bool = True) -> dict[str, float]:
         """Keep what was measured, and return it as scalars by their tags; `told`: loggers will have charts of it."""
-        alike: dict[tuple[str, str], list[Measured]] = {}
-        for found in measured:
-            alike.setdefault((found.quantity, found.tensor), []).append(found)
         if told:
-            self._quantities |= dict.fromkeys(alike)
-        named = [(m, layer) for together in alike.values() for m in together for layer in m.layers]
-        if not named:
+            self._quantities |= dict.fromkeys(rows.quantities)
+        if not rows.keys:
             return {}
-        values = np.concatenate([m.values.detach().cpu().double().numpy() for ms in alike.values() for m in ms])
-        self.layers.add(epoch, [(layer.path, layer.depth, m.tensor, m.quantity) for m, layer in named], values)
-        tags = [
-            f"{m.quantity}/{layer.label}" + (f".{m.tensor}" if m.tensor != "activation" else "") for m, layer in named
-        ]
-        return dict(zip(tags, values.tolist(), strict=True))
+        self.layers.add(epoch, rows.keys, rows.values)
+        return dict(zip(rows.tags, rows.values.tolist(), strict=True))
 
     def find_divergence(
         self,

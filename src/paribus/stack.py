@@ -23,11 +23,12 @@ from paribus.models.layers import WeightLayer, evaluating
 from paribus.models.learners import EpochSums, Learner
 from paribus.models.stacked import NotStackable, generators_of, stack, state_of
 from paribus.randomness import stream_seed
-from paribus.recording import Recording
+from paribus.recording import LayerRows, Recording
 from paribus.run import Prepared
 from paribus.stacked_optim import StackedOptimizer
 
 log = logging.getLogger(__name__)
+WRITING_SHARE = 0.05  # of the time, at most, goes into checkpoints
 
 
 class Together:
@@ -202,7 +203,7 @@ class Stack:
         self.epoch = 0 if members[0].stored is None else int(members[0].stored["recorder"]["epoch"])  # that are done
         self._before_step = [i for i in self.instruments.values() if type(i).before_step is not Instrument.before_step]
         self._after_step = [i for i in self.instruments.values() if type(i).after_step is not Instrument.after_step]
-        self.written_at = -math.inf
+        self.written_at, self.writing_takes = -math.inf, 0.0
         stored = [member.stored for member in members if member.stored is not None]
         if stored:
             self.sources.load(stored)
@@ -229,7 +230,7 @@ class Stack:
         network = self.together.network
         buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
         inputs = Probes([m.prepared.data for m in self.members]).first_inputs("train", 4)
-        generators_of(network, [torch.Generator() for _ in self.members])
+        generators_of(network, lambda: [torch.Generator() for _ in self.members])
         state = torch.get_rng_state()
         network.train()
         network(inputs).sum().backward()
@@ -277,37 +278,36 @@ class Stack:
         layers = self.together.layers
         tensors = [(layer, tensor, p[0].numel()) for layer in layers for tensor, p in layer.tensors]
         sizes = torch.tensor([size for _, _, size in tensors])
-        size = list(by_tensor("size", [(layer, tensor) for layer, tensor, _ in tensors], sizes))
-        measured = self._measure(0)
+        size = LayerRows.of(list(by_tensor("size", [(layer, tensor) for layer, tensor, _ in tensors], sizes)))
+        measured = LayerRows.of(self._measure(0))
         for k, member in enumerate(self.members):
             if member.active:
                 with member.by_itself():
                     member.recording.add(0, size, told=False)
-                    member.recording.before_training(_of_run(measured, k))
+                    member.recording.before_training(measured.of_run(k))
                     member.recording.draw(member.instruments.values(), 0, last=False, figures=False)
 
     def _train_epoch(self) -> None:
         started = time.perf_counter()
         epoch, network = self.epoch, self.together.network
         network.train()
-        generators_of(
-            network, [torch.Generator().manual_seed(stream_seed(m.seed, "training", epoch)) for m in self.members]
-        )
+        seeds = [stream_seed(member.seed, "training", epoch) for member in self.members]
+        generators_of(network, lambda: [torch.Generator().manual_seed(seed) for seed in seeds])
         parts = [member.prepared.data.training_batches(lambda: epoch).ordered() for member in self.members]
         inputs, targets = torch.stack([part[0] for part in parts]), torch.stack([part[1] for part in parts])
         del parts
-        loss_of, sums_of = torch.func.vmap(self.learner.loss), torch.func.vmap(self.learner.sums)
-        self.learner.training = True
+        outputs: list[Tensor] = []
         sums = self.together.training_sums
         for step, start in enumerate(range(0, self.samples, self.batch_size)):
             batch, wanted = inputs[:, start : start + self.batch_size], targets[:, start : start + self.batch_size]
             output = network(self._seen(batch))
-            losses = loss_of(output, wanted)
+            losses = self._losses(output, wanted)
             found, cost = output.detach(), losses.detach()
             n = wanted.shape[1]
             if step == 0 or not math.isfinite(cost.sum()):
                 self._look(step, batch, found, cost)
-            sums.add(n, cost, sums_of(found, wanted))
+            sums.add(n, cost, {})
+            outputs.append(found)
             losses.sum().backward()
             for instrument in self._before_step:
                 instrument.before_step(step, n)
@@ -322,10 +322,21 @@ class Stack:
                 self.optimizer.refresh()
         if self.learner.interval == "epoch" and self.sources.advance():
             self.optimizer.refresh()
+        self._count(sums, outputs, targets, training=True)
         self.epoch += 1
         self._record(started, lr, momenta)
-        if time.monotonic() - self.written_at >= SECONDS_BETWEEN:
+        if time.monotonic() - self.written_at >= max(SECONDS_BETWEEN, self.writing_takes / WRITING_SHARE):
             self._write()
+
+    def _losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Each run's mean loss (K,) of outputs (K, n, ...). Through vmap a small step would take 1.3 times as long."""
+        each = self.learner.loss(outputs.flatten(0, 1), targets.flatten(0, 1), reduction="none")
+        return each.view(len(outputs), -1).mean(1)
+
+    def _count(self, sums: EpochSums, outputs: Sequence[Tensor], targets: Tensor, training: bool) -> None:
+        """Add what is counted beside the loss, over an epoch's outputs, each (K, n, ...), to `sums`."""
+        self.learner.training = training
+        sums.count(torch.func.vmap(self.learner.sums)(torch.cat(list(outputs), 1), targets))
 
     def _seen(self, raw: Tensor) -> Tensor:
         """What the networks see of a batch (K, n, ...) of the tensors in memory."""
@@ -351,14 +362,15 @@ class Stack:
         batches = [member.prepared.data.batches_in_order(member.prepared.data.val) for member in self.members]
         inputs = torch.stack([each.inputs for each in batches])
         targets = torch.stack([each.targets for each in batches])
-        loss_of, sums_of = torch.func.vmap(self.learner.loss), torch.func.vmap(self.learner.sums)
-        self.learner.training = False
+        outputs: list[Tensor] = []
         sums = self.together.validation_sums
         with evaluating(self.together.network):
             for start in range(0, inputs.shape[1], batches[0].batch_size):
                 chosen = slice(start, start + batches[0].batch_size)
                 output, wanted = self.together.network(self._seen(inputs[:, chosen])), targets[:, chosen]
-                sums.add(wanted.shape[1], loss_of(output, wanted), sums_of(output, wanted))
+                sums.add(wanted.shape[1], self._losses(output, wanted), {})
+                outputs.append(output)
+        self._count(sums, outputs, targets, training=False)
         return [{f"val/{name}": value for name, value in means.items()} for means, _ in sums.read_stack()]
 
     def _measure(self, epoch: int) -> list[Measured]:
@@ -370,7 +382,7 @@ class Stack:
         validation = self._validate()
         trained = self.together.training_sums.read_stack()
         seconds = (time.perf_counter() - started) / len(self.members)  # a run's share
-        measured = self._measure(self.epoch)
+        measured = LayerRows.of(self._measure(self.epoch))
         done = self.epoch * self.steps
         for k, member in enumerate(self.members):
             if not member.active:
@@ -380,7 +392,7 @@ class Stack:
                 recording = member.recording
                 row = {f"train/{name}": value for name, value in means.items()} | validation[k]
                 recording.epoch(done, lr[k], row, seconds, momenta[k])
-                recording.tell(recording.add(self.epoch, _of_run(measured, k)))
+                recording.tell(recording.add(self.epoch, measured.of_run(k)))
                 recording.draw(member.instruments.values(), self.epoch, last=False, figures=False)
                 self._find_divergence(k, member, bad_step, validation[k].get("val/loss", 0.0))
                 member.checkpoints.consider(self.epoch, validation[k], member.learner)
@@ -411,11 +423,13 @@ class Stack:
         member.ended = True
 
     def _write(self) -> None:
+        started = time.monotonic()
         for k, member in enumerate(self.members):
             if member.active:
                 with member.by_itself():
                     self._checkpoint(k, member)
         self.written_at = time.monotonic()
+        self.writing_takes = self.written_at - started
 
     def _checkpoint(self, k: int, member: Member) -> None:
         """last.ckpt, from which Lightning can go on with the run by itself."""
@@ -452,10 +466,6 @@ class _InStack:
 
     def not_finite_at(self, step: int) -> tuple[WeightLayer, str] | None:
         return self.instrument.not_finite_at(step, *self._run)
-
-
-def _of_run(measured: Sequence[Measured], k: int) -> list[Measured]:
-    return [replace(found, values=found.values[k]) for found in measured]
 
 
 def _finite(learner: Learner) -> bool:

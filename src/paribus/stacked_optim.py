@@ -1,8 +1,9 @@
 """torch's optimizers for many runs at once, each with a learning rate, weight decay and other values of its own.
 
-All optimizers here move a parameter by lr times a direction that depends neither on lr nor on the parameter (but
-through its gradient). So one step at a rate of 1, from 0, gives the directions of all runs with the formula of torch
-itself; they are then scaled by each run's own rate. Runs whose momentum, betas and the like differ are slices apart.
+Runs that agree in everything are moved by torch's own optimizer, over the parameters of them all. Else: the optimizers
+here move a parameter by lr times a direction that depends neither on lr nor, but through its gradient, on the
+parameter. So one step at a rate of 1, from 0, gives the directions of all runs with the formula of torch itself; they
+are then scaled by each run's own rate. Runs whose momentum, betas and the like differ are slices apart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
 
+from paribus.models.learners import skip_graph_check
 from paribus.models.stacked import NotStackable
 
 KINDS: tuple[type[Optimizer], ...] = (SGD, Adam, AdamW, NAdam, Adagrad, RMSprop)
@@ -29,13 +31,18 @@ def values_of(group: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class Slice:
-    """Runs first..last - 1, which agree in all but lr and weight decay."""
+    """Runs first..last - 1, which agree in all but lr and weight decay.
+
+    Attributes:
+        moved: what the optimizer moves: the runs' parameters, where they agree in these too; else, from 0, directions.
+    """
 
     first: int
     last: int
     optimizer: Optimizer
-    directions: list[Tensor]
+    moved: list[Tensor]
     source: Optimizer
+    agree: bool
 
 
 class StackedOptimizer:
@@ -65,13 +72,16 @@ class StackedOptimizer:
         [self.decoupled] = decoupled
         device = self.parameters[0].device
         self.decay = torch.tensor([float(group["weight_decay"]) for group in groups], device=device)
-        self._decays = bool(self.decay.any())
         self.slices: list[Slice] = []
         start = 0
         for k in range(1, len(groups) + 1):
             if k == len(groups) or self._apart(start, k):
                 self.slices.append(self._slice(start, k))
                 start = k
+        for part in self.slices:
+            if part.agree:
+                self.decay[part.first : part.last] = 0  # is its optimizer's
+        self._decays = bool(self.decay.any())
         self.refresh()
 
     def _apart(self, a: int, b: int) -> bool:
@@ -80,12 +90,24 @@ class StackedOptimizer:
         return cycled or values_of(one.param_groups[0]) != values_of(other.param_groups[0])
 
     def _slice(self, first: int, last: int) -> Slice:
-        directions = [torch.zeros_like(p[first:last]) for p in self.parameters]
-        known = values_of(self.sources[first].param_groups[0])
-        how = {"fused": True} if self.kind in FUSED and directions[0].is_cpu else {"foreach": True}
+        source = self.sources[first]
+        agree = all(other is source for other in self.sources[first:last])
+        group = source.param_groups[0]
+        known = values_of(group)
+        if agree:
+            moved = [p.detach()[first:last] for p in self.parameters]
+            known |= {key: group[key] for key in ("lr", "weight_decay", "decoupled_weight_decay") if key in group}
+            if self.kind is AdamW:
+                known.pop("decoupled_weight_decay", None)
+        else:
+            moved = [torch.zeros_like(p[first:last]) for p in self.parameters]
+            known |= {"lr": 1.0, "weight_decay": 0.0}
+        how = {"fused": True} if self.kind in FUSED and moved[0].is_cpu else {"foreach": True}
         make: Any = self.kind
-        optimizer = make(directions, lr=1.0, weight_decay=0.0, **known, **how)
-        return Slice(first, last, optimizer, directions, self.sources[first])
+        optimizer = make(moved, **known, **how)
+        if moved[0].is_cpu:
+            skip_graph_check(optimizer)
+        return Slice(first, last, optimizer, moved, source, agree)
 
     def refresh(self) -> None:
         """Take rates and momenta from the sources."""
@@ -94,7 +116,8 @@ class StackedOptimizer:
         self._rates = [self.lr.view(-1, *(1,) * (p.ndim - 1)) for p in self.parameters]
         self._decays_by = [self.decay.view_as(rate) for rate in self._rates]
         for part in self.slices:
-            part.optimizer.param_groups[0].update(values_of(part.source.param_groups[0]))
+            known = part.source.param_groups[0]
+            part.optimizer.param_groups[0].update(values_of(known) | ({"lr": known["lr"]} if part.agree else {}))
 
     @torch.no_grad()
     def step(self) -> None:
@@ -107,13 +130,16 @@ class StackedOptimizer:
                     assert p.grad is not None
                     p.grad.addcmul_(p, decay)
         for part in self.slices:
-            runs = slice(part.first, part.last)
-            torch._foreach_zero_(part.directions)
-            for p, direction in zip(self.parameters, part.directions, strict=True):
+            runs, whole = slice(part.first, part.last), len(self.slices) == 1
+            for p, moved in zip(self.parameters, part.moved, strict=True):
                 assert p.grad is not None
-                direction.grad = p.grad[runs]
+                moved.grad = p.grad if whole else p.grad[runs]
+            if part.agree:
+                part.optimizer.step()
+                continue
+            torch._foreach_zero_(part.moved)
             part.optimizer.step()
-            for p, direction, rate in zip(self.parameters, part.directions, self._rates, strict=True):
+            for p, direction, rate in zip(self.parameters, part.moved, self._rates, strict=True):
                 p[runs].addcmul_(direction, rate[runs])
 
     def state_of(self, k: int) -> dict[str, Any]:
@@ -121,8 +147,8 @@ class StackedOptimizer:
         [part] = [part for part in self.slices if part.first <= k < part.last]
         state = {
             i: {key: value[k - part.first].clone() if value.ndim else value.clone() for key, value in known.items()}
-            for i, direction in enumerate(part.directions)
-            if (known := part.optimizer.state[direction])
+            for i, moved in enumerate(part.moved)
+            if (known := part.optimizer.state[moved])
         }
         group = {key: value for key, value in self.sources[k].param_groups[0].items() if key != "params"}
         return {"state": state, "param_groups": [{**group, "params": list(range(len(self.parameters)))}]}
@@ -131,10 +157,10 @@ class StackedOptimizer:
         """Go on from the state of each run's optimizer. Rates and momenta are those of the sources."""
         for part in self.slices:
             mine = [states[k]["state"] for k in range(part.first, part.last)]
-            for i, direction in enumerate(part.directions):
+            for i, moved in enumerate(part.moved):
                 if i not in mine[0]:
                     continue
-                part.optimizer.state[direction] = {
+                part.optimizer.state[moved] = {
                     key: value.clone() if not value.ndim else torch.stack([state[i][key] for state in mine])
                     for key, value in mine[0][i].items()
                 }

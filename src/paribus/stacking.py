@@ -27,7 +27,7 @@ from paribus.loggers import go_on_after
 from paribus.models.learners import Learner
 from paribus.models.stacked import NotStackable, stack
 from paribus.recording import Recording
-from paribus.run import Account, found, hyperparameters, prepare, written_down
+from paribus.run import Account, denormals_flushed, found, hyperparameters, prepare, written_down
 from paribus.stack import Member, Stack
 from paribus.stacked_optim import StackedOptimizer
 from paribus.study import Ended
@@ -269,7 +269,8 @@ def _make(
             return None
         else:
             try:
-                stacked.fit()
+                with denormals_flushed():
+                    stacked.fit()
             except BaseException as error:  # noqa: BLE001  it is told of every run below
                 failure = error
     for run in runs:

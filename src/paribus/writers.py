@@ -43,6 +43,7 @@ class LayersWriter:
     def __init__(self, path: Path):
         self.path = path
         self._keys: dict[tuple[str, int, str, str], int] = {}
+        self._indices: dict[tuple[tuple[str, int, str, str], ...], np.ndarray] = {}  # of an epoch's keys
         self._epochs: list[tuple[int, np.ndarray, np.ndarray]] = []
 
     def restore(self, epoch: int) -> None:
@@ -54,12 +55,14 @@ class LayersWriter:
         for number in frame["epoch"].unique().tolist():
             rows = frame[frame["epoch"] == number]
             keys = zip(rows["layer"], rows["depth"].tolist(), rows["tensor"], rows["quantity"], strict=True)
-            self.add(number, list(keys), rows["value"].to_numpy())
+            self.add(number, tuple(keys), rows["value"].to_numpy())
 
-    def add(self, epoch: int, keys: Sequence[tuple[str, int, str, str]], values: np.ndarray) -> None:
+    def add(self, epoch: int, keys: tuple[tuple[str, int, str, str], ...], values: np.ndarray) -> None:
         """Add rows of an epoch: keys of (layer, depth, tensor, quantity), n of them, and `values` (n,)."""
-        indices = [self._keys.setdefault(key, len(self._keys)) for key in keys]
-        self._epochs.append((epoch, np.array(indices, dtype=np.int32), values))
+        if keys not in self._indices:
+            indices = [self._keys.setdefault(key, len(self._keys)) for key in keys]
+            self._indices[keys] = np.array(indices, dtype=np.int32)
+        self._epochs.append((epoch, self._indices[keys], values))
 
     def write(self) -> None:
         """Write all rows so far. Without any there is no file."""
@@ -89,8 +92,11 @@ class LayersWriter:
         """Mean over the epochs of grad_mean_abs of the first two weight tensors; None where it was not measured."""
         early = [i for (_, depth, tensor, quantity), i in self._keys.items()
                  if quantity == "grad_mean_abs" and tensor == "weight" and depth < 2]  # fmt: skip
-        values = np.concatenate([v[np.isin(indices, early)] for _, indices, v in self._epochs] or [np.empty(0)])
-        return float(values.mean()) if len(values) else None
+        if not early or not self._epochs:
+            return None
+        _, indices, values = zip(*self._epochs, strict=True)
+        found = np.concatenate(values)[np.isin(np.concatenate(indices), early)]
+        return float(found.mean()) if len(found) else None
 
 
 def write_weights(directory: Path, before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> None:

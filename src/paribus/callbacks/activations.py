@@ -57,8 +57,10 @@ class Activations(Instrument):
             if layer in found.get("activation_mean", ()):
                 return
             output, lead = output.float(), self.learner.lead
-            flat = output.flatten(lead)
-            values = {"activation_mean": flat.mean(-1), "activation_std": flat.std(-1, correction=0)}
+            values = {
+                "activation_mean": quantities.mean([output], lead)[..., 0],
+                "activation_std": quantities.std([output], lead)[..., 0],
+            }
             if layer.activation is not None:
                 values["dead_fraction"] = quantities.dead_fraction(output, layer.unit_axis, lead)
             if isinstance(layer.activation, nn.Tanh | nn.Sigmoid):

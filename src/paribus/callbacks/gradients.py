@@ -1,6 +1,7 @@
 """The gradients of the loss."""
 
 import logging
+import math
 from collections.abc import Iterable
 
 import torch
@@ -34,6 +35,7 @@ class Gradients(Instrument):
         self.every_n_steps = every_n_steps
         self._sums, self._closer = StepMeans(), StepMeans()
         self._finite = torch.empty(0, 0, dtype=torch.bool)
+        self._first_bad: list[float] = []  # step of the epoch, of each run; infinity: none
 
     def attach(self, learner: Learner, data: InMemory) -> None:
         super().attach(learner, data)
@@ -69,10 +71,13 @@ class Gradients(Instrument):
 
     def measure(self, epoch: int) -> Iterable[Measured]:
         sums, closer = self._sums.read(), self._closer.read()
-        self._finite = torch.empty(0, 0, dtype=torch.bool)
+        self._finite, self._first_bad = torch.empty(0, 0, dtype=torch.bool), []
         if sums is not None and closer is not None:
             weights, vectors = sums
             self._finite = torch.isfinite(vectors)
+            broken = ~self._finite.all(-1)
+            first = torch.where(broken.any(0), broken.byte().argmax(0), math.inf)
+            self._first_bad = first.flatten().tolist()
             yield from self._averages(("grad_mean_abs",), weights, (vectors / self._sizes).unsqueeze(1))
             yield from self._averages(("grad_std", "grad_norm", "grad_zero_fraction"), *closer)
 
@@ -88,9 +93,8 @@ class Gradients(Instrument):
     def first_not_finite(self, *run: int) -> int | None:
         if self.learner.loss_scaled:
             return None  # the scaler skips the step, and lowers its scale
-        finite = self._finite[:, run[0]] if run else self._finite
-        bad = (~finite.all(1)).nonzero().flatten().tolist()
-        return bad[0] if bad else None
+        bad = self._first_bad[run[0] if run else 0] if self._first_bad else math.inf
+        return int(bad) if math.isfinite(bad) else None
 
     def not_finite_at(self, step: int, *run: int) -> tuple[WeightLayer, str] | None:
         """The layer nearest the output whose gradient was not finite."""

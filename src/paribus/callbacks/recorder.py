@@ -15,7 +15,7 @@ from paribus.callbacks.checkpoints import Checkpoints
 from paribus.callbacks.instruments import Instrument, Measured, by_tensor
 from paribus.errors import UserError
 from paribus.models.learners import Learner
-from paribus.recording import Recording
+from paribus.recording import LayerRows, Recording
 
 
 class Recorder(lightning.Callback):
@@ -90,8 +90,8 @@ class Recorder(lightning.Callback):
         sizes = torch.tensor([size for _, _, size in tensors])
         # first, so that the layers of the file come in order of depth
         owners = [(layer, tensor) for layer, tensor, _ in tensors]
-        self.recording.add(0, list(by_tensor("size", owners, sizes)), told=False)
-        self.recording.before_training(self._measure(0))
+        self.recording.add(0, LayerRows.of(list(by_tensor("size", owners, sizes))), told=False)
+        self.recording.before_training(LayerRows.of(self._measure(0)))
         self._draw(0, last=False)
 
     def on_train_epoch_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
@@ -125,7 +125,7 @@ class Recorder(lightning.Callback):
         measured = {f"train/{name}": value for name, value in means.items()} | learner.validation
         seconds = time.perf_counter() - self._started
         self.recording.epoch(trainer.global_step, learner.lr, measured, seconds, learner.momentum)
-        self.recording.tell(self.recording.add(epoch, self._measure(epoch)))
+        self.recording.tell(self.recording.add(epoch, LayerRows.of(self._measure(epoch))))
         self._draw(epoch, last=False)
         bad_step = None if bad_batch is None else bad_batch // trainer.accumulate_grad_batches
         # a gradient may be that of an activation which another process saw
@@ -192,7 +192,7 @@ class Recorder(lightning.Callback):
                         measured.append(found)
         except BaseException:
             assert self.recording is not None
-            self.recording.add(epoch, measured)
+            self.recording.add(epoch, LayerRows.of(measured))
             raise
         return measured
 

@@ -5,7 +5,7 @@
 """  # fmt: skip
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -142,8 +142,9 @@ def state_of(stacked: nn.Module, k: int) -> dict[str, Tensor]:
     return {name: tensor[k] for name, tensor in stacked.state_dict().items()}
 
 
-def generators_of(stacked: nn.Module, generators: Sequence[torch.Generator]) -> None:
-    """Have the dropouts draw from these from now on, one a network."""
-    for module in stacked.modules():
-        if isinstance(module, StackedDropout):
-            module.generators = list(generators)
+def generators_of(stacked: nn.Module, make: Callable[[], Sequence[torch.Generator]]) -> None:
+    """Have the dropouts, if there are any, draw from these from now on, one a network."""
+    dropouts = [module for module in stacked.modules() if isinstance(module, StackedDropout)]
+    generators = make() if dropouts else ()
+    for module in dropouts:
+        module.generators = list(generators)

@@ -1,0 +1,8 @@
+"""What the process imports that workers are copies of."""
+
+from paribus.importing import heavy_imports
+
+with heavy_imports():
+    import torch.utils.tensorboard  # noqa: F401
+
+    import paribus.stacking  # noqa: F401
