@@ -1,6 +1,7 @@
 """Runs trained as one: each has the record that it would have alone."""
 
 import json
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +20,12 @@ from paribus import record
 from paribus.callbacks.weights import Weights
 from paribus.compose import Composer
 from paribus.engines import attempt
+from paribus.grouping import chunks_of, reason_alone, sorted_out
 from paribus.job import Job
 from paribus.models.stacked import NotStackable, stack
 from paribus.stack import Stack
 from paribus.stacked_optim import StackedOptimizer
-from paribus.stacking import attempt_stack, chunks_of, reason_alone, sorted_out
+from paribus.stacking import attempt_stack
 from paribus.study import Ended, plan
 from paribus.sweep import expand
 
@@ -307,6 +309,35 @@ def test_stacks_are_spread_over_processes_and_bounded(tmp_path: Path) -> None:
     assert sorted(map(len, chunks_of(group, 2, None))) == [5, 5]
     assert sorted(map(len, chunks_of(group, 2, 3))) == [2, 2, 3, 3]
     assert sorted(map(len, chunks_of(group, 1, None))) == [10]
+
+
+def test_a_stack_takes_half_of_the_free_memory_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [group] = sorted_out(jobs(tmp_path, "seed=range(10)", "model.hidden=[1000]"))[0]
+    # 1000 x 8 + 1000 + 1000 + 1 parameters in 12 copies, and two copies of 876 rows of 9 floats
+    needed = 4 * (12 * 10_001 + 2 * 876 * 9)
+    for fit, largest in ((3, 3), (100, 10), (0, 1)):
+        free = 2 * needed * fit + 1
+        monkeypatch.setattr("os.sysconf", lambda name, free=free: free if name == "SC_AVPHYS_PAGES" else 1)
+        sizes = list(map(len, chunks_of(group, 1, None)))
+        assert sum(sizes) == 10 and max(sizes) == largest
+
+
+def test_each_run_has_in_its_log_what_is_said_of_it_and_of_the_stack(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validate = Stack._validate
+
+    def said(self: Stack) -> list[dict[str, float]]:
+        logging.getLogger("somebody").info("of the stack in epoch %d", self.epoch)
+        return validate(self)
+
+    monkeypatch.setattr(Stack, "_validate", said)
+    for alone, stacked in both("seed=1,2", "data.train_on_validation=true"):
+        for directory in (alone, stacked):
+            [path] = directory.glob("*.log")
+            text = path.read_text()
+            assert text.count("No activations are recorded") == 1 and text.count("RegressionNet") == 1
+        assert [line for line in text.splitlines() if "of the stack in epoch 1" in line]
 
 
 def test_by_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,7 +125,7 @@ def stacked(n_jobs: int | None, most: int | None) -> Engine:
             raise UserError(f"hydra.launcher.{name} is {value!r}; it must be a whole number, at least 1, or null.")
 
     def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
-        from paribus.stacking import chunks_of, sorted_out
+        from paribus.grouping import chunks_of, sorted_out
 
         at_once = n_jobs or cores()
         groups, alone = sorted_out(jobs)

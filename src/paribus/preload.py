@@ -5,4 +5,5 @@ from paribus.importing import heavy_imports
 with heavy_imports():
     import torch.utils.tensorboard  # noqa: F401
 
+    import paribus.grouping
     import paribus.stacking  # noqa: F401

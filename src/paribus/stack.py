@@ -1,88 +1,31 @@
 """Many runs trained as one program: their networks stacked, each with the record that it would have alone."""
 
-import json
 import logging
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import lightning
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch import Tensor
 
-from paribus.callbacks.checkpoints import SECONDS_BETWEEN, Checkpoints
+from paribus.callbacks.checkpoints import SECONDS_BETWEEN, Checkpoints, loops
 from paribus.callbacks.instruments import Instrument, Measured, by_tensor
-from paribus.data.module import InMemory, Part
 from paribus.models.layers import WeightLayer, evaluating
 from paribus.models.learners import EpochSums, Learner
-from paribus.models.stacked import NotStackable, generators_of, stack, state_of
+from paribus.models.stacked import NotStackable, generators_of
 from paribus.randomness import stream_seed
 from paribus.recording import LayerRows, Recording
 from paribus.run import Prepared
-from paribus.stacked_optim import StackedOptimizer
+from paribus.stacked_optim import Sources, StackedOptimizer
+from paribus.together import Probes, Together, share_memory
 
 log = logging.getLogger(__name__)
 WRITING_SHARE = 0.05  # of the time, at most, goes into checkpoints
-
-
-class Together:
-    """What the instruments see of a stack: as of a learner, but every tensor has a first axis that counts the runs."""
-
-    lead = 1
-    loss_scaled = False
-    look = None
-
-    def __init__(self, learners: Sequence[Learner]):
-        self.network = stack([learner.network for learner in learners])
-        first = learners[0]
-        self.device = first.device
-        names = {module: name for name, module in first.network.named_modules()}
-        self.layers = [_stacked_layer(layer, self.network, names) for layer in first.layers]
-        self.initial = {layer.path: layer.weight.detach().clone() for layer in self.layers}
-        self.training_sums, self.validation_sums = EpochSums(), EpochSums()
-
-    def infer(self, inputs: Tensor) -> Tensor:
-        with evaluating(self.network):
-            return self.network(inputs)
-
-
-def _stacked_layer(layer: WeightLayer, network: nn.Module, names: Mapping[nn.Module, str]) -> WeightLayer:
-    module = network.get_submodule(layer.path)
-    assert isinstance(module.weight, nn.Parameter)
-    route = tuple(network.get_submodule(names[met]) for met in layer.route)
-    bias = module.bias if isinstance(module.bias, nn.Parameter) else None
-    return replace(layer, module=module, weight=module.weight, bias=bias, route=route)
-
-
-def share_memory(network: nn.Module, stacked: nn.Module, k: int) -> None:
-    """Have the tensors of a network be those of the k-th in the stack, without a copy."""
-    state = state_of(stacked, k)
-    for path, module in network.named_modules():
-        prefix = f"{path}." if path else ""
-        for name, parameter in module.named_parameters(recurse=False):
-            parameter.data = state[prefix + name]
-        for name in [name for name, _ in module.named_buffers(recurse=False)]:
-            module._buffers[name] = state[prefix + name]
-
-
-@dataclass(frozen=True)
-class Probes:
-    """The data modules of a stack, as far as instruments ask for them."""
-
-    modules: Sequence[InMemory]
-
-    @property
-    def val(self) -> Part | None:
-        return self.modules[0].val
-
-    def first_inputs(self, split: Literal["train", "val"], n: int) -> Tensor:
-        return torch.stack([module.first_inputs(split, n) for module in self.modules])
 
 
 @dataclass
@@ -103,6 +46,15 @@ class Member:
     stored: dict[str, Any] | None = None
     ended: bool = False
     failure: Exception | None = None
+
+    def attach(self) -> None:
+        """Take up the weights, and what the instruments knew."""
+        if self.stored is not None:
+            self.learner.load_state_dict(self.stored["state_dict"])
+        for name, instrument in self.instruments.items():
+            instrument.attach(self.learner, self.prepared.data)
+            if self.stored is not None and name in self.stored["recorder"]["instruments"]:
+                instrument.load_state_dict(self.stored["recorder"]["instruments"][name])
 
     @property
     def active(self) -> bool:
@@ -125,52 +77,6 @@ class Member:
         return int(self.prepared.config["seed"])
 
 
-class Sources:
-    """Each run's optimizer and scheduler, of a parameter that stands for all of its own; runs that agree share one."""
-
-    def __init__(self, members: Sequence[Member], steps: int):
-        made: dict[str, tuple[Optimizer, LRScheduler | None]] = {}
-        self.of_run: list[tuple[Optimizer, LRScheduler | None]] = []
-        for member in members:
-            config = member.prepared.config
-            key = json.dumps([config["optim"], config["scheduler"]], sort_keys=True)
-            if key not in made:
-                optimizer = member.learner.optimizer_of([nn.Parameter(torch.zeros(1))])
-                make_scheduler = member.learner.make_scheduler
-                made[key] = optimizer, None if make_scheduler is None else make_scheduler(optimizer, steps)
-            self.of_run.append(made[key])
-        self.distinct = list(made.values())
-        if any(isinstance(scheduler, ReduceLROnPlateau) for _, scheduler in self.distinct):
-            raise NotStackable("the schedule depends on the run's own metrics")
-
-    def advance(self) -> bool:
-        """Move all schedules on; whether there are any."""
-        for optimizer, scheduler in self.distinct:
-            if scheduler is not None:
-                optimizer._opt_called = True  # type: ignore[attr-defined]  # its step is that of the stack
-                scheduler.step()
-        return any(scheduler is not None for _, scheduler in self.distinct)
-
-    def rates(self) -> list[float]:
-        return [float(optimizer.param_groups[0]["lr"]) for optimizer, _ in self.of_run]
-
-    def momenta(self) -> list[float | None]:
-        """Each run's momentum, or Adam's first beta; None for optimizers without."""
-        groups = [optimizer.param_groups[0] for optimizer, _ in self.of_run]
-        return [group["betas"][0] if "betas" in group else group.get("momentum") for group in groups]
-
-    def load(self, checkpoints: Sequence[Mapping[str, Any]]) -> None:
-        done: set[int] = set()
-        for (optimizer, scheduler), stored in zip(self.of_run, checkpoints, strict=True):
-            if id(optimizer) in done:
-                continue
-            done.add(id(optimizer))
-            group = dict(stored["optimizer_states"][0]["param_groups"][0])
-            optimizer.param_groups[0].update({key: value for key, value in group.items() if key != "params"})
-            if scheduler is not None:
-                scheduler.load_state_dict(stored["lr_schedulers"][0])
-
-
 class Stack:
     """K runs of one shape, trained as one.
 
@@ -186,9 +92,6 @@ class Stack:
         self.members = list(members)
         first = members[0].prepared
         self.learner = first.learner
-        for member in members:
-            if member.stored is not None:
-                member.learner.load_state_dict(member.stored["state_dict"])
         self.instruments = dict(instruments)
         self.together = Together([member.learner for member in members])
         self.epochs = int(first.config["trainer"]["max_epochs"])
@@ -197,7 +100,7 @@ class Stack:
         self.samples = len(first.data.train[0])
         self.validates = len(first.data.val[0]) > 0
         self.steps = math.ceil(self.samples / self.batch_size)
-        self.sources = Sources(members, self.steps * self.epochs)
+        self.sources = Sources([(m.prepared.config, m.learner) for m in members], self.steps * self.epochs)
         self.parameters = [p for p in self.together.network.parameters() if p.requires_grad]
         self.optimizer = StackedOptimizer(self.parameters, [optimizer for optimizer, _ in self.sources.of_run])
         self.epoch = 0 if members[0].stored is None else int(members[0].stored["recorder"]["epoch"])  # that are done
@@ -253,7 +156,11 @@ class Stack:
                     member.checkpoints.go_on(self.epoch, member.stored["callbacks"]["Checkpoints"])
                 member.recording.open()
                 member.checkpoints.open()
-        self._attach()
+        probes = Probes([member.prepared.data for member in self.members])
+        logging.disable(logging.INFO)  # each run's own instruments have said what there is to say
+        for instrument in self.instruments.values():
+            instrument.attach(self.together, probes)  # type: ignore[arg-type]
+        logging.disable(logging.NOTSET)
         if self.epoch == 0 and self.instruments:
             self._before_training()
         while self.epoch < self.epochs and any(member.active for member in self.members):
@@ -263,16 +170,6 @@ class Stack:
             if member.active:
                 with member.by_itself():
                     self._finish(k, member)
-
-    def _attach(self) -> None:
-        probes = Probes([member.prepared.data for member in self.members])
-        for instrument in self.instruments.values():
-            instrument.attach(self.together, probes)  # type: ignore[arg-type]
-        for member in self.members:
-            for name, instrument in member.instruments.items():
-                instrument.attach(member.learner, member.prepared.data)
-                if member.stored is not None and name in member.stored["recorder"]["instruments"]:
-                    instrument.load_state_dict(member.stored["recorder"]["instruments"][name])
 
     def _before_training(self) -> None:
         layers = self.together.layers
@@ -297,6 +194,7 @@ class Stack:
         inputs, targets = torch.stack([part[0] for part in parts]), torch.stack([part[1] for part in parts])
         del parts
         outputs: list[Tensor] = []
+        whole = [k for k, member in enumerate(self.members) if member.active]  # the runs that have not broken yet
         sums = self.together.training_sums
         for step, start in enumerate(range(0, self.samples, self.batch_size)):
             batch, wanted = inputs[:, start : start + self.batch_size], targets[:, start : start + self.batch_size]
@@ -304,8 +202,9 @@ class Stack:
             losses = self._losses(output, wanted)
             found, cost = output.detach(), losses.detach()
             n = wanted.shape[1]
-            if step == 0 or not math.isfinite(cost.sum()):
-                self._look(step, batch, found, cost)
+            of_whole = cost if len(whole) == len(self.members) else cost[whole]
+            if step == 0 or not math.isfinite(of_whole.sum()):
+                whole = self._look(step, batch, found, cost, whole)
             sums.add(n, cost, {})
             outputs.append(found)
             losses.sum().backward()
@@ -343,17 +242,19 @@ class Stack:
         data = self.members[0].prepared.data
         return raw if data.prepared else data.inputs(raw.flatten(0, 1)).unflatten(0, raw.shape[:2])
 
-    def _look(self, step: int, batch: Tensor, output: Tensor, losses: Tensor) -> None:
-        """Have the runs whose loss is not finite say which layer broke."""
-        for k, (member, finite) in enumerate(zip(self.members, torch.isfinite(losses).tolist(), strict=True)):
-            if not member.active or (finite and step):
-                continue
-            if not finite and member.learner.look is not None:
+    def _look(self, step: int, batch: Tensor, output: Tensor, losses: Tensor, whole: Sequence[int]) -> list[int]:
+        """Have the runs that were whole, and whose loss is not finite, say which layer broke; those that still are."""
+        finite = torch.isfinite(losses).tolist()
+        for k in whole:
+            member = self.members[k]
+            if not finite[k] and member.learner.look is not None:
                 member.learner.network.train()
                 member.learner.look(self._seen(batch[k : k + 1])[0], output[k], losses[k])
-            for name, instrument in member.instruments.items():
-                if name not in self.instruments:
-                    instrument.before_step(step, batch.shape[1])
+            if not finite[k] or step == 0:
+                for name, instrument in member.instruments.items():
+                    if name not in self.instruments:
+                        instrument.before_step(step, batch.shape[1])
+        return [k for k in whole if finite[k]]
 
     def _validate(self) -> list[dict[str, float]]:
         """Each run's means over its validation part."""
@@ -442,7 +343,7 @@ class Stack:
                 "global_step": self.epoch * self.steps,
                 "pytorch-lightning_version": lightning.__version__,
                 "state_dict": OrderedDict((n, tensor.clone()) for n, tensor in member.learner.state_dict().items()),
-                "loops": _loops(self.epoch, self.steps, self.validates, scheduler is not None, self.learner.interval),
+                "loops": loops(self.epoch, self.steps, self.validates, scheduler is not None, self.learner.interval),
                 "optimizer_states": [self.optimizer.state_of(k)],
                 "lr_schedulers": [] if scheduler is None else [scheduler.state_dict()],
                 "recorder": {**state, "instruments": instruments},
@@ -470,39 +371,3 @@ class _InStack:
 
 def _finite(learner: Learner) -> bool:
     return all(bool(torch.isfinite(parameter).all()) for parameter in learner.parameters())
-
-
-def _loops(epochs: int, steps: int, validates: bool, scheduled: bool, interval: str) -> dict[str, Any]:
-    """What Lightning's loops keep in a checkpoint at the end of an epoch, of one optimizer and one scheduler."""
-    total = epochs * steps
-
-    def counts(number: int, *names: str) -> dict[str, int]:
-        return dict.fromkeys(names or ("ready", "completed", "started", "processed"), number)
-
-    def batches(all_of_them: int, now: int, last: bool) -> dict[str, Any]:
-        return {"total": counts(all_of_them), "current": counts(now), "is_last_batch": last}
-
-    some = ("ready", "completed")
-    by_epoch = interval == "epoch"
-    schedule = (epochs if by_epoch else total, 1 if by_epoch else steps) if scheduled else (0, 0)
-    evaluation = {"state_dict": {}, "batch_progress": batches(0, 0, False)}
-    fit = {
-        "state_dict": {},
-        "epoch_loop.state_dict": {"_batches_that_stepped": total},
-        "epoch_loop.batch_progress": batches(total, steps, True),
-        "epoch_loop.scheduler_progress": {"total": counts(schedule[0], *some), "current": counts(schedule[1], *some)},
-        "epoch_loop.automatic_optimization.state_dict": {},
-        "epoch_loop.automatic_optimization.optim_progress": {
-            "optimizer": {
-                "step": {"total": counts(total, *some), "current": counts(steps, *some)},
-                "zero_grad": {"total": counts(total, *some, "started"), "current": counts(steps, *some, "started")},
-            }
-        },
-        "epoch_loop.manual_optimization.state_dict": {},
-        "epoch_loop.manual_optimization.optim_step_progress": {"total": counts(0, *some), "current": counts(0, *some)},
-        "epoch_loop.val_loop.state_dict": {},
-        "epoch_loop.val_loop.batch_progress": batches(int(validates), int(validates), validates),
-        "epoch_progress": {"total": counts(epochs), "current": counts(epochs)},
-    }
-    predict = {"state_dict": {}, "batch_progress": {"total": counts(0), "current": counts(0)}}
-    return {"fit_loop": fit, "validate_loop": evaluation, "test_loop": evaluation, "predict_loop": predict}

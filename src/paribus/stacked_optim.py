@@ -6,15 +6,17 @@ parameter. So one step at a rate of 1, from 0, gives the directions of all runs 
 are then scaled by each run's own rate. Runs whose momentum, betas and the like differ are slices apart.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from paribus.models.learners import skip_graph_check
+from paribus.models.learners import Learner, skip_graph_check
 from paribus.models.stacked import NotStackable
 
 KINDS: tuple[type[Optimizer], ...] = (SGD, Adam, AdamW, NAdam, Adagrad, RMSprop)
@@ -43,6 +45,57 @@ class Slice:
     moved: list[Tensor]
     source: Optimizer
     agree: bool
+
+
+class Sources:
+    """Each run's optimizer and scheduler, of a parameter that stands for all of its own; runs that agree share one.
+
+    Args:
+        runs: the configuration and the learner of each.
+        steps: that each takes in all.
+    """
+
+    def __init__(self, runs: Sequence[tuple[Mapping[str, Any], Learner]], steps: int):
+        made: dict[str, tuple[Optimizer, LRScheduler | None]] = {}
+        self.of_run: list[tuple[Optimizer, LRScheduler | None]] = []
+        for config, learner in runs:
+            key = json.dumps([config["optim"], config["scheduler"]], sort_keys=True)
+            if key not in made:
+                optimizer = learner.optimizer_of([nn.Parameter(torch.zeros(1))])
+                make_scheduler = learner.make_scheduler
+                made[key] = optimizer, None if make_scheduler is None else make_scheduler(optimizer, steps)
+            self.of_run.append(made[key])
+        self.distinct = list(made.values())
+        if any(isinstance(scheduler, ReduceLROnPlateau) for _, scheduler in self.distinct):
+            raise NotStackable("the schedule depends on the run's own metrics")
+
+    def advance(self) -> bool:
+        """Move all schedules on; whether there are any."""
+        for optimizer, scheduler in self.distinct:
+            if scheduler is not None:
+                optimizer._opt_called = True  # type: ignore[attr-defined]  # its step is that of the stack
+                scheduler.step()
+        return any(scheduler is not None for _, scheduler in self.distinct)
+
+    def rates(self) -> list[float]:
+        return [float(optimizer.param_groups[0]["lr"]) for optimizer, _ in self.of_run]
+
+    def momenta(self) -> list[float | None]:
+        """Each run's momentum, or Adam's first beta; None for optimizers without."""
+        groups = [optimizer.param_groups[0] for optimizer, _ in self.of_run]
+        return [group["betas"][0] if "betas" in group else group.get("momentum") for group in groups]
+
+    def load(self, checkpoints: Sequence[Mapping[str, Any]]) -> None:
+        """Go on from the checkpoint of each run."""
+        done: set[int] = set()
+        for (optimizer, scheduler), stored in zip(self.of_run, checkpoints, strict=True):
+            if id(optimizer) in done:
+                continue
+            done.add(id(optimizer))
+            group = dict(stored["optimizer_states"][0]["param_groups"][0])
+            optimizer.param_groups[0].update({key: value for key, value in group.items() if key != "params"})
+            if scheduler is not None:
+                scheduler.load_state_dict(stored["lr_schedulers"][0])
 
 
 class StackedOptimizer:

@@ -1,165 +1,30 @@
-"""Which runs can be trained as one, and making them."""
+"""Making runs as one: each is locked and built, all are trained, each is left with its record."""
 
 import json
 import logging
-import os
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.core.utils import env_override, setup_globals
-from torch import nn
 
 from paribus import record
-from paribus.build import build_callbacks, build_data, build_initial, build_loggers
+from paribus.build import build_callbacks, build_loggers
 from paribus.callbacks.checkpoints import Checkpoints
-from paribus.callbacks.divergence import Divergence
-from paribus.callbacks.progress import Progress
 from paribus.command import quiet_libraries
-from paribus.data.module import InMemory
 from paribus.display import report
 from paribus.engines import attempt, ended_by
 from paribus.job import Job
 from paribus.loggers import go_on_after
-from paribus.models.learners import Learner
-from paribus.models.stacked import NotStackable, stack
 from paribus.recording import Recording
 from paribus.run import Account, denormals_flushed, found, hyperparameters, prepare, written_down
 from paribus.stack import Member, Stack
-from paribus.stacked_optim import StackedOptimizer
 from paribus.study import Ended
 
-try:
-    import resource
-except ImportError:  # not on Windows
-    resource = None  # type: ignore[assignment]
-
 log = logging.getLogger(__name__)
-COPIES = 12  # of a parameter in memory
-TRAINER = {"_target_", "accelerator", "devices", "precision", "max_epochs", "gradient_clip_val", "deterministic"}
-
-
-def reason_alone(config: Mapping[str, Any]) -> str | None:
-    """Why a run of this configuration is made by itself, as far as the configuration tells; None: it may be stacked."""
-    trainer = config["trainer"]
-    if trainer["_target_"] != "lightning.Trainer":
-        return f"its trainer is {trainer['_target_']}"
-    on_cpu = trainer["accelerator"] == "cpu" or (
-        trainer["accelerator"] == "auto" and not torch.accelerator.is_available()
-    )
-    if not on_cpu:
-        return "it trains on a GPU"
-    if any(node["_target_"] != "paribus.loggers.TensorBoard" for node in config["logger"].values()):
-        return "its logger is not TensorBoard"
-    more = sorted(set(trainer) - TRAINER)
-    if more:
-        return f"trainer.{more[0]} is set"
-    if trainer["devices"] != 1:
-        return "it takes several devices"
-    if trainer["precision"] not in ("32-true", 32, "32"):
-        return f"its precision is {trainer['precision']}"
-    if trainer["gradient_clip_val"] is not None:
-        return "its gradients are clipped"
-    if config["data"].get("augment"):
-        return "its data are augmented"
-    if config["figures"]:
-        return "it draws figures"
-    return None
-
-
-def key_of(config: Mapping[str, Any]) -> str:
-    """What runs of a stack have to agree in, as text: everything but seeds and what a stack keeps for each run."""
-    own = {"optim": ("_target_",), "scheduler": ("_target_", "interval")}
-    agreed = {part: {key: config[part].get(key) for key in keys} for part, keys in own.items()}
-    model = {key: value for key, value in config["model"].items() if key != "init"}
-    model["dropout"] = bool(model.get("dropout"))
-    data = {key: value for key, value in config["data"].items() if key not in ("seed", "log_age")}
-    same = {key: config[key] for key in ("activation", "trainer", "callbacks", "logger", "threads")}
-    return json.dumps([agreed, model, data, same], sort_keys=True, default=str)
-
-
-def _built(job: Job) -> tuple[InMemory, Learner]:
-    data = build_data(job.config)
-    data.prepare_data()
-    data.setup("fit")
-    return data, build_initial(job.config, data)[0]
-
-
-def require_stackable(job: Job) -> None:
-    """Raises NotStackable where the run cannot be stacked, whatever the others are."""
-    config = job.config
-    data, learner = _built(job)
-    if data.augment is not None:
-        raise NotStackable("its data are augmented")
-    network = stack([learner.network, learner.network])
-    optimizer = learner.optimizer_of([nn.Parameter(torch.zeros(1))])
-    StackedOptimizer([next(network.parameters())], [optimizer, optimizer])
-    instruments, others = build_callbacks(config)
-    # of its own: a subclass may do what a stack knows nothing of
-    alone = [name for name, instrument in instruments.items() if vars(type(instrument)).get("in_stack") is None]
-    alone += [name for name, i in instruments.items() if isinstance(i, Divergence) and i.look is False]
-    alone += [type(other).__name__ for other in others if not isinstance(other, Progress)]
-    if alone:
-        raise NotStackable(f"callbacks.{alone[0]} looks at one run")
-
-
-def sorted_out(jobs: Sequence[Job]) -> tuple[list[list[Job]], dict[str, list[Job]]]:
-    """Groups of runs that can be trained as one, and, by the reason, those that are made alone."""
-    alone: dict[str, list[Job]] = {}
-    alike: dict[str, list[Job]] = {}
-    for job in jobs:
-        reason = reason_alone(job.config)
-        if reason is None:
-            alike.setdefault(key_of(job.config), []).append(job)
-        else:
-            alone.setdefault(reason, []).append(job)
-    groups: list[list[Job]] = []
-    for together in alike.values():
-        if len(together) == 1:
-            alone.setdefault("no other run is like it", []).extend(together)
-            continue
-        try:
-            require_stackable(together[0])
-        except NotStackable as error:
-            alone.setdefault(str(error), []).extend(together)
-        except Exception:  # noqa: BLE001  what is wrong with it is said when it is made
-            alone.setdefault("it cannot be built", []).extend(together)
-        else:
-            groups.append(together)
-    return groups, alone
-
-
-def chunks_of(group: Sequence[Job], at_once: int, most: int | None) -> list[list[Job]]:
-    """The group in stacks of about equal size, one a process or more, none larger than `most` or than what fits."""
-    size = -(-len(group) // at_once)
-    size = max(1, min(size, most or size, fitting(group[0], at_once), files()))
-    number = -(-len(group) // size)
-    return [list(group[i::number]) for i in range(number)]
-
-
-def files() -> int:
-    """How many runs' files this process may have open at once."""
-    if resource is None:
-        return 100
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, (soft - 100) // 5) if soft != resource.RLIM_INFINITY else 10_000
-
-
-def fitting(job: Job, at_once: int) -> int:
-    """How many runs like this one fit into a process's share of half of the memory that is free."""
-    data, learner = _built(job)
-    tensors = [*(data.train or ()), *(data.val or ())]
-    # the data, in the order of an epoch once more; the parameters with their gradients, directions, states and copies
-    needed = 2 * sum(t.numel() * t.element_size() for t in tensors)
-    needed += COPIES * sum(p.numel() * p.element_size() for p in learner.network.parameters())
-    try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # not every system can tell
-        free = 4 * 2**30
-    return max(1, int(free / 2 / at_once / max(needed, 1)))
 
 
 @dataclass
@@ -241,6 +106,7 @@ def _admit(job: Job) -> Admitted | Ended | None:
         instruments, _ = build_callbacks(prepared.config)
         stored = None if left is None else torch.load(left.path, map_location="cpu", weights_only=True)
         member = Member(prepared, recording, instruments, checkpoints, stored)
+        member.attach()
         return Admitted(job, account, member, exits.pop_all())
     raise AssertionError
 
@@ -255,32 +121,54 @@ def _make(
         _let_go(runs[0])
         return None
     runs = sorted(runs, key=lambda run: json.dumps(run.member.prepared.config["optim"], sort_keys=True, default=str))
+    heard: list[logging.LogRecord] = []
     if failure is None:
-        try:
-            instruments, _ = build_callbacks(runs[0].member.prepared.config)
-            together = {name: i for name, i in instruments.items() if i.in_stack == "together"}
-            stacked = Stack([run.member for run in runs], together)
-        except KeyboardInterrupt as error:
-            failure = error
-        except Exception as error:  # noqa: BLE001  what is wrong with a run is said when it is made alone
-            for run in runs:
-                log.warning("Made alone: %s.", error)
-                _let_go(run)
-            return None
-        else:
+        with listening(heard):
             try:
-                with denormals_flushed():
-                    stacked.fit()
-            except BaseException as error:  # noqa: BLE001  it is told of every run below
+                instruments, _ = build_callbacks(runs[0].member.prepared.config)
+                together = {name: i for name, i in instruments.items() if i.in_stack == "together"}
+                stacked = Stack([run.member for run in runs], together)
+            except KeyboardInterrupt as error:
                 failure = error
+            except Exception as error:  # noqa: BLE001  what is wrong with a run is said when it is made alone
+                for run in runs:
+                    run.job.configure_logging(console=False)
+                    log.warning("Made alone: %s.", error)
+                    _let_go(run)
+                return None
+            else:
+                try:
+                    with denormals_flushed():
+                        stacked.fit()
+                except BaseException as error:  # noqa: BLE001  it is told of every run below
+                    failure = error
     for run in runs:
         run.job.configure_logging(console=False)
+        for said in heard:
+            logging.getLogger(said.name).handle(said)
         try:
             _leave(run, len(runs), failure)
             ended[run.job.directory] = Ended()
         except BaseException as error:  # noqa: BLE001
             ended[run.job.directory] = ended_by(error, run.job, console=False)
     return failure if isinstance(failure, KeyboardInterrupt) else None
+
+
+@contextmanager
+def listening(heard: list[logging.LogRecord]) -> Iterator[None]:
+    """Keep what is said of a stack, for the log of each of its runs; the root's handlers write into that of one."""
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record)
+
+    root, listener = logging.getLogger(), Listener()
+    before, root.handlers = root.handlers, [listener]
+    try:
+        yield
+    finally:
+        if listener in root.handlers:
+            root.handlers = before
 
 
 def _let_go(run: Admitted) -> None:

@@ -129,3 +129,39 @@ def _save(content: Mapping[str, Any], path: Path) -> None:
     torch.save(content, buffer)
     with record.replacing(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
+
+
+def loops(epochs: int, steps: int, validates: bool, scheduled: bool, interval: str) -> dict[str, Any]:
+    """What Lightning's loops keep in a checkpoint at the end of an epoch, of one optimizer and one scheduler."""
+    total = epochs * steps
+
+    def counts(number: int, *names: str) -> dict[str, int]:
+        return dict.fromkeys(names or ("ready", "completed", "started", "processed"), number)
+
+    def batches(all_of_them: int, now: int, last: bool) -> dict[str, Any]:
+        return {"total": counts(all_of_them), "current": counts(now), "is_last_batch": last}
+
+    some = ("ready", "completed")
+    by_epoch = interval == "epoch"
+    schedule = (epochs if by_epoch else total, 1 if by_epoch else steps) if scheduled else (0, 0)
+    evaluation = {"state_dict": {}, "batch_progress": batches(0, 0, False)}
+    fit = {
+        "state_dict": {},
+        "epoch_loop.state_dict": {"_batches_that_stepped": total},
+        "epoch_loop.batch_progress": batches(total, steps, True),
+        "epoch_loop.scheduler_progress": {"total": counts(schedule[0], *some), "current": counts(schedule[1], *some)},
+        "epoch_loop.automatic_optimization.state_dict": {},
+        "epoch_loop.automatic_optimization.optim_progress": {
+            "optimizer": {
+                "step": {"total": counts(total, *some), "current": counts(steps, *some)},
+                "zero_grad": {"total": counts(total, *some, "started"), "current": counts(steps, *some, "started")},
+            }
+        },
+        "epoch_loop.manual_optimization.state_dict": {},
+        "epoch_loop.manual_optimization.optim_step_progress": {"total": counts(0, *some), "current": counts(0, *some)},
+        "epoch_loop.val_loop.state_dict": {},
+        "epoch_loop.val_loop.batch_progress": batches(int(validates), int(validates), validates),
+        "epoch_progress": {"total": counts(epochs), "current": counts(epochs)},
+    }
+    predict = {"state_dict": {}, "batch_progress": {"total": counts(0), "current": counts(0)}}
+    return {"fit_loop": fit, "validate_loop": evaluation, "test_loop": evaluation, "predict_loop": predict}
