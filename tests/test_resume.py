@@ -1,7 +1,9 @@
 """A run that is taken up is, to the last digit, the run that was never disturbed."""
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,6 +174,26 @@ def test_more_epochs_make_the_run_that_had_them_from_the_start(train: Train, sch
     assert summary["set"]["trainer.max_epochs"] == 9
     assert "trainer.max_epochs=9" in summary["command"]
     assert "resume" not in summary["command"]
+
+
+def test_a_process_that_is_told_to_end_leaves_a_run_that_goes_on(train: Train, monkeypatch: Any, capsys: Any) -> None:
+    """By SIGTERM, as kill and clusters do."""
+    undisturbed = train(*SHORT)
+    begun = Recorder.on_train_epoch_start
+
+    def terminated(self: Recorder, trainer: Any, *rest: Any) -> None:
+        begun(self, trainer, *rest)
+        if trainer.current_epoch == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Recorder, "on_train_epoch_start", terminated)
+        run = train(*SHORT, directory="ended", code=130)
+    assert record.read_summary(run)["status"] == record.INTERRUPTED
+    assert "Traceback" not in capsys.readouterr().err
+    assert main("train.py", f"resume={run}") == 0
+    assert record.read_summary(run)["taken_up"] == [3]
+    assert_same(undisturbed, run)
 
 
 def test_it_can_be_interrupted_again_and_again(train: Train, snapshot: Any, own: str) -> None:

@@ -262,12 +262,15 @@ def test_what_an_unfinished_run_has_left_may_be_damaged(damage: str, capsys: Any
     assert len(record.read_metrics(run)) == 2
 
 
-def test_an_unfinished_run_is_taken_up(capsys: Any) -> None:
-    directory = sweep("seed=1,2")
+@pytest.mark.parametrize("again", ["optim.lr=0.01", "optim.lr=0.010"])
+def test_an_unfinished_run_is_taken_up_however_it_is_typed(again: str, capsys: Any) -> None:
+    directory = sweep("seed=1,2", "optim.lr=0.01")
     run = min(d for d in directory.iterdir() if d.is_dir())
     expected = record.read_metrics(run)
     (run / record.SUMMARY).unlink()
-    sweep("seed=1,2")
+    sweep("seed=1,2", again)
+    assert len([d for d in directory.iterdir() if d.is_dir()]) == 2
+    assert "Taken up after epoch 2." in next(run.glob("*.log")).read_text()
     out = capsys.readouterr().out
     assert "2 runs; 1 to take up, 1 finished" in out
     assert "Taken up after epoch 2." in out

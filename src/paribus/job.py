@@ -1,7 +1,7 @@
 """A run that is to be made, as plain values: another process can make it."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +10,7 @@ from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf._utils import OmegaConfDumper
 
 from paribus.compose import ORDERS, unresolved
@@ -41,6 +41,12 @@ class Job:
         """The single run that Hydra has been asked for, and has composed `config` for."""
         hydra = HydraConfig.get()
         return cls(Path(hydra.runtime.output_dir), config, hydra)
+
+    def moved_to(self, directory: Path) -> "Job":
+        """The same run in another directory, its log too. This job is no longer to be used."""
+        with open_dict(cast(DictConfig, self.hydra)):
+            self.hydra.runtime.output_dir = str(directory)
+        return replace(self, directory=directory)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -176,8 +177,9 @@ def written_down(job: Job, left: Left | None) -> Iterator[Account]:
         summary["identity"] = record.identity(chosen.config)
         yield account
     except (KeyboardInterrupt, SystemExit) as error:
-        # Lightning exits after Ctrl-C
-        if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
+        # Lightning exits after Ctrl-C; after SIGTERM with an exit of its own
+        meant = isinstance(error.__context__, KeyboardInterrupt) or isinstance(error, SIGTERMException)
+        if isinstance(error, SystemExit) and not meant:
             summary |= {"status": record.FAILED, "message": f"Something in the run exits the process ({error.code})."}
             log.exception("error: %s", summary["message"])
             raise RunFailed(summary["message"]) from error

@@ -110,7 +110,7 @@ def plan(sweep: Iterable[Sequence[str]], composer: Composer, study: DictConfig) 
             again.append(" ".join(overrides))
             continue
         if identity in known:
-            job = replace(job, directory=known[identity])
+            job = job.moved_to(known[identity])
         if record.is_running(job.directory):
             status, summary = record.RUNNING, None
         else:
