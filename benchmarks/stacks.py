@@ -9,7 +9,7 @@ from pathlib import Path
 from sweeps import DATA, ROOT
 
 CONCRETE = ("model=regression", "study=s")
-MLP = ("model=mlp", "study=s", f"data.root={DATA}", "data.verify=false", "trainer.max_epochs=2")
+MLP = ("model=mlp", "study=s", f"data.root={DATA}", "trainer.max_epochs=2")
 
 
 def study(where: Path, runs: int, launcher: str, *arguments: str) -> tuple[float, float]:

@@ -1,13 +1,11 @@
 """The parts of a run, made from its resolved configuration: data, network, learner, trainer."""
 
-import copy
-import json
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import lightning
 import torch
@@ -33,14 +31,14 @@ log = logging.getLogger(__name__)
 
 def build_data(config: Mapping[str, Any]) -> InMemory:
     """The data module of `config`; nothing is read yet."""
-    return made("data", lambda: maker(config["data"])())
+    return made("data", lambda: instantiate(config["data"], _convert_="all"))
 
 
 def build_network(config: Mapping[str, Any], data: InMemory) -> nn.Module:
     """The network of `config` for the shapes of `data`, its initial weights drawn from torch's generator."""
     node = {key: value for key, value in config["model"].items() if key not in ("init", "loss")}
-    activation = made("activation", lambda: maker(config["activation"]))
-    make_network = made("model", lambda: maker(node))
+    activation = made("activation", lambda: instantiate(config["activation"], _partial_=True, _convert_="all"))
+    make_network = made("model", lambda: instantiate(node, _partial_=True, _convert_="all"))
     network = made(
         "model",
         lambda: make_network(in_shape=data.in_shape, out_features=data.out_features, activation=activation),
@@ -58,14 +56,14 @@ def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory)
             f"model.loss={loss} is for {kind.task}, but {type(data).__name__} is data for {data.task}. "
             "Choose the model for the task (model=regression for numbers, mlp or vgg6 for classes), or other data."
         )
-    make_optimizer = made("optim", lambda: maker(config["optim"]))
+    make_optimizer = made("optim", lambda: instantiate(config["optim"], _partial_=True, _convert_="all"))
     node = dict(config["scheduler"])
     interval = node.pop("interval", "epoch")
     if interval not in ("epoch", "step"):
         raise unknown(interval, "scheduler.interval", ("epoch", "step"))
     make_scheduler = None
     if node["_target_"] is not None:
-        torch_scheduler = made("scheduler", lambda: maker(node))
+        torch_scheduler = made("scheduler", lambda: instantiate(node, _partial_=True, _convert_="all"))
         counted = "total_steps" in node and node["total_steps"] is None
 
         def make_scheduler(optimizer: Any, total_steps: int) -> Any:
@@ -94,7 +92,7 @@ def build_callbacks(config: Mapping[str, Any]) -> tuple[dict[str, Instrument], l
     instruments: dict[str, Instrument] = {}
     others: list[lightning.Callback] = []
     for name, node in config["callbacks"].items():
-        built = made(f"callbacks.{name}", lambda node=node: maker(node)())  # type: ignore[misc]
+        built = made(f"callbacks.{name}", partial(instantiate, node, _convert_="all"))
         if isinstance(built, Instrument):
             instruments[name] = built
         elif isinstance(built, lightning.Callback):
@@ -142,7 +140,7 @@ def build_trainer(
 
 def build_loggers(config: Mapping[str, Any], directory: Path) -> list[Any]:
     """The loggers of the configuration, which write into `directory`."""
-    make_loggers = [maker(node) for node in config["logger"].values()]
+    make_loggers = [instantiate(node, _partial_=True, _convert_="all") for node in config["logger"].values()]
     return [made("logger", partial(make_logger, save_dir=str(directory))) for make_logger in make_loggers]
 
 
@@ -194,25 +192,6 @@ def check_batch_norm(network: nn.Module, data: InMemory, processes: int, synchro
             "one process.",
             processes,
         )
-
-
-def maker(node: Mapping[str, Any]) -> Callable[..., Any]:
-    """What a node of the configuration names with _target_, with the node's arguments, to be called with more.
-
-    Raises InstantiationException where nothing has that name. What has been found is kept, since looking takes 4 ms;
-    but not where other nodes are made within, which must not be shared.
-    """
-    text = json.dumps(node)
-    if text.count('"_target_"') != 1:
-        return cast(Callable[..., Any], instantiate(node, _partial_=True, _convert_="all"))
-    kept = _found(text)
-    return partial(kept.func, *kept.args, **copy.deepcopy(kept.keywords))
-
-
-@lru_cache(maxsize=512)
-def _found(text: str) -> "partial[Any]":
-    found: partial[Any] = instantiate(json.loads(text), _partial_=True, _convert_="all")
-    return found
 
 
 def made(part: str, make: Callable[[], T]) -> T:
