@@ -93,7 +93,7 @@ def activations(m: Material) -> Section:
         ["vgg6_activations_standin"],
         [
             "The study in full is `python train.py --multirun experiment=vgg6_activations hydra/launcher=parallel`; this is what a CPU can make of it: a "
-            f"quarter of the width, 5,000 of the 45,000 training images, 8 of 30 epochs. {made(c)}",
+            f"quarter of the width, 5,000 of the 45,000 training images, 5 of 30 epochs. {made(c)}",
             table(shown),
             m.figure(
                 "vgg6_activations",
