@@ -46,9 +46,11 @@ def untested(name: str) -> list[Path]:
 
 
 def boosted(name: str) -> bool:
-    """Whether trees were fitted to the splits of all runs of a study."""
+    """Whether trees were fitted to the splits of all runs of a study, of the data that the runs were made with."""
     try:
-        fitted = set(pd.read_csv(OUTPUTS / name / boosting.FILE)["run"])
+        fitted = pd.read_csv(OUTPUTS / name / boosting.FILE)
     except FileNotFoundError:
         return False
-    return fitted == {run.name for run in record.find_runs([OUTPUTS / name])}
+    summaries = {run.name: record.read_summary(run) for run in record.find_runs([OUTPUTS / name])}
+    made = {run: summary.get("data", {}).get("sha256") for run, summary in summaries.items()}
+    return dict(zip(fitted["run"], fitted["data"], strict=True)) == made

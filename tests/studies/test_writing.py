@@ -1,5 +1,6 @@
 """STUDIES.md: its numbers are those of the records; what is missing is said."""
 
+import json
 from pathlib import Path
 from zlib import crc32
 
@@ -19,7 +20,7 @@ from paribus.data.concrete import CONCRETE
 from paribus.errors import UserError
 from paribus.randomness import generator
 from studies import __main__ as command
-from studies import boosting, concrete, fashion_mnist, making, page, reports, vgg6
+from studies import boosting, concrete, concrete_tested, fashion_mnist, making, page, reports, vgg6
 from studies.catalogue import BY_NAME, STUDIES, Study
 from studies.page import Material, NotMade, further, number, percent, spread
 from studies.writing import REPORTS, write
@@ -96,7 +97,7 @@ def test_nothing_is_made_yet(tmp_path: Path) -> None:
 def test_a_study_that_is_made_in_part_says_so(tmp_path: Path) -> None:
     m = made(tmp_path / "outputs", "concrete_final", seeds="range(1,21)")
     made(tmp_path / "outputs", "vgg6_winner", seeds="42")
-    assert concrete.final_fit(m).claims
+    assert concrete_tested.final_fit(m).claims
     edit_summary(tmp_path / "outputs" / "concrete_final" / "seed=2", status="interrupted")
     missing = write(m, tmp_path / "STUDIES.md")
     assert "concrete_final" in missing and "vgg6_winner" not in missing
@@ -177,9 +178,9 @@ def boosted(tmp_path: Path) -> tuple[Material, pd.DataFrame]:
 def test_the_net_against_the_trees(boosted: tuple[Material, pd.DataFrame]) -> None:
     m, trees = boosted
     with pytest.raises(NotMade):
-        concrete.a_better_net(m)
+        concrete_tested.a_better_net(m)
     trees.sample(frac=1, random_state=1).to_csv(m.outputs / "concrete_best" / boosting.FILE, index=False)
-    section = concrete.a_better_net(m)
+    section = concrete_tested.a_better_net(m)
     runs = load_runs(m.outputs / "concrete_best").runs
     mine = runs[runs["data.split"] == "random"].sort_values("seed")
     theirs = trees[trees["split"] == "random"].sort_values("seed")["test_mse"].to_numpy()
@@ -288,3 +289,22 @@ def test_the_command(tmp_path: Path, ran: list[list[str]], capsys: pytest.Captur
     assert (tmp_path / "STUDIES.md").exists()
     command.main(["concrete_depths"])
     assert [call[2] for call in ran] == ["experiment=concrete_depths"]
+
+
+def test_trees_of_other_runs_or_other_data_are_fitted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "OUTPUTS", tmp_path)
+    for run, sha in (("seed=1", "a"), ("seed=2", "b")):
+        (tmp_path / "nets" / run).mkdir(parents=True)
+        (tmp_path / "nets" / run / "summary.json").write_text(
+            json.dumps({"status": "completed", "data": {"sha256": sha}})
+        )
+    assert not making.boosted("nets")
+    for rows, same in (
+        ({"seed=1": "a", "seed=2": "b"}, True),
+        ({"seed=1": "a"}, False),
+        ({"seed=1": "a", "seed=2": "c"}, False),
+    ):
+        pd.DataFrame({"run": list(rows), "data": list(rows.values())}).to_csv(
+            tmp_path / "nets" / boosting.FILE, index=False
+        )
+        assert making.boosted("nets") == same
