@@ -13,6 +13,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
+from paribus import record
 from paribus.events import EventFile, ScalarEvents
 from paribus.loggers import TensorBoard
 
@@ -65,14 +66,32 @@ def test_what_was_logged_can_be_seen_while_the_run_goes_on(tmp_path: Path) -> No
     logger.finalize("success")
 
 
+def test_logging_may_go_on_after_the_end(tmp_path: Path) -> None:
+    """As when a cluster takes a run away and it is still going on."""
+    logger = TensorBoard(tmp_path)
+    logger.log_metrics({"a": 1.0}, step=1)
+    logger.finalize("finished")
+    logger.log_metrics({"a": 2.0}, step=2.0)  # type: ignore[arg-type]
+    logger.finalize("success")
+    found = [
+        (event.step, value.simple_value)
+        for path in sorted(tmp_path.iterdir())
+        for raw in RawEventFileLoader(str(path)).Load()
+        for event in [Event.FromString(raw)]
+        for value in event.summary.value
+    ]
+    assert found == [(1, 1.0), (2, 2.0)]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full, a disk that is full, is Linux's")
 def test_a_full_disk_interrupts_the_run_with_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(self: EventFile, event: bytes) -> None:
-        raise OSError(28, "No space left on device", str(self.path))
-
-    monkeypatch.setattr(EventFile, "write", full)
-    typed = ["model=regression", "trainer=cpu", "trainer.max_epochs=2", f"hydra.run.dir={tmp_path / 'run'}"]
-    assert main("train.py", *typed) == 1
+    begin = EventFile.__init__
+    monkeypatch.setattr(EventFile, "__init__", lambda self, path: begin(self, Path("/dev/full")))
+    run = tmp_path / "run"
+    assert main("train.py", "model=regression", "trainer=cpu", "trainer.max_epochs=2", f"hydra.run.dir={run}") == 1
     told = capsys.readouterr()
-    assert "No space left on device" in told.err and "tfevents" in told.err and "Traceback" not in told.err + told.out
+    assert "/dev/full" in told.err and "No space left on device" in told.err
+    assert "Traceback" not in told.err + told.out
+    assert record.read_summary(run)["status"] == record.INTERRUPTED

@@ -119,3 +119,22 @@ def test_activations_of_a_stack() -> None:
     for low in (True, False):
         saturated = quantities.saturated_fraction(stacked, low, lead=1)
         assert saturated.tolist() == [float(quantities.saturated_fraction(run, low)) for run in stacked]
+
+
+@pytest.mark.parametrize("scale", [1e-36, 1e-25, 1e-19, 1.0, 1e20])
+@pytest.mark.parametrize("lead", [0, 1])
+def test_squares_may_be_beyond_single_precision(scale: float, lead: int) -> None:
+    """As the gradients of deep networks are, also where denormals are flushed."""
+    values = np.random.default_rng(1).standard_normal((3, 500)) * scale
+    rows = torch.tensor(values, dtype=torch.float32)
+    tensors = [rows.reshape(3, 20, 25)] if lead else list(rows)
+    torch.set_flush_denormal(True)
+    try:
+        norm, std = quantities.norm(tensors, lead), quantities.std(tensors, lead)
+        moved, before = quantities.update_norms(tensors, [2 * t for t in tensors], lead)
+    finally:
+        torch.set_flush_denormal(False)
+    exact = rows.double().numpy()
+    for found in (norm, moved, before):
+        np.testing.assert_allclose(found.double().flatten(), np.linalg.norm(exact, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(std.double().flatten(), exact.std(axis=1), rtol=1e-5)

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -56,6 +57,14 @@ class LogFile(logging.FileHandler):
         if not self.told:
             self.told = True
             print(f"error: {self.baseFilename}: {sys.exc_info()[1]}. The log is not complete.", file=sys.stderr)
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """TensorBoard begins its file in a thread, and we go on with it: there is no need for a traceback as well."""
+    if isinstance(failure.exc_value, OSError):
+        log.error("error: %s", explain(failure.exc_value))
+    else:
+        threading.__excepthook__(failure)
 
 
 @contextmanager
@@ -179,6 +188,7 @@ def _quoted(text: str) -> str:
 def quiet_libraries() -> None:
     """Keep what concerns no user of ours off the terminal; warnings go to the log, in its form."""
     logging.captureWarnings(True)
+    threading.excepthook = _thread_failed
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # each batch is cut out of memory: there are no workers to start

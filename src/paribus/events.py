@@ -6,7 +6,8 @@ network with many layers' quantities that takes longer than to train it.
 
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import google_crc32c
@@ -14,19 +15,16 @@ import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-SECONDS_BETWEEN = 1.0  # at most, until what was written can be seen
-
 
 class EventFile:
     """Appends to an event file that has been begun. What torch's FileWriter needs of an `event_writer`.
 
-    Raises OSError where the file cannot be written.
+    An event is on its way to the disk when `write` returns. Raises OSError, naming the file, where it cannot be.
     """
 
     def __init__(self, path: Path):
         self.path = path
         self._file = path.open("ab")
-        self._flushed_at = 0.0
 
     def add_event(self, event: Event) -> None:
         self.write(event.SerializeToString())
@@ -37,16 +35,23 @@ class EventFile:
         The format is that of https://www.tensorflow.org/tutorials/load_data/tfrecord.
         """
         length = struct.pack("<Q", len(event))
-        self._file.write(b"".join((length, _checksum(length), event, _checksum(event))))
-        if time.monotonic() - self._flushed_at >= SECONDS_BETWEEN:
-            self.flush()
+        with self._named():
+            self._file.write(b"".join((length, _checksum(length), event, _checksum(event))))
+            self._file.flush()
 
     def flush(self) -> None:
-        self._file.flush()
-        self._flushed_at = time.monotonic()
+        """Nothing is kept back."""
 
     def close(self) -> None:
-        self._file.close()
+        with self._named():
+            self._file.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def get_logdir(self) -> str:
         return str(self.path.parent)

@@ -139,6 +139,7 @@ def follow(
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # a user's callbacks may print, once
     try:
         torch.set_num_threads(threads)
+        torch.set_flush_denormal(True)  # as in rank 0
         data = build_data(config)
         data.setup("fit")
         learner, _ = build_initial(config, data)

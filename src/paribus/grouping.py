@@ -136,8 +136,10 @@ def fitting(job: Job, at_once: int) -> int:
     """How many runs like this one fit into a process's share of half of the memory that is free."""
     data, learner = _built(job)
     tensors = [*(data.train or ()), *(data.val or ())]
-    # the data, in the order of an epoch once more; the parameters with their gradients, directions, states and copies
+    # the data, in the order of an epoch once more; outputs of an epoch, and these as one tensor; the parameters with
+    # their gradients, directions, states and copies
     needed = 2 * sum(t.numel() * t.element_size() for t in tensors)
+    needed += 2 * 4 * data.out_features * sum(len(part[0]) for part in (data.train, data.val) if part is not None)
     needed += COPIES * sum(p.numel() * p.element_size() for p in learner.network.parameters())
     try:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

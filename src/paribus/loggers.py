@@ -35,10 +35,9 @@ class TensorBoard(TensorBoardLogger):
     @rank_zero_experiment
     def experiment(self) -> "SummaryWriter":
         """torch's SummaryWriter, but that an EventFile writes its events."""
-        begun = self._experiment is not None
         writer: SummaryWriter = super().experiment
-        if not begun:
-            files = writer._get_file_writer()
+        files = writer._get_file_writer()
+        if not isinstance(files.event_writer, EventFile):
             files.event_writer.close()
             files.event_writer = EventFile(Path(files.event_writer._file_name))
         return writer
@@ -47,7 +46,7 @@ class TensorBoard(TensorBoardLogger):
         tags = tuple(metrics)
         if tags not in self._scalars:
             self._scalars[tags] = ScalarEvents(tags)
-        event = self._scalars[tags].event(step or 0, list(metrics.values()))
+        event = self._scalars[tags].event(int(step or 0), list(metrics.values()))
         self.experiment._get_file_writer().event_writer.write(event)
 
     def log_hyperparams(self, params: Mapping[str, Any], metrics: Mapping[str, Any] | None = None) -> None:  # type: ignore[override]

@@ -7,3 +7,6 @@ with heavy_imports():
 
     import paribus.grouping
     import paribus.stacking  # noqa: F401
+    from paribus.provenance import versions_and_commit
+
+versions_and_commit()  # those of the code that has been read now

@@ -22,11 +22,10 @@ def sum_abs(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     return _norm([_single(t).abs().sum() if t.is_cpu and t.numel() > 8192 else t for t in tensors], 1)
 
 
-def norm(tensors: Sequence[Tensor], double: bool = False, lead: int = 0) -> Tensor:
-    """2-norm. In single precision it is infinite beyond 1e19, where squares are; `double` takes four times as long, and
-    counts on devices that have double precision."""
-    double = double and tensors[0].device.type != "mps"
-    return _norm(tensors, 2, torch.float64 if double else None, lead)
+def norm(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
+    """2-norm, in double precision on devices that have it: squares of numbers below 1e-19 or above 1e19 leave single
+    precision."""
+    return _norm(tensors, 2, _double(tensors[0]), lead)
 
 
 def mean(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
@@ -38,7 +37,8 @@ def std(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
         return torch.stack([_flat(t, lead).std(correction=0) for t in tensors])
     # torch's deviation along an axis takes number after number: two vectorised passes take a twentieth of the time
     centred = [flat - flat.mean(-1, keepdim=True) for flat in (_flat(t, lead) for t in tensors)]
-    return torch.stack([torch.linalg.vector_norm(c, dim=-1) / c.shape[-1] ** 0.5 for c in centred], -1)
+    norms = [torch.linalg.vector_norm(c, dim=-1, dtype=_double(c)) for c in centred]  # squares leave single precision
+    return torch.stack([(n / c.shape[-1] ** 0.5).to(c.dtype) for n, c in zip(norms, centred, strict=True)], -1)
 
 
 def zero_fraction(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
@@ -50,7 +50,7 @@ def zero_fraction(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
 def update_norms(before: Sequence[Tensor], after: Sequence[Tensor], lead: int = 0) -> Tensor:
     """‖after - before‖ and ‖before‖, (2, n) or (2, K, n); the first by the second is the update ratio."""
     moved = torch._foreach_sub(list(after), list(before))
-    return torch.stack([norm(moved, lead=lead), norm(before, lead=lead)])
+    return torch.stack([norm(moved, lead), norm(before, lead)])
 
 
 def dead_fraction(activation: Tensor, unit_axis: int, lead: int = 0) -> Tensor:
@@ -73,6 +73,10 @@ def _norm(tensors: Sequence[Tensor], order: int, dtype: torch.dtype | None = Non
     if not lead:
         return torch.stack(torch._foreach_norm([_single(t) for t in tensors], order, dtype=dtype))
     return torch.stack([torch.linalg.vector_norm(_flat(t, lead), order, -1, dtype=dtype) for t in tensors], -1)
+
+
+def _double(tensor: Tensor) -> torch.dtype | None:
+    return torch.float64 if tensor.device.type != "mps" else None
 
 
 def _flat(tensor: Tensor, lead: int) -> Tensor:

@@ -74,7 +74,7 @@ def perform(job: Job) -> float | None:
         finished, left = found(job)
         if finished is not None:
             return best(finished)
-        with written_down(job, left) as account:
+        with written_down(job, left) as account, denormals_flushed():
             train(job, left, account)
         report(account.summary, job.directory)
         return best(account.summary)
@@ -236,9 +236,6 @@ def prepare(job: Job, left: Left | None, summary: dict[str, Any]) -> Prepared:
             raise UserError(f"{key} is {value!r}; it must be a whole number, at least {least}.")
     processes = count(config)
     torch.set_num_threads(config["threads"] or max(1, THREADS // processes))
-    torch.set_flush_denormal(
-        True
-    )  # the averages of a unit that is dead fade through numbers that take 30 times as long
     if config["figures"] not in (None, True, False):
         raise UserError(f"figures is {config['figures']!r}; it must be true, false or null.")
     clip = config["trainer"].get("gradient_clip_val")
@@ -288,7 +285,7 @@ def prepare(job: Job, left: Left | None, summary: dict[str, Any]) -> Prepared:
 @contextmanager
 def denormals_flushed() -> Iterator[None]:
     """Numbers below 1.2e-38 are 0 meanwhile. An optimizer's averages of a unit that is dead fade through such numbers,
-    with which a CPU computes many times as long."""
+    with which a CPU computes many times as long. Around all of a run: torch's threads do as the one that makes them."""
     torch.set_flush_denormal(True)
     try:
         yield
@@ -330,7 +327,7 @@ def train(job: Job, left: Left | None, account: Account) -> None:
             go_on_after(logger, left.epoch)
     checkpoint = left.path if left else None
     try:
-        with other_ranks(config, directory, processes, device, checkpoint), denormals_flushed():
+        with other_ranks(config, directory, processes, device, checkpoint):
             trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     finally:
         recording = recorder.recording

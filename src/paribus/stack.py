@@ -158,9 +158,11 @@ class Stack:
                 member.checkpoints.open()
         probes = Probes([member.prepared.data for member in self.members])
         logging.disable(logging.INFO)  # each run's own instruments have said what there is to say
-        for instrument in self.instruments.values():
-            instrument.attach(self.together, probes)  # type: ignore[arg-type]
-        logging.disable(logging.NOTSET)
+        try:
+            for instrument in self.instruments.values():
+                instrument.attach(self.together, probes)  # type: ignore[arg-type]
+        finally:
+            logging.disable(logging.NOTSET)
         if self.epoch == 0 and self.instruments:
             self._before_training()
         while self.epoch < self.epochs and any(member.active for member in self.members):

@@ -14,7 +14,7 @@ from hydra.core.utils import env_override, setup_globals
 from paribus import record
 from paribus.build import build_callbacks, build_loggers
 from paribus.callbacks.checkpoints import Checkpoints
-from paribus.command import quiet_libraries
+from paribus.command import LogFile, quiet_libraries
 from paribus.display import report
 from paribus.engines import attempt, ended_by
 from paribus.job import Job
@@ -53,7 +53,8 @@ def attempt_stack(jobs: Sequence[Job]) -> list[Ended]:
     ended: dict[Path, Ended] = {}
     admitted: list[Admitted] = []
     interrupted: KeyboardInterrupt | None = None
-    with env_override({str(name): str(value) for name, value in jobs[0].hydra.job.env_set.items()}):
+    environment = {str(name): str(value) for name, value in jobs[0].hydra.job.env_set.items()}
+    with env_override(environment), denormals_flushed():
         for job in jobs:
             try:
                 outcome = _admit(job)
@@ -121,9 +122,8 @@ def _make(
         _let_go(runs[0])
         return None
     runs = sorted(runs, key=lambda run: json.dumps(run.member.prepared.config["optim"], sort_keys=True, default=str))
-    heard: list[logging.LogRecord] = []
     if failure is None:
-        with listening(heard):
+        with in_all_logs([run.job.directory for run in runs]):
             try:
                 instruments, _ = build_callbacks(runs[0].member.prepared.config)
                 together = {name: i for name, i in instruments.items() if i.in_stack == "together"}
@@ -131,21 +131,17 @@ def _make(
             except KeyboardInterrupt as error:
                 failure = error
             except Exception as error:  # noqa: BLE001  what is wrong with a run is said when it is made alone
+                log.warning("Made alone: %s.", error)
                 for run in runs:
-                    run.job.configure_logging(console=False)
-                    log.warning("Made alone: %s.", error)
                     _let_go(run)
                 return None
             else:
                 try:
-                    with denormals_flushed():
-                        stacked.fit()
+                    stacked.fit()
                 except BaseException as error:  # noqa: BLE001  it is told of every run below
                     failure = error
     for run in runs:
         run.job.configure_logging(console=False)
-        for said in heard:
-            logging.getLogger(said.name).handle(said)
         try:
             _leave(run, len(runs), failure)
             ended[run.job.directory] = Ended()
@@ -155,20 +151,22 @@ def _make(
 
 
 @contextmanager
-def listening(heard: list[logging.LogRecord]) -> Iterator[None]:
-    """Keep what is said of a stack, for the log of each of its runs; the root's handlers write into that of one."""
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            heard.append(record)
-
-    root, listener = logging.getLogger(), Listener()
-    before, root.handlers = root.handlers, [listener]
+def in_all_logs(directories: Sequence[Path]) -> Iterator[None]:
+    """What is said meanwhile goes into the log of each of these runs, not only of the one that was built last."""
+    root = logging.getLogger()
+    before, more = root.handlers, list[logging.Handler]()
+    for handler in (handler for handler in before if isinstance(handler, logging.FileHandler)):
+        for directory in directories:
+            more.append(LogFile(directory / Path(handler.baseFilename).name, delay=True))
+            more[-1].setFormatter(handler.formatter)
+            more[-1].setLevel(handler.level)
+    root.handlers = [handler for handler in before if not isinstance(handler, logging.FileHandler)] + more
     try:
         yield
     finally:
-        if listener in root.handlers:
-            root.handlers = before
+        root.handlers = before
+        for opened in more:
+            opened.close()
 
 
 def _let_go(run: Admitted) -> None:

@@ -8,8 +8,8 @@ from multiprocessing.context import BaseContext
 
 
 def begin_forkserver() -> BaseContext:
-    """Workers are copies of a process that has imported torch once, and nothing else; it begins while the study is
-    read."""
+    """Workers are copies of a process that has imported what they need (preload.py), and done nothing else; it begins
+    while the study is read."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["paribus.preload"])
     forkserver.ensure_running()
@@ -17,8 +17,10 @@ def begin_forkserver() -> BaseContext:
 
 
 def begin_worker() -> None:
-    """Let Ctrl-C interrupt the worker's run as it would here, and end the worker when this process is killed."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let Ctrl-C and SIGTERM interrupt the worker's run as they would here, and end the worker when this process is
+    killed."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
     def follow() -> None:
         parent = parent_process()

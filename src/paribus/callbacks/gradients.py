@@ -62,12 +62,9 @@ class Gradients(Instrument):
         lead = self.learner.lead
         self._sums.add(samples, quantities.sum_abs(gradients, lead))
         if step % self.every_n_steps == 0:
-            closer = (
-                quantities.std(gradients, lead),
-                quantities.norm(gradients, lead=lead),
-                quantities.zero_fraction(gradients, lead),
-            )
-            self._closer.add(samples, torch.stack(closer))
+            norms = quantities.norm(gradients, lead)
+            others = quantities.std(gradients, lead), quantities.zero_fraction(gradients, lead)
+            self._closer.add(samples, torch.stack([norms, *(other.to(norms.dtype) for other in others)]))
 
     def measure(self, epoch: int) -> Iterable[Measured]:
         sums, closer = self._sums.read(), self._closer.read()
@@ -79,7 +76,7 @@ class Gradients(Instrument):
             first = torch.where(broken.any(0), broken.byte().argmax(0), math.inf)
             self._first_bad = first.flatten().tolist()
             yield from self._averages(("grad_mean_abs",), weights, (vectors / self._sizes).unsqueeze(1))
-            yield from self._averages(("grad_std", "grad_norm", "grad_zero_fraction"), *closer)
+            yield from self._averages(("grad_norm", "grad_std", "grad_zero_fraction"), *closer)
 
     def _averages(self, names: tuple[str, ...], weights: Tensor, vectors: Tensor) -> Iterable[Measured]:
         """Of vectors (steps, names, ..., tensors)."""

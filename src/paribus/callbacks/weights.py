@@ -57,7 +57,7 @@ class Weights(Instrument):
             lead = self.learner.lead
             yield from by_tensor("weight_mean", owners, quantities.mean(tensors, lead))
             yield from by_tensor("weight_std", owners, quantities.std(tensors, lead))
-            yield from by_tensor("weight_norm", owners, quantities.norm(tensors, double=True, lead=lead))
+            yield from by_tensor("weight_norm", owners, quantities.norm(tensors, lead))
 
     def histograms(self, epoch: int, last: bool) -> Iterable[Histogram]:
         if (epoch % self.every_n_epochs == 0) == last:
