@@ -313,8 +313,8 @@ def test_stacks_are_spread_over_processes_and_bounded(tmp_path: Path) -> None:
 
 def test_a_stack_takes_half_of_the_free_memory_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [group] = sorted_out(jobs(tmp_path, "seed=range(10)", "model.hidden=[1000]"))[0]
-    # 1000 x 8 + 1000 + 1000 + 1 parameters in 12 copies, and two copies of 876 rows of 9 floats
-    needed = 4 * (12 * 10_001 + 2 * 876 * 9)
+    # 1000 x 8 + 1000 + 1000 + 1 parameters in 12 copies, two copies of 876 rows of 9 floats, and of an output for each
+    needed = 4 * (12 * 10_001 + 2 * 876 * 9 + 2 * 876)
     for fit, largest in ((3, 3), (100, 10), (0, 1)):
         free = 2 * needed * fit + 1
         monkeypatch.setattr("os.sysconf", lambda name, free=free: free if name == "SC_AVPHYS_PAGES" else 1)
