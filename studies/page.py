@@ -23,7 +23,7 @@ from paribus import record
 from studies.catalogue import BY_NAME, runs_of
 from studies.making import OUTPUTS
 
-COLOURS = 48  # of a PNG: enough for a chart, a quarter of the bytes
+COLOURS = 96  # fewer give one activation the colour of another
 
 
 class NotMade(Exception):
