@@ -24,7 +24,6 @@ from paribus.run import Prepared
 from paribus.stacked_optim import Sources, StackedOptimizer
 from paribus.together import Probes, Together, share_memory
 
-log = logging.getLogger(__name__)
 WRITING_SHARE = 0.05  # of the time, at most, goes into checkpoints
 
 
