@@ -35,8 +35,8 @@ def mean(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
 def std(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     if not lead:
         return torch.stack([_flat(t, lead).std(correction=0) for t in tensors])
-    # torch's deviation along an axis takes number after number: vectorised passes, squares in double precision, take a sixth of
-    # the time for 20 runs of 8,192
+    # torch's deviation along an axis takes number after number: vectorised passes, squares in double precision, take a
+    # sixth of the time for 20 runs of 8,192
     centred = [flat - flat.mean(-1, keepdim=True) for flat in (_flat(t, lead) for t in tensors)]
     norms = [torch.linalg.vector_norm(c, dim=-1, dtype=_double(c)) for c in centred]  # squares leave single precision
     return torch.stack([(n / c.shape[-1] ** 0.5).to(c.dtype) for n, c in zip(norms, centred, strict=True)], -1)
