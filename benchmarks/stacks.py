@@ -39,7 +39,7 @@ def study(where: Path, runs: int, launcher: str, *arguments: str) -> tuple[float
 def _watch(process: "subprocess.Popen[str]", most: list[float]) -> None:
     while process.poll() is None:
         most[0] = max(most[0], _memory_of_session(process.pid))
-        time.sleep(0.5)
+        time.sleep(2)  # looking takes the processes a fiftieth of a second
 
 
 def _memory_of_session(session: int) -> float:

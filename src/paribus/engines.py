@@ -18,7 +18,7 @@ from paribus.command import RunFailed, explain
 from paribus.errors import UserError
 from paribus.job import Job
 from paribus.study import Ended, Engine
-from paribus.workers import begin_forkserver, begin_worker
+from paribus.workers import begin_forkserver, begin_worker, interruptible
 
 log = logging.getLogger(__name__)
 SILENCE = 3.0  # seconds without news, after which the workers are looked after
@@ -143,11 +143,12 @@ def stacked(n_jobs: int | None, most: int | None) -> Engine:
 
 def attempts(jobs: Sequence[Job]) -> list[Ended]:
     """Make a run by itself, or several as one."""
-    if len(jobs) == 1:
-        return [attempt(jobs[0], console=False)]
-    from paribus.stacking import attempt_stack
+    with interruptible():
+        if len(jobs) == 1:
+            return [attempt(jobs[0], console=False)]
+        from paribus.stacking import attempt_stack
 
-    return attempt_stack(jobs)
+        return attempt_stack(jobs)
 
 
 def side_by_side(tasks: Sequence[Sequence[Job]], at_once: int) -> Iterator[tuple[Job, Ended]]:

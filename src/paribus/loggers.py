@@ -59,13 +59,15 @@ class TensorBoard(TensorBoardLogger):
 
     def log_histogram(self, histogram: Histogram, step: int) -> None:
         """Under weight/LAYER or bias/LAYER."""
+        if not histogram.counts.any():
+            return
         self.experiment.add_histogram_raw(
             f"{histogram.tensor}/{histogram.layer.label}",
             min=histogram.edges[0],
             max=histogram.edges[-1],
             num=histogram.counts.sum(),
-            sum=histogram.total,
-            sum_squares=histogram.total_squares,
+            sum=float(histogram.total),
+            sum_squares=float(histogram.total_squares),
             bucket_limits=histogram.edges[1:].tolist(),
             bucket_counts=histogram.counts.tolist(),
             global_step=step,

@@ -4,17 +4,20 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from lightning.pytorch.loggers import Logger
 
-from paribus.callbacks.instruments import Instrument, Measured
+from paribus.callbacks.instruments import Histogram, Measured
 from paribus.loggers import TensorBoard, finish
 from paribus.models.layers import WeightLayer
 from paribus.record import LAYERS, METRICS, read_metrics
 from paribus.statistics import summary_statistics
 from paribus.writers import LayersWriter, MetricsWriter
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST_SCALARS = 100_000  # of layers, in the event file of a run
 
@@ -192,17 +195,17 @@ class Recording:
             for layer, tensor in sorted(blamed, key=lambda found: found[1] != "activation")[:1]:
                 self.diverged |= {"layer": layer.path, "tensor": tensor}
 
-    def draw(self, instruments: Iterable[Instrument], epoch: int, last: bool, figures: bool) -> None:
-        """Give TensorBoard the histograms, and the figures, of the instruments."""
-        for logger in self.loggers:
-            if not isinstance(logger, TensorBoard):
-                continue
-            for instrument in instruments:
-                for histogram in instrument.histograms(epoch, last):
-                    logger.log_histogram(histogram, epoch)
-                if figures and (last or epoch == 0):
-                    for tag, figure in instrument.figures(epoch, last):
-                        logger.log_figure(tag, figure, epoch)
+    def draw(self, epoch: int, histograms: Iterable[Histogram], figures: Iterable[tuple[str, "Figure"]] = ()) -> None:
+        """Give TensorBoard, if it is there, histograms and figures; else these are not even made."""
+        boards = [logger for logger in self.loggers if isinstance(logger, TensorBoard)]
+        if not boards:
+            return
+        for histogram in histograms:
+            for board in boards:
+                board.log_histogram(histogram, epoch)
+        for tag, figure in figures:
+            for board in boards:
+                board.log_figure(tag, figure, epoch)
 
     def finish(self) -> None:
         """Tell the loggers what came of the run."""

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from paribus.callbacks.checkpoints import SECONDS_BETWEEN, Checkpoints, loops
-from paribus.callbacks.instruments import Instrument, Measured, by_tensor
+from paribus.callbacks.instruments import Histogram, Instrument, Measured, by_tensor
 from paribus.models.layers import WeightLayer, evaluating
 from paribus.models.learners import EpochSums, Learner
 from paribus.models.stacked import NotStackable, generators_of
-from paribus.randomness import stream_seed
+from paribus.randomness import generator
 from paribus.recording import LayerRows, Recording
 from paribus.run import Prepared
 from paribus.stacked_optim import Sources, StackedOptimizer
@@ -97,7 +97,9 @@ class Stack:
         self.batch_size = first.data.batch_size
         assert first.data.train is not None and first.data.val is not None
         self.samples = len(first.data.train[0])
+        self.inputs, self.targets = (part.new_empty(len(members), *part.shape) for part in first.data.train)
         self.validates = len(first.data.val[0]) > 0
+        self.counted_in_training = any(name.startswith("train/") for name in set(self.learner.columns) - {"train/loss"})
         self.steps = math.ceil(self.samples / self.batch_size)
         self.sources = Sources([(m.prepared.config, m.learner) for m in members], self.steps * self.epochs)
         self.parameters = [p for p in self.together.network.parameters() if p.requires_grad]
@@ -105,7 +107,7 @@ class Stack:
         self.epoch = 0 if members[0].stored is None else int(members[0].stored["recorder"]["epoch"])  # that are done
         self._before_step = [i for i in self.instruments.values() if type(i).before_step is not Instrument.before_step]
         self._after_step = [i for i in self.instruments.values() if type(i).after_step is not Instrument.after_step]
-        self.written_at, self.writing_takes = -math.inf, 0.0
+        self.written_at, self.writing_takes = time.monotonic(), 0.0
         stored = [member.stored for member in members if member.stored is not None]
         if stored:
             self.sources.load(stored)
@@ -177,37 +179,36 @@ class Stack:
         tensors = [(layer, tensor, p[0].numel()) for layer in layers for tensor, p in layer.tensors]
         sizes = torch.tensor([size for _, _, size in tensors])
         size = LayerRows.of(list(by_tensor("size", [(layer, tensor) for layer, tensor, _ in tensors], sizes)))
-        measured = LayerRows.of(self._measure(0))
+        measured, histograms = LayerRows.of(self._measure(0)), self._histograms()
         for k, member in enumerate(self.members):
             if member.active:
                 with member.by_itself():
                     member.recording.add(0, size, told=False)
                     member.recording.before_training(measured.of_run(k))
-                    member.recording.draw(member.instruments.values(), 0, last=False, figures=False)
+                    member.recording.draw(0, self._histograms_of(k, member, histograms))
 
     def _train_epoch(self) -> None:
         started = time.perf_counter()
         epoch, network = self.epoch, self.together.network
         network.train()
-        seeds = [stream_seed(member.seed, "training", epoch) for member in self.members]
-        generators_of(network, lambda: [torch.Generator().manual_seed(seed) for seed in seeds])
-        parts = [member.prepared.data.training_batches(lambda: epoch).ordered() for member in self.members]
-        inputs, targets = torch.stack([part[0] for part in parts]), torch.stack([part[1] for part in parts])
-        del parts
+        generators_of(network, lambda: [generator(member.seed, "training", epoch) for member in self.members])
+        inputs, targets = self._ordered(epoch)
         outputs: list[Tensor] = []
         whole = [k for k, member in enumerate(self.members) if member.active]  # the runs that have not broken yet
-        sums = self.together.training_sums
+        sums, ones = self.together.training_sums, torch.ones(len(self.members))
         for step, start in enumerate(range(0, self.samples, self.batch_size)):
             batch, wanted = inputs[:, start : start + self.batch_size], targets[:, start : start + self.batch_size]
             output = network(self._seen(batch))
             each, n = self._each_loss(output, wanted), wanted.shape[1]
-            found, cost = output.detach(), each.detach().flatten(1).mean(1)
-            of_whole = cost if len(whole) == len(self.members) else cost[whole]
+            cost = each.flatten(1).mean(1)
+            found, losses = output.detach(), cost.detach()
+            of_whole = losses if len(whole) == len(self.members) else losses[whole]
             if step == 0 or not math.isfinite(of_whole.sum()):
-                whole = self._look(step, batch, found, cost, whole)
-            sums.add(n, cost, {})
-            outputs.append(found)
-            (each.sum() / (each.numel() / len(each))).backward()  # of the sum of the runs' means
+                whole = self._look(step, batch, found, losses, whole)
+            sums.add(n, losses, {})
+            if self.counted_in_training:
+                outputs.append(found)
+            cost.backward(ones)
             for instrument in self._before_step:
                 instrument.before_step(step, n)
             self.optimizer.step()
@@ -221,11 +222,19 @@ class Stack:
                 self.optimizer.refresh()
         if self.learner.interval == "epoch" and self.sources.advance():
             self.optimizer.refresh()
-        self._count(sums, outputs, targets, training=True)
+        if outputs:
+            self._count(sums, outputs, targets, training=True)
         self.epoch += 1
         self._record(started, lr, momenta)
         if time.monotonic() - self.written_at >= max(SECONDS_BETWEEN, self.writing_takes / WRITING_SHARE):
             self._write()
+
+    def _ordered(self, epoch: int) -> tuple[Tensor, Tensor]:
+        """The training parts of all runs, (K, samples, ...), each in its order of that epoch; for that epoch."""
+        batches = [member.prepared.data.training_batches(lambda: epoch) for member in self.members]
+        for k, each in enumerate(batches):
+            each.ordered(into=(self.inputs[k], self.targets[k]))
+        return self.inputs, self.targets
 
     def _each_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss of each sample, (K, ...), for outputs (K, n, ...)."""
@@ -251,9 +260,8 @@ class Stack:
                 member.learner.network.train()
                 member.learner.look(self._seen(batch[k : k + 1])[0], output[k], losses[k])
             if not finite[k] or step == 0:
-                for name, instrument in member.instruments.items():
-                    if name not in self.instruments:
-                        instrument.before_step(step, batch.shape[1])
+                for instrument in self._own(member):
+                    instrument.before_step(step, batch.shape[1])
         return [k for k in whole if finite[k]]
 
     def _validate(self) -> list[dict[str, float]]:
@@ -278,12 +286,24 @@ class Stack:
         with torch.no_grad():
             return [found for instrument in self.instruments.values() for found in instrument.measure(epoch)]
 
+    def _histograms(self) -> list[Histogram]:
+        return [found for i in self.instruments.values() for found in i.histograms(self.epoch, last=False)]
+
+    def _histograms_of(self, k: int, member: Member, together: Sequence[Histogram]) -> Iterator[Histogram]:
+        yield from (histogram.of_run(k) for histogram in together)
+        for instrument in self._own(member):
+            yield from instrument.histograms(self.epoch, last=False)
+
+    def _own(self, member: Member) -> list[Instrument]:
+        """The instruments of a run that no one of the stack stands for."""
+        return [instrument for name, instrument in member.instruments.items() if name not in self.instruments]
+
     def _record(self, started: float, lr: Sequence[float], momenta: Sequence[float | None]) -> None:
         """Write down the epoch of each run that takes part."""
         validation = self._validate()
         trained = self.together.training_sums.read_stack()
         seconds = (time.perf_counter() - started) / len(self.members)  # a run's share
-        measured = LayerRows.of(self._measure(self.epoch))
+        measured, histograms = LayerRows.of(self._measure(self.epoch)), self._histograms()
         done = self.epoch * self.steps
         for k, member in enumerate(self.members):
             if not member.active:
@@ -294,7 +314,7 @@ class Stack:
                 row = {f"train/{name}": value for name, value in means.items()} | validation[k]
                 recording.epoch(done, lr[k], row, seconds, momenta[k])
                 recording.tell(recording.add(self.epoch, measured.of_run(k)))
-                recording.draw(member.instruments.values(), self.epoch, last=False, figures=False)
+                recording.draw(self.epoch, self._histograms_of(k, member, histograms))
                 self._find_divergence(k, member, bad_step, validation[k].get("val/loss", 0.0))
                 member.checkpoints.consider(self.epoch, validation[k], member.learner)
                 if recording.diverged is not None:
@@ -304,7 +324,7 @@ class Stack:
     def _find_divergence(self, k: int, member: Member, bad_step: int | None, val_loss: float) -> None:
         done = self.epoch * self.steps
         seen = [_InStack(instrument, k) for instrument in self.instruments.values()]
-        own = [_InStack(i, None) for name, i in member.instruments.items() if name not in self.instruments]
+        own = [_InStack(instrument, None) for instrument in self._own(member)]
         member.recording.find_divergence(
             done, done - self.steps, bad_step, val_loss, [*seen, *own], lambda: _finite(member.learner)
         )
@@ -319,7 +339,8 @@ class Stack:
         best = member.checkpoints.best_state() or learner.network.state_dict()
         for instrument in member.instruments.values():
             instrument.finish(recording.directory, best)
-        recording.draw(member.instruments.values(), len(recording.rows), last=True, figures=False)
+        epoch, instruments = len(recording.rows), member.instruments.values()
+        recording.draw(epoch, (histogram for i in instruments for histogram in i.histograms(epoch, last=True)))
         recording.finish()
         member.ended = True
 

@@ -3,6 +3,8 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import forkserver, get_context, parent_process
 from multiprocessing.context import BaseContext
 
@@ -17,10 +19,7 @@ def begin_forkserver() -> BaseContext:
 
 
 def begin_worker() -> None:
-    """Let Ctrl-C and SIGTERM interrupt the worker's run as they would here, and end the worker when this process is
-    killed."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    """End the worker when this process is killed."""
 
     def follow() -> None:
         parent = parent_process()
@@ -29,3 +28,16 @@ def begin_worker() -> None:
             os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """For the time that a worker makes a run: let Ctrl-C and SIGTERM interrupt it as they would here. A worker that has
+    nothing to do is left to its pool, which ends it by SIGTERM."""
+    numbers = signal.SIGINT, signal.SIGTERM
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -18,16 +18,15 @@ class MetricsWriter:
     def __init__(self, path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float | None]] = ()):
         self.columns = columns
         with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as self._file:
-            self._csv = csv.DictWriter(self._file, columns, lineterminator="\n")
-            self._csv.writeheader()
+            csv.writer(self._file, lineterminator="\n").writerow(columns)
             for row in rows:
                 self.write(row)
         self._file = path.open("a", newline="", encoding="utf-8")
-        self._csv = csv.DictWriter(self._file, columns, lineterminator="\n")
 
     def write(self, row: Mapping[str, float | None]) -> None:
         """Write one row; a column that `row` lacks, or has as None, stays empty. Floats keep all their digits."""
-        self._csv.writerow({c: "" if row.get(c) is None else repr(row[c]) for c in self.columns})
+        values = (row.get(column) for column in self.columns)
+        self._file.write(",".join("" if value is None else repr(value) for value in values) + "\n")
         self._file.flush()
 
     def close(self) -> None:

@@ -48,14 +48,21 @@ class Measured:
 
 @dataclass(frozen=True)
 class Histogram:
-    """`counts` (k,) of a layer's values between `edges` (k + 1,), with the sum of the values and of their squares."""
+    """`counts` (k,) of a layer's values between `edges` (k + 1,), with the sum of the values and of their squares, ().
+
+    Of a stack of K runs each has a first axis of K. One that counts nothing is not shown.
+    """
 
     layer: WeightLayer
     tensor: str
     counts: np.ndarray
     edges: np.ndarray
-    total: float
-    total_squares: float
+    total: np.ndarray
+    total_squares: np.ndarray
+
+    def of_run(self, k: int) -> "Histogram":
+        """That of the k-th run of a stack."""
+        return Histogram(self.layer, self.tensor, self.counts[k], self.edges[k], self.total[k], self.total_squares[k])
 
 
 class Instrument:
@@ -73,8 +80,9 @@ class Instrument:
     data: InMemory
     in_stack: ClassVar[Literal["together", "once a run"] | None] = None
     """What becomes of it where many runs are trained as one (hydra/launcher=stacked). "together": one of it steps and
-    measures for all, with a first axis of runs in every tensor (learner.lead is 1), and one for each run draws and
-    finishes. "once a run": the same, but there is nothing that steps or measures. None: its runs are not stacked."""
+    measures for all, with a first axis of runs in every tensor (learner.lead is 1), also of an epoch's histograms; one
+    for each run finishes, with its last histograms. "once a run": there is only that one, and nothing that steps or
+    measures. None: its runs are not stacked."""
 
     def attach(self, learner: Learner, data: InMemory) -> None:
         """Called once, before training, with the network on its device and the data read. In a run that goes on the

@@ -207,7 +207,10 @@ class Recorder(lightning.Callback):
 
     def _draw(self, epoch: int, last: bool) -> None:
         assert self.recording is not None
-        self.recording.draw(self.instruments.values(), epoch, last, self.figures)
+        instruments = self.instruments.values()
+        figures = (drawn for i in instruments for drawn in i.figures(epoch, last))
+        histograms = (histogram for i in instruments for histogram in i.histograms(epoch, last))
+        self.recording.draw(epoch, histograms, figures if self.figures and (last or epoch == 0) else ())
 
 
 def _finite(learner: Learner) -> bool:

@@ -84,8 +84,9 @@ class Batches:
         """Batches in an epoch."""
         return math.ceil(len(self.inputs) / self.batch_size)
 
-    def ordered(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Inputs and targets in the order of an epoch that begins now, and what its augmentation is to do."""
+    def ordered(self, into: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Inputs and targets in the order of an epoch that begins now, and what its augmentation is to do; `into`: two
+        tensors that take the first two."""
         if self.generator is None:
             return self.inputs, self.targets, None
         generator = self.generator()
@@ -93,7 +94,14 @@ class Batches:
         drawn = None
         if self.augment is not None:
             drawn = self.augment.draw(len(self.inputs), generator).to(self.inputs.device)
-        return self.inputs[order], self.targets[order], drawn
+        if into is None:
+            return self.inputs[order], self.targets[order], drawn
+        inputs, targets = into
+        return (
+            torch.index_select(self.inputs, 0, order, out=inputs),
+            torch.index_select(self.targets, 0, order, out=targets),
+            drawn,
+        )
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         inputs, targets, drawn = self.ordered()  # once an epoch; a batch is a view of it

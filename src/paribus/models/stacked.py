@@ -6,9 +6,11 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 # Activations that take every number by itself and have nothing to learn.
@@ -32,8 +34,27 @@ class StackedLinear(nn.Module):
         self.bias = nn.Parameter(torch.stack(biases)) if biases else None
 
     def forward(self, inputs: Tensor) -> Tensor:
-        weight = self.weight.transpose(1, 2)
-        return inputs @ weight if self.bias is None else torch.baddbmm(self.bias.unsqueeze(1), inputs, weight)
+        products: Tensor = _Products.apply(inputs, self.weight, self.bias)
+        return products
+
+
+class _Products(torch.autograd.Function):
+    """What K linear layers do. By itself autograd finds the gradient of a transposed weight, and takes a tenth of the
+    backward pass to copy it to where the weight's lies."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(inputs, weight)
+        ctx.biased = bias is not None
+        transposed = weight.transpose(1, 2)
+        return torch.bmm(inputs, transposed) if bias is None else torch.baddbmm(bias.unsqueeze(1), inputs, transposed)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
+        inputs, weight = ctx.saved_tensors
+        of_inputs = torch.bmm(gradient, weight) if ctx.needs_input_grad[0] else None
+        return of_inputs, torch.bmm(gradient.transpose(1, 2), inputs), gradient.sum(1) if ctx.biased else None
 
 
 class StackedBatchNorm(nn.Module):
