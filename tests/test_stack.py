@@ -22,7 +22,7 @@ from paribus.compose import Composer
 from paribus.engines import attempt
 from paribus.grouping import chunks_of, reason_alone, sorted_out
 from paribus.job import Job
-from paribus.models.stacked import NotStackable, stack
+from paribus.models.stacked import NotStackable, StackedLinear, stack
 from paribus.stack import Stack
 from paribus.stacked_optim import StackedOptimizer
 from paribus.stacking import attempt_stack
@@ -165,6 +165,21 @@ def test_layers_files_and_summaries(both: Both) -> None:
             like(torch.load(alone / file, weights_only=True), torch.load(stacked / file, weights_only=True))
         one, other = (pd.read_parquet(where / record.PREDICTIONS) for where in (alone, stacked))
         pd.testing.assert_frame_equal(one, other, rtol=1e-4)
+        assert histograms(stacked) == histograms(alone)
+
+
+def histograms(directory: Path) -> dict[str, list[object]]:
+    """By tag, their epochs; and what they show before training, when the weights are those of the run alone."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(directory), size_guidance={"histograms": 0}).Reload()
+    found = {tag: events.Histograms(tag) for tag in events.Tags()["histograms"]}
+    assert len(found) == 6
+    shown = {tag: drawn[0].histogram_value for tag, drawn in found.items()}
+    return {
+        tag: [*(one.step for one in drawn), shown[tag].bucket, shown[tag].bucket_limit, pytest.approx(shown[tag].sum)]
+        for tag, drawn in found.items()
+    }
 
 
 def like(one: object, other: object, path: str = "") -> None:
@@ -391,6 +406,22 @@ def buffered() -> nn.Module:
     network = nn.Sequential(nn.Linear(3, 3))
     network.register_buffer("scale", torch.ones(16))
     return network
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_gradients_of_stacked_layers_are_those_of_their_outputs(bias: bool) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Linear(3, 2, bias=bias, dtype=torch.float64) for _ in range(4)]
+    layer = StackedLinear(layers)
+    inputs = torch.randn(4, 5, 3, dtype=torch.float64, requires_grad=True)
+    expected = torch.stack([one(x) for one, x in zip(layers, inputs, strict=True)])
+    assert torch.allclose(layer(inputs), expected)
+
+    def outputs(inputs: torch.Tensor, *parameters: torch.Tensor) -> torch.Tensor:
+        named = dict(zip(dict(layer.named_parameters()), parameters, strict=True))
+        return torch.func.functional_call(layer, named, (inputs,))
+
+    assert torch.autograd.gradcheck(outputs, (inputs, *layer.parameters()))
 
 
 @pytest.mark.parametrize(("make", "why"), [(frozen, "frozen"), (twice, "two names"), (buffered, "buffers of its own"),

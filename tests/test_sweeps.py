@@ -161,6 +161,7 @@ def test_killed_at_random_moments_the_study_is_completed_as_if_nothing_had_been(
         done = subprocess.run(command, cwd=where, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"seed {SEED}: {done.stdout}{done.stderr}"
         assert "8 runs: 4 completed, 4 diverged" in done.stdout
+        assert "KeyboardInterrupt" not in done.stderr, "a worker that had nothing more to do was interrupted"
         assert_same_study(undisturbed, where / "outputs" / "s")
     print(f"seed {SEED}: killed {kills} times in {lives} studies")
 

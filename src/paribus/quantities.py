@@ -26,7 +26,7 @@ def norm(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     """2-norm, in double precision on devices that have it: squares of numbers below 1e-19 or above 1e19 leave single
     precision."""
     if lead:
-        return torch.stack([_row_norms(_flat(t, lead)) for t in tensors], -1)
+        return _row_norms([_flat(t, lead) for t in tensors])
     return _norm(tensors, 2, torch.float64 if tensors[0].device.type != "mps" else None)
 
 
@@ -39,7 +39,8 @@ def std(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
         return torch.stack([_flat(t, lead).std(correction=0) for t in tensors])
     # torch's deviation along an axis takes number after number
     centred = [flat - flat.mean(-1, keepdim=True) for flat in (_flat(t, lead) for t in tensors)]
-    return torch.stack([(_row_norms(c) / c.shape[-1] ** 0.5).to(c.dtype) for c in centred], -1)
+    sizes = torch.tensor([c.shape[-1] for c in centred], dtype=torch.float64)
+    return (_row_norms(centred) / sizes.sqrt()).to(centred[0].dtype)
 
 
 def zero_fraction(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
@@ -75,13 +76,14 @@ def _norm(tensors: Sequence[Tensor], order: int, dtype: torch.dtype | None = Non
     return torch.stack(torch._foreach_norm([_single(t) for t in tensors], order, dtype=dtype))
 
 
-def _row_norms(rows: Tensor) -> Tensor:
-    """2-norms (K,) of rows (K, n) of a stack, which is on the CPU, as doubles. Squares in double precision take eight
-    times as long; they are needed where those in single precision may have left it."""
-    norms = torch.linalg.vector_norm(rows, dim=-1)
-    if ((norms > 1e-12) & (norms < 1e18)).all():
-        return norms.double()
-    return torch.linalg.vector_norm(rows, dim=-1, dtype=torch.float64)
+def _row_norms(tensors: Sequence[Tensor]) -> Tensor:
+    """2-norms (K, n) of the rows of n tensors (K, m) of a stack, which is on the CPU, as doubles. Squares in double
+    precision take eight times as long; they are needed where those in single precision may have left it."""
+    norms = torch.stack([torch.linalg.vector_norm(rows, dim=-1) for rows in tensors], -1).double()
+    doubtful = ~((norms > 1e-12) & (norms < 1e18)).all(0)
+    for i in doubtful.nonzero().flatten().tolist():
+        norms[:, i] = torch.linalg.vector_norm(tensors[i], dim=-1, dtype=torch.float64)
+    return norms
 
 
 def _flat(tensor: Tensor, lead: int) -> Tensor:

@@ -244,7 +244,8 @@ class Stack:
     def _count(self, sums: EpochSums, outputs: Sequence[Tensor], targets: Tensor, training: bool) -> None:
         """Add what is counted beside the loss, over an epoch's outputs, each (K, n, ...), to `sums`."""
         self.learner.training = training
-        sums.count(torch.func.vmap(self.learner.sums)(torch.cat(list(outputs), 1), targets))
+        counts = self.learner.counts(torch.cat(list(outputs), 1).flatten(0, 1), targets.flatten(0, 1))
+        sums.count({name: each.unflatten(0, targets.shape[:2]).sum(1) for name, each in counts.items()})
 
     def _seen(self, raw: Tensor) -> Tensor:
         """What the networks see of a batch (K, n, ...) of the tensors in memory."""

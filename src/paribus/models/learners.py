@@ -140,8 +140,8 @@ class Learner(lightning.LightningModule, ABC):
         return getattr(self.trainer.precision_plugin, "scaler", None) is not None
 
     @abstractmethod
-    def sums(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """What is counted beside the loss: sums over the batch, without a gradient."""
+    def counts(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """What is counted beside the loss, of each sample, (n,)."""
 
     def infer(self, inputs: Tensor) -> Tensor:
         """What the network returns in evaluation mode and in the run's precision; without a trainer in its own."""
@@ -169,7 +169,7 @@ class Learner(lightning.LightningModule, ABC):
         if self.look is not None:
             self.look(inputs, found, cost)
         own, whole = shared or (len(targets), None)
-        self.training_sums.add(own, cost, self.sums(found, targets), whole)
+        self.training_sums.add(own, cost, self._sums(found, targets), whole)
         group = self.trainer.optimizers[0].param_groups[0]
         self.lr, self.momentum = group["lr"], group["betas"][0] if "betas" in group else group.get("momentum")
         # the mean over the processes, which their gradients become, is then that over all samples
@@ -179,7 +179,10 @@ class Learner(lightning.LightningModule, ABC):
         inputs, targets, *shared = batch
         output = self.network(inputs)
         own, whole = shared or (len(targets), None)
-        self.validation_sums.add(own, self.loss(output, targets), self.sums(output, targets), whole)
+        self.validation_sums.add(own, self.loss(output, targets), self._sums(output, targets), whole)
+
+    def _sums(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        return {name: each.sum() for name, each in self.counts(output, targets).items()}
 
     def read(self, sums: EpochSums) -> tuple[dict[str, float], int | None]:
         """What `sums` has gathered in all processes; see EpochSums.read. Every process has to call it."""
@@ -226,8 +229,8 @@ class Classifier(Learner):
     task = "classification"
     columns = ("train/loss", "val/loss", "train/acc", "val/acc")
 
-    def sums(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        return {"acc": (output.argmax(1) == targets).sum()}
+    def counts(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        return {"acc": output.argmax(1) == targets}
 
 
 class Regressor(Learner):
@@ -240,11 +243,11 @@ class Regressor(Learner):
     task = "regression"
     columns = ("train/loss", "val/loss", "val/mse", "val/mae")
 
-    def sums(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def counts(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
         if self.training:
             return {}
         error = output - targets
-        return {"mse": error.square().sum(), "mae": error.abs().sum()}
+        return {"mse": error.square(), "mae": error.abs()}
 
 
 def skip_graph_check(optimizer: Optimizer) -> None:
