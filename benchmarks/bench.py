@@ -23,6 +23,7 @@ from typing import Any
 
 import analysis
 import lightning
+import malloc
 import stacks
 import sweeps
 import torch
@@ -311,6 +312,14 @@ def bench_vgg6(rounds: int) -> None:
     show(what, ours[1:], bares[1:], 1.05)  # the first epoch warms up
 
 
+def bench_memory(rounds: int) -> None:
+    without, kept = malloc.in_turns(rounds, torch.get_num_threads())
+    what = "VGG6 step where malloc gives back what is freed / where it is kept, as in a run"
+    show(what, [step for step, _ in without], [step for step, _ in kept])
+    most = [max(peak for _, peak in found) for found in (without, kept)]
+    print(f"  memory: {most[0]:.0f} MB / {most[1]:.0f} MB", flush=True)
+
+
 # --- instruments: the same run with them and without, in turns
 
 
@@ -405,10 +414,8 @@ def bench_stacks(rounds: int) -> None:
     show(f"Plain loop with DataLoader, {n} times over (of {rounds}) / {n} concrete runs of 300 epochs stacked",
          [n * loop], [took[n][0]], 12, least=True)  # fmt: skip
     show(f"{n} concrete runs with the basic launcher (of 10) / stacked", [basic], [took[n][0]], 20, least=True)
-    for k, (whole, memory) in took.items():
-        print(
-            f"  {k} concrete runs stacked: {whole / k:.2f} s a run, {whole:.1f} s in all; {memory:.0f} MB", flush=True
-        )
+    for k, (whole, peak) in took.items():
+        print(f"  {k} concrete runs stacked: {whole / k:.2f} s a run, {whole:.1f} s in all; {peak:.0f} MB", flush=True)
     found = {kind: stacks.study(where / kind, 8, kind, *stacks.MLP) for kind in ("parallel", "stacked")}
     show("8 MLP runs of 2 epochs in parallel / stacked", [found["parallel"][0]], [found["stacked"][0]])
     print(f"  memory: {found['parallel'][1]:.0f} MB / {found['stacked'][1]:.0f} MB", flush=True)
@@ -439,6 +446,7 @@ if __name__ == "__main__":
         "regression": bench_regression,
         "mlp": bench_mlp,
         "vgg6": bench_vgg6,
+        "memory": bench_memory,
         "instruments": bench_instruments,
         "studies": bench_studies,
         "stacks": bench_stacks,

@@ -32,8 +32,8 @@ def heavy_imports() -> Iterator[None]:
 
 def keep_freed_memory() -> None:
     """Have malloc keep what a step frees for the next one. By itself glibc gives large blocks back to the system, which
-    then has to find, and to clear, the same pages again in every step: a quarter of the time of VGG6 on a CPU
-    (`python benchmarks/bench.py vgg6`).
+    then has to find, and to clear, the same pages again in every step: a fifth of the time of VGG6 on a CPU
+    (`python benchmarks/bench.py memory`).
 
     Only where malloc is glibc's, and the environment (MALLOC_..., GLIBC_TUNABLES) does not say how it should behave.
     """
