@@ -32,6 +32,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torchvision import datasets, transforms
 
+from paribus.importing import keep_freed_memory
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -458,6 +460,7 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()  # as train.py does; the loops written by hand have it too
     print(f"torch {torch.__version__}, {options.threads} threads, median of {options.rounds} rounds", flush=True)
     SCRATCH = tempfile.TemporaryDirectory()
     with SCRATCH:

@@ -25,6 +25,7 @@ from torch import distributed
 from paribus.build import build_callbacks, build_data, build_initial, build_trainer
 from paribus.command import explain
 from paribus.errors import UserError
+from paribus.importing import keep_freed_memory
 from paribus.models.learners import Learner
 from paribus.record import OWN_CALLBACKS
 
@@ -133,6 +134,7 @@ def follow(
     threads: int,
 ) -> None:
     """Be a rank other than 0: build and fit in step with rank 0; writes nothing, prints nothing."""
+    keep_freed_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.disable()
     warnings.simplefilter("ignore")
