@@ -14,7 +14,7 @@ MLP = ("model=mlp", "study=s", f"data.root={DATA}", "trainer.max_epochs=2")
 
 def study(where: Path, runs: int, launcher: str, *arguments: str) -> tuple[float, float]:
     """Seconds that a study of so many seeds takes, from the command to its end, and the memory of all its processes
-    at most, in megabytes; 0 where the system does not tell."""
+    at most, in megabytes, seen every two seconds; 0 where the system does not tell."""
     command = [sys.executable, str(ROOT / "train.py"), "--multirun", "trainer=cpu", f"hydra/launcher={launcher}",
                f"seed=range(1,{runs + 1})", *arguments]  # fmt: skip
     where.mkdir(parents=True)

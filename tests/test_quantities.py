@@ -138,3 +138,12 @@ def test_squares_may_be_beyond_single_precision(scale: float, lead: int) -> None
     for found in (norm, moved, before):
         np.testing.assert_allclose(found.double().flatten(), np.linalg.norm(exact, axis=1), rtol=1e-5)
     np.testing.assert_allclose(std.double().flatten(), exact.std(axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("elements", [700, 1024, 1500, 401_408])
+@pytest.mark.parametrize("lead", [0, 1])
+def test_norms_of_many_equal_numbers(elements: int, lead: int) -> None:
+    """As the first steps of Adam are. Sums in single precision would be wrong by 3e-4."""
+    moved = torch.full((2, elements), 1e-3)
+    found = quantities.norm([moved] if lead else list(moved), lead).flatten()
+    assert found.tolist() == pytest.approx([float(moved[0, 0]) * elements**0.5] * 2, rel=2e-6)

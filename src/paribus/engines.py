@@ -16,7 +16,7 @@ from hydra.core.utils import env_override, setup_globals
 from paribus import record
 from paribus.command import RunFailed, explain
 from paribus.errors import UserError
-from paribus.importing import heavy_imports
+from paribus.importing import keep_freed_memory
 from paribus.job import Job
 from paribus.study import Ended, Engine
 from paribus.workers import begin_forkserver, begin_worker, interruptible
@@ -27,9 +27,9 @@ SILENCE = 3.0  # seconds without news, after which the workers are looked after
 
 def attempt(job: Job, console: bool) -> Ended:
     """Make a run in this process, whatever becomes of it; with `console`, it says on the terminal how it is going."""
-    with heavy_imports():  # in a process of a cluster; elsewhere they have been made
-        from paribus.run import perform
+    from paribus.run import perform
 
+    keep_freed_memory()  # in a process of a cluster; elsewhere it has been done
     try:
         setup_globals()  # the resolvers of Hydra, in a process that is new
         job.directory.mkdir(parents=True, exist_ok=True)

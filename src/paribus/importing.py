@@ -7,14 +7,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-KEPT = 2**30  # bytes; larger blocks, such as a set of images, go back to the system at once
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+KEPT = 2**30  # bytes at the end of the heap; what is free there beyond goes back to the system
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
 
 
 @contextmanager
 def heavy_imports() -> Iterator[None]:
     """For the imports of torch and Lightning: while they go on the garbage collector would take a sixth of 4 s, looking
-    again and again through what has come to stay, and once more 0.8 s when the process ends."""
+    again and again through what has come to stay, and once more 0.8 s when the process ends. What is freed from then on
+    is kept. Where torch is there already nothing is changed."""
     if "torch" in sys.modules:
         yield
         return
@@ -41,5 +42,5 @@ def keep_freed_memory() -> None:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, KEPT)
+        mallopt(M_MMAP_MAX, 0)  # a threshold above 32 MiB would be refused by a glibc before 2.35
         mallopt(M_TRIM_THRESHOLD, KEPT)

@@ -196,7 +196,7 @@ class Recording:
                 self.diverged |= {"layer": layer.path, "tensor": tensor}
 
     def draw(self, epoch: int, histograms: Iterable[Histogram], figures: Iterable[tuple[str, "Figure"]] = ()) -> None:
-        """Give TensorBoard, if it is there, histograms and figures; else these are not even made."""
+        """Give TensorBoard histograms and figures; where it is not there they are not even asked for."""
         boards = [logger for logger in self.loggers if isinstance(logger, TensorBoard)]
         if not boards:
             return

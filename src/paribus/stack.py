@@ -107,7 +107,7 @@ class Stack:
         self.epoch = 0 if members[0].stored is None else int(members[0].stored["recorder"]["epoch"])  # that are done
         self._before_step = [i for i in self.instruments.values() if type(i).before_step is not Instrument.before_step]
         self._after_step = [i for i in self.instruments.values() if type(i).after_step is not Instrument.after_step]
-        self.written_at, self.writing_takes = time.monotonic(), 0.0
+        self.written_at, self.writing_takes = time.monotonic(), 0.0  # the first checkpoints come after ten seconds
         stored = [member.stored for member in members if member.stored is not None]
         if stored:
             self.sources.load(stored)

@@ -48,3 +48,16 @@ def test_equal_weights_are_in_one_bin_with_others_around_it(value: float) -> Non
     assert found.counts.sum() == 4
     assert sorted(found.counts)[-1] == 4
     assert found.edges[0] < value < found.edges[-1]
+
+
+def test_what_has_no_range_is_left_out_and_loses_nothing() -> None:
+    found = histogram(torch.tensor([1e308, -1e308, 2.0, 3.0], dtype=torch.float64), lead=0)
+    assert (found.counts.sum(), found.edges[0], found.edges[-1]) == (2, 2, 3)
+    torch.set_flush_denormal(True)  # as while a run trains: the difference is 0 then
+    try:
+        assert histogram(torch.tensor([2.3e-308, 2.2e-308], dtype=torch.float64), lead=0).counts.sum() == 2
+    finally:
+        torch.set_flush_denormal(False)
+    weights: Any = Weights()
+    weights.learner = SimpleNamespace(lead=0, layers=[SimpleNamespace(tensors=[("weight", torch.zeros(0, 3))])])
+    assert list(weights.histograms(0, last=False)) == []

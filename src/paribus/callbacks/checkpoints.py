@@ -21,7 +21,8 @@ SECONDS_BETWEEN = 10.0
 
 class Checkpoints(Checkpoint):
     """Keeps the weights of the best epoch in memory, and writes both checkpoints after the first epoch, then at the end
-    of an epoch, at most every ten seconds, and at the end of the run; best.ckpt also when an exception ends it.
+    of an epoch, at most every ten seconds, and at the end of the run; best.ckpt also when an exception ends it. Of a
+    run in a stack it is the stack that says when.
 
     The best epoch is the one with the highest val/acc (classification) or the lowest val/loss (regression); the first
     one on a tie; never one whose loss is not finite. last.ckpt is a whole Lightning checkpoint, best.ckpt holds the

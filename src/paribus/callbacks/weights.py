@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BINS = 64
+LARGEST = 1e150  # in a histogram: squares, and what is divided by its range, have to be numbers
 MOST_DRAWN = 16  # layers in a figure
 UNIFORM = (nn.Linear, nn.modules.conv._ConvNd)  # torch draws their default weights within +-1/sqrt(fan_in)
 
@@ -64,7 +65,8 @@ class Weights(Instrument):
         for layer in self.learner.layers:
             for tensor, parameter in layer.tensors:
                 values = parameter.detach().cpu().double().numpy()  # the range of two floats may be no float
-                yield _histogram(layer, tensor, values.reshape(*values.shape[: self.learner.lead], -1))
+                if values.size:
+                    yield _histogram(layer, tensor, values.reshape(*values.shape[: self.learner.lead], -1))
 
     def figures(self, epoch: int, last: bool) -> Iterable[tuple[str, "Figure"]]:
         from paribus import figures
@@ -97,16 +99,17 @@ def _array(parameter: Tensor) -> np.ndarray:
 
 
 def _histogram(layer: WeightLayer, tensor: str, values: np.ndarray) -> Histogram:
-    """Of the finite ones among `values`, (n,) or (K, n)."""
-    finite = np.isfinite(values)
+    """Of the finite ones among `values`, (n,) or (K, n), n at least 1."""
+    finite = np.abs(values) < LARGEST
     if finite.all():
         finite = np.True_  # a mask takes four times as long
     low = values.min(-1, keepdims=True, where=finite, initial=np.inf)
     high = values.max(-1, keepdims=True, where=finite, initial=-np.inf)
     low, high = np.where(low > high, 0, low), np.where(low > high, 0, high)  # none in a network that has diverged
-    around = np.where(low == high, np.maximum(1, np.abs(low)), 0)  # 1e30 + 1 is 1e30
+    around = np.where(high - low < 1 / LARGEST, np.maximum(1, np.abs(low)), 0)  # 1e30 + 1 is 1e30
     low, high = low - around, high + around
-    bins = np.minimum((np.where(finite, values, low) - low) * (BINS / (high - low)), BINS - 1).astype(np.intp)
+    known = np.where(finite, values, 0) if finite.ndim else values
+    bins = np.clip((known - low) * (BINS / (high - low)), 0, BINS - 1).astype(np.intp)
     rows = bins.reshape(-1, bins.shape[-1])
     places = rows + BINS * np.arange(len(rows))[:, None]
     counts = np.bincount(places.ravel(), finite.ravel() if finite.ndim else None, BINS * len(rows))
@@ -115,6 +118,6 @@ def _histogram(layer: WeightLayer, tensor: str, values: np.ndarray) -> Histogram
         tensor,
         counts.reshape(*values.shape[:-1], BINS),
         np.linspace(low[..., 0], high[..., 0], BINS + 1, axis=-1),
-        values.sum(-1, where=finite),
-        np.square(values).sum(-1, where=finite),
+        known.sum(-1),
+        np.square(known).sum(-1),
     )

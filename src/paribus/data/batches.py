@@ -88,7 +88,9 @@ class Batches:
         """Inputs and targets in the order of an epoch that begins now, and what its augmentation is to do; `into`: two
         tensors that take the first two."""
         if self.generator is None:
-            return self.inputs, self.targets, None
+            if into is None:
+                return self.inputs, self.targets, None
+            return into[0].copy_(self.inputs), into[1].copy_(self.targets), None
         generator = self.generator()
         order = torch.randperm(len(self.inputs), generator=generator).to(self.inputs.device)
         drawn = None
