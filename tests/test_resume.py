@@ -352,6 +352,30 @@ def test_the_first_epoch_that_differs_is_named(train: Train, capsys: Any) -> Non
     assert "The runs differ from epoch 4 on: train/loss was 1.5, is now " in capsys.readouterr().err
 
 
+def test_of_a_run_from_a_stack_rounding_is_expected_to_differ(train: Train, capsys: Any) -> None:
+    directory = train(*SHORT)
+    text = (directory / record.METRICS).read_text()
+    first = text.splitlines()[1].split(",")[3]
+    (directory / record.METRICS).write_text(text.replace(first, repr(float(first) * (1 + 1e-9)), 1))
+    summary = record.read_summary(directory)
+    (directory / record.SUMMARY).write_text(json.dumps(summary | {"stacked": 4}))
+    assert main("train.py", f"rerun={directory}") == 1
+    said = capsys.readouterr().err
+    assert "runs trained as one was 4, is now 1" in said
+    assert "A stack sums in another order" in said
+
+
+def test_a_log_that_cannot_be_opened_is_named(train: Train, capsys: Any) -> None:
+    directory = train(*SHORT)
+    (directory / record.LOG).unlink()
+    (directory / record.LOG).mkdir()
+    assert main("train.py", f"resume={directory}", "trainer.max_epochs=9") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert len(said.splitlines()) == 1
+    assert record.LOG in said
+
+
 def test_a_layer_that_differs_is_named(train: Train, capsys: Any) -> None:
     directory = train(*SHORT)
     frame = read_layers(directory)

@@ -89,6 +89,9 @@ def report_errors() -> Iterator[None]:
         print(f"error: {explain(error)}", file=sys.stderr)
         sys.exit(1)
     except ValueError as error:
+        if isinstance(error.__cause__, OSError):  # a log that logging cannot open
+            print(f"error: {explain(error.__cause__)}", file=sys.stderr)
+            sys.exit(1)
         raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
         if not raised_in.is_relative_to(Path(hydra.__file__).parent):
             raise

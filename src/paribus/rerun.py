@@ -72,6 +72,7 @@ def _circumstances(old: Path, new: Path) -> str:
             **{f"version of {name}": number for name, number in summary["versions"].items()},
             "threads": summary.get("threads"),
             "device": summary.get("device"),
+            "runs trained as one": summary.get("stacked", 1),
             "data": summary.get("data", {}).get("sha256", "")[:8],
             "commit": (summary["git"]["commit"] or "")[:8],
             "changes not committed": summary["git"]["dirty"],
@@ -79,4 +80,8 @@ def _circumstances(old: Path, new: Path) -> str:
         for summary in summaries
     )
     other = [f"{key} was {then.get(key)}, is now {now[key]}" for key in now if then.get(key) != now[key]]
-    return f" Beside that: {', '.join(other)}." if other else " Nothing is known to differ between them."
+    stacked = then["runs trained as one"] != now["runs trained as one"]
+    expected = (
+        " A stack sums in another order, so that its runs are equal but for rounding, which grows." if stacked else ""
+    )
+    return f" Beside that: {', '.join(other)}.{expected}" if other else " Nothing is known to differ between them."
