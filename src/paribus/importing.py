@@ -33,7 +33,7 @@ def heavy_imports() -> Iterator[None]:
 
 def keep_freed_memory() -> None:
     """Have malloc keep what a step frees for the next one. By itself glibc gives large blocks back to the system, which
-    then has to find, and to clear, the same pages again in every step: a fifth of the time of VGG6 on a CPU
+    then has to find, and to clear, the same pages again in every step: a sixth of the time of VGG6 on a CPU
     (`python benchmarks/bench.py memory`).
 
     Only where malloc is glibc's, and the environment (MALLOC_..., GLIBC_TUNABLES) does not say how it should behave.
