@@ -6,7 +6,7 @@ from multirun_analysis import load_runs
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from multirun_analysis.load import Study, load_runs
+    from multirun_analysis.records.load import Study, load_runs
 
 __all__ = ["Study", "load_runs"]
 
@@ -14,7 +14,7 @@ __all__ = ["Study", "load_runs"]
 def __getattr__(name: str) -> Any:
     """Import pandas when something is asked for: the command says what it is for before that."""
     if name in __all__:
-        from multirun_analysis import load
+        from multirun_analysis.records import load
 
         return getattr(load, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ from paribus.command import report_errors
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from multirun_analysis.compare import Comparison
+    from multirun_analysis.compare.comparison import Comparison
 
 T = TypeVar("T")
 DESCRIPTION = """\
@@ -56,8 +56,8 @@ def main() -> None:
     from rich.console import Console  # after the options: --help and mistakes in them answer at once
     from rich.progress import track
 
-    from multirun_analysis.compare import compare, tasks
-    from multirun_analysis.load import load_runs
+    from multirun_analysis.compare.comparison import compare, tasks
+    from multirun_analysis.records.load import load_runs
     from paribus.errors import UserError
 
     console = Console()
@@ -87,12 +87,12 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
     from rich.progress import track
     from rich.text import Text
 
-    from multirun_analysis import documents, tables
-    from multirun_analysis.gallery import drawing, gallery, remove_others
-    from multirun_analysis.interactions import interactions
-    from multirun_analysis.report import write_report
-    from multirun_analysis.targets import target_of
-    from multirun_analysis.verdict import verdict
+    from multirun_analysis.compare.interactions import interactions
+    from multirun_analysis.compare.targets import target_of
+    from multirun_analysis.figures.gallery import drawing, gallery, remove_others
+    from multirun_analysis.report import documents, tables
+    from multirun_analysis.report.page import write_report
+    from multirun_analysis.report.verdict import verdict
     from paribus.record import replacing
 
     folder.mkdir(parents=True, exist_ok=True)

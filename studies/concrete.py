@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from multirun_analysis import tables
-from multirun_analysis.compare import Comparison
-from multirun_analysis.contests import TUNED
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.contests import TUNED
 from multirun_analysis.figures import layers, settings, weights
+from multirun_analysis.report import tables
 from paribus import record
 from studies import charts, concrete_tested, reports
 from studies.page import (

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from multirun_analysis import tables
+from multirun_analysis.compare.inference import interval
 from multirun_analysis.figures import weights
-from multirun_analysis.inference import interval
+from multirun_analysis.report import tables
 from studies import boosting, reports
 from studies.page import (
     Claim,

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from multirun_analysis import tables
-from multirun_analysis.compare import Comparison
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.inference import interval
 from multirun_analysis.figures import curves, layers, settings
-from multirun_analysis.inference import interval
+from multirun_analysis.report import tables
 from studies import charts, reports
 from studies.page import (
     Claim,

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from multirun_analysis import load_runs
-from multirun_analysis.compare import Comparison, compare
-from multirun_analysis.documents import as_markdown, markdown
-from multirun_analysis.factors import in_words
-from multirun_analysis.inference import interval, prediction_interval
-from multirun_analysis.judging import Result
-from multirun_analysis.sentences import count
-from multirun_analysis.verdict import verdict
+from multirun_analysis.compare.comparison import Comparison, compare
+from multirun_analysis.compare.inference import interval, prediction_interval
+from multirun_analysis.compare.judging import Result
+from multirun_analysis.records.described import in_words
+from multirun_analysis.report.documents import as_markdown, markdown
+from multirun_analysis.report.sentences import count
+from multirun_analysis.report.verdict import verdict
 from paribus import record
 from studies.catalogue import BY_NAME, runs_of
 from studies.making import OUTPUTS

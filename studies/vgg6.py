@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from multirun_analysis import tables
-from multirun_analysis.contests import CONFOUNDED
+from multirun_analysis.compare.contests import CONFOUNDED
 from multirun_analysis.figures import curves, settings
-from multirun_analysis.sentences import count
+from multirun_analysis.report import tables
+from multirun_analysis.report.sentences import count
 from paribus import record
 from studies import charts, reports
 from studies.fashion_mnist import curve

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.special import expit, ndtr
 
-from multirun_analysis.factors import in_words
 from multirun_analysis.figures import style
 from multirun_analysis.figures.cells import fit, plain
+from multirun_analysis.records.described import in_words
 
 Function = Callable[[np.ndarray], np.ndarray]
 

@@ -12,10 +12,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy.special import stdtrit
 
-from multirun_analysis.compare import Comparison
-from multirun_analysis.factors import in_words, order
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.inference import LEVEL
 from multirun_analysis.figures import style
-from multirun_analysis.inference import LEVEL
+from multirun_analysis.records.described import in_words, order
 from paribus import record
 
 T = TypeVar("T")

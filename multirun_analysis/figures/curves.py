@@ -11,8 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from multirun_analysis.compare import Comparison
-from multirun_analysis.factors import in_words
+from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.figures import style
 from multirun_analysis.figures.drawing import (
     MOST_ENTRIES,
@@ -29,7 +28,8 @@ from multirun_analysis.figures.drawing import (
     shown,
 )
 from multirun_analysis.figures.signs import over_seeds, signs, wide
-from multirun_analysis.load import higher_is_better
+from multirun_analysis.records.described import in_words
+from multirun_analysis.records.load import higher_is_better
 from paribus import record
 
 ERRORS = ("val/mse", "val/mae")  # one of which is the loss itself

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from multirun_analysis.compare.metric import Metric
 from multirun_analysis.figures.style import limits
-from multirun_analysis.metrics import Metric
 from paribus import record
 
 MOST_ENTRIES = 12  # of a legend, panels of a figure, cells that have bands

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
-from multirun_analysis.compare import Comparison
-from multirun_analysis.factors import in_words
+from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.figures import style
 from multirun_analysis.figures.cells import HATCHES, Cells, heading, legend, plain, some
 from multirun_analysis.figures.panels import curves, log_scale, panels, to_scale
+from multirun_analysis.records.described import in_words
 
 MOST_PANELS = 6  # layers with a panel each
 MOST_BARS = 12  # layers, and cells, beyond which lines are drawn

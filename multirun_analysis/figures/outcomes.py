@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from multirun_analysis.compare import Comparison
-from multirun_analysis.contests import TUNED
-from multirun_analysis.factors import in_words
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.contests import TUNED
+from multirun_analysis.compare.judging import EXPLORATORY, TIE, TURNED, Result
 from multirun_analysis.figures import style
 from multirun_analysis.figures.drawing import SMALL, counted, finish, plain, short
 from multirun_analysis.figures.signs import MISSING
 from multirun_analysis.figures.slots import Slot, outcomes
-from multirun_analysis.judging import EXPLORATORY, TIE, TURNED, Result
+from multirun_analysis.records.described import in_words
 from paribus import record
 
 MOST_ROWS = 40

@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
-from multirun_analysis.compare import Comparison
+from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.figures import style
 from multirun_analysis.figures.cells import MOST_BANDS, Cells, heading, plain
 

@@ -5,11 +5,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from multirun_analysis.compare import Comparison
-from multirun_analysis.factors import in_words, order
+from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.figures import style
 from multirun_analysis.figures.drawing import SPANNING, counted, finish, logarithmic
 from multirun_analysis.figures.signs import signs, wide
+from multirun_analysis.records.described import in_words, order
 
 
 def schedules(comparison: Comparison) -> Figure | None:

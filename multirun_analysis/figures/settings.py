@@ -13,13 +13,13 @@ from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from multirun_analysis.compare import Comparison
-from multirun_analysis.factors import in_words, order
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.metric import Metric
 from multirun_analysis.figures import style
 from multirun_analysis.figures.drawing import SMALL, SPANNING, TITLE, counted, finish, picked, plain
 from multirun_analysis.figures.signs import MISSING, signs
 from multirun_analysis.figures.slots import BROKEN, Slot, outcomes, scaled
-from multirun_analysis.metrics import Metric
+from multirun_analysis.records.described import in_words, order
 from paribus import record
 
 LR = "optim.lr"

@@ -16,11 +16,11 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from scipy.special import stdtrit
 
-from multirun_analysis.compare import Comparison
-from multirun_analysis.factors import in_words, order
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.inference import LEVEL
 from multirun_analysis.figures.drawing import MOST_ENTRIES, blank, picked, short
 from multirun_analysis.figures.style import DASHES, GREY, MARKS, colours
-from multirun_analysis.inference import LEVEL
+from multirun_analysis.records.described import in_words, order
 from paribus import record
 
 MOST_DASHES = 4

@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import ArrayLike
 
-from multirun_analysis.compare import Comparison
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.metric import Metric
 from multirun_analysis.figures.drawing import SPANNING
 from multirun_analysis.figures.signs import MISSING, signs
 from multirun_analysis.figures.style import COLOURS, GREY
-from multirun_analysis.metrics import Metric
 from paribus import record
 
 BROKEN = COLOURS[5]

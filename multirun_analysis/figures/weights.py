@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from multirun_analysis.compare import Comparison
-from multirun_analysis.factors import in_words, order
+from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.figures.cells import plain, some
+from multirun_analysis.records.described import in_words, order
 from paribus import figures, record
 
 MOST_LAYERS = 16  # drawn of a network

@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from multirun_analysis.compare import Comparison, compare
-from multirun_analysis.factors import Described, columns_of
-from multirun_analysis.load import Study
+from multirun_analysis.compare.comparison import Comparison, compare
+from multirun_analysis.records.described import Described, columns_of
+from multirun_analysis.records.load import Study
 
 CHOICES = {"model": "regression", "data": "concrete", "activation": "relu", "optim": "adam", "scheduler": "none"}
 NAN = float("nan")

@@ -13,7 +13,7 @@ from conftest import ROOT
 from records import write_run
 
 from multirun_analysis import __main__ as command
-from multirun_analysis import gallery
+from multirun_analysis.figures import gallery
 from paribus import record
 
 

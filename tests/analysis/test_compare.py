@@ -11,8 +11,8 @@ from records import edit_summary, write_run
 from scipy import stats
 
 from multirun_analysis import load_runs
-from multirun_analysis.compare import Comparison, compare
-from multirun_analysis.judging import Result
+from multirun_analysis.compare.comparison import Comparison, compare
+from multirun_analysis.compare.judging import Result
 from paribus.errors import UserError
 
 SEEDS = (1, 2, 3, 4, 5)

@@ -13,12 +13,13 @@ from scipy import stats
 from test_compare import grid, only, study
 from test_verdict import said
 
-from multirun_analysis import load_runs, tables
-from multirun_analysis.compare import compare
-from multirun_analysis.inference import signs_needed
-from multirun_analysis.interactions import interactions
-from multirun_analysis.metrics import Metric
-from multirun_analysis.targets import target_of, to_target
+from multirun_analysis import load_runs
+from multirun_analysis.compare.comparison import compare
+from multirun_analysis.compare.inference import signs_needed
+from multirun_analysis.compare.interactions import interactions
+from multirun_analysis.compare.metric import Metric
+from multirun_analysis.compare.targets import target_of, to_target
+from multirun_analysis.report import tables
 from paribus import record
 
 SEEDS = (1, 2, 3)

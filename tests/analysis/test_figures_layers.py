@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from scipy.stats import t
 
 from multirun_analysis import load_runs
-from multirun_analysis.compare import Comparison, compare
+from multirun_analysis.compare.comparison import Comparison, compare
 from multirun_analysis.figures import layers
 from multirun_analysis.figures.cells import plain, some
 

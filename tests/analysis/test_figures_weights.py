@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from multirun_analysis.compare import compare
-from multirun_analysis.factors import Described
+from multirun_analysis.compare.comparison import compare
 from multirun_analysis.figures import weights
-from multirun_analysis.load import Study
+from multirun_analysis.records.described import Described
+from multirun_analysis.records.load import Study
 from paribus.record import RecordError
 from paribus.writers import write_predictions, write_weights
 

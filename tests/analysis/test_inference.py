@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from multirun_analysis import inference
+from multirun_analysis.compare import inference
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 20])

@@ -12,8 +12,8 @@ import pytest
 from records import edit_summary, write_layers, write_run
 
 from multirun_analysis import load_runs
-from multirun_analysis.compare import compare
-from multirun_analysis.factors import in_words, order
+from multirun_analysis.compare.comparison import compare
+from multirun_analysis.records.described import in_words, order
 from paribus import record
 from paribus.errors import UserError
 
@@ -245,7 +245,7 @@ def test_layers_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
 def test_the_analysis_needs_no_torch_and_starts_at_once(tmp_path: Path) -> None:
     code = (
         "import time, sys; t = time.perf_counter(); import multirun_analysis; seconds = time.perf_counter() - t\n"
-        "import multirun_analysis.__main__, multirun_analysis.report, multirun_analysis.verdict\n"
+        "import multirun_analysis.__main__, multirun_analysis.report, multirun_analysis.report.verdict\n"
         "assert not {'torch', 'lightning'} & set(sys.modules), 'torch'\nprint(seconds)"
     )
     best = min(

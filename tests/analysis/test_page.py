@@ -20,7 +20,7 @@ playwright = (
 from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
 
 from multirun_analysis import __main__ as command  # noqa: E402
-from multirun_analysis import gallery  # noqa: E402
+from multirun_analysis.figures import gallery  # noqa: E402
 from paribus import record  # noqa: E402
 
 NASTY = "<img src=x onerror=alert(1)></script><script>window.hacked=1</script>&amp;'\""

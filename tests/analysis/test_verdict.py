@@ -10,12 +10,13 @@ from records import edit_summary, write_run
 from scipy import stats
 from test_compare import grid, study
 
-from multirun_analysis import documents, load_runs, tables
-from multirun_analysis.checks import cautions
-from multirun_analysis.compare import Comparison, compare
-from multirun_analysis.interactions import interactions
-from multirun_analysis.targets import reached, target_of, to_target
-from multirun_analysis.verdict import verdict
+from multirun_analysis import load_runs
+from multirun_analysis.compare.checks import cautions
+from multirun_analysis.compare.comparison import Comparison, compare
+from multirun_analysis.compare.interactions import interactions
+from multirun_analysis.compare.targets import reached, target_of, to_target
+from multirun_analysis.report import documents, tables
+from multirun_analysis.report.verdict import verdict
 
 
 def said(found: Comparison) -> dict[str, str]:

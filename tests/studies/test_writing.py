@@ -15,7 +15,7 @@ from scipy import stats
 from sklearn.ensemble import GradientBoostingRegressor
 
 from multirun_analysis import load_runs
-from multirun_analysis.compare import compare
+from multirun_analysis.compare.comparison import compare
 from paribus.data.concrete import CONCRETE
 from paribus.errors import UserError
 from paribus.randomness import generator

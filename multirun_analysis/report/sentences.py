@@ -4,10 +4,10 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
-from multirun_analysis.compare import Comparison
-from multirun_analysis.contests import TUNED
-from multirun_analysis.factors import in_words, order
-from multirun_analysis.judging import BETTER, HIGHER, LOWER, TIE, WORSE, Result
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.contests import TUNED
+from multirun_analysis.compare.judging import BETTER, HIGHER, LOWER, TIE, WORSE, Result
+from multirun_analysis.records.described import in_words, order
 
 MOST_SETTINGS = 6  # of a factor that are put into words
 MOST_LEVELS = 8  # that are listed

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from multirun_analysis.checks import cautions
-from multirun_analysis.compare import Comparison
-from multirun_analysis.contests import TUNED
-from multirun_analysis.factors import ABSENT, in_words, order
-from multirun_analysis.interactions import Interaction, interactions
-from multirun_analysis.judging import TIE
-from multirun_analysis.sentences import MOST_SETTINGS, count, listed, of_exploratory, of_many, of_result, some
+from multirun_analysis.compare.checks import cautions
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.contests import TUNED
+from multirun_analysis.compare.interactions import Interaction, interactions
+from multirun_analysis.compare.judging import TIE
+from multirun_analysis.records.described import ABSENT, in_words, order
+from multirun_analysis.report.sentences import MOST_SETTINGS, count, listed, of_exploratory, of_many, of_result, some
 from paribus import record
 
 MOST_PAIRS = 3

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from multirun_analysis.compare import Comparison
-from multirun_analysis.factors import in_words
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.interactions import Interaction
+from multirun_analysis.compare.metric import default_metric
 from multirun_analysis.figures import curves, layers, outcomes, schedules, settings, weights
 from multirun_analysis.figures.activations import functions
-from multirun_analysis.interactions import Interaction
-from multirun_analysis.metrics import default_metric
+from multirun_analysis.records.described import in_words
 from paribus import record
 from paribus.record import RecordError, replacing
 

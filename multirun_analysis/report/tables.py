@@ -11,13 +11,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from multirun_analysis.compare import Comparison
-from multirun_analysis.factors import in_words
-from multirun_analysis.inference import interval
-from multirun_analysis.interactions import Interaction
-from multirun_analysis.interactions import table as crossed_table
-from multirun_analysis.judging import Result
-from multirun_analysis.targets import Target, to_target
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.inference import interval
+from multirun_analysis.compare.interactions import Interaction
+from multirun_analysis.compare.interactions import table as crossed_table
+from multirun_analysis.compare.judging import Result
+from multirun_analysis.compare.targets import Target, to_target
+from multirun_analysis.records.described import in_words
 from paribus import record
 
 # The columns of the reports' tables, by the task; the heading, and where it comes from in Described or Study.runs.

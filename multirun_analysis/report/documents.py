@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from multirun_analysis.compare import Comparison
-from multirun_analysis.interactions import Interaction
-from multirun_analysis.tables import crossed, numeric, pairs, ranking, runs, settings, times
-from multirun_analysis.targets import Target
-from multirun_analysis.verdict import Verdict
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.interactions import Interaction
+from multirun_analysis.compare.targets import Target
+from multirun_analysis.report.tables import crossed, numeric, pairs, ranking, runs, settings, times
+from multirun_analysis.report.verdict import Verdict
 
 
 def document(

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 
-from multirun_analysis.factors import ABSENT, DEFAULT, GROUPS, Described, in_words, order
+from multirun_analysis.records.described import ABSENT, DEFAULT, GROUPS, Described, in_words, order
 
 CONTROLLED, TUNED, CONFOUNDED = "controlled", "tuned", "confounded"
 TUNABLE = ("optim.", "scheduler.")  # values that are swept to do a level justice

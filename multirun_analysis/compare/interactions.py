@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from multirun_analysis.compare import Comparison
-from multirun_analysis.contests import where
-from multirun_analysis.factors import ABSENT, in_words, order
-from multirun_analysis.inference import LEVEL, holm, interval, p_paired
-from multirun_analysis.judging import as_objects, by_seed, independent
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.contests import where
+from multirun_analysis.compare.inference import LEVEL, holm, interval, p_paired
+from multirun_analysis.compare.judging import as_objects, by_seed, independent
+from multirun_analysis.records.described import ABSENT, in_words, order
 
 MOST_CONTRASTS = 400
 Cells = dict[tuple[Hashable, Hashable], pd.Series]

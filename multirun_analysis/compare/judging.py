@@ -10,10 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from multirun_analysis.contests import MOST_LEVELS, TUNED, Contest
-from multirun_analysis.factors import SPLIT, Described, in_words
-from multirun_analysis.inference import LEVEL, holm, interval, letters, p_paired, p_sign, seeds_needed, signs_needed
-from multirun_analysis.metrics import Metric
+from multirun_analysis.compare.contests import MOST_LEVELS, TUNED, Contest
+from multirun_analysis.compare.inference import (
+    LEVEL,
+    holm,
+    interval,
+    letters,
+    p_paired,
+    p_sign,
+    seeds_needed,
+    signs_needed,
+)
+from multirun_analysis.compare.metric import Metric
+from multirun_analysis.records.described import SPLIT, Described, in_words
 from paribus import record
 
 BETTER, WORSE, TIE, EXPLORATORY = "better", "worse", "tie", "exploratory"

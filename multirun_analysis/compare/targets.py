@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from multirun_analysis.compare import Comparison
-from multirun_analysis.factors import in_words
-from multirun_analysis.load import higher_is_better
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.records.described import in_words
+from multirun_analysis.records.load import higher_is_better
 from paribus import record
 from paribus.errors import UserError
 

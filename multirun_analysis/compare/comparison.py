@@ -9,11 +9,18 @@ from functools import cached_property
 
 import pandas as pd
 
-from multirun_analysis.contests import CONFOUNDED, Confounded, confounded, contests
-from multirun_analysis.factors import CONTENT, Described, factors_of, one_architecture, order, with_unexplained
-from multirun_analysis.judging import PAIR_COLUMNS, Result, judge
-from multirun_analysis.load import Study
-from multirun_analysis.metrics import Metric, default_metric
+from multirun_analysis.compare.contests import CONFOUNDED, Confounded, confounded, contests
+from multirun_analysis.compare.judging import PAIR_COLUMNS, Result, judge
+from multirun_analysis.compare.metric import Metric, default_metric
+from multirun_analysis.records.described import (
+    CONTENT,
+    Described,
+    factors_of,
+    one_architecture,
+    order,
+    with_unexplained,
+)
+from multirun_analysis.records.load import Study
 from paribus import record
 from paribus.errors import UserError, unknown
 

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from multirun_analysis import tables
-from multirun_analysis.compare import Comparison
-from multirun_analysis.factors import in_words
-from multirun_analysis.interactions import Interaction
-from multirun_analysis.judging import BETTER, HIGHER, Result
-from multirun_analysis.page_data import data_of
-from multirun_analysis.targets import Target
-from multirun_analysis.verdict import Verdict
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.interactions import Interaction
+from multirun_analysis.compare.judging import BETTER, HIGHER, Result
+from multirun_analysis.compare.targets import Target
+from multirun_analysis.records.described import in_words
+from multirun_analysis.report import tables
+from multirun_analysis.report.page_data import data_of
+from multirun_analysis.report.verdict import Verdict
 from paribus.record import replacing
 
 SCRIPTS = ("shared.js", "charts.js", "table.js")  # in this order, as one
@@ -36,7 +36,7 @@ def write_report(
     comparison: Comparison, told: Verdict, crossed: Sequence[Interaction], target: Target | None, path: Path
 ) -> None:
     """Write the page."""
-    page = files("multirun_analysis") / "page"
+    page = files("multirun_analysis") / "report" / "assets"
     studies = sorted({str(s.get("study")) for s in comparison.study.summaries.values() if s.get("study")})
     title = ", ".join(studies[:3]) + (" ..." if len(studies) > 3 else "") or path.absolute().parent.parent.name
     parts = {

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from multirun_analysis import tables
-from multirun_analysis.compare import Comparison
-from multirun_analysis.factors import in_words, order
+from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.figures.layers import joined
+from multirun_analysis.records.described import in_words, order
+from multirun_analysis.report import tables
 from paribus import record
 
 QUANTITIES = [  # key, tensor, what it is, whether it spans powers of ten

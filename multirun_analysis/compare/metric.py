@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from multirun_analysis.load import Study, higher_is_better
+from multirun_analysis.records.load import Study, higher_is_better
 from paribus import record
 from paribus.errors import unknown
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from multirun_analysis.compare import Comparison
-from multirun_analysis.contests import TUNED
-from multirun_analysis.factors import GROUPS, Described, in_words
-from multirun_analysis.judging import WORSE, Result
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.contests import TUNED
+from multirun_analysis.compare.judging import WORSE, Result
+from multirun_analysis.records.described import GROUPS, Described, in_words
 from paribus import record
 
 ADAMS, MOMENTUM = ("adam", "adamw", "nadam"), ("sgd_momentum", "nesterov")

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from multirun_analysis.factors import GROUPS, Described, columns_of, describe
-from multirun_analysis.reading import KINDS, damage_of, find, is_running, read_layers, read_metrics, wrong
+from multirun_analysis.records.described import GROUPS, Described, columns_of, describe
+from multirun_analysis.records.files import KINDS, damage_of, find, is_running, read_layers, read_metrics, wrong
 from paribus import record
 
 ALWAYS = ("status", "message", "task", *GROUPS, "seed", "command", "directory", "diverged_epoch")
