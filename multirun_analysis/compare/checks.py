@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from multirun_analysis.compare.comparison import Comparison
-from multirun_analysis.compare.contests import TUNED
-from multirun_analysis.compare.judging import WORSE, Result
+from multirun_analysis.compare.design import Kind
+from multirun_analysis.compare.results import Result, Verdict
 from multirun_analysis.records.described import GROUPS, Described, in_words
 from paribus import record
 
@@ -23,8 +23,11 @@ def cautions(comparison: Comparison) -> list[str]:
         *_identical_curves(comparison),
         *_suspicious_tests(comparison),
         *_chosen_on_test(comparison),
-        *_tuning([result for result in comparison.results if result.contest.kind == TUNED]),
+        *_tuning([result for result in comparison.results if result.contest.kind == Kind.TUNED]),
         *[text for result in comparison.results for text in _adam(result)],
+        *_no_figure(comparison),
+        *_reused(comparison),
+        *_folds(comparison),
         *_circumstances(comparison),
         *_unread(comparison),
         *_duplicates(comparison),
@@ -99,25 +102,25 @@ def _chosen_on_test(comparison: Comparison) -> Iterator[str]:
 
 def _tuning(results: list[Result]) -> Iterator[str]:
     """What was tuned too narrowly, or not alike; in one sentence for each factor."""
-    edges: dict[tuple[str, str, str], list[str]] = {}
+    edges: dict[tuple[str, str, str], dict[str, None]] = {}
     unequal: dict[str, list[str]] = {}
     for result in results:
         contest = result.contest
         where = f" ({contest.where})" if contest.where else ""
         for level, key, value, end in result.edges:
-            edges.setdefault((contest.factor, key, end), []).append(f"{in_words(level)}: {in_words(value)}{where}")
-        trials = dict(zip(result.levels["level"], result.levels["trials"], strict=True))
+            edges.setdefault((contest.factor, key, end), {})[f"{in_words(level)}: {in_words(value)}{where}"] = None
+        trials = {level.level: level.trials for level in result.levels}
         if len(set(trials.values())) > 1:
             counts = ", ".join(f"{in_words(level)} {number}" for level, number in trials.items())
             unequal.setdefault(contest.factor, []).append(f"{counts}{where}")
     for (factor, key, end), found in edges.items():
         yield (
-            f"The best {key} is the {end} of those tried for {factor} {_named(found)}. Beyond it there may be a better "
-            "one: widen the range before you compare."
+            f"The best {key} is the {end} of those tried for {factor} {_named(list(found))}. Beyond it there may be a "
+            "better one: widen the range before you compare."
         )
-    for factor, found in unequal.items():
+    for factor, counted in unequal.items():
         yield (
-            f"The levels of {factor} had unequal numbers of trials ({_named(found)}); the best of more trials looks "
+            f"The levels of {factor} had unequal numbers of trials ({_named(counted)}); the best of more trials looks "
             "better by chance alone."
         )
 
@@ -126,7 +129,8 @@ def _adam(result: Result) -> Iterator[str]:
     where = f" ({result.contest.where})" if result.contest.where else ""
     for adam in ADAMS:
         for momentum in MOMENTUM:
-            if result.contest.kind == TUNED and result.verdict(adam, momentum) == WORSE:
+            pair = result.pair(adam, momentum)
+            if result.contest.kind == Kind.TUNED and pair is not None and pair.verdict == Verdict.WORSE:
                 yield (
                     f"{adam}, tuned, loses to {momentum}{where}. As Adam can imitate momentum SGD (with a large "
                     "epsilon; Choi et al. 2019, arXiv:1910.05446), its tuning is in doubt rather than the optimizer: "
@@ -167,6 +171,41 @@ def _duplicates(comparison: Comparison) -> Iterator[str]:
     if comparison.duplicates:
         names = _named(list(comparison.duplicates))
         yield f"{names}: the same experiment is there under another name as well; it is in the table, and counts once."
+
+
+def _no_figure(comparison: Comparison) -> Iterator[str]:
+    """Completed runs whose figure is not finite: they count as diverged."""
+    runs, values = comparison.study.runs, comparison.values
+    broken = runs.index[(runs["status"] == record.COMPLETED) & np.isinf(values)]
+    if len(broken):
+        yield (
+            f"{_named(list(map(str, broken)))}: completed, but {comparison.metric.name} is not finite. Counted as "
+            "diverged."
+        )
+
+
+def _reused(comparison: Comparison) -> Iterator[str]:
+    if comparison.reused:
+        yield (
+            f"{_named(comparison.reused)}: marked as a confirmation, on seeds that the search has used. They confirm "
+            "nothing, and count as search. Use other seeds."
+        )
+
+
+def _folds(comparison: Comparison) -> Iterator[str]:
+    """Runs without validation metrics by fold, beside others that have them."""
+    runs = comparison.study.runs
+    completed = runs[runs["status"] == record.COMPLETED]
+    without = completed.index[completed["folds"].notna()]
+    if 0 < len(without) < len(completed):
+        why = ", ".join(sorted(set(map(str, completed.loc[without, "folds"]))))
+        yield (
+            f"{len(without)} of {len(completed)} runs have no usable {record.FOLDS} ({why}): settled figures are "
+            "compared by default, not selected ones."
+        )
+    damaged = completed["folds"].dropna()
+    for name, why in damaged[damaged != "none recorded"].items():
+        yield f"{name}: {why}."
 
 
 def _named(names: list[str]) -> str:

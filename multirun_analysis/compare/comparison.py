@@ -1,17 +1,23 @@
-"""What a change did, and how sure one can be: every pair of levels that may be compared, and those that may not.
+"""What a change did, and how sure one can be: the runs of a task, compared on each factor under one error rate."""
 
-A run that diverged is worse than every number; one that failed or has not ended says nothing. Neither is left out.
-"""
-
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
-from multirun_analysis.compare.contests import CONFOUNDED, Confounded, confounded, contests
-from multirun_analysis.compare.judging import PAIR_COLUMNS, Result, judge
-from multirun_analysis.compare.metric import Metric, default_metric
+from multirun_analysis.compare.confirmation import fresh, setting_contest
+from multirun_analysis.compare.confounding import Confounded, confounded
+from multirun_analysis.compare.contests import BLOCKS, LEAST_TRIED, contests
+from multirun_analysis.compare.design import UNUSABLE_SHARE, Outcome
+from multirun_analysis.compare.effects import analyse
+from multirun_analysis.compare.family import decide
+from multirun_analysis.compare.inference import Estimate, estimate_replicates
+from multirun_analysis.compare.metric import Metric, default_metric, parse_margin
+from multirun_analysis.compare.results import Result
+from multirun_analysis.compare.shares import Share, variance_shares
 from multirun_analysis.records.described import (
     CONTENT,
     Described,
@@ -24,6 +30,35 @@ from multirun_analysis.records.load import Study
 from paribus import record
 from paribus.errors import UserError, unknown
 
+RESOLUTION = 1e-4  # of a loss, relative: a smaller difference is not measured
+OTHER_FIGURE = {"selected": "settled", "settled": "best"}  # beside which a figure is held
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The runs that differ in their replicate only.
+
+    Attributes:
+        cell: its number in Comparison.settings.
+        mean: of its finished runs, over replicates.
+        finished, diverged, missing: runs.
+        confirms: whether they are a confirmation.
+    """
+
+    cell: int
+    levels: dict[str, Hashable]
+    runs: list[str]
+    mean: Estimate
+    finished: int
+    diverged: int
+    missing: int
+    confirms: bool
+
+    @property
+    def usable(self) -> bool:
+        """Whether at most half of its runs diverge."""
+        return self.finished > 0 and self.diverged <= UNUSABLE_SHARE * (self.finished + self.diverged)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -32,38 +67,43 @@ class Comparison:
     Attributes:
         study: of these runs alone.
         metric, selection: the figure that is compared; the validated one by which what was tuned is chosen.
+        margin: differences up to it count as none; None: there is no such margin.
         factors: all that differs between the runs, groups of choices first.
         by: those of them that were asked for.
         described: what was tried, by run.
         values: the figure of each run: infinitely bad where it diverged, NaN where there is none.
-        results: of the contests, factor by factor, tuned ones first.
+        results: what came of each factor, in one family; of confirmation runs alone where there are any.
+        searched: the same of the other runs, exploratory, where there is a confirmation.
         confounded: the pairs of levels that may not be compared.
         duplicates: runs that are there twice, by identity, and the one that counts.
+        reused: runs marked as confirmation on seeds that were searched on; they confirm nothing.
+        other: the figure of the runs beside which the compared one is held, and the results by it.
     """
 
     study: Study
     task: str
     metric: Metric
     selection: Metric
+    margin: float | None
     factors: list[str]
     by: list[str]
     described: dict[str, Described]
     values: pd.Series
     results: list[Result]
+    searched: list[Result]
     confounded: list[Confounded]
     duplicates: dict[str, str]
+    reused: list[str]
+    other: tuple[Metric, list[Result]] | None
 
     @property
-    def pairs(self) -> pd.DataFrame:
-        """All pairs, columns PAIR_COLUMNS: those of the contests, then the confounded ones."""
-        rows = [
-            dict.fromkeys(PAIR_COLUMNS)
-            | {"factor": c.factor, "kind": CONFOUNDED, "a": c.a, "b": c.b, "metric": self.metric.name, "seeds": 0}
-            | {"verdict": CONFOUNDED, "note": f"the nearest runs differ also in {', '.join(c.also)}"}
-            for c in self.confounded
-        ]
-        parts = [result.pairs.astype(object) for result in self.results]
-        return pd.concat([*parts, pd.DataFrame(rows, columns=PAIR_COLUMNS, dtype=object)], ignore_index=True)
+    def blocks(self) -> list[str]:
+        """The factors that decide on which samples runs are validated: figures of different ones are not compared."""
+        return [factor for factor in self.factors if factor in BLOCKS]
+
+    @property
+    def confirmed(self) -> bool:
+        return any(run.confirms for run in self.described.values())
 
     @cached_property
     def settings(self) -> pd.DataFrame:
@@ -82,20 +122,83 @@ class Comparison:
         frame["cell"] = [places[keys[name]] if name in keys else -1 for name in frame.index]
         return frame
 
+    @cached_property
+    def tried(self) -> list[Setting]:
+        """The settings, best first: usable ones by their mean, then those that diverge, then those without a figure.
+
+        Runs that confirm are settings of their own, beside those by which they were chosen.
+        """
+        known = self.settings.drop(index=list(self.duplicates)).query("cell >= 0")
+        by_cell: dict[tuple[int, bool], list[str]] = {}
+        for name, cell in known["cell"].items():
+            by_cell.setdefault((int(cell), self.described[str(name)].confirms), []).append(str(name))
+        values, found = self.values.to_dict(), []
+        for (cell, confirms), names in by_cell.items():
+            finite = [name for name in names if math.isfinite(values[name])]
+            labels = [self.described[name].replicate for name in finite]
+            mean = estimate_replicates(
+                np.array([values[name] for name in finite]), [s for s, _ in labels], [p for _, p in labels]
+            )
+            diverged = sum(math.isinf(values[name]) for name in names)
+            levels = {factor: self.described[names[0]].level(factor) for factor in self.factors}
+            missing = len(names) - len(finite) - diverged
+            found.append(Setting(cell, levels, names, mean, len(finite), diverged, missing, confirms))
+        sign = self.metric.sign or 1
+        found.sort(key=lambda s: (not s.usable, not s.finished, -sign * s.mean.mean if s.finished else 0.0, s.cell))
+        return found
+
+    @cached_property
+    def best(self) -> Setting | None:
+        """The best usable setting, of those with enough replicates; of the confirmed ones where there are any."""
+        usable = [s for s in self.tried if s.usable and s.confirms == self.confirmed]
+        most = max((s.finished + s.diverged for s in usable), default=0)
+        return next((s for s in usable if s.finished + s.diverged >= LEAST_TRIED * most), None)
+
+    @cached_property
+    def shares(self) -> list[Share]:
+        """Which factor goes with how much of the variance of the metric; tuned values together with their choice."""
+        kept = [name for s in self.tried if s.usable and not s.confirms for name in s.runs]
+        values = {str(name): float(v) for name, v in self.values[kept].items() if math.isfinite(v)}
+        whole = np.array(list(values.values()))
+        if self.metric.is_loss and len(whole) and whole.min() > 0 and whole.max() > 3 * whole.min():
+            values = {name: math.log(value) for name, value in values.items()}
+        seeds = {name: self.described[name].seed for name in values}
+        return variance_shares(self.settings[self.factors], values, seeds, _grouped(self.factors))
+
     def of(self, factor: str) -> list[Result]:
-        return [result for result in self.results if result.contest.factor == factor]
+        """The results of a factor, one for each block."""
+        return [result for result in self.results if result.factor == factor]
+
+
+def _grouped(factors: Sequence[str]) -> list[tuple[str, ...]]:
+    """Factors, each choice together with its own values: optimizer and learning rate."""
+    groups: dict[str, list[str]] = {}
+    for factor in factors:
+        head = factor.partition(".")[0]
+        groups.setdefault(head if head in ("optim", "scheduler") else factor, []).append(factor)
+    return [tuple(members) for members in groups.values()]
 
 
 def tasks(study: Study) -> list[str]:
-    """The tasks of the runs. Figures of one cannot be compared with those of another."""
+    """List the tasks of the runs. Figures of one cannot be compared with those of another."""
     return sorted(study.runs["task"].dropna().unique()) or ["regression"]
 
 
-def compare(study: Study, task: str | None = None, metric: str | None = None, by: Sequence[str] = ()) -> Comparison:
+def compare(
+    study: Study,
+    task: str | None = None,
+    metric: str | None = None,
+    by: Sequence[str] = (),
+    margin: str | float | None = None,
+) -> Comparison:
     """Compare the runs of a task (by default the only one) on each factor, or on those named in `by`.
 
-    `metric` is a column of study.runs; by default best_val_acc or best_val_loss, and best_val_mse where the loss
-    itself differs. Raises UserError for a task, metric or factor that is not there.
+    Args:
+        metric: a column of study.runs; by default the selected or settled validation accuracy or loss (MSE where the
+            loss itself differs).
+        margin: differences up to it count as none; "0.2pt", or a number in the metric's unit.
+
+    Raises UserError for a task, metric, factor or margin that is none.
     """
     known = tasks(study)
     if task is None and len(known) > 1:
@@ -108,31 +211,64 @@ def compare(study: Study, task: str | None = None, metric: str | None = None, by
     for name in by:
         if name not in factors:
             raise unknown(name, "what differs between these runs (--by)", factors)
-    default = default_metric(task or known[0], factors)
+    default = default_metric(study, task or known[0], factors)
     measured = Metric(metric) if metric else default
     if metric:
         measured.require(study)
     selection = measured if measured.validated and measured.sign else default
-    values, selected_on = measured.of(study), selection.of(study)
+    allowed = parse_margin(margin, measured) if isinstance(margin, str) else margin
     duplicates = _duplicates(study)
-    compared = {name: run for name, run in described.items() if name not in duplicates}
-    figures = {str(run): float(value) for run, value in values.items()}
-    chosen_by = {str(run): float(value) for run, value in selected_on.items()}
-    statuses = {str(run): str(status) for run, status in study.runs["status"].items()}
-    results: list[Result] = []
-    others: list[Confounded] = []
-    for factor in by or factors:
-        found = contests(compared, factors, factor)
-        results += judge(found, compared, figures, chosen_by, measured, selection, statuses)
-        others += confounded(compared, factors, factor, found)
+    confirms, reused = fresh({name: run for name, run in described.items() if name not in duplicates})
+    described = {name: replace(run, confirms=confirms.get(name, False)) for name, run in described.items()}
+    counted = {name: run for name, run in described.items() if name not in duplicates}
+    judged = {name: run for name, run in counted.items() if run.confirms} or counted
+    others = {name: run for name, run in counted.items() if name not in judged}
+    chosen = [factor for factor in by or factors if factor not in BLOCKS]
+
+    def results_by(figure: Metric, runs: Mapping[str, Described]) -> list[Result]:
+        outcomes = _outcomes(study, runs, figure, selection)
+        found = [c for factor in chosen for c in contests(runs, outcomes, factors, factor, selection.sign)]
+        if runs is judged and others and not by:
+            whole = setting_contest(runs, outcomes, factors)
+            found += [whole] if whole is not None else []
+        resolution = _resolution(study, figure, outcomes)
+        return decide([analyse(c, figure.sign, figure.is_loss) for c in found], figure.sign, allowed, resolution)
+
+    results = results_by(measured, judged)
+    other = None
+    if measured.figure in OTHER_FIGURE:
+        beside = Metric(measured.name.replace(measured.figure, OTHER_FIGURE[measured.figure], 1))
+        if beside.name in study.runs:
+            other = beside, results_by(beside, judged)
+    mixed = [
+        pair for factor in chosen
+        for pair in confounded(judged, factors, factor, [r.contest for r in results if r.factor == factor])
+    ]  # fmt: skip
     return Comparison(
-        study, task or known[0], measured, selection, factors, list(by or factors), described, values, results, others,
-        duplicates,
+        study, task or known[0], measured, selection, allowed, factors, list(by or factors), described,
+        measured.of(study), results, results_by(measured, others) if others else [], mixed, duplicates, reused, other,
     )  # fmt: skip
 
 
+def _outcomes(study: Study, runs: Mapping[str, Described], metric: Metric, selection: Metric) -> dict[str, Outcome]:
+    values, selected_on = metric.of(study).to_dict(), selection.of(study).to_dict()
+    return {
+        name: Outcome(name, run.replicate, float(values[name]), float(selected_on[name])) for name, run in runs.items()
+    }
+
+
+def _resolution(study: Study, metric: Metric, outcomes: Mapping[str, Outcome]) -> float:
+    """The smallest difference that is one: a validation sample of an accuracy, 1e-4 of a loss."""
+    if metric.is_share:
+        sizes = [(s.get("data") or {}).get("val") for s in study.summaries.values()]
+        known = [size for size in sizes if isinstance(size, int) and size > 0]
+        return 1 / max(known) if known else 1e-4
+    finite = [abs(o.value) for o in outcomes.values() if math.isfinite(o.value)]
+    return RESOLUTION * float(np.median(finite)) if finite and metric.sign else 0.0
+
+
 def _duplicates(study: Study) -> dict[str, str]:
-    """Runs that are there under another name as well, made on the same data; the first that is finished counts.
+    """Find runs that are there under another name as well, made on the same data; the first that is finished counts.
 
     An attempt that has not ended is nothing beside one that has.
     """

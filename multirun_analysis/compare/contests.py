@@ -1,99 +1,68 @@
 """Which runs may be compared on a factor: those that agree in all else, or that were tuned alike. Never torch."""
 
+import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import combinations, pairwise
 
-from multirun_analysis.records.described import ABSENT, DEFAULT, GROUPS, Described, in_words, order
+import numpy as np
 
-CONTROLLED, TUNED, CONFOUNDED = "controlled", "tuned", "confounded"
+from multirun_analysis.compare.design import Cell, Contest, Entry, Kind, Levels, Outcome, Replicate, Runs
+from multirun_analysis.compare.inference import optimism
+from multirun_analysis.records.described import ABSENT, CONTENT, DEFAULT, DERIVED, GROUPS, Described
+
 TUNABLE = ("optim.", "scheduler.")  # values that are swept to do a level justice
-BROUGHT = "what their choices bring along"
-MOST_LEVELS = 40  # of a factor, all pairs of which are compared
-MOST_SETTINGS = 50  # of a level, when looking for the pair of runs that is nearest to a comparison
+# What decides on which samples and targets a run is validated: figures of different ones are not compared.
+BLOCKS = ("data", CONTENT, "data.path", "data.target", "data.split", "data.val_size", "data.val_fraction",
+          "data.test_fraction")  # fmt: skip
+LEAST_TRIED = 2 / 3  # of the replicates of the most tried setting: with fewer a setting is no candidate
 
 
-@dataclass(frozen=True)
-class Contest:
-    """Levels of a factor that may be compared, as their runs agree in all else.
+def contests(
+    runs: Runs, outcomes: Mapping[str, Outcome], factors: Sequence[str], factor: str, sign: int
+) -> list[Contest]:
+    """Find what a factor can be compared over, a contest a block; tuned where each level was, else all else equal.
 
-    Attributes:
-        kind: controlled; or tuned: each level has runs at several values of `nuisances`, and its best is to be taken.
-        context: what the runs agree in, of the factors that differ elsewhere.
-        trials: by level, by the values of the nuisances (one trial, (), where controlled), the runs, a seed each.
-        within: a tuned contest says the same of these levels and more.
+    Args:
+        outcomes: by run.
+        factors: of all the runs.
+        sign: 1 where more of the figure by which settings are chosen is better, -1 where less is.
     """
-
-    factor: str
-    kind: str
-    context: dict[str, Hashable]
-    trials: dict[Hashable, dict[tuple[Hashable, ...], list[str]]]
-    nuisances: tuple[str, ...] = ()
-    within: bool = False
-
-    @property
-    def levels(self) -> list[Hashable]:
-        return order(self.trials)
-
-    @property
-    def runs(self) -> set[str]:
-        return {run for trials in self.trials.values() for runs in trials.values() for run in runs}
-
-    @property
-    def where(self) -> str:
-        """The context in words: optim=adam, data.batch_size=64."""
-        return where(self.context)
-
-
-def where(context: Mapping[str, Hashable]) -> str:
-    """What runs agree in, in words; without the values that their choices do not have."""
-    shown = {key: value for key, value in context.items() if value != ABSENT}
-    return ", ".join(f"{k} at its default" if v == DEFAULT else f"{k}={in_words(v)}" for k, v in shown.items())
-
-
-@dataclass(frozen=True)
-class Confounded:
-    """Two levels of a factor without any two runs that agree in all else; the nearest two differ in `also`."""
-
-    factor: str
-    a: Hashable
-    b: Hashable
-    also: tuple[str, ...] = field(default_factory=tuple)
-
-
-Runs = Mapping[str, Described]
-Settings = dict[tuple[Hashable, ...], dict[Hashable, list[str]]]
-Trials = dict[tuple[Hashable, ...], list[str]]
-
-
-def contests(runs: Runs, factors: Sequence[str], factor: str) -> list[Contest]:
-    """Everything that can be said about one of the factors; tuned contests first."""
-    having = _having(runs, factor)
-    others = _others(having, factors, factor)
-    nuisances = _nuisances(factor, others)
+    having = {name: run for name, run in runs.items() if run.choices and run.level(factor) != ABSENT}
+    blocks = [name for name in factors if name in BLOCKS and name != factor]
+    others = other_factors(having, [name for name in factors if name not in blocks], factor)
     found = []
-    if nuisances:
-        rest = [other for other in others if other not in nuisances]
-        for context, by_level in _settings(having, factor, rest):
-            trials = {level: _trials(having, names, nuisances) for level, names in by_level.items()}
-            swept = _swept(trials, nuisances, factor)
-            if len(swept) > 1:
-                found.append(Contest(factor, TUNED, context, swept, nuisances))
-    tuned = [contest.runs for contest in found]
-    for context, by_level in _settings(having, factor, others):
-        contest = Contest(factor, CONTROLLED, context, {level: {(): names} for level, names in by_level.items()})
-        within = any(contest.runs <= other for other in tuned)
-        found.append(Contest(factor, CONTROLLED, context, contest.trials, within=within))
+    for block, mine in _split(having, blocks):
+        nuisances = _nuisances(factor, others) if not _confirm(mine) else ()
+        rest = tuple(other for other in others if other not in nuisances)
+        entries = _entries(mine, outcomes, factor, rest, nuisances, sign)
+        swept = any(len(e.trials) > 1 for by_level in entries.values() for e in by_level.values())
+        kind = Kind.TUNED
+        if not swept:
+            rest, nuisances = others, ()
+            entries = _entries(mine, outcomes, factor, rest, nuisances, sign)
+            if all(len(by_level) == 1 for by_level in entries.values()):  # perhaps one was set to another's default
+                entries = _entries(mine, outcomes, factor, rest, nuisances, sign, by_value=True)
+            kind = _kind(mine, entries, factor, factors)
+        entries = {context: by_level for context, by_level in entries.items() if len(by_level) > 1}
+        if entries:
+            found.append(Contest(factor, kind, block, entries, nuisances, rest))
     return found
 
 
-def _having(runs: Runs, factor: str) -> Runs:
-    """The runs that have a level of the factor: those of other choices have no momentum, say."""
-    return {name: run for name, run in runs.items() if run.choices and run.level(factor) != ABSENT}
+def _confirm(runs: Runs) -> bool:
+    return bool(runs) and all(run.confirms for run in runs.values())
 
 
-def _others(runs: Runs, factors: Sequence[str], factor: str) -> list[str]:
-    """The other factors, without the choice's own values that only some of its options have, one value each.
+def _split(runs: Runs, keys: Sequence[str]) -> Iterator[tuple[dict[str, Hashable], Runs]]:
+    """Split runs by their levels of `keys`; a run that did not come to its data is in the first that it fits."""
+    parts: dict[Levels, dict[str, Described]] = {}
+    for name, run in runs.items():
+        parts.setdefault(tuple(run.level(key) for key in keys), {})[name] = run
+    for values, mine in parts.items():
+        yield dict(zip(keys, values, strict=True)), mine
+
+
+def other_factors(runs: Runs, factors: Sequence[str], factor: str) -> tuple[str, ...]:
+    """List the other factors, without the level's own values that only some options have, one value each.
 
     The step schedule with gamma=0.5 against none: gamma is part of that choice, as none has no gamma to agree in.
     """
@@ -107,98 +76,94 @@ def _others(runs: Runs, factors: Sequence[str], factor: str) -> list[str]:
                 continue
         if other != factor:
             kept.append(other)
-    return kept
-
-
-def _swept(trials: Mapping[Hashable, Trials], nuisances: Sequence[str], factor: str) -> dict[Hashable, Trials]:
-    """The levels for which every nuisance was swept that was for any; none if none was.
-
-    A choice is excused from what it has not: none from the gamma of the step schedule.
-    """
-    columns = {level: [set(values) for values in zip(*settings, strict=True)] for level, settings in trials.items()}
-    swept = [any(len(values) > 1 for values in several) for several in zip(*columns.values(), strict=True)]
-    if not any(swept):
-        return {}
-
-    def fair(values: list[set[Hashable]]) -> bool:
-        excused = [key.startswith(f"{factor}.") and v == {ABSENT} for key, v in zip(nuisances, values, strict=True)]
-        return all(not s or e or len(v) > 1 for s, e, v in zip(swept, excused, values, strict=True))
-
-    return {level: settings for level, settings in trials.items() if fair(columns[level])}
-
-
-def confounded(runs: Runs, factors: Sequence[str], factor: str, found: Sequence[Contest]) -> list[Confounded]:
-    """The pairs of levels of a factor that are in none of the contests `found`, and in what else they differ."""
-    having = _having(runs, factor)
-    others = _others(having, factors, factor)
-    covered = {frozenset(pair) for contest in found for pair in combinations(contest.trials, 2)}
-    settings: dict[Hashable, dict[tuple[Hashable, ...], Described]] = {}
-    for run in having.values():
-        key = tuple((run.level(other), other in run.given) for other in others)
-        settings.setdefault(run.level(factor), {}).setdefault(key, run)
-    levels = order(settings)
-    # of very many, each with its neighbour
-    pairs = pairwise(levels) if len(levels) > MOST_LEVELS else combinations(levels, 2)
-    result = []
-    for a, b in pairs:
-        if frozenset((a, b)) not in covered:
-            sides = [list(settings[level].values())[:MOST_SETTINGS] for level in (a, b)]
-            differing = (_differing(r, s, others) for r in sides[0] for s in sides[1])
-            nearest = min(differing, key=lambda also: (len(also), also))
-            result.append(Confounded(factor, a, b, nearest or (BROUGHT,)))
-    return result
-
-
-def _differing(a: Described, b: Described, others: Sequence[str]) -> tuple[str, ...]:
-    """In which of the other factors two runs differ by what was chosen or set; what choices bring along is theirs."""
-    return tuple(
-        other
-        for other in others
-        if a.level(other) != b.level(other) and (other in GROUPS or other in a.given or other in b.given)
-    )
+    return tuple(kept)
 
 
 def _nuisances(factor: str, others: Sequence[str]) -> tuple[str, ...]:
-    """What is tuned to do a level of the factor justice: for a choice all of TUNABLE, for a value the learning rate."""
+    """List what is tuned to do a level justice: for a choice all of TUNABLE, for a value the learning rate."""
     if factor in GROUPS:
         return tuple(other for other in others if other.startswith(TUNABLE))
-    return tuple(other for other in others if other == "optim.lr")
+    return tuple(other for other in others if other == "optim.lr" and not factor.startswith("optim.lr"))
 
 
-def _trials(runs: Runs, names: Sequence[str], nuisances: Sequence[str]) -> Trials:
-    trials: Trials = {}
-    for name in names:
-        trials.setdefault(tuple(runs[name].level(key) for key in nuisances), []).append(name)
-    return trials
+def follows(key: str, factor: str) -> bool:
+    """Say whether a value that was not set follows from the level of a factor (see conf/)."""
+    return any(source == factor or follows(source, factor) for source in DERIVED.get(key, ()))
 
 
-def _settings(
-    runs: Runs, factor: str, others: Sequence[str]
-) -> Iterator[tuple[dict[str, Hashable], dict[Hashable, list[str]]]]:
-    """Runs of at least two levels that agree in `others`: what they agree in, and the runs by level.
+def _context(run: Described, factor: str, others: Sequence[str]) -> Levels:
+    """The levels in which runs have to agree; DEFAULT for what was not set and comes with the factor's level."""
+    return tuple(
+        DEFAULT if o not in GROUPS and o not in run.given and (follows(o, factor) or o.startswith(f"{factor}."))
+        else run.level(o) for o in others
+    )  # fmt: skip
 
-    Two runs agree in a value if it is the same, or if neither has set it, so that it comes with a choice or follows
-    from another value.
-    """
-    by_value: Settings = {}
-    by_given: Settings = {}
+
+def _entries(
+    runs: Runs,
+    outcomes: Mapping[str, Outcome],
+    factor: str,
+    others: Sequence[str],
+    nuisances: Sequence[str],
+    sign: int,
+    by_value: bool = False,
+) -> dict[Levels, dict[Hashable, Entry]]:
+    cells: dict[Levels, dict[Hashable, dict[Levels, dict[Replicate, Outcome]]]] = {}
     for name, run in runs.items():
-        level = run.level(factor)
-        values = tuple(run.level(other) for other in others)
-        by_value.setdefault(values, {}).setdefault(level, []).append(name)
-        asked = [run.level(o) if o in GROUPS or o in run.given else DEFAULT for o in others]
-        by_given.setdefault(tuple(asked), {}).setdefault(level, []).append(name)
-    found = []
-    for settings in (by_given, by_value):
-        for values, by_level in settings.items():
-            names = {name for some in by_level.values() for name in some}
-            if len(by_level) > 1:
-                context = dict(zip(others, values, strict=True))
-                for other in [other for other, value in context.items() if value == DEFAULT]:
-                    same = {runs[name].level(other) for name in names}
-                    context[other] = same.pop() if len(same) == 1 else DEFAULT
-                found.append((names, context, by_level))
-    for i, (names, context, by_level) in enumerate(found):
-        # what was agreed on in both ways, or for fewer levels than in the other way, is there once
-        if not any(names < other or (names == other and j < i) for j, (other, _, _) in enumerate(found)):
-            yield context, by_level
+        trial = tuple(run.level(key) for key in nuisances)
+        context = tuple(run.level(o) for o in others) if by_value else _context(run, factor, others)
+        by_trial = cells.setdefault(context, {}).setdefault(run.level(factor), {})
+        cell, mine = by_trial.setdefault(trial, {}), outcomes[name]
+        # an attempt without a figure hides none that has one
+        if mine.replicate not in cell or math.isnan(cell[mine.replicate].value):
+            cell[mine.replicate] = mine
+    return {
+        context: {
+            level: _entry({trial: Cell(found) for trial, found in by_trial.items()}, sign)
+            for level, by_trial in by_level.items()
+        }
+        for context, by_level in cells.items()
+    }
+
+
+def _entry(trials: dict[Levels, Cell], sign: int) -> Entry:
+    """Choose the trial that stands for a level: of those that are usable the one with the best mean.
+
+    Means are of the differences from each replicate's own mean, so that one with other replicates is not favoured. A
+    setting with few replicates is no candidate: it would win, or lose, by chance.
+    """
+    most = max(cell.tried for cell in trials.values())
+    usable = [trial for trial, cell in trials.items() if cell.usable]
+    candidates = [trial for trial in usable if trials[trial].tried >= LEAST_TRIED * most]
+    excluded = [trial for trial in usable if trial not in candidates]
+    if len(candidates) < 2:
+        return Entry(trials, candidates[0] if candidates else None, 0.0, excluded)
+    replicates = list(dict.fromkeys(key for trial in candidates for key in trials[trial].outcomes))
+    table = np.full((len(replicates), len(candidates)), np.nan)
+    values = table.copy()
+    for j, trial in enumerate(candidates):
+        for i, key in enumerate(replicates):
+            outcome = trials[trial].outcomes.get(key)
+            if outcome is not None and math.isfinite(outcome.value) and math.isfinite(outcome.selected_on):
+                table[i, j], values[i, j] = sign * outcome.selected_on, sign * outcome.value
+    usual = np.nanmedian(table, axis=0)
+    table = table[~np.isnan(table).all(axis=1)]
+    filled = np.where(np.isnan(table), usual + np.nanmean(table - usual, axis=1, keepdims=True), table)
+    best = int(filled.mean(axis=0).argmax())
+    whole = values[~np.isnan(values).any(axis=1)]
+    return Entry(trials, candidates[best], optimism(whole), excluded)
+
+
+def _kind(runs: Runs, entries: Mapping[Levels, Mapping[Hashable, Entry]], factor: str, factors: Sequence[str]) -> Kind:
+    """Controlled, unless levels differ in a value that comes with them, such as the learning rate of an optimizer."""
+    if _confirm(runs):
+        return Kind.CONFIRMED
+    for by_level in entries.values():
+        rates = {runs[name].level("optim.lr") for e in by_level.values() for c in e.trials.values() for name in c.runs}
+        given = all("optim.lr" in runs[name].given for e in by_level.values() for c in e.trials.values()
+                    for name in c.runs)  # fmt: skip
+        if factor == "optim" and not given:
+            return Kind.DEFAULTS
+        if len(rates) > 1 and factor != "optim.lr" and "optim.lr" in factors:
+            return Kind.DEFAULTS
+    return Kind.CONTROLLED

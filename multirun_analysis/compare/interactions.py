@@ -1,7 +1,7 @@
-"""Whether the effect of one factor depends on another: tables of two factors, and tests of how differences differ."""
+"""Whether the effect of one factor depends on another: tables of two factors, exploratory."""
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from multirun_analysis.compare.comparison import Comparison
-from multirun_analysis.compare.contests import where
-from multirun_analysis.compare.inference import LEVEL, holm, interval, p_paired
-from multirun_analysis.compare.judging import as_objects, by_seed, independent
+from multirun_analysis.compare.design import Replicate, where
+from multirun_analysis.compare.inference import ALPHA, estimate_replicates, holm, interval, p_two_sided
 from multirun_analysis.records.described import ABSENT, in_words, order
 
 MOST_CONTRASTS = 400
@@ -27,7 +26,8 @@ class Interaction:
         context: what else the runs agree in, of the factors that differ elsewhere.
         cells: a row a pair of levels: the two levels, seeds, mean, low, high (of completed runs), diverged.
         contrasts: a row for each two levels of one and two of the other: (a1 - a2 at b1) - (a1 - a2 at b2), paired by
-            seed, with low, high, p, p_adjusted; empty where there are fewer than two seeds, or a run diverged.
+            seed, with low, high, p, and p_adjusted for their number; empty where there are fewer than two seeds, or a
+            run diverged.
     """
 
     factors: tuple[str, str]
@@ -43,16 +43,13 @@ class Interaction:
     @property
     def strongest(self) -> "pd.Series | None":
         """The contrast with the smallest p, if that holds after correction for their number."""
-        if self.contrasts.empty or not self.contrasts["p_adjusted"].min() < 1 - LEVEL:
+        if self.contrasts.empty or not self.contrasts["p_adjusted"].min() < ALPHA:
             return None
         return self.contrasts.sort_values("p").iloc[0]
 
 
 def interactions(comparison: Comparison, most: int = 24) -> list[Interaction]:
-    """Every two factors that were crossed, in each setting of the others; `most` of them, the largest first.
-
-    Contrasts are corrected for the number of all of them, those of the tables left out included.
-    """
+    """Find every two factors that were crossed, in each setting of the others; `most` of them, the largest first."""
     runs = {n: r for n, r in comparison.described.items() if r.choices and n not in comparison.duplicates}
     values = {str(run): float(value) for run, value in comparison.values.items()}
     found: list[tuple[tuple[str, str], dict[str, Hashable], Cells]] = []
@@ -68,18 +65,30 @@ def interactions(comparison: Comparison, most: int = 24) -> list[Interaction]:
                 cells.setdefault(levels, []).append(name)
         for context, cells in settings.items():
             if _squares(cells):
-                figures = {levels: by_seed(names, runs, values) for levels, names in cells.items()}
+                figures = {levels: _by_replicate(names, runs, values) for levels, names in cells.items()}
                 found.append((pair, dict(zip(others, context, strict=True)), figures))
     found.sort(key=lambda entry: -sum(map(len, entry[2].values())))
     tested = [_contrasts(cells) if _number(cells) <= MOST_CONTRASTS else pd.DataFrame() for _, _, cells in found[:most]]
-    untested = sum(_number(cells) for _, _, cells in found[most:])
     p = np.concatenate([table["p"].to_numpy(dtype=float) for table in tested if len(table)] or [np.array([])])
-    adjusted = iter(holm(p, untested))
+    adjusted = iter(holm(p))
     tested = [table.assign(p_adjusted=[next(adjusted) for _ in range(len(table))]) for table in tested]
     return [
         Interaction(pair, context, _means(pair, cells), table)
         for (pair, context, cells), table in zip(found, tested, strict=False)
     ]
+
+
+def _by_replicate(names: Sequence[str], runs: Mapping[str, Any], values: Mapping[str, float]) -> pd.Series:
+    found: dict[Replicate, float] = {}
+    for name in names:
+        if math.isnan(found.get(runs[name].replicate, math.nan)):
+            found[runs[name].replicate] = values[name]
+    return pd.Series(list(found.values()), pd.Index(list(found), tupleize_cols=False), dtype=float)
+
+
+def as_objects(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]], *columns: str) -> pd.DataFrame:
+    """Keep columns of levels as they are: pandas would make NaN of None, and a number of a text."""
+    return frame.assign(**{key: pd.Series([row[key] for row in rows], frame.index, dtype=object) for key in columns})
 
 
 def _squares(cells: Mapping[tuple[Hashable, Hashable], Any]) -> bool:
@@ -115,11 +124,12 @@ def _contrasts(figures: Cells) -> pd.DataFrame:
                 four = pd.concat([figures[key] for key in keys], axis=1).dropna()
                 # a difference in which a run diverged is no number, and leaving it out would flatter
                 if len(four) > 1 and np.isfinite(four.to_numpy()).all():
-                    d = independent(four[0] - four[1] - (four[2] - four[3]))
-                    mean, low, high = interval(d)
+                    d = (four[0] - four[1] - (four[2] - four[3])).to_numpy()
+                    mine = estimate_replicates(d, [seed for seed, _ in four.index], [split for _, split in four.index])
+                    low, high = mine.interval
                     tested.append({"a1": in_words(a1), "a2": in_words(a2), "b1": in_words(b1), "b2": in_words(b2),
-                                   "seeds": len(d), "difference": mean, "low": low, "high": high,
-                                   "p": p_paired(d)})  # fmt: skip
+                                   "seeds": mine.n, "difference": mine.mean, "low": low, "high": high,
+                                   "p": p_two_sided(mine, d)})  # fmt: skip
     return pd.DataFrame(tested)
 
 

@@ -1,17 +1,28 @@
 """The figure by which runs are compared."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from multirun_analysis.records.load import Study, higher_is_better
+from multirun_analysis.compare.inference import Estimate
+from multirun_analysis.records.load import Study
+from multirun_analysis.records.run_figures import higher_is_better
 from paribus import record
-from paribus.errors import unknown
+from paribus.errors import UserError, unknown
 
 DIRECTED = {"loss", "mse", "rmse", "mae", "seconds", "90pct", "acc", "accuracy", "r2", "stability"}
+LOSSES = {"loss", "mse", "rmse", "mae"}
+FIGURES = ("selected", "settled", "best", "final")  # of a run; see records/run_figures.py
+WORDS = {
+    "selected": "at the epoch that validation selects, scored on samples that did not select it",
+    "settled": "mean over the last tenth of the epochs",
+    "best": "the best epoch, a maximum over noise",
+    "final": "the last epoch",
+}
 
 
 @dataclass(frozen=True)
@@ -29,10 +40,22 @@ class Metric:
         return 1 if higher_is_better(self.name) else -1
 
     @property
+    def figure(self) -> str | None:
+        """Which figure of a run it is: selected, settled, best or final; None for other columns."""
+        kind = self.name.partition("_")[0]
+        return kind if kind in FIGURES else None
+
+    @property
     def column(self) -> str | None:
         """The column of metrics.csv that it is taken from, if it is."""
-        kind, _, rest = self.name.partition("_")
-        return rest.replace("_", "/", 1) if kind in ("best", "final") else None
+        return None if self.figure is None else self.name.partition("_")[2].replace("_", "/", 1)
+
+    @property
+    def short(self) -> str:
+        """Its name without the figure: val accuracy, val MSE."""
+        words = {"acc": "accuracy", "mse": "MSE", "mae": "MAE", "rmse": "RMSE", "r2": "R2"}
+        parts = (self.name if self.figure is None else self.name.partition("_")[2]).split("_")
+        return " ".join(words.get(part, part) for part in parts)
 
     @property
     def validated(self) -> bool:
@@ -44,8 +67,13 @@ class Metric:
         """Whether it is a fraction that one reads in per cent."""
         return self.name.endswith("_acc")
 
+    @property
+    def is_loss(self) -> bool:
+        """Whether it is a loss or an error, of which ratios mean something."""
+        return self.sign < 0 and bool(set(self.name.split("_")) & LOSSES)
+
     def of(self, study: Study) -> pd.Series:
-        """Each run's figure: infinitely bad where it diverged or recorded none that is finite, NaN without any.
+        """Look up each run's figure: infinitely bad where it diverged or recorded none that is finite, else NaN.
 
         A run that was not evaluated, or had no validation, says nothing of it.
         """
@@ -54,12 +82,14 @@ class Metric:
         completed = runs["status"] == record.COMPLETED
         recorded = set(study.curves.loc[study.curves["metric"] == self.column, "run"]) if self.column else set()
         broken = completed & ~np.isfinite(found) & runs.index.isin(recorded)
+        if self.figure == "selected":  # where no folds were recorded there is nothing that could be finite
+            broken &= runs["folds"].isna()
         result = found.where(completed & np.isfinite(found))
         worst = -self.sign * math.inf if self.sign else math.nan
         return result.mask(broken | (runs["status"] == record.DIVERGED), worst)
 
     def require(self, study: Study) -> None:
-        """Raises UserError where the runs have no such figure."""
+        """Raise UserError where the runs have no such figure."""
         columns = list(study.runs)
         tried = columns[: columns.index("seed") + 1]
         numeric = [c for c in map(str, study.runs) if c not in tried and pd.api.types.is_numeric_dtype(study.runs[c])]
@@ -67,7 +97,7 @@ class Metric:
             raise unknown(self.name, "the figures of these runs (--metric)", numeric)
 
     def show(self, value: float) -> str:
-        """The value as one reads it."""
+        """Format a value as one reads it."""
         if math.isnan(value):
             return ""
         if math.isinf(value):
@@ -75,22 +105,61 @@ class Metric:
         return f"{100 * value:.2f} %" if self.is_share else f"{value:.4g}"
 
     def show_range(self, low: float, high: float) -> str:
-        """Two values, with their unit once."""
+        """Format two values, with their unit once. Of shares neither is below 0 or above 100 %."""
+        if self.is_share:
+            low, high = max(0.0, low), min(1.0, high)
         return f"{self.show(low).removesuffix(' %')} to {self.show(high)}"
 
-    def show_difference(self, value: float) -> str:
-        """A difference of two values: of shares in percentage points."""
+    def show_difference(self, value: float, reference: float | None = None) -> str:
+        """Format a difference of two values: of shares in percentage points.
+
+        With as many decimals as `reference` (half of an interval's width, say) has in its second digit.
+        """
         if math.isnan(value):
             return ""
-        return f"{100 * value:.2f} points" if self.is_share else f"{value:.3g}"
+        scaled = 100 * value if self.is_share else value
+        spread = abs(100 * reference if self.is_share else reference) if reference else abs(scaled)
+        digits = min(8, max(0, 1 - math.floor(math.log10(spread)))) if spread and math.isfinite(spread) else 2
+        return f"{scaled:.{digits}f}" + (" points" if self.is_share else "")
 
     def show_interval(self, low: float, high: float) -> str:
-        """An interval of differences."""
-        return f"{self.show_difference(low).removesuffix(' points')} to {self.show_difference(high)}"
+        """Format an interval of differences: [3.6, 5.7]."""
+        half = (high - low) / 2
+        ends = [self.show_difference(end, half).removesuffix(" points") for end in (low, high)]
+        return f"[{ends[0]}, {ends[1]}]"
+
+    def show_estimate(self, found: Estimate, log: bool) -> str:
+        """Format a difference with its 95 % interval; a ratio where it is one of logarithms."""
+        low, high = found.interval
+        if log:
+            mean = f"{math.exp(found.mean):.3g} times"
+            return mean if math.isnan(low) else f"{mean} [{math.exp(low):.3g}, {math.exp(high):.3g}]"
+        if math.isnan(low):
+            return self.show_difference(found.mean)
+        return f"{self.show_difference(found.mean, (high - low) / 2)} {self.show_interval(low, high)}"
 
 
-def default_metric(task: str, factors: Sequence[str]) -> Metric:
-    """By what validation judges a run: accuracy, or the loss; where the loss itself is varied, the squared error."""
-    if task == "classification":
-        return Metric("best_val_acc")
-    return Metric("best_val_mse" if "model.loss" in factors else "best_val_loss")
+def default_metric(study: Study, task: str, factors: Sequence[str]) -> Metric:
+    """Choose the figure that runs are compared by: `selected` where all of them have folds, else `settled`."""
+    base = "val_acc" if task == "classification" else "val_mse" if "model.loss" in factors else "val_loss"
+    completed = study.runs[study.runs["status"] == record.COMPLETED]
+    name = f"selected_{base}"
+    if len(completed) and name in completed and completed["folds"].isna().all():
+        return Metric(name)
+    return Metric(f"settled_{base}")
+
+
+def parse_margin(text: str, metric: Metric) -> float:
+    """Read a margin: "0.2pt" (percentage points) for shares, a number in the metric's own unit for others.
+
+    Raises UserError where it is none.
+    """
+    found = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*(pt|points?|%)?\s*", text, re.IGNORECASE)
+    unit = "percentage points, such as 0.2pt" if metric.is_share else f"the unit of {metric.short}, such as 0.5"
+    try:
+        value = float(found[1]) if found else math.nan
+    except ValueError:
+        value = math.nan
+    if found is None or not (0 < value < math.inf) or bool(found[2]) != metric.is_share:
+        raise UserError(f"The margin {text!r} does not fit {metric.name}: give a number above 0 in {unit}.")
+    return value / 100 if metric.is_share else value

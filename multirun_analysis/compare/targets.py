@@ -12,7 +12,7 @@ import pandas as pd
 
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.records.described import in_words
-from multirun_analysis.records.load import higher_is_better
+from multirun_analysis.records.run_figures import higher_is_better
 from paribus import record
 from paribus.errors import UserError
 

@@ -29,7 +29,7 @@ from multirun_analysis.figures.drawing import (
 )
 from multirun_analysis.figures.signs import over_seeds, signs, wide
 from multirun_analysis.records.described import in_words
-from multirun_analysis.records.load import higher_is_better
+from multirun_analysis.records.run_figures import higher_is_better
 from paribus import record
 
 ERRORS = ("val/mse", "val/mae")  # one of which is the loss itself

@@ -39,17 +39,32 @@ class Described:
         choices: option by group.
         given: values that were set beyond what the options bring, by dotted key.
         flat: every value of the experiment by dotted key, but the seed.
-        replicate: the seed; with data.seed beside it where that was set to another number.
+        seed: the run's.
         identity: the experiment's, seed included; None where it is not known.
-        problem: why this cannot be told, where it cannot.
+        problem: why this is not known, where it is not.
+        split: the seed of the data split; None: the run's seed.
+        confirms: whether the run belongs to a confirmation, on seeds by which nothing was chosen.
     """
 
     choices: dict[str, str] = field(default_factory=dict)
     given: dict[str, Hashable] = field(default_factory=dict)
     flat: dict[str, Hashable] = field(default_factory=dict)
-    replicate: Hashable = None
+    seed: Hashable = None
     identity: Hashable = None
     problem: str | None = None
+    split: Hashable = None
+    confirms: bool = False
+
+    @property
+    def replicate(self) -> tuple[Hashable, Hashable]:
+        """The seed, and the seed of the split."""
+        return self.seed, self.seed if self.split is None else self.split
+
+    @property
+    def seed_in_words(self) -> str:
+        """The seed, with that of the split beside it where it is another number."""
+        seed, split = self.replicate
+        return str(seed) if split == seed else f"{seed}{SPLIT}{split}"
 
     def level(self, factor: str) -> Hashable:
         """The option or value that the run has of a factor."""
@@ -89,13 +104,12 @@ def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
             set_values[key] = flat[key]
         elif default is not None and set_values.get(key) == default:
             del set_values[key]
-    split = set_values.pop("data.seed", None)
-    set_values.pop("seed", None)
-    seed = flat.pop("seed", None)
-    flat.pop("data.seed", None)
-    replicate = seed if split in (None, seed) else f"{seed}{SPLIT}{split}"
+    for key in ("seed", "data.seed"):
+        set_values.pop(key, None)
+    seed, split = flat.pop("seed", None), flat.pop("data.seed", None)
     known = {group: choices[group] for group in GROUPS if group in choices}
-    return Described(known, set_values, flat, replicate, record.identity(config))
+    confirms = config.get("confirm") is True
+    return Described(known, set_values, flat, seed, record.identity(config), None, split, confirms)
 
 
 def _composed(directory: Path) -> tuple[dict[str, str], dict[str, Any], dict[str, Any] | None]:
@@ -223,11 +237,15 @@ def in_words(level: Hashable) -> str:
     return str(level)
 
 
+def is_number(level: Hashable) -> bool:
+    """Say whether a level is a number, which truth values are not."""
+    return isinstance(level, int | float) and not isinstance(level, bool)
+
+
 def order(levels: Iterable[Hashable]) -> list[Hashable]:
-    """Numbers by size, then everything else by name."""
+    """Order numbers by size, then everything else by name."""
 
     def key(level: Hashable) -> tuple[int, float, str]:
-        number = isinstance(level, int | float) and not isinstance(level, bool)
-        return (0, float(level), "") if number else (1, 0.0, in_words(level))  # type: ignore[arg-type]
+        return (0, float(level), "") if is_number(level) else (1, 0.0, in_words(level))  # type: ignore[arg-type]
 
     return sorted(set(levels), key=key)

@@ -88,6 +88,35 @@ def read_metrics(directory: Path) -> tuple[pd.DataFrame, str | None]:
     return pd.DataFrame(np.array(rows, dtype=float).reshape(len(rows), len(header)), columns=header), damage
 
 
+def read_folds(directory: Path, epochs: int) -> tuple[pd.DataFrame | None, str | None]:
+    """Read the validation metrics by fold of a run of so many epochs; None, and why, where they are not whole.
+
+    A run made by a version that recorded none, or without validation, has no file.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    path = directory / record.FOLDS
+    try:
+        table = pyarrow.parquet.ParquetFile(path, memory_map=True).read(use_threads=False)
+    except FileNotFoundError:
+        return None, "none recorded"
+    except (pyarrow.ArrowException, OSError) as error:
+        return None, f"{record.FOLDS} cannot be read ({str(error).splitlines()[0]})"
+    if not {"epoch", "fold", "samples", "val/loss"} <= set(table.column_names):
+        return None, f"{record.FOLDS} lacks columns"
+    try:
+        frame = pd.DataFrame({name: table.column(name).to_numpy() for name in table.column_names}).astype(float)
+    except (pyarrow.ArrowException, ValueError, TypeError):
+        return None, f"{record.FOLDS} holds what is no number"
+    count = frame["fold"].nunique()
+    whole = [(epoch, fold) for epoch in range(1, epochs + 1) for fold in range(1, count + 1)]
+    found = sorted(zip(frame["epoch"], frame["fold"], strict=True))
+    if count < 2 or found != whole or not (frame["samples"] > 0).all():
+        return None, f"{record.FOLDS} does not hold every fold of {epochs} epochs"
+    return frame, None
+
+
 def read_layers(directories: Mapping[str, Path]) -> tuple[pd.DataFrame, dict[str, str]]:
     """All layers.parquet as one frame, and by run why one cannot be read. A run without the file has no rows."""
     import pyarrow

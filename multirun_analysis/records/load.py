@@ -17,11 +17,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from multirun_analysis.records.described import GROUPS, Described, columns_of, describe
-from multirun_analysis.records.files import KINDS, damage_of, find, is_running, read_layers, read_metrics, wrong
+from multirun_analysis.records.files import (
+    KINDS,
+    damage_of,
+    find,
+    is_running,
+    read_folds,
+    read_layers,
+    read_metrics,
+    wrong,
+)
+from multirun_analysis.records.run_figures import figures_of_curves
 from paribus import record
 
 ALWAYS = ("status", "message", "task", *GROUPS, "seed", "command", "directory", "diverged_epoch")
@@ -127,10 +136,14 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     described = describe(directory, summary)
     if described.problem and status in record.FINISHED:
         status, message = record.DAMAGED, described.problem
-    row = {"status": status, "message": message, "task": _task(metrics, described), "seed": described.replicate}
+    row = {"status": status, "message": message, "task": _task(metrics, described)}
+    split = described.split in (None, described.seed)
+    row["seed"] = described.seed if split else described.seed_in_words
     statistics = (summary or {}).get("statistics", {})
     row |= {key: value for key, value in statistics.items() if not isinstance(value, dict | list)}
-    row |= _of_curves(metrics, statistics)
+    folds, unread = read_folds(directory, len(metrics)) if status == record.COMPLETED else (None, None)
+    row |= {key: value for key, value in figures_of_curves(metrics, folds).items() if key not in statistics}
+    row["folds"] = unread
     tested = (summary or {}).get("test") or {}
     row |= {f"test_{key}": value for key, value in tested.items() if isinstance(value, int | float)}
     row["diverged_epoch"] = ((summary or {}).get("diverged") or {}).get("epoch")
@@ -145,28 +158,6 @@ def _task(metrics: pd.DataFrame, described: Described) -> str | None:
         return "classification" if "train/acc" in metrics or "val/acc" in metrics else "regression"
     loss = described.flat.get("model.loss")
     return None if loss is None else "classification" if loss == "cross_entropy" else "regression"
-
-
-def _of_curves(metrics: pd.DataFrame, statistics: Mapping[str, Any]) -> dict[str, float]:
-    """Last and best of every column, by the names that the summary statistics have: val/mse gives best_val_mse.
-
-    As there, an epoch whose validation loss is not finite has no best figure.
-    """
-    found: dict[str, float] = {}
-    usable = np.isfinite(metrics["val/loss"].to_numpy()) if "val/loss" in metrics else np.zeros(len(metrics), bool)
-    for column in metrics.columns.difference(["epoch", "step", "epoch_seconds", "lr"]):
-        name, values = column.replace("/", "_"), metrics[column].to_numpy()
-        if len(values):
-            found[f"final_{name}"] = values[-1]
-        good = values[usable & np.isfinite(values)]
-        if len(good) and column.startswith("val/"):
-            found[f"best_{name}"] = good.max() if higher_is_better(column) else good.min()
-    return {key: value for key, value in found.items() if key not in statistics}
-
-
-def higher_is_better(metric: str) -> bool:
-    """Whether more of it is better: accuracies, R2 and stability; of losses, errors and times less is."""
-    return bool({"acc", "accuracy", "r2", "stability"} & set(metric.replace("/", "_").split("_")))
 
 
 def _tidy(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from paribus.errors import UserError
 
 METRICS = "metrics.csv"
 LAYERS = "layers.parquet"
+FOLDS = "folds.parquet"
 PREDICTIONS = "predictions.parquet"
 WEIGHTS = "weights.npz"
 SUMMARY = "summary.json"
@@ -44,6 +45,7 @@ EXECUTION_KEYS = (
     "trainer.deterministic",
     "threads",
     "study",
+    "confirm",
     "logger",
     "figures",
     # tables that other values are drawn from; what is drawn is part of the identity

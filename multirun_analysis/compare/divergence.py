@@ -1,0 +1,39 @@
+"""How often levels diverge, compared as proportions."""
+
+import math
+from collections.abc import Hashable
+from itertools import combinations
+
+import numpy as np
+from scipy.stats import fisher_exact
+
+from multirun_analysis.compare.design import Contest, Replicate
+from multirun_analysis.compare.results import DivergenceTest
+
+
+def compare_divergence(contest: Contest) -> list[DivergenceTest]:
+    """Compare how often levels diverge, the replicate being the unit: it counts where most of its settings diverged."""
+    counts: dict[Hashable, tuple[int, int]] = {}
+    for level in contest.levels:
+        by_replicate: dict[Replicate, list[bool]] = {}
+        for entry in contest.of_level(level):
+            for cell in entry.trials.values():
+                for key, outcome in cell.outcomes.items():
+                    if not math.isnan(outcome.value):
+                        by_replicate.setdefault(key, []).append(math.isinf(outcome.value))
+        broken = sum(np.mean(some) > 0.5 for some in by_replicate.values())
+        counts[level] = int(broken), len(by_replicate)
+    tests = []
+    for a, b in combinations(counts, 2):
+        (da, na), (db, nb) = counts[a], counts[b]
+        if da + db and na and nb:
+            p = float(fisher_exact([[da, na - da], [db, nb - db]])[1])
+            tests.append(DivergenceTest(a, b, (da, db), (na, nb), p))
+    return tests
+
+
+def least_p(test: DivergenceTest) -> float:
+    """The smallest p that Fisher's test could have given with so many divergences in all (Tarone 1990)."""
+    (na, nb), total = test.replicates, sum(test.diverged)
+    extremes = [(min(total, na), max(0, total - na)), (max(0, total - nb), min(total, nb))]
+    return min(float(fisher_exact([[a, na - a], [b, nb - b]])[1]) for a, b in extremes)

@@ -1,0 +1,75 @@
+"""Which factor matters how much: shares of the variance between runs."""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from multirun_analysis.compare.inference import estimate
+
+
+@dataclass(frozen=True)
+class Share:
+    """The share of the variance of a metric over runs that goes with the levels of some factors.
+
+    Attributes:
+        value: ε² (Kelley 1935): the sum of squares between levels less what noise alone would give, over the total.
+        low, high: its 95 % interval, by the jackknife over seeds.
+    """
+
+    factors: tuple[str, ...]
+    value: float
+    low: float
+    high: float
+
+
+def variance_shares(
+    levels: pd.DataFrame, values: Mapping[str, float], seeds: Mapping[str, Hashable], groups: Sequence[tuple[str, ...]]
+) -> list[Share]:
+    """Compute the share of each group of factors, largest first.
+
+    Args:
+        levels: a row a run, a column a factor.
+        values: finite figures, by run; the logarithm of a loss that spans much.
+        seeds: by run.
+    """
+    runs = [run for run in levels.index if run in values]
+    y = np.array([values[run] for run in runs])
+    replicate = pd.factorize(pd.Series([str(seeds[run]) for run in runs]))[0]
+    if len(runs) < 3 or not y.var() > 0:
+        return []
+    codes = {group: _codes(levels.loc[runs, list(group)]) for group in groups}
+    whole = _codes(levels.loc[runs])
+    found = []
+    for group, mine in codes.items():
+        value = _share(y, mine, whole)
+        count = int(replicate.max()) + 1
+        low = high = math.nan
+        if count > 2:
+            kept = [replicate != r for r in range(count)]
+            left = np.array([_share(y[k], mine[k], whole[k]) for k in kept])
+            half = estimate(count * value - (count - 1) * left).half_width()
+            low, high = max(0.0, value - half), min(1.0, value + half)
+        found.append(Share(group, value, low, high))
+    return sorted(found, key=lambda share: -share.value)
+
+
+def _codes(frame: pd.DataFrame) -> np.ndarray:
+    return pd.factorize(pd.Series([str(tuple(row)) for row in frame.itertuples(index=False)]))[0]
+
+
+def _share(y: np.ndarray, level: np.ndarray, setting: np.ndarray) -> float:
+    """ε² of (n,) values between levels, with the variance within settings as noise."""
+
+    def between(codes: np.ndarray) -> tuple[float, int]:
+        counts = np.bincount(codes)
+        means = np.bincount(codes, y) / np.maximum(counts, 1)
+        return float((counts * (means - y.mean()) ** 2).sum()), int((counts > 0).sum())
+
+    total = float(((y - y.mean()) ** 2).sum())
+    (of_levels, k), (of_settings, cells) = between(level), between(setting)
+    df = len(y) - cells
+    noise = (total - of_settings) / df if df else 0.0
+    return min(1.0, max(0.0, (of_levels - (k - 1) * noise) / total)) if total else 0.0

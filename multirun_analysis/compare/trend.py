@@ -1,0 +1,88 @@
+"""The response to a factor of ordered numbers."""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+
+import numpy as np
+
+from multirun_analysis.compare.design import Contest, Levels, Replicate, numbers
+from multirun_analysis.compare.inference import (
+    estimate,
+    estimate_replicates,
+    mean_variance,
+    p_two_sided,
+    prior_df,
+    shrink,
+)
+from multirun_analysis.compare.results import Trend
+
+LEAST_CONTEXTS = 0.5  # of the contexts; a replicate with values in fewer takes no part
+Series = dict[Replicate, float]
+
+
+def find_trend(
+    contest: Contest, series: Mapping[tuple[Levels, Hashable], Series], levels: Sequence[Hashable], sign: int
+) -> Trend | None:
+    """The response to ordered numbers, of three levels or more, over the contexts that have all of them."""
+    found = numbers(levels)
+    contexts = [c for c in contest.entries if all((c, level) in series for level in levels)]
+    if found is None or len(levels) < 3 or not contexts:
+        return None
+    log = min(found) > 0 and max(found) >= 4 * min(found)
+    x = np.log10(found) if log else np.array(found)
+    rows: dict[Replicate, np.ndarray] = {}
+    for key in {k for c in contexts for level in levels for k in series[c, level]}:
+        whole = [[series[c, level].get(key, math.nan) for level in levels] for c in contexts]
+        kept = [row for row in whole if not any(map(math.isnan, row))]
+        if len(kept) >= LEAST_CONTEXTS * len(contexts):
+            rows[key] = np.mean(kept, axis=0)
+    if not rows:
+        return None
+    ordered = sorted(rows, key=str)
+    table = np.array([rows[key] for key in ordered])
+    contrasts = _polynomials(x)
+    seeds, splits = [k[0] for k in ordered], [k[1] for k in ordered]
+    estimates = [estimate_replicates(table @ c, seeds, splits, float(len(contexts))) for c in contrasts]
+    estimates = shrink(estimates, prior_df(len(estimates)), mean_variance(estimates))
+    slope, curvature = estimates[0], estimates[1]
+    best = int((sign or 1) * table.mean(axis=0).argmax()) if sign >= 0 else int(table.mean(axis=0).argmin())
+    edge = "lowest" if best == 0 else "highest" if best == len(levels) - 1 else ""
+    return Trend(
+        log, slope, curvature, (p_two_sided(slope, table @ contrasts[0]), p_two_sided(curvature, table @ contrasts[1])),
+        optimum=_optimum(x, table, best, sign, log), at_edge=edge,
+    )  # fmt: skip
+
+
+def _polynomials(x: np.ndarray) -> np.ndarray:
+    """Orthonormal contrasts (L - 1, L) of the levels x (L,): linear, quadratic, and the rest."""
+    centred = (x - x.mean()) / (np.ptp(x) or 1)
+    q, r = np.linalg.qr(np.vander(centred, len(x), increasing=True))
+    return (q * np.sign(np.diag(r)))[:, 1:].T
+
+
+def _optimum(x: np.ndarray, table: np.ndarray, best: int, sign: int, log: bool) -> tuple[float, float, float] | None:
+    """The vertex of a quadratic through up to five levels around the best, with its interval by Fieller's theorem.
+
+    The interval is that of all points at which the derivative cannot be told from 0 (Fieller 1954).
+    """
+    if sign == 0 or len(table) < 3:
+        return None
+    first = max(0, min(best - 2, len(x) - 5))
+    near = slice(first, first + 5)
+    centre = x[near].mean()
+    design = np.vander(x[near] - centre, 3, increasing=True)
+    coefficients = np.linalg.pinv(design) @ table[:, near].T  # (3, replicates)
+    linear, square = coefficients[1], coefficients[2]
+    if sign * square.mean() >= 0:
+        return None
+    vertex = -linear.mean() / (2 * square.mean())
+    grid = np.linspace(x[near].min(), x[near].max(), 2001) - centre
+    derivative = linear[:, None] + 2 * square[:, None] * grid
+    error = derivative.std(axis=0, ddof=1) / math.sqrt(len(table))
+    half = estimate(np.zeros(len(table)))._replace(error=1.0).half_width()
+    inside = grid[np.abs(derivative.mean(axis=0)) <= half * error]
+    if not grid[0] <= vertex <= grid[-1] or not len(inside):
+        return None
+    found = np.array([vertex, inside.min(), inside.max()]) + centre
+    low, middle, high = (float(v) for v in ((10**found if log else found)[[1, 0, 2]]))
+    return middle, low, high
