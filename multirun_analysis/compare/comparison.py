@@ -227,7 +227,9 @@ def compare(
 
     def results_by(figure: Metric, runs: Mapping[str, Described]) -> list[Result]:
         outcomes = _outcomes(study, runs, figure, selection)
-        found = [c for factor in chosen for c in contests(runs, outcomes, factors, factor, selection.sign)]
+        found = [
+            c for factor in chosen for c in contests(runs, outcomes, factors, factor, selection.sign, figure.is_loss)
+        ]
         if runs is judged and others and not by:
             whole = setting_contest(runs, outcomes, factors)
             found += [whole] if whole is not None else []

@@ -17,7 +17,7 @@ LEAST_TRIED = 2 / 3  # of the replicates of the most tried setting: with fewer a
 
 
 def contests(
-    runs: Runs, outcomes: Mapping[str, Outcome], factors: Sequence[str], factor: str, sign: int
+    runs: Runs, outcomes: Mapping[str, Outcome], factors: Sequence[str], factor: str, sign: int, loss: bool = False
 ) -> list[Contest]:
     """Find what a factor can be compared over, a contest a block; tuned where each level was, else all else equal.
 
@@ -25,6 +25,7 @@ def contests(
         outcomes: by run.
         factors: of all the runs.
         sign: 1 where more of the figure by which settings are chosen is better, -1 where less is.
+        loss: whether it is a loss, whose noise grows with its size.
     """
     having = {name: run for name, run in runs.items() if run.choices and run.level(factor) != ABSENT}
     blocks = [name for name in factors if name in BLOCKS and name != factor]
@@ -33,14 +34,14 @@ def contests(
     for block, mine in _split(having, blocks):
         nuisances = _nuisances(factor, others) if not _confirm(mine) else ()
         rest = tuple(other for other in others if other not in nuisances)
-        entries = _entries(mine, outcomes, factor, rest, nuisances, sign)
+        entries = _entries(mine, outcomes, factor, rest, nuisances, sign, loss)
         swept = any(len(e.trials) > 1 for by_level in entries.values() for e in by_level.values())
         kind = Kind.TUNED
         if not swept:
             rest, nuisances = others, ()
-            entries = _entries(mine, outcomes, factor, rest, nuisances, sign)
+            entries = _entries(mine, outcomes, factor, rest, nuisances, sign, loss)
             if all(len(by_level) == 1 for by_level in entries.values()):  # perhaps one was set to another's default
-                entries = _entries(mine, outcomes, factor, rest, nuisances, sign, by_value=True)
+                entries = _entries(mine, outcomes, factor, rest, nuisances, sign, loss, by_value=True)
             kind = _kind(mine, entries, factor, factors)
         entries = {context: by_level for context, by_level in entries.items() if len(by_level) > 1}
         if entries:
@@ -106,6 +107,7 @@ def _entries(
     others: Sequence[str],
     nuisances: Sequence[str],
     sign: int,
+    loss: bool,
     by_value: bool = False,
 ) -> dict[Levels, dict[Hashable, Entry]]:
     cells: dict[Levels, dict[Hashable, dict[Levels, dict[Replicate, Outcome]]]] = {}
@@ -119,14 +121,14 @@ def _entries(
             cell[mine.replicate] = mine
     return {
         context: {
-            level: _entry({trial: Cell(found) for trial, found in by_trial.items()}, sign)
+            level: _entry({trial: Cell(found) for trial, found in by_trial.items()}, sign, loss)
             for level, by_trial in by_level.items()
         }
         for context, by_level in cells.items()
     }
 
 
-def _entry(trials: dict[Levels, Cell], sign: int) -> Entry:
+def _entry(trials: dict[Levels, Cell], sign: int, loss: bool) -> Entry:
     """Choose the trial that stands for a level: of those that are usable the one with the best mean.
 
     Means are of the differences from each replicate's own mean, so that one with other replicates is not favoured. A
@@ -151,6 +153,9 @@ def _entry(trials: dict[Levels, Cell], sign: int) -> Entry:
     filled = np.where(np.isnan(table), usual + np.nanmean(table - usual, axis=1, keepdims=True), table)
     best = int(filled.mean(axis=0).argmax())
     whole = values[~np.isnan(values).any(axis=1)]
+    if loss and whole.size and (sign * whole).min() > 0:
+        mean = float((sign * whole[:, best]).mean())
+        return Entry(trials, candidates[best], mean * optimism(sign * np.log(sign * whole)), excluded)
     return Entry(trials, candidates[best], optimism(whole), excluded)
 
 

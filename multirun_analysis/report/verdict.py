@@ -1,165 +1,206 @@
-"""The verdict in plain sentences: what was varied, what may be concluded, what may not and why."""
+"""The first screen: best found, each factor's verdict, what is unusable, what matters, what to do next."""
 
-from collections import Counter
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from multirun_analysis.compare.checks import cautions
-from multirun_analysis.compare.comparison import Comparison
-from multirun_analysis.compare.contests import TUNED
-from multirun_analysis.compare.interactions import Interaction, interactions
-from multirun_analysis.compare.judging import TIE
-from multirun_analysis.records.described import ABSENT, in_words, order
-from multirun_analysis.report.sentences import MOST_SETTINGS, count, listed, of_exploratory, of_many, of_result, some
+from multirun_analysis.compare.comparison import Comparison, Setting
+from multirun_analysis.compare.confirmation import describe_setting
+from multirun_analysis.compare.plateau import improving
+from multirun_analysis.compare.shares import Share
+from multirun_analysis.records.described import in_words, is_number, order
+from multirun_analysis.report.factor_lines import Sentence, factor_sentences, label_of
+from multirun_analysis.report.next_step import next_step
 from paribus import record
 
-MOST_PAIRS = 3
-AGAIN = "The command of the study, started again, makes what is missing."
-REMEDIES = {
-    record.FAILED: AGAIN,
-    record.INTERRUPTED: AGAIN,
-    record.UNFINISHED: AGAIN,
-    record.RUNNING: "Wait until it has ended.",
-    record.DAMAGED: "Remove the directory, and start the command of the study again.",
-}
+WIDTH = 80
+MOST_FACTORS = 5  # that have lines of their own
+MOST_WORDS = 150
+LEAST_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class Line:
+    """A part of the first screen: a label in capitals, and sentences."""
+
+    label: str
+    sentences: list[str]
+    factor: str | None = None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Sentences: what was varied, what may be concluded, what may not and why, what should make one doubt it."""
+    """The first screen.
 
-    varied: list[str]
-    concluded: list[str]
-    not_concluded: list[str]
-    cautions: list[str]
+    Attributes:
+        heading: how many runs there are, how they ended, and by what they are compared.
+        lines: in the order in which they are read.
+        command: what to do next, to be pasted; None where there is none.
+    """
 
-    @property
-    def parts(self) -> list[tuple[str, list[str]]]:
-        """Each part that has sentences, with its heading."""
-        parts = [
-            ("What was varied", self.varied),
-            ("What may be concluded", self.concluded),
-            ("What may not be concluded", self.not_concluded),
-            ("Handle with care", self.cautions),
-        ]
-        return [(heading, sentences) for heading, sentences in parts if sentences]
+    heading: str
+    lines: list[Line]
+    command: str | None
+
+    def text(self, width: int = WIDTH) -> str:
+        """Lay it out for a terminal of so many columns."""
+        indent = max((len(line.label) for line in self.lines), default=0) + 2
+        found = textwrap.wrap(self.heading, width)
+        for line in self.lines:
+            first = line.label.ljust(indent)
+            for sentence in line.sentences:
+                found += textwrap.wrap(
+                    sentence, width, initial_indent=first, subsequent_indent=" " * indent, break_on_hyphens=False
+                )
+                first = " " * indent
+        if self.command:
+            found += ["", f"  {self.command}"]
+        return "\n".join(found)
 
 
-def verdict(comparison: Comparison, crossed: Sequence[Interaction] | None = None) -> Verdict:
-    """What a comparison comes to. `crossed`: its interactions, where they are known already."""
-    concluded: list[str] = []
-    open_questions: list[str] = []
-    tied = False
-    for factor in comparison.by:
-        results = [result for result in comparison.of(factor) if not result.contest.within]
-        results.sort(key=lambda result: (result.contest.kind != TUNED, -len(result.contest.runs)))
-        tested = [result for result in results if not result.exploratory]
-        for result in tested[:MOST_SETTINGS]:
-            (concluded if result.separated else open_questions).append(of_result(result, comparison))
-            tied = tied or bool(((result.pairs["verdict"] == TIE) & result.pairs["difference"].notna()).any())
-        if len(tested) > MOST_SETTINGS:
-            won = any(result.winner is not None for result in tested)
-            (concluded if won else open_questions).append(of_many(factor, tested))
-        inner = [result for result in comparison.of(factor) if result.contest.within and result.separated]
-        if inner:
-            where = ", ".join(some(inner))
-            concluded.append(
-                f"{factor}, at single values of what was tuned: levels are told apart in {where}; see the table of "
-                "comparisons."
-            )
-        open_questions += of_exploratory([result for result in results if result.exploratory], comparison)
-    for interaction in interactions(comparison) if crossed is None else crossed:
-        sentence = _of_interaction(interaction, comparison)
+def verdict(comparison: Comparison) -> Verdict:
+    """Say what a comparison comes to, in at most 25 lines of 80 columns and 150 words."""
+    step = next_step(comparison)
+    lines = []
+    best = _best(comparison)
+    if best:
+        lines.append(Line("BEST FOUND", [best]))
+    found = {factor: factor_sentences(comparison, factor) for factor in [*_confirmed(comparison), *comparison.by]}
+    kept = sorted(found, key=lambda factor: found[factor].rank)[:MOST_FACTORS]
+    budget = MOST_WORDS - len((best or "").split()) - len(step.sentence.split()) - 45
+    each = max(9, budget // max(1, len(kept)))
+    for factor in [factor for factor in found if factor in kept]:
+        lines.append(Line(label_of(factor), _within(found[factor], each), factor))
+    left = len(found) - len(kept)
+    if left:
+        lines.append(Line("", [f"and {left} more factors: --details"]))
+    for label, sentence in (
+        ("UNUSABLE", unusable(comparison)),
+        ("MATTERS", _matters(comparison.shares)),
+        ("HOLDS FOR", _holds_for(comparison)),
+        ("MISSING", _missing(comparison)),
+        ("NEXT", step.sentence),
+    ):
         if sentence:
-            concluded.append(sentence)
-    if tied:
-        open_questions.append("That no difference could be shown does not mean that there is none.")
-    open_questions += _confounded(comparison)
-    open_questions += _missing(comparison)
-    if not comparison.factors:
-        open_questions.append(
-            "Nothing but the seed differs between these runs, so there is nothing to compare. To vary something: "
-            "python train.py --multirun activation=relu,tanh seed=1,2,3,4,5"
-            if len(comparison.study.runs) > 1
-            else "A single run is compared with nothing. Vary one thing, with several seeds: "
-            "python train.py --multirun activation=relu,tanh seed=1,2,3,4,5"
-        )
-    return Verdict(_varied(comparison), concluded, open_questions, cautions(comparison))
+            lines.append(Line(label, [sentence]))
+    return Verdict(_heading(comparison), lines, step.command)
 
 
-def _varied(comparison: Comparison) -> list[str]:
+def _confirmed(comparison: Comparison) -> list[str]:
+    return [result.factor for result in comparison.results if result.factor not in comparison.by]
+
+
+def _within(found: Sentence, words: int) -> list[str]:
+    """The first sentence, and as many of the others as there is room for."""
+    kept = [found.sentences[0]]
+    for sentence in found.sentences[1:]:
+        if len(" ".join([*kept, sentence]).split()) > words:
+            break
+        kept.append(sentence)
+    return kept
+
+
+def _heading(comparison: Comparison) -> str:
     runs = comparison.study.runs
-    described = {name: run for name, run in comparison.described.items() if name not in comparison.duplicates}
-    counts = Counter(runs["status"])
-    parts = ", ".join(f"{number} {status}" for status, number in counts.most_common())
-    cells = comparison.settings["cell"].drop(index=list(comparison.duplicates))
-    seeds = Counter(cells[cells >= 0]).values()
-    replicates = len({str(run.replicate) for run in described.values() if run.choices})
-    if not seeds:
-        each = ""
-    elif max(seeds) == 1:
-        each = f"; one run each, with {'one seed' if replicates == 1 else f'{replicates} seeds in all'}"
-    elif len(set(seeds)) == 1:
-        each = f"; {count(len(seeds), 'setting')}, each with {max(seeds)} seeds"
-    else:
-        each = f"; {count(len(seeds), 'setting')}, with {min(seeds)} to {max(seeds)} seeds each"
-    sentences = [f"{count(len(runs), 'run')}{each}: {parts}. Compared by {comparison.metric.name}."]
-    for factor in comparison.factors:
-        levels = order(run.level(factor) for run in described.values() if run.level(factor) != ABSENT)
-        sentences.append(f"{factor}: {listed(levels)}.")
-    return sentences
+    ends = ", ".join(f"{number} {status}" for status, number in runs["status"].value_counts().items())
+    settings = len({setting.cell for setting in comparison.tried})
+    many = f" of {settings} settings" if settings > 1 else ""
+    return f"{len(runs):,} run{'s' * (len(runs) != 1)}{many} ({ends}), by {comparison.metric.name}"
 
 
-def _of_interaction(interaction: Interaction, comparison: Comparison) -> str | None:
-    found = interaction.strongest
-    if found is None:
+def describe(comparison: Comparison, setting: Setting) -> str:
+    """Put a setting into words: what was varied, or, where nothing was, what the run was made of."""
+    levels = describe_setting(setting.levels)
+    if levels:
+        return levels
+    choices = comparison.described[setting.runs[0]].choices
+    return ", ".join(choices[group] for group in ("model", "activation", "optim", "scheduler") if group in choices)
+
+
+def _best(comparison: Comparison) -> str | None:
+    setting = comparison.best
+    if setting is None:
         return None
-    a, b = interaction.factors
-    where = f" (with {interaction.where})" if interaction.where else ""
-    metric = comparison.metric
-    return (
-        f"The effect of {a} depends on {b}{where}: {found['a1']} less {found['a2']} differs by "
-        f"{metric.show_difference(found['difference'])} between {b}={found['b1']} and {b}={found['b2']} (95 % "
-        f"interval {metric.show_interval(found['low'], found['high'])}, p = {found['p_adjusted']:.2g} after "
-        "correction). What holds for one need not hold for the other."
-    )
+    metric, n = comparison.metric, setting.finished
+    what = f"{describe(comparison, setting)}: {metric.short} {metric.show(setting.mean.mean)}"
+    seeds = f"{n} seed{'s' * (n != 1)}" if not setting.confirms else f"{n} fresh seeds"
+    several = sum(1 for s in comparison.tried if s.finished and not s.confirms)
+    optimistic = "" if setting.confirms or several < 2 else f"; the best of {several}, so optimistic"
+    diverged = f", {setting.diverged} more diverged" if setting.diverged else ""
+    return f"{what} ({seeds}{diverged}{optimistic})"
 
 
-def _confounded(comparison: Comparison) -> list[str]:
-    """A sentence a factor: pairs of its levels that were never compared with all else equal, and what else differed."""
-    grouped: dict[str, dict[tuple[str, ...], list[str]]] = {}
-    for pair in comparison.confounded:
-        names = f"{in_words(pair.a)} and {in_words(pair.b)}"
-        grouped.setdefault(pair.factor, {}).setdefault(pair.also, []).append(names)
-    sentences = []
-    for factor, found in grouped.items():
-        parts = []
-        for also, pairs in sorted(found.items(), key=lambda entry: -len(entry[1])):
-            more = f" and {len(pairs) - MOST_PAIRS} more pairs" if len(pairs) > MOST_PAIRS else ""
-            parts.append(f"{', '.join(also)} ({', '.join(pairs[:MOST_PAIRS])}{more})")
-        number = sum(map(len, found.values()))
-        compared = any(result.contest.factor == factor for result in comparison.results)
-        which = f"{count(number, 'pair')} of its levels" if compared else "its levels"
-        sentences.append(
-            f"{factor} is confounded: {which} were never compared with all else equal, and their figures say nothing "
-            f"about {factor} alone. The nearest runs differ also in {'; in '.join(parts)}."
-        )
-    return sentences
+def unusable(comparison: Comparison) -> str | None:
+    """Say how many runs diverged, and in what they agree."""
+    broken = [s for s in comparison.tried if s.diverged]
+    if not broken:
+        return None
+    counted = sum(s.diverged for s in broken)
+    total = sum(s.finished + s.diverged + s.missing for s in comparison.tried)
+    bad = [s for s in broken if not s.usable]
+    if not bad:
+        return f"nothing; {counted} of {total:,} runs diverged, no setting in most of its seeds"
+    where = agreement(comparison, bad)
+    runs = sum(s.diverged for s in bad)
+    rest = f"; {counted - runs} more elsewhere" if counted > runs else ""
+    many = f"{len(bad)} setting{'s' * (len(bad) > 1)}"
+    return f"{many}{f' ({where})' if where else ''}: {runs} of {total:,} runs diverged there{rest}"
 
 
-def _missing(comparison: Comparison) -> list[str]:
-    """Runs that say nothing, and what can be done about it."""
-    runs = comparison.study.runs
-    sentences = []
-    for status, remedy in REMEDIES.items():
-        mine = runs[runs["status"] == status]
-        if len(mine):
-            names = ", ".join(str(name) for name in mine.index[:MOST_PAIRS])
-            more = f" and {len(mine) - MOST_PAIRS} more" if len(mine) > MOST_PAIRS else ""
-            first = mine["message"].iloc[0]
-            reason = f" ({first})" if isinstance(first, str) and first else ""
-            sentences.append(
-                f"{count(len(mine), 'run')} of {len(runs):,} {status}, {'saying' if len(mine) == 1 else 'which say'} "
-                f"nothing: {names}{more}{reason}. {remedy}"
-            )
-    return sentences
+def agreement(comparison: Comparison, settings: Sequence[Setting]) -> str:
+    """Say in what some settings agree that others do not: all sgd_momentum at lr >= 0.01."""
+    parts = []
+    for factor in comparison.factors:
+        mine = order({s.levels[factor] for s in settings})
+        every = order({s.levels[factor] for s in comparison.tried})
+        if len(mine) == len(every):
+            continue
+        numbers = [level for level in every if is_number(level)]
+        name = f"{factor.rpartition('.')[2]} "
+        if len(mine) > 1 and mine == numbers[-len(mine) :]:
+            parts.append(f"{name}>= {in_words(mine[0])}")
+        elif len(mine) > 1 and mine == numbers[: len(mine)]:
+            parts.append(f"{name}<= {in_words(mine[-1])}")
+        elif len(mine) <= 3:
+            parts.append(("" if "." not in factor else name) + " or ".join(map(in_words, mine)))
+    return ", ".join(parts)
+
+
+def _matters(shares: Sequence[Share]) -> str | None:
+    if len(shares) < 2:
+        return None
+    parts = []
+    for share in shares[:4]:
+        names = " and ".join(label_of(factor).lower() for factor in share.factors[:3])
+        amount = f"{100 * share.value:.0f} %" if share.value >= LEAST_SHARE else "< 1 %"
+        parts.append(f"{names} {amount}" + (" of the variance" if not parts else ""))
+    return ", ".join(parts)
+
+
+def _holds_for(comparison: Comparison) -> str | None:
+    """For what budget it holds, and where another figure of the runs says otherwise."""
+    parts = []
+    if comparison.results and improving(comparison) > 0.5:
+        epochs = comparison.study.runs.get("epochs")
+        most = "" if epochs is None or epochs.dropna().empty else f" {int(epochs.max())}"
+        parts.append(f"a budget of{most} epochs: most runs still improve at its end")
+    if comparison.other is not None:
+        figure, results = comparison.other
+        other = {(r.factor, tuple(r.contest.block.items())): r for r in results}
+        for result in comparison.results:
+            beside = other.get((result.factor, tuple(result.contest.block.items())))
+            if beside is None or result.best is None or beside.best is None:
+                continue
+            name = label_of(result.factor).lower()
+            if result.winner is not None and beside.winner is None:
+                only = f"ahead by its {comparison.metric.figure} figure only, not by the {figure.figure} one"
+                parts.append(f"{in_words(result.winner)} ({name}) {only}")
+            elif result.concluded and beside.best.level != result.best.level:
+                parts.append(f"{name}: by {figure.figure} {in_words(beside.best.level)} leads")
+    return "; ".join(parts[:3]) or None
+
+
+def _missing(comparison: Comparison) -> str | None:
+    counts = comparison.study.runs["status"].value_counts()
+    parts = [f"{number} {status}" for status, number in counts.items() if status not in record.FINISHED]
+    return f"{', '.join(parts)}: they say nothing yet" if parts else None

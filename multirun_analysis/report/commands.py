@@ -1,0 +1,122 @@
+"""Commands that can be pasted: what a study is continued with."""
+
+import math
+import re
+import shlex
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+
+from multirun_analysis.compare.comparison import Comparison, Setting
+from multirun_analysis.records.described import ABSENT
+from paribus import record
+
+HYDRA = ("hydra.sweeper.", "hydra.searchpath=")
+CONFIRM_SEEDS = 10
+FIRST_FRESH = 101
+
+
+def overrides(comparison: Comparison) -> list[str]:
+    """List what all runs of a study were made with, as typed: without the factors, the seeds and the study's name."""
+    for summary in comparison.study.summaries.values():
+        command = summary.get("command")
+        if isinstance(command, str) and command.startswith("python train.py"):
+            typed = shlex.split(command)[2:]
+            varied = {"seed", "data.seed", "study", "confirm", *comparison.factors}
+            return [t for t in typed if t.lstrip("+").partition("=")[0] not in varied and not t.startswith(HYDRA)]
+    return []
+
+
+def study_name(comparison: Comparison) -> str | None:
+    """The name of the study that all runs belong to; None where there is none."""
+    names = {summary.get("study") for summary in comparison.study.summaries.values()}
+    name = names.pop() if len(names) == 1 else None
+    return name if isinstance(name, str) else None
+
+
+def multirun(comparison: Comparison, *more: str, study: str | None = None) -> str:
+    """Compose a command that makes more runs, in the comparison's study or another."""
+    name = study or study_name(comparison)
+    base = [text for text in overrides(comparison) if not _wins(text, more)]
+    experiment = any(text.startswith("experiment=") for text in base)
+    cleared = ["hydra.sweeper.params=null"] if experiment else []
+    if experiment and not any(text.startswith("hydra.sweeper.grids=") for text in more):
+        cleared.append("hydra.sweeper.grids=null")
+    words = ["--multirun", *([f"study={name}"] if name else []), *base, *cleared, *more]
+    return "python train.py " + " ".join(map(_quoted, words))
+
+
+def _wins(text: str, more: Sequence[str]) -> bool:
+    key = text.partition("=")[0]
+    return any(other.partition("=")[0] == key for other in more)
+
+
+def _quoted(word: str) -> str:
+    return word if re.fullmatch(r"[\w.,=+/()-]*", word) and "(" not in word else shlex.quote(word)
+
+
+def value(level: Hashable) -> str:
+    """Write a level as an override has it: 0.01, relu, [64,32]."""
+    if isinstance(level, tuple):
+        return "[" + ",".join(map(value, level)) + "]"
+    if isinstance(level, bool):
+        return str(level).lower()
+    return f"{level:g}" if isinstance(level, float) and float(f"{level:g}") == level else str(level)
+
+
+def levels_of(comparison: Comparison, factors: Sequence[str]) -> list[str]:
+    """Write the levels of factors as a sweep: activation=relu,tanh."""
+    found = []
+    for factor in factors:
+        levels = [level for level in comparison.settings[factor].drop_duplicates() if level != ABSENT]
+        found.append(f"{factor}={','.join(map(value, levels))}")
+    return found
+
+
+def confirm(comparison: Comparison, settings: Sequence[Setting]) -> str:
+    """Compose the command that trains settings again, on seeds that nothing was chosen by."""
+    used = [run.seed for run in comparison.described.values() if isinstance(run.seed, int)]
+    first = max(FIRST_FRESH, math.ceil((max(used, default=0) + 1) / 100) * 100 + 1)
+    seeds = f"seed=range({first},{first + CONFIRM_SEEDS})"
+    grids = [_grid(setting.levels) for setting in settings]
+    shared = {key: text for key, text in grids[0].items() if all(grid.get(key) == text for grid in grids)}
+    swept = [key for key in {k: None for grid in grids for k in grid} if key not in shared]
+    fixed = [f"{key}={text}" for key, text in shared.items()]
+    if len(swept) <= 1 and all(key in grid for grid in grids for key in swept):
+        grid = [f"{key}={','.join(dict.fromkeys(g[key] for g in grids))}" for key in swept]
+        return multirun(comparison, "confirm=true", *fixed, *grid, seeds)
+    listed = ", ".join("{" + ", ".join(f"{k}: {_plain(g[k])}" for k in swept if k in g) + "}" for g in grids)
+    return multirun(comparison, "confirm=true", *fixed, f"hydra.sweeper.grids=[{listed}]", seeds)
+
+
+def _grid(levels: Mapping[str, Hashable]) -> dict[str, str]:
+    return {key: value(level) for key, level in levels.items() if level != ABSENT}
+
+
+def _plain(text: str) -> str:
+    return f"[{text}]" if text.startswith("[") else text
+
+
+def again(comparison: Comparison) -> str | None:
+    """Find the command that the study was last started with, in its log; None where it has none."""
+    directories = [Path(str(path)) for path in comparison.study.runs["directory"]]
+    for log in dict.fromkeys(directory.parent / "study.log" for directory in directories):
+        try:
+            lines = log.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            continue
+        for line in reversed(lines):
+            typed = re.search(r"\d+ runs, \d+ of them finished: (.+)$", line)
+            if typed:
+                name = study_name(comparison)
+                words = [word for word in typed[1].split() if word != "hydra.mode=MULTIRUN"]
+                if name and not any(word.startswith("study=") for word in words):
+                    words.insert(0, f"study={name}")
+                return "python train.py --multirun " + " ".join(words)
+    return None
+
+
+def evaluate(comparison: Comparison, setting: Setting) -> str:
+    """Compose the command that reads the test set of a setting's runs."""
+    runs = comparison.study.runs
+    completed = [run for run in setting.runs if runs.at[run, "status"] == record.COMPLETED]
+    return f"python evaluate.py {_quoted('run=' + str(runs.at[(completed or setting.runs)[0], 'directory']))}"

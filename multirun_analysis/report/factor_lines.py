@@ -1,0 +1,205 @@
+"""What is said of one factor: who is ahead, by how much, for what it holds, and what is not decided."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.contests import BLOCKS
+from multirun_analysis.compare.design import Kind
+from multirun_analysis.compare.inference import ALPHA
+from multirun_analysis.compare.metric import Metric
+from multirun_analysis.compare.results import LevelResult, Pair, Result, Verdict
+from multirun_analysis.records.described import in_words
+
+LABELS = {"optim": "OPTIMIZER", "optim.lr": "LR", "scheduler": "SCHEDULE", "trainer.max_epochs": "EPOCHS"}
+PLURALS = {"optim": "optimizers", "activation": "activations", "scheduler": "schedules", "model": "models",
+           "data.batch_size": "batch sizes", "model.hidden": "architectures", "optim.lr": "learning rates"}  # fmt: skip
+LONGEST_LABEL = 14
+MOST_LEVELS = 4  # that are listed
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What is said of a factor, the most important first; `rank` orders factors, what is concluded before the rest."""
+
+    sentences: list[str]
+    rank: int
+
+
+def label_of(factor: str) -> str:
+    """Name a factor in capitals: OPTIMIZER, BATCH SIZE."""
+    return LABELS.get(factor, factor.rpartition(".")[2].replace("_", " ").upper())[:LONGEST_LABEL]
+
+
+def factor_sentences(comparison: Comparison, factor: str) -> Sentence:
+    """Say what came of a factor."""
+    results = comparison.of(factor)
+    if factor in BLOCKS:
+        levels = comparison.settings[factor].nunique()
+        return Sentence([f"{levels} levels, validated on different samples: not compared, all else within each"], 3)
+    if not results:
+        return Sentence([_confounded(comparison, factor)], 3)
+    found, rank = [], 2
+    for result in results:
+        where = f"{result.contest.where}: " if len(results) > 1 and result.contest.block else ""
+        mine = _of_result(comparison, result)
+        found.append(where + mine[0])
+        if len(results) == 1:
+            found += mine[1:]
+        rank = min(rank, 0 if result.concluded else 1)
+    return Sentence(found, rank)
+
+
+def _confounded(comparison: Comparison, factor: str) -> str:
+    pairs = [pair for pair in comparison.confounded if pair.factor == factor]
+    if not pairs:
+        return "not compared: no two of its levels agree in all else"
+    first = min(pairs, key=lambda pair: len(pair.also))
+    return f"confounded: {in_words(first.a)} and {in_words(first.b)} differ also in {', '.join(first.also[:3])}"
+
+
+def _of_result(comparison: Comparison, result: Result) -> list[str]:
+    metric = comparison.metric
+    if not result.usable:
+        return ["every level diverges in most of its runs"]
+    found = _tuned_values(comparison, result) or _levels(result, metric)
+    broken = [level for level in result.levels if not level.usable]
+    if broken:
+        decided = any(test.p_adjusted < ALPHA for test in result.divergence)
+        names = _listed(broken)
+        found.append(f"{names} unusable: diverges in most of its runs" + (" (decided)" if decided else ""))
+    return found
+
+
+def _levels(result: Result, metric: Metric) -> list[str]:
+    best, others = result.usable[0], result.usable[1:]
+    if not others:
+        return [f"{in_words(best.level)} alone is usable: {metric.show(best.mean)}"]
+    pairs = [pair for level in others if (pair := result.pair(best.level, level.level)) is not None]
+    how = _how(result)
+    if result.exploratory:
+        return [f"one seed, exploratory: {_means(result, metric)}{how}"]
+    if result.trend is not None and result.trend.shown:
+        return _trend(result, metric)
+    beaten = [pair for pair in pairs if pair.verdict == Verdict.BETTER]
+    same = [pair for pair in pairs if pair.verdict == Verdict.SAME]
+    rest = [pair for pair in pairs if pair.verdict == Verdict.UNDECIDED]
+    if not beaten and not same:
+        text = [f"undecided: {_means(result, metric)}{how}"]
+        elsewhere = [p for p in result.pairs if p.verdict in (Verdict.BETTER, Verdict.WORSE)]
+        if elsewhere:
+            pair = elsewhere[0] if elsewhere[0].verdict == Verdict.BETTER else elsewhere[0].turned()
+            text.append(f"but {_beats(pair, metric, result)}")
+        visible = [pair.visible[1] for pair in pairs if pair.visible and math.isfinite(pair.visible[1])]
+        if visible:
+            text.append(f"10 seeds would show a difference of {_size(max(visible), metric, result.log)}")
+        return text
+    text = []
+    if beaten:
+        text.append(_beats(beaten[0], metric, result, [pair.b for pair in beaten[1:]]) + how)
+    if same:
+        names = ", ".join(in_words(pair.b) for pair in same)
+        text.append(f"{in_words(best.level)} and {names} are the same: {metric.show_estimate(same[0].estimate, result.log)}"
+                    + ("" if beaten else how))  # fmt: skip
+    for pair in sorted(rest, key=lambda pair: pair.p)[:2]:
+        leaning = "leaning, undecided" if pair.p < ALPHA else "undecided"
+        text.append(f"{in_words(pair.b)} {_behind(pair, metric, result)}: {leaning}")
+    return text
+
+
+def _beats(pair: Pair, metric: Metric, result: Result, more: Sequence[object] = ()) -> str:
+    word = "beats" if metric.sign else "is above" if pair.estimate.mean > 0 else "is below"
+    names = in_words(pair.b) + (f" and {len(more)} more" if more else "")
+    return f"{in_words(pair.a)} {word} {names} by {_absolute(pair, metric, result)}"
+
+
+def _absolute(pair: Pair, metric: Metric, result: Result) -> str:
+    ahead = pair if (pair.estimate.mean > 0) == (not result.log or metric.sign > 0) else pair.turned()
+    if result.log and ahead.estimate.mean < 0:
+        ahead = ahead.turned()
+    return metric.show_estimate(ahead.estimate, result.log)
+
+
+def _behind(pair: Pair, metric: Metric, result: Result) -> str:
+    """By how much the second level is behind the first: 9.4 behind [2.5, 16.2]."""
+    turned = pair if metric.sign > 0 else pair.turned()
+    if result.log:
+        return metric.show_estimate(turned.estimate, True).replace("times", "times the best", 1)
+    low, high = turned.estimate.interval
+    half = (high - low) / 2
+    return f"{metric.show_difference(turned.estimate.mean, half)} behind {metric.show_interval(low, high)}"
+
+
+def _size(difference: float, metric: Metric, log: bool) -> str:
+    return f"{math.exp(difference):.2g} times" if log else metric.show_difference(difference)
+
+
+def _means(result: Result, metric: Metric) -> str:
+    shown = [f"{in_words(level.level)} {metric.show(level.mean)}" for level in result.usable]
+    if len(shown) > MOST_LEVELS:
+        shown = [*shown[: MOST_LEVELS - 1], f"{len(shown) - MOST_LEVELS + 1} more"]
+    return ", ".join(shown)
+
+
+def _how(result: Result) -> str:
+    """For what a comparison holds: each at its best lr, over 3 activations."""
+    contest, parts = result.contest, []
+    if contest.kind == Kind.TUNED:
+        parts.append(f"each at its best {' and '.join(key.rpartition('.')[2] for key in contest.nuisances[:2])}")
+    elif contest.kind == Kind.DEFAULTS:
+        parts.append("each at its default lr")
+    elif contest.kind == Kind.CONFIRMED:
+        parts.append("on fresh seeds")
+    elif contest.factor == "scheduler":
+        parts.append("at one lr, not swept")
+    for other in contest.varied():
+        i = contest.others.index(other)
+        count = len({context[i] for context in contest.entries})
+        parts.append(f"over {count} {PLURALS.get(other, other.rpartition('.')[2].replace('_', ' ') + ' values')}")
+    return f", {', '.join(parts[:3])}" if parts else ""
+
+
+def _trend(result: Result, metric: Metric) -> list[str]:
+    trend, best = result.trend, result.best
+    assert trend is not None and best is not None
+    text = f"best {in_words(best.level)}: {metric.show(best.mean)}"
+    if trend.at_edge:
+        text += f", an EDGE (the {trend.at_edge} tried)"
+    elif trend.optimum is not None:
+        middle, low, high = trend.optimum
+        text += f"; optimum {middle:.3g} [{low:.3g}, {high:.3g}]"
+    found = [text + _how(result)]
+    tied = [level for level in trend.tied if level != best.level]
+    if tied:
+        found.append(f"not told from it: {', '.join(map(in_words, tied[:6]))}")
+    return found
+
+
+def _tuned_values(comparison: Comparison, result: Result) -> list[str]:
+    """Of a value that is tuned for each level of a choice: where its best lies, and whether that is an edge."""
+    factor = result.factor
+    choices = [r for r in comparison.results if factor in r.contest.nuisances and factor.startswith(f"{r.factor}.")]
+    if not choices:
+        return []
+    choice = choices[0]
+    k = choice.contest.nuisances.index(factor)
+    ends = {level: end for level, key, _, end in choice.edges if key == factor}
+    values: dict[object, list[str]] = {}
+    for level in choice.usable:
+        taken = dict.fromkeys(in_words(setting[k]) for setting in level.settings.values())
+        values[level.level] = list(taken)
+    edges = [f"{in_words(level)} {'/'.join(values[level])} ({ends[level]})" for level in values if level in ends]
+    inner = [f"{in_words(level)} {'/'.join(taken)}" for level, taken in values.items() if level not in ends]
+    found = []
+    if edges:
+        found.append(f"best at an EDGE: {', '.join(edges)}")
+    if inner:
+        found.append(f"best {'within' if edges else 'of each'}: {', '.join(inner)}")
+    return found
+
+
+def _listed(levels: Sequence[LevelResult]) -> str:
+    names = [in_words(level.level) for level in levels]
+    more = f" and {len(names) - MOST_LEVELS} more" if len(names) > MOST_LEVELS else ""
+    return ", ".join(names[:MOST_LEVELS]) + more
