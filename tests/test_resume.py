@@ -12,7 +12,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
-from conftest import main, read_layers
+from conftest import main, read_folds, read_layers
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from paribus import record
@@ -62,6 +62,9 @@ def assert_same(undisturbed: Path, taken_up: Path) -> None:
     a, b = (pandas.read_csv(d / record.METRICS).drop(columns="epoch_seconds") for d in (undisturbed, taken_up))
     pandas.testing.assert_frame_equal(a, b, check_exact=True)
     pandas.testing.assert_frame_equal(read_layers(undisturbed), read_layers(taken_up), check_exact=True)
+    assert (undisturbed / record.FOLDS).exists() == (taken_up / record.FOLDS).exists()
+    if (undisturbed / record.FOLDS).exists():
+        pandas.testing.assert_frame_equal(read_folds(undisturbed), read_folds(taken_up), check_exact=True)
     for name in (record.BEST, record.LAST):
         assert (undisturbed / name).exists() == (taken_up / name).exists()
         if (taken_up / name).exists():
@@ -129,6 +132,34 @@ def test_what_the_record_holds_past_the_checkpoint_is_cut(train: Train, snapshot
     assert main("train.py", f"resume={killed}") == 0
     assert record.read_summary(killed)["taken_up"] == [1]
     assert_same(undisturbed, killed)
+
+
+def test_a_run_whose_folds_are_not_whole_goes_on_without_them(train: Train, snapshot: Any, tmp_path: Path) -> None:
+    """Because an older version began it, or the file is damaged."""
+    left = snapshot(4)
+    undisturbed = train(*SHORT)
+    folds = read_folds(left)
+    assert folds["epoch"].max() == 3
+    for name, frame, told in (
+        ("older", None, "is not there"),
+        ("half", b"half", "is damaged"),
+        ("short", folds.query("epoch < 3"), "does not have all epochs up to 3"),
+        ("a row less", folds.drop(index=7), "does not have all epochs up to 3"),
+        ("a column less", folds.drop(columns="val/mae"), "is damaged"),
+        ("words", folds.assign(**{"val/mae": "many"}), "is damaged"),
+    ):
+        killed = tmp_path / name
+        shutil.copytree(left, killed)
+        if isinstance(frame, pandas.DataFrame):
+            frame.to_parquet(killed / record.FOLDS)
+        else:
+            changed(killed / record.FOLDS, frame)
+        assert main("train.py", f"resume={killed}") == 0
+        log = (killed / record.LOG).read_text()
+        assert log.count(f"folds.parquet {told}") == log.count("The run goes on without it.") == 1
+        assert not (killed / record.FOLDS).exists()
+        shutil.copy(undisturbed / record.FOLDS, killed)
+        assert_same(undisturbed, killed)
 
 
 def test_tensorboard_shows_each_epoch_once(train: Train, snapshot: Any, monkeypatch: Any) -> None:
