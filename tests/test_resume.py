@@ -364,7 +364,7 @@ def test_a_run_made_again_is_identical(train: Train, capsys: Any) -> None:
     directory = train(*SHORT)
     assert main("train.py", f"rerun={directory}") == 0
     assert (
-        "Identical to the last digit: 6 epochs of metrics.csv, times aside, and layers.parquet."
+        "Identical to the last digit: 6 epochs of metrics.csv, times aside, and layers.parquet, and folds.parquet."
         in capsys.readouterr().out
     )
     again = record.find_runs([Path("outputs")])
@@ -417,6 +417,19 @@ def test_a_layer_that_differs_is_named(train: Train, capsys: Any) -> None:
     assert main("train.py", f"rerun={directory}") == 1
     assert (
         "metrics.csv is identical, but layers.parquet is not: in epoch 3 weight_norm of linear2.bias was"
+        in capsys.readouterr().err
+    )
+
+
+def test_a_fold_that_differs_is_named(train: Train, capsys: Any) -> None:
+    directory = train(*SHORT)
+    frame = read_folds(directory)
+    frame.loc[(frame.epoch == 3) & (frame.fold == 2), "val/mae"] += 1
+    frame.loc[(frame.epoch == 4) & (frame.fold == 1), "val/loss"] += 1
+    frame.to_parquet(directory / record.FOLDS)
+    assert main("train.py", f"rerun={directory}") == 1
+    assert (
+        "metrics.csv is identical, but folds.parquet is not: in epoch 3 val/mae of fold 2 was"
         in capsys.readouterr().err
     )
 
