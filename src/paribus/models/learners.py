@@ -95,7 +95,7 @@ def average_by_fold(
     Returns "samples" and the means, (..., N_FOLDS), by column of folds.parquet.
     """
     # added up one by one on the CPU: in an order that is always the same, and what is not finite stays in its fold
-    values = torch.stack([torch.ones_like(folds).double(), *(value.cpu().double() for value in each.values())])
+    values = torch.stack([torch.ones_like(each["loss"]), *each.values()]).cpu().double()
     totals = values.new_zeros(*values.shape[:-1], N_FOLDS).scatter_add_(-1, folds.expand_as(values), values)
     if reduce is not None:
         totals = reduce(totals, "sum")
