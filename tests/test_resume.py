@@ -127,6 +127,7 @@ def test_what_the_record_holds_past_the_checkpoint_is_cut(train: Train, snapshot
     killed = snapshot(5)
     undisturbed = train(*SHORT)
     assert len(record.read_metrics(killed)) == 4
+    shutil.copy(undisturbed / record.FOLDS, killed)  # longer than the checkpoint, as Ctrl-C leaves it
     with (killed / record.METRICS).open("a") as file:
         file.write("5,60,0.0")  # half a row, as a full disk leaves it
     assert main("train.py", f"resume={killed}") == 0
