@@ -32,7 +32,7 @@ def told(where: Path, sweep_of: list[str]) -> dict[str, float]:
         job, directory = run.job, run.job.directory
         assert job.choices is not None
         directory.mkdir(parents=True)
-        for name in (record.LAYERS, record.WEIGHTS, record.PREDICTIONS):
+        for name in (record.LAYERS, record.FOLDS, record.WEIGHTS, record.PREDICTIONS):
             shutil.copy(made / name, directory)
         scaled = metrics.copy()
         losses = scaled.columns.str.contains("/")

@@ -236,6 +236,10 @@ def read_layers(directory: Path) -> pandas.DataFrame:
     return pandas.read_parquet(directory / record.LAYERS)
 
 
+def read_folds(directory: Path) -> pandas.DataFrame:
+    return pandas.read_parquet(directory / record.FOLDS)
+
+
 def as_dict(frame: pandas.DataFrame) -> dict[tuple, float]:
     keys = list(zip(frame.epoch, frame.layer, frame.tensor, frame.quantity, strict=True))
     assert len(set(keys)) == len(keys), "a value is there twice"

@@ -8,9 +8,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas
 import pytest
 import torch
-from conftest import as_dict, read_layers
+from conftest import as_dict, read_folds, read_layers
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -61,6 +62,7 @@ def same_metrics(one: Path, several: Path) -> None:
     assert len(rows) == len(others) > 0
     for row, other in zip(rows, others, strict=True):
         assert {**other, "epoch_seconds": 0} == pytest.approx({**row, "epoch_seconds": 0}, rel=1e-4)
+    pandas.testing.assert_frame_equal(read_folds(several), read_folds(one), rtol=1e-4)
 
 
 def same_layers(one: Path, several: Path) -> None:
@@ -196,6 +198,40 @@ def test_a_sample_that_does_not_count_is_in_no_mean() -> None:
     sums.add(2, torch.tensor(3.0), {"mse": torch.tensor(8.0)}, whole=5)
     assert sums.samples == 6
     assert sums.read() == ({"loss": 3.0, "mse": 4.0}, None)
+
+
+def test_processes_find_the_folds_of_one() -> None:
+    torch.manual_seed(0)
+    network, folds = nn.Sequential(nn.Linear(2, 1), nn.Flatten(0)), torch.arange(10) % 5
+    data = torch.randn(10, 2), torch.randn(10)
+    sent: list[torch.Tensor] = []
+
+    def send(tensor: torch.Tensor, reduce_op: str) -> torch.Tensor:
+        sent.append(tensor)
+        return tensor
+
+    def receive(tensor: torch.Tensor, reduce_op: str) -> torch.Tensor:
+        return {"sum": torch.add, "min": torch.minimum}[reduce_op](tensor, sent.pop(0))
+
+    @torch.no_grad()
+    def found(rank: int, processes: int, reduce: Any) -> dict[str, Any] | None:
+        learner = Regressor(network, "mse", torch.optim.SGD).eval()
+        learner.trainer = SimpleNamespace(  # type: ignore[assignment]
+            world_size=processes, global_rank=rank, callback_metrics={}, strategy=SimpleNamespace(reduce=reduce),
+            datamodule=SimpleNamespace(validation_folds=folds),
+        )  # fmt: skip
+        for batch in Batches(*data, 3, rank=rank, processes=processes):  # the second process has nothing of the last
+            learner.validation_step(batch, 0)
+        learner.on_validation_epoch_end()
+        return learner.folds
+
+    one = found(0, 1, None)
+    found(0, 2, send)
+    several = found(1, 2, receive)
+    assert one is not None and several is not None
+    assert one["samples"].tolist() == several["samples"].tolist() == [2] * 5
+    for name, values in one.items():
+        assert several[name] == pytest.approx(values, rel=1e-6)
 
 
 def test_processes_draw_different_dropout() -> None:

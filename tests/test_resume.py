@@ -12,7 +12,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
-from conftest import main, read_layers
+from conftest import main, read_folds, read_layers
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from paribus import record
@@ -62,6 +62,9 @@ def assert_same(undisturbed: Path, taken_up: Path) -> None:
     a, b = (pandas.read_csv(d / record.METRICS).drop(columns="epoch_seconds") for d in (undisturbed, taken_up))
     pandas.testing.assert_frame_equal(a, b, check_exact=True)
     pandas.testing.assert_frame_equal(read_layers(undisturbed), read_layers(taken_up), check_exact=True)
+    assert (undisturbed / record.FOLDS).exists() == (taken_up / record.FOLDS).exists()
+    if (undisturbed / record.FOLDS).exists():
+        pandas.testing.assert_frame_equal(read_folds(undisturbed), read_folds(taken_up), check_exact=True)
     for name in (record.BEST, record.LAST):
         assert (undisturbed / name).exists() == (taken_up / name).exists()
         if (taken_up / name).exists():
@@ -124,11 +127,40 @@ def test_what_the_record_holds_past_the_checkpoint_is_cut(train: Train, snapshot
     killed = snapshot(5)
     undisturbed = train(*SHORT)
     assert len(record.read_metrics(killed)) == 4
+    shutil.copy(undisturbed / record.FOLDS, killed)  # longer than the checkpoint, as Ctrl-C leaves it
     with (killed / record.METRICS).open("a") as file:
         file.write("5,60,0.0")  # half a row, as a full disk leaves it
     assert main("train.py", f"resume={killed}") == 0
     assert record.read_summary(killed)["taken_up"] == [1]
     assert_same(undisturbed, killed)
+
+
+def test_a_run_whose_folds_are_not_whole_goes_on_without_them(train: Train, snapshot: Any, tmp_path: Path) -> None:
+    """Because an older version began it, or the file is damaged."""
+    left = snapshot(4)
+    undisturbed = train(*SHORT)
+    folds = read_folds(left)
+    assert folds["epoch"].max() == 3
+    for name, frame, told in (
+        ("older", None, "is not there"),
+        ("half", b"half", "is damaged"),
+        ("short", folds.query("epoch < 3"), "does not have all epochs up to 3"),
+        ("a row less", folds.drop(index=7), "does not have all epochs up to 3"),
+        ("a column less", folds.drop(columns="val/mae"), "is damaged"),
+        ("words", folds.assign(**{"val/mae": "many"}), "is damaged"),
+    ):
+        killed = tmp_path / name
+        shutil.copytree(left, killed)
+        if isinstance(frame, pandas.DataFrame):
+            frame.to_parquet(killed / record.FOLDS)
+        else:
+            changed(killed / record.FOLDS, frame)
+        assert main("train.py", f"resume={killed}") == 0
+        log = (killed / record.LOG).read_text()
+        assert log.count(f"folds.parquet {told}") == log.count("The run goes on without it.") == 1
+        assert not (killed / record.FOLDS).exists()
+        shutil.copy(undisturbed / record.FOLDS, killed)
+        assert_same(undisturbed, killed)
 
 
 def test_tensorboard_shows_each_epoch_once(train: Train, snapshot: Any, monkeypatch: Any) -> None:
@@ -333,7 +365,7 @@ def test_a_run_made_again_is_identical(train: Train, capsys: Any) -> None:
     directory = train(*SHORT)
     assert main("train.py", f"rerun={directory}") == 0
     assert (
-        "Identical to the last digit: 6 epochs of metrics.csv, times aside, and layers.parquet."
+        "Identical to the last digit: 6 epochs of metrics.csv, times aside, and layers.parquet, and folds.parquet."
         in capsys.readouterr().out
     )
     again = record.find_runs([Path("outputs")])
@@ -386,6 +418,19 @@ def test_a_layer_that_differs_is_named(train: Train, capsys: Any) -> None:
     assert main("train.py", f"rerun={directory}") == 1
     assert (
         "metrics.csv is identical, but layers.parquet is not: in epoch 3 weight_norm of linear2.bias was"
+        in capsys.readouterr().err
+    )
+
+
+def test_a_fold_that_differs_is_named(train: Train, capsys: Any) -> None:
+    directory = train(*SHORT)
+    frame = read_folds(directory)
+    frame.loc[(frame.epoch == 3) & (frame.fold == 2), "val/mae"] += 1
+    frame.loc[(frame.epoch == 4) & (frame.fold == 1), "val/loss"] += 1
+    frame.to_parquet(directory / record.FOLDS)
+    assert main("train.py", f"rerun={directory}") == 1
+    assert (
+        "metrics.csv is identical, but folds.parquet is not: in epoch 3 val/mae of fold 2 was"
         in capsys.readouterr().err
     )
 

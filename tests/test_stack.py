@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, main, read_layers
+from conftest import ROOT, main, read_folds, read_layers
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
@@ -19,6 +19,7 @@ from torch import nn
 from paribus import record
 from paribus.callbacks.weights import Weights
 from paribus.compose import Composer
+from paribus.data.module import InMemory
 from paribus.engines import attempt
 from paribus.grouping import chunks_of, reason_alone, sorted_out
 from paribus.job import Job
@@ -70,10 +71,17 @@ def curves(directory: Path) -> pd.DataFrame:
     return pd.read_csv(directory / record.METRICS).drop(columns="epoch_seconds")
 
 
+def same_folds(one: Path, other: Path) -> None:
+    assert (one / record.FOLDS).exists() == (other / record.FOLDS).exists()
+    if (one / record.FOLDS).exists():
+        pd.testing.assert_frame_equal(read_folds(other), read_folds(one), rtol=1e-4)
+
+
 def same_curves(pairs: list[tuple[Path, Path]], columns: list[str] | None = None) -> None:
     for alone, stacked in pairs:
         expected, found = curves(alone), curves(stacked)
         pd.testing.assert_frame_equal(found[columns or list(expected)], expected[columns or list(expected)], rtol=1e-4)
+        same_folds(alone, stacked)
 
 
 FEWER = ("callbacks=none", "logger=none", "data.train_subset=200")  # what has no part in the losses
@@ -139,7 +147,8 @@ def test_batch_norm_trains_alike(both: Both) -> None:
     same_curves(both("model.norm=batch", "seed=1,2", "optim=sgd", "optim.lr=0.0005"))
 
 
-def test_images_too(tmp_path: Path, both: Both, fashion_root: Path) -> None:
+def test_images_too(both: Both, fashion_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(InMemory, "eval_batch_size", 25)
     same_curves(both("model=mlp", f"data.root={fashion_root}", "data.val_size=60", "seed=1,2", "optim.lr=0.001,0.01"))
 
 
@@ -300,6 +309,7 @@ def test_a_stack_that_was_killed_is_taken_up_and_so_is_each_of_its_runs_alone(
     for one, other in zip(whole, again, strict=True):
         assert read_summary(other.directory)["taken_up"] == [4]
         pd.testing.assert_frame_equal(curves(one.directory), curves(other.directory), rtol=1e-4)
+        same_folds(one.directory, other.directory)
     assert "stacked" not in read_summary(again[0].directory)
 
 

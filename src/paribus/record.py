@@ -29,6 +29,8 @@ LAST = "checkpoints/last.ckpt"
 LOCK = ".lock"
 COMPOSITION = ".hydra/config.yaml"
 
+N_FOLDS = 5  # of the validation samples
+
 COMPLETED, DIVERGED, FAILED, INTERRUPTED = "completed", "diverged", "failed", "interrupted"  # written in summary.json
 RUNNING, UNFINISHED, DAMAGED, ABSENT = "running", "unfinished", "damaged", "absent"  # inferred by who reads
 FINISHED = (COMPLETED, DIVERGED)
@@ -120,14 +122,14 @@ def state(directory: Path) -> tuple[str, dict[str, Any] | None]:
 def clear(directory: Path) -> None:
     """Remove the record of a run that is to be made again; its log stays, and what belongs to somebody else."""
     # in this order, so that it is a run to be made again until all is gone
-    for pattern in (LAST, BEST, "events.out.tfevents.*", LAYERS, PREDICTIONS, WEIGHTS, METRICS, SUMMARY):
+    for pattern in (LAST, BEST, "events.out.tfevents.*", LAYERS, FOLDS, PREDICTIONS, WEIGHTS, METRICS, SUMMARY):
         for path in directory.glob(pattern):
             path.unlink()
 
 
 def remove_temporary(directory: Path) -> None:
     """Remove what a process that was killed while it wrote a file has left of it. By the owner of the directory."""
-    for name in (SUMMARY, METRICS, LAYERS, PREDICTIONS, WEIGHTS, LAST, BEST, COMPOSITION):
+    for name in (SUMMARY, METRICS, LAYERS, FOLDS, PREDICTIONS, WEIGHTS, LAST, BEST, COMPOSITION):
         path = directory / name
         for left in path.parent.glob(f".{path.name}.[0-9]*"):
             left.unlink()

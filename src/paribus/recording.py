@@ -1,5 +1,6 @@
 """The record of a run while it goes on: its rows, what was measured of its layers, and the same to its loggers."""
 
+import logging
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +13,14 @@ from lightning.pytorch.loggers import Logger
 from paribus.callbacks.instruments import Histogram, Measured
 from paribus.loggers import TensorBoard, finish
 from paribus.models.layers import WeightLayer
-from paribus.record import LAYERS, METRICS, read_metrics
+from paribus.record import FOLDS, LAYERS, METRICS, RecordError, read_metrics
 from paribus.statistics import summary_statistics
-from paribus.writers import LayersWriter, MetricsWriter
+from paribus.writers import FoldsWriter, LayersWriter, MetricsWriter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+log = logging.getLogger(__name__)
 MOST_SCALARS = 100_000  # of layers, in the event file of a run
 
 
@@ -69,7 +71,9 @@ class Judge(Protocol):
 
 
 class Recording:
-    """Writes metrics.csv and layers.parquet of one run, and tells its loggers. Knows nothing of how it is trained.
+    """Writes metrics.csv, layers.parquet and folds.parquet of one run, and tells its loggers.
+
+    Knows nothing of how it is trained.
 
     Args:
         directory: the run's.
@@ -99,6 +103,7 @@ class Recording:
         self.loggers = loggers
         self.rows: list[dict[str, float | None]] = []
         self.layers = LayersWriter(directory / LAYERS)
+        self.folds = FoldsWriter(directory / FOLDS, [name for name in columns if name.startswith("val/")])
         self.taken_up: list[int] = []
         self.diverged: dict[str, Any] | None = None
         self._writer: MetricsWriter | None = None
@@ -110,6 +115,11 @@ class Recording:
         epoch = left["epoch"]
         self.rows = read_metrics(self.directory, epoch)
         self.layers.restore(epoch)
+        try:
+            self.folds.restore([int(row["epoch"] or 0) for row in self.rows if row.get("val/loss") is not None])
+        except RecordError as error:
+            log.warning("%s The run goes on without it.", error)
+            self.folds.abandon()
         self.diverged = left["diverged"]
         self.taken_up = [*left["taken_up"], epoch]
 
@@ -124,16 +134,24 @@ class Recording:
             logger.log_metrics(scalars, step=0)
 
     def epoch(
-        self, step: int, lr: float, means: Mapping[str, float], seconds: float, momentum: float | None = None
+        self,
+        step: int,
+        lr: float,
+        means: Mapping[str, float],
+        seconds: float,
+        momentum: float | None = None,
+        folds: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Keep an epoch: optimizer steps done, the lr of the last, the means by column, seconds; and, for the loggers
-        alone, the momentum."""
+        """Keep an epoch: optimizer steps done, the lr of the last, the means by column, seconds; for the loggers alone,
+        the momentum; and the columns of folds.parquet."""
         row: dict[str, float | None] = {"epoch": len(self.rows) + 1, "step": step, "lr": lr}
         row |= {name: means.get(name) for name in self.columns}
         row["epoch_seconds"] = seconds
         assert self._writer is not None
         self.rows.append(row)
         self._writer.write(row)
+        if folds is not None:
+            self.folds.add(len(self.rows), folds)
         self._scalars = {name: value for name, value in row.items() if name != "epoch" and value is not None}
         if momentum is not None:
             self._scalars["momentum"] = momentum
@@ -219,11 +237,15 @@ class Recording:
         return summary_statistics(self.rows) | ({} if early is None else {"early_layer_gradient": early})
 
     def state(self, stopped: bool) -> dict[str, Any]:
-        """What a checkpoint keeps of it. Writes layers.parquet, which so reaches at least as far as the checkpoint."""
-        self.layers.write()
+        """What a checkpoint keeps of it. Writes the tables, which so reach at least as far as the checkpoint."""
+        self._write_tables()
         return {"epoch": len(self.rows), "diverged": self.diverged, "stopped": stopped, "taken_up": self.taken_up}
 
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
-            self.layers.write()
+            self._write_tables()
+
+    def _write_tables(self) -> None:
+        self.layers.write()
+        self.folds.write()

@@ -1,7 +1,7 @@
 """Making a run again, to see whether it comes out the same."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,14 @@ def compare(old: Path, new: Path) -> str:
             raise Differs(f"The runs differ from epoch {a['epoch']} on: {values}.{_circumstances(old, new)}")
     if len(before) != len(now):
         raise Differs(f"{old} has {len(before)} epochs, {new} has {len(now)}; those that both have are identical.")
-    compared = f"{len(now)} epochs of {record.METRICS}, times aside"
-    if (old / record.LAYERS).exists() and (new / record.LAYERS).exists():
-        first = _first_layer(old, new)
-        if first is not None:
-            raise Differs(f"{record.METRICS} is identical, but {record.LAYERS} is not: {first}.")
-        compared += f", and {record.LAYERS}"
-    return f"Identical to the last digit: {compared}."
+    compared = [f"{len(now)} epochs of {record.METRICS}, times aside"]
+    for name, first_difference in ((record.LAYERS, _first_layer), (record.FOLDS, _first_fold)):
+        if (old / name).exists() and (new / name).exists():
+            first = first_difference(old, new)
+            if first is not None:
+                raise Differs(f"{record.METRICS} is identical, but {name} is not: {first}.")
+            compared.append(name)
+    return f"Identical to the last digit: {', and '.join(compared)}."
 
 
 def _same(a: float | None, b: float | None) -> bool:
@@ -49,19 +50,30 @@ def _same(a: float | None, b: float | None) -> bool:
 
 
 def _first_layer(old: Path, new: Path) -> str | None:
-    """The first value in which two files differ, of those that both have."""
+    """The first value in which two layers.parquet differ, of those that both have."""
     keys = ["epoch", "layer", "tensor", "quantity"]
     frames = [pandas.read_parquet(directory / record.LAYERS) for directory in (old, new)]
     frames = [frame.astype(dict.fromkeys(keys[1:], str)) for frame in frames]
+    return _first_difference(frames, keys, "{quantity} of {layer}.{tensor}")
+
+
+def _first_fold(old: Path, new: Path) -> str | None:
+    """The first value in which two folds.parquet differ, of those that both have."""
+    keys = ["epoch", "fold", "column"]
+    frames = [pandas.read_parquet(directory / record.FOLDS) for directory in (old, new)]
+    return _first_difference(
+        [frame.melt(keys[:2], var_name=keys[2]) for frame in frames], keys, "{column} of fold {fold}"
+    )
+
+
+def _first_difference(frames: Sequence[pandas.DataFrame], keys: list[str], what: str) -> str | None:
+    """In words, the first value in which two frames differ, of those that both have; `what` names it by its keys."""
     both = frames[0].merge(frames[1], on=keys, suffixes=("_old", "_new"))
     differing = both[~((both.value_old == both.value_new) | (both.value_old.isna() & both.value_new.isna()))]
     if differing.empty:
         return None
     row = differing.sort_values("epoch", kind="stable").iloc[0]
-    return (
-        f"in epoch {row.epoch} {row.quantity} of {row.layer}.{row.tensor} was {row.value_old!r}, "
-        f"is now {row.value_new!r}"
-    )
+    return f"in epoch {row.epoch} {what.format_map(row)} was {row.value_old!r}, is now {row.value_new!r}"
 
 
 def _circumstances(old: Path, new: Path) -> str:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor
 
 from paribus.callbacks.checkpoints import SECONDS_BETWEEN, Checkpoints, loops
 from paribus.callbacks.instruments import Histogram, Instrument, Measured, by_tensor
 from paribus.models.layers import WeightLayer, evaluating
-from paribus.models.learners import EpochSums, Learner
+from paribus.models.learners import Learner, average_by_fold
 from paribus.models.stacked import NotStackable, generators_of
 from paribus.randomness import generator
 from paribus.recording import LayerRows, Recording
@@ -99,6 +100,8 @@ class Stack:
         self.samples = len(first.data.train[0])
         self.inputs, self.targets = (part.new_empty(len(members), *part.shape) for part in first.data.train)
         self.validates = len(first.data.val[0]) > 0
+        folds = [fold for member in members if (fold := member.prepared.data.validation_folds) is not None]
+        self.folds = torch.stack(folds) if folds else None
         self.counted_in_training = any(name.startswith("train/") for name in set(self.learner.columns) - {"train/loss"})
         self.steps = math.ceil(self.samples / self.batch_size)
         self.sources = Sources([(m.prepared.config, m.learner) for m in members], self.steps * self.epochs)
@@ -223,7 +226,8 @@ class Stack:
         if self.learner.interval == "epoch" and self.sources.advance():
             self.optimizer.refresh()
         if outputs:
-            self._count(sums, outputs, targets, training=True)
+            counts = self._counts(outputs, targets, training=True)
+            sums.count({name: each.sum(1) for name, each in counts.items()})
         self.epoch += 1
         self._record(started, lr, momenta)
         if time.monotonic() - self.written_at >= max(SECONDS_BETWEEN, self.writing_takes / WRITING_SHARE):
@@ -241,11 +245,11 @@ class Stack:
         each = self.learner.loss(outputs.flatten(0, 1), targets.flatten(0, 1), reduction="none")
         return each.unflatten(0, outputs.shape[:2])
 
-    def _count(self, sums: EpochSums, outputs: Sequence[Tensor], targets: Tensor, training: bool) -> None:
-        """Add what is counted beside the loss, over an epoch's outputs, each (K, n, ...), to `sums`."""
+    def _counts(self, outputs: Sequence[Tensor], targets: Tensor, training: bool) -> dict[str, Tensor]:
+        """What is counted beside the loss, of each sample, (K, samples), for an epoch's outputs, each (K, n, ...)."""
         self.learner.training = training
         counts = self.learner.counts(torch.cat(list(outputs), 1).flatten(0, 1), targets.flatten(0, 1))
-        sums.count({name: each.unflatten(0, targets.shape[:2]).sum(1) for name, each in counts.items()})
+        return {name: each.unflatten(0, targets.shape[:2]) for name, each in counts.items()}
 
     def _seen(self, raw: Tensor) -> Tensor:
         """What the networks see of a batch (K, n, ...) of the tensors in memory."""
@@ -265,23 +269,30 @@ class Stack:
                     instrument.before_step(step, batch.shape[1])
         return [k for k in whole if finite[k]]
 
-    def _validate(self) -> list[dict[str, float]]:
-        """Each run's means over its validation part."""
+    def _validate(self) -> list[tuple[dict[str, float], dict[str, np.ndarray] | None]]:
+        """Each run's means over its validation part, and over the folds of it."""
         if not self.validates:
-            return [{} for _ in self.members]
+            return [({}, None) for _ in self.members]
         batches = [member.prepared.data.batches_in_order(member.prepared.data.val) for member in self.members]
         inputs = torch.stack([each.inputs for each in batches])
         targets = torch.stack([each.targets for each in batches])
         outputs: list[Tensor] = []
+        losses: list[Tensor] = []
         sums = self.together.validation_sums
         with evaluating(self.together.network):
             for start in range(0, inputs.shape[1], batches[0].batch_size):
                 chosen = slice(start, start + batches[0].batch_size)
                 output, wanted = self.together.network(self._seen(inputs[:, chosen])), targets[:, chosen]
-                sums.add(wanted.shape[1], self._each_loss(output, wanted).flatten(1).mean(1), {})
+                losses.append(self._each_loss(output, wanted).flatten(1))
+                sums.add(wanted.shape[1], losses[-1].mean(1), {})
                 outputs.append(output)
-        self._count(sums, outputs, targets, training=False)
-        return [{f"val/{name}": value for name, value in means.items()} for means, _ in sums.read_stack()]
+        counts = self._counts(outputs, targets, training=False)
+        sums.count({name: each.sum(1) for name, each in counts.items()})
+        means = [{f"val/{name}": value for name, value in run.items()} for run, _ in sums.read_stack()]
+        if self.folds is None:
+            return [(run, None) for run in means]
+        by_fold = average_by_fold({"loss": torch.cat(losses, 1), **counts}, self.folds)
+        return [(run, {name: values[k] for name, values in by_fold.items()}) for k, run in enumerate(means)]
 
     def _measure(self, epoch: int) -> list[Measured]:
         with torch.no_grad():
@@ -301,7 +312,7 @@ class Stack:
 
     def _record(self, started: float, lr: Sequence[float], momenta: Sequence[float | None]) -> None:
         """Write down the epoch of each run that takes part."""
-        validation = self._validate()
+        validated = self._validate()
         trained = self.together.training_sums.read_stack()
         seconds = (time.perf_counter() - started) / len(self.members)  # a run's share
         measured, histograms = LayerRows.of(self._measure(self.epoch)), self._histograms()
@@ -310,14 +321,14 @@ class Stack:
             if not member.active:
                 continue
             with member.by_itself():
-                means, bad_step = trained[k]
+                (means, bad_step), (validation, folds) = trained[k], validated[k]
                 recording = member.recording
-                row = {f"train/{name}": value for name, value in means.items()} | validation[k]
-                recording.epoch(done, lr[k], row, seconds, momenta[k])
+                row = {f"train/{name}": value for name, value in means.items()} | validation
+                recording.epoch(done, lr[k], row, seconds, momenta[k], folds)
                 recording.tell(recording.add(self.epoch, measured.of_run(k)))
                 recording.draw(self.epoch, self._histograms_of(k, member, histograms))
-                self._find_divergence(k, member, bad_step, validation[k].get("val/loss", 0.0))
-                member.checkpoints.consider(self.epoch, validation[k], member.learner)
+                self._find_divergence(k, member, bad_step, validation.get("val/loss", 0.0))
+                member.checkpoints.consider(self.epoch, validation, member.learner)
                 if recording.diverged is not None:
                     self._checkpoint(k, member)
                     self._finish(k, member)

@@ -3,13 +3,14 @@
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
 import pyarrow
 import pyarrow.parquet
 
-from paribus.record import PREDICTIONS, WEIGHTS, replacing
+from paribus.record import N_FOLDS, PREDICTIONS, WEIGHTS, RecordError, replacing
 
 
 class MetricsWriter:
@@ -96,6 +97,61 @@ class LayersWriter:
         _, indices, values = zip(*self._epochs, strict=True)
         found = np.concatenate(values)[np.isin(np.concatenate(indices), early)]
         return float(found.mean()) if len(found) else None
+
+
+class FoldsWriter:
+    """Gathers the rows of folds.parquet, and writes the file anew whenever asked.
+
+    Columns: epoch and fold, both counted from 1, samples, and `columns`, the validation columns of metrics.csv.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str]):
+        self.path = path
+        self.columns = columns
+        self._epochs: list[int] = []
+        self._rows: list[Mapping[str, np.ndarray]] = []
+        self._abandoned = False
+
+    def restore(self, epochs: Sequence[int]) -> None:
+        """Start with the rows that the file has of `epochs`. Raises RecordError where it does not have them all."""
+        if not epochs:
+            return
+        try:
+            frame = pandas.read_parquet(self.path, filters=[("epoch", "<=", epochs[-1])])
+            found = list(zip(frame["epoch"], frame["fold"], strict=True))
+            rows = {name: frame[name].to_numpy(float) for name in ("samples", *self.columns)}
+        except FileNotFoundError:
+            raise RecordError(f"{self.path} is not there.") from None
+        except Exception as error:  # noqa: BLE001  whatever the damage is, the caller can do without the file
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise RecordError(f"{self.path} is damaged ({reason}).") from None
+        if found != [(epoch, fold) for epoch in epochs for fold in range(1, N_FOLDS + 1)]:
+            raise RecordError(f"{self.path} does not have all epochs up to {epochs[-1]}.")
+        self._epochs, self._rows = list(epochs), [rows]
+
+    def add(self, epoch: int, rows: Mapping[str, np.ndarray]) -> None:
+        """Add the rows of an epoch: by column but for the first two, (N_FOLDS,)."""
+        if not self._abandoned:
+            self._epochs.append(epoch)
+            self._rows.append(rows)
+
+    def abandon(self) -> None:
+        """Have no file, now or later: one that lacks epochs would mislead about which was the best."""
+        self._abandoned = True
+        self.path.unlink(missing_ok=True)
+
+    def write(self) -> None:
+        """Write all rows so far. Without any there is no file."""
+        if not self._epochs:
+            return
+        columns: dict[str, Any] = {
+            "epoch": np.repeat(np.array(self._epochs, dtype=np.int32), N_FOLDS),
+            "fold": np.tile(np.arange(1, N_FOLDS + 1, dtype=np.int8), len(self._epochs)),
+            "samples": np.concatenate([rows["samples"] for rows in self._rows]).astype(np.int32),
+            **{name: np.concatenate([rows[name] for rows in self._rows]) for name in self.columns},
+        }
+        with replacing(self.path) as temporary:
+            pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
 
 
 def write_weights(directory: Path, before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> None:

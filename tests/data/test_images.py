@@ -61,6 +61,24 @@ def test_the_split_follows_the_seed_and_nothing_else(fashion_root: Path) -> None
     assert not torch.equal(first, validation(seed=2))
 
 
+def test_folds_of_the_validation_part_follow_the_split_and_nothing_else(fashion_root: Path) -> None:
+    def folds(**changes: object) -> torch.Tensor | None:
+        data = fashion(fashion_root, **changes)
+        data.setup("fit")
+        return data.validation_folds
+
+    first, other, odd = folds(), folds(seed=2), folds(val_size=58)
+    assert first is not None and other is not None and odd is not None
+    assert torch.bincount(first).tolist() == [12] * 5
+    assert sorted(torch.bincount(odd).tolist()) == [11, 11, 12, 12, 12]
+    same = folds(train_subset=100, batch_size=7, mean=[0.1])
+    assert same is not None and torch.equal(first, same)
+    assert not torch.equal(first, other)
+    assert folds(val_size=5) is not None
+    assert folds(val_size=4) is None
+    assert folds(train_on_validation=True) is None
+
+
 def test_a_subset_is_the_first_part_of_the_training_part(fashion_root: Path) -> None:
     whole, subset, both = (
         fashion(fashion_root),

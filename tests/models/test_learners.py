@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -8,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from paribus.errors import UserError
-from paribus.models.learners import Classifier, EpochSums, Regressor, learner_for
+from paribus.models.learners import Classifier, EpochSums, Regressor, average_by_fold, learner_for
 
 
 @given(st.lists(st.tuples(st.integers(1, 7), st.floats(0, 100, width=32)), min_size=1, max_size=9))
@@ -33,6 +34,28 @@ def test_the_first_loss_that_is_no_number_is_found(value: float) -> None:
     means, bad = sums.read()
     assert bad == 1
     assert not math.isfinite(means["loss"])
+
+
+@given(
+    st.integers(5, 40),
+    st.sampled_from([(), (1,), (3,)]),
+    st.integers(0, 99),
+    st.sampled_from([1.0, math.nan, math.inf]),
+)
+def test_means_by_fold_are_those_of_the_samples_in_it(n: int, lead: tuple[int, ...], seed: int, one: float) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    loss, right = torch.randn(*lead, n, generator=draw), torch.rand(*lead, n, generator=draw) < 0.5
+    loss[..., 0] = one  # what is not finite stays in its fold
+    folds = torch.rand(*lead, n, generator=draw).argsort(-1) % 5
+    found = average_by_fold({"loss": loss, "acc": right}, folds)
+    assert list(found) == ["samples", "val/loss", "val/acc"]
+    for index in np.ndindex(lead):
+        for fold in range(5):
+            chosen = (folds[index] == fold).numpy()
+            assert found["samples"][index][fold] == chosen.sum()
+            for name, each in (("val/loss", loss), ("val/acc", right)):
+                expected = each[index].numpy().astype(float)[chosen].mean()
+                assert found[name][index][fold] == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True)
 
 
 def learner(kind: type, network: nn.Module, loss: str):

@@ -1,4 +1,4 @@
-"""Writes the run record while the run goes on: metrics.csv, layers.parquet, and the same to the loggers."""
+"""Writes the run record while the run goes on, and tells the loggers: metrics.csv, layers.parquet, folds.parquet."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -124,7 +124,7 @@ class Recorder(lightning.Callback):
         means, bad_batch = learner.read(learner.training_sums)
         measured = {f"train/{name}": value for name, value in means.items()} | learner.validation
         seconds = time.perf_counter() - self._started
-        self.recording.epoch(trainer.global_step, learner.lr, measured, seconds, learner.momentum)
+        self.recording.epoch(trainer.global_step, learner.lr, measured, seconds, learner.momentum, learner.folds)
         self.recording.tell(self.recording.add(epoch, LayerRows.of(self._measure(epoch))))
         self._draw(epoch, last=False)
         bad_step = None if bad_batch is None else bad_batch // trainer.accumulate_grad_batches

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Literal
 
 import lightning
@@ -12,6 +13,7 @@ from torch import Tensor
 from paribus.data.batches import Batches, CropFlip
 from paribus.errors import UserError
 from paribus.randomness import generator
+from paribus.record import N_FOLDS
 
 Part = tuple[Tensor, Tensor]
 
@@ -97,6 +99,16 @@ class InMemory(lightning.LightningDataModule, ABC):
                 self.test = self.load(test=True)[2]
         elif self.train is None:
             self.train, self.val, _ = self.load(test=False)
+
+    @cached_property
+    def validation_folds(self) -> Tensor | None:
+        """Which fold each validation sample is in, (n,), counted from 0; None where there are fewer samples than folds.
+
+        Sizes of folds differ by one at most. They follow from the seed of the split alone.
+        """
+        assert self.val is not None, "setup() comes first"
+        n = len(self.val[0])
+        return torch.randperm(n, generator=generator(self.seed, "folds")) % N_FOLDS if n >= N_FOLDS else None
 
     def train_dataloader(self) -> Batches:
         return self.training_batches(lambda: self.trainer.current_epoch if self.trainer else 0)

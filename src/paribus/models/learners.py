@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from paribus.data.batches import share
 from paribus.errors import UserError, unknown
 from paribus.models.layers import WeightLayer, evaluating
 from paribus.randomness import stream_seed
+from paribus.record import N_FOLDS
 
 Loss = Callable[..., Tensor]  # of outputs and targets; with reduction="none" of each sample
 
@@ -80,6 +83,26 @@ class EpochSums:
         return totals, list(sums), first
 
 
+def average_by_fold(
+    each: Mapping[str, Tensor], folds: Tensor, reduce: Callable[[Tensor, str], Tensor] | None = None
+) -> dict[str, np.ndarray]:
+    """Average values of each sample, (..., n) by name, over each fold, in double precision.
+
+    Args:
+        folds: which fold a sample is in, (..., n), on the CPU.
+        reduce: as in EpochSums.read.
+
+    Returns "samples" and the means, (..., N_FOLDS), by column of folds.parquet.
+    """
+    # added up one by one on the CPU: in an order that is always the same, and what is not finite stays in its fold
+    values = torch.stack([torch.ones_like(each["loss"]), *each.values()]).cpu().double()
+    totals = values.new_zeros(*values.shape[:-1], N_FOLDS).scatter_add_(-1, folds.expand_as(values), values)
+    if reduce is not None:
+        totals = reduce(totals, "sum")
+    columns = ("samples", *(f"val/{name}" for name in each))
+    return dict(zip(columns, [totals[0].numpy(), *(totals[1:] / totals[0]).numpy()], strict=True))
+
+
 def _batch(number: float) -> int | None:
     return int(number) if math.isfinite(number) else None
 
@@ -120,6 +143,8 @@ class Learner(lightning.LightningModule, ABC):
         self.training_sums = EpochSums()
         self.validation_sums = EpochSums()
         self.validation: dict[str, float] = {}  # the means of this epoch's validation, by column of metrics.csv
+        self.folds: dict[str, np.ndarray] | None = None  # the same of each fold, by column of folds.parquet
+        self._validated: list[tuple[Tensor, Tensor, slice]] = []  # outputs and targets of a batch; which samples
         self.lr = 0.0  # of the last optimizer step
         self.momentum: float | None = None  # Adam's beta1; None for optimizers without
         self.layers: list[WeightLayer] = []  # of the network, for the instruments
@@ -156,7 +181,7 @@ class Learner(lightning.LightningModule, ABC):
         return self.network(inputs)
 
     def on_train_epoch_start(self) -> None:
-        self.validation = {}
+        self.validation, self.folds = {}, None
         # each process draws the dropout of its own samples, the first one as it would alone
         stream = f"training, rank {self.global_rank}" if self.global_rank else "training"
         torch.manual_seed(stream_seed(self.seed, stream, self.current_epoch))
@@ -179,6 +204,10 @@ class Learner(lightning.LightningModule, ABC):
         inputs, targets, *shared = batch
         output = self.network(inputs)
         own, whole = shared or (len(targets), None)
+        first = self.validation_sums.samples
+        if whole is not None:
+            first += share(whole, self.global_rank, self.trainer.world_size).start
+        self._validated.append((output[:own], targets[:own], slice(first, first + own)))
         self.validation_sums.add(own, self.loss(output, targets), self._sums(output, targets), whole)
 
     def _sums(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
@@ -186,7 +215,11 @@ class Learner(lightning.LightningModule, ABC):
 
     def read(self, sums: EpochSums) -> tuple[dict[str, float], int | None]:
         """What `sums` has gathered in all processes; see EpochSums.read. Every process has to call it."""
-        return sums.read(None if self.trainer.world_size == 1 else self._reduce)
+        return sums.read(self._reduction)
+
+    @property
+    def _reduction(self) -> Callable[[Tensor, str], Tensor] | None:
+        return None if self.trainer.world_size == 1 else self._reduce
 
     def _reduce(self, tensor: Tensor, how: str) -> Tensor:
         return self.trainer.strategy.reduce(tensor.to(self.device), reduce_op=how).cpu()
@@ -196,6 +229,14 @@ class Learner(lightning.LightningModule, ABC):
         self.validation = {f"val/{name}": value for name, value in means.items()}
         # For callbacks that watch a metric. self.log_dict would do the same in 1.3 ms.
         self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in self.validation.items()})
+        outputs, targets, samples = zip(*self._validated, strict=True)
+        self._validated = []
+        folds = self.trainer.datamodule.validation_folds  # type: ignore[attr-defined]
+        if folds is not None:
+            output, target = torch.cat(outputs), torch.cat(targets)
+            output = output.to(torch.promote_types(output.dtype, torch.float32))  # as autocast does for a loss
+            each = {"loss": self.loss(output, target, reduction="none"), **self.counts(output, target)}
+            self.folds = average_by_fold(each, torch.cat([folds[chosen] for chosen in samples]), self._reduction)
 
     def optimizer_of(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         """The run's optimizer, of these parameters."""
