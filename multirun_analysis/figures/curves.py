@@ -52,7 +52,7 @@ def by_factor(comparison: Comparison) -> Iterator[tuple[str, Drawing]]:
 def overlaid(comparison: Comparison, factor: str | None, metric: str) -> Figure | None:
     """Draw a line for each setting, the mean over its seeds, with a mark at its best epoch; broken runs as thin lines.
 
-    The legend has each line's best value, or, of more than 12 lines, that of each level's best line.
+    The legend has each line's best value, or, of more than 12 lines, the value of each level's best line.
     """
     encoding = encode(comparison, factor)
     values = encoding.curves(metric)
@@ -191,8 +191,8 @@ def accuracy_against_step(comparison: Comparison, factor: str | None = None) -> 
 def learning_curves(comparison: Comparison, factor: str | None) -> Figure | None:
     """Draw training and validation loss together, means over seeds, and the loss of the mean predictor.
 
-    A panel for each setting; of more than 12, one for each level: of its settings with the fewest broken runs that of
-    the lowest loss.
+    A panel for each setting; of more than 12, one for each level: of its settings with the fewest broken runs the one
+    of the lowest loss.
     """
     encoding = encode(comparison, factor)
     losses = {name: encoding.curves(name) for name in ("train/loss", "val/loss")}

@@ -48,7 +48,7 @@ def zero_gradients(comparison: Comparison, factor: str | None = None) -> Figure 
 
 @figure("dead_units")
 def dead_units(comparison: Comparison, factor: str | None = None) -> Figure | None:
-    """Draw the share of dead units (exactly 0 on the whole probe) by epoch, and that of saturated outputs if any."""
+    """Draw the share of dead units (exactly 0 on the whole probe) by epoch, and of saturated outputs if any."""
     groups, title = [], "Dead units"
     for quantity, what in (("dead_fraction", "dead units"), ("saturated_fraction", "saturated outputs")):
         found = by_layer(of(comparison.study.layers, quantity, "activation"))
@@ -60,7 +60,7 @@ def dead_units(comparison: Comparison, factor: str | None = None) -> Figure | No
 
 @figure("update_ratios")
 def update_ratios(comparison: Comparison, factor: str | None = None) -> Figure | None:
-    """Draw the size of a step's update relative to that of the weights, by epoch, on a log axis; 1e-3 dashed."""
+    """Draw the size of a step's update relative to the weights, by epoch, on a log axis; 1e-3 dashed."""
     frames = by_layer(of(comparison.study.layers, "update_ratio", "weight"))
     title = "Update ratio of weights, ‖change in a step‖ / ‖weights‖ (dashed: 1e-3)"
     return _panels(comparison, factor, [frames], title, "update ratio", log=True, guide=GUIDE)

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from multirun_analysis.records.described import in_words
 
 T = TypeVar("T")
-# Okabe and Ito (2008): told apart with every kind of colour vision; dashes and marks tell levels apart as well.
+# Okabe and Ito (2008): distinguishable with every kind of colour vision; dashes and marks distinguish levels as well.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F6F00", "#000000")
 DASHES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (7, 3)))
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
