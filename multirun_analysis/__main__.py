@@ -89,15 +89,21 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
 
     from multirun_analysis.compare.interactions import interactions
     from multirun_analysis.compare.targets import target_of
-    from multirun_analysis.figures.gallery import drawing, gallery, remove_others
+    from multirun_analysis.figures.gallery import drawing, gallery
     from multirun_analysis.report import documents, tables
+    from multirun_analysis.report.output import Output
     from multirun_analysis.report.page import write_report
     from multirun_analysis.report.verdict import verdict
-    from paribus.record import replacing
 
-    folder.mkdir(parents=True, exist_ok=True)
     target = target_of(comparison, options.target)
     crossed = interactions(comparison)
+    drawings = gallery(comparison, crossed)
+    names = ["report.html", "runs.csv", "comparison.csv", "tables.md", *(["tables.tex"] if options.latex else [])]
+    kinds = [".png", ".pdf"] if options.pdf else [".png"]
+    output = Output(folder)
+    output.claim([*names, *(f"figures/{name}{kind}" for name in drawings for kind in kinds)])
+    if output.foreign_figures:
+        console.print(Text(output.foreign_figures), soft_wrap=True)
     told = verdict(comparison, crossed)
     for heading, sentences in told.parts:
         console.print(Text(heading, style="bold"))
@@ -120,7 +126,7 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
     if len(shown):
         console.print(tables.rich(shown.head(20), title))
     _ = comparison.study.layers  # before the figures begin in processes of their own, which share it
-    with drawing(gallery(comparison, crossed), folder / "figures", options.pdf) as figures:
+    with drawing(drawings, folder / "figures", options.pdf) as figures:
         whole = documents.document(comparison, told, crossed, target)
         contents = {
             "runs.csv": tables.runs_csv(comparison).to_csv(),
@@ -129,8 +135,7 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
             **({"tables.tex": documents.as_latex(whole)} if options.latex else {}),
         }
         for name, text in contents.items():
-            with replacing(folder / name) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            output.write_text(name, text)
         write_report(comparison, told, crossed, target, folder / "report.html")
         console.print(Text(f"Page:     {folder / 'report.html'}"), soft_wrap=True)
         console.print(Text(f"Tables:   {', '.join(str(folder / name) for name in contents)}"), soft_wrap=True)
@@ -140,7 +145,7 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
     for outcome in outcomes:
         if outcome.trouble:
             console.print(Text(f"Not drawn: {outcome.name}: {outcome.trouble}"), soft_wrap=True)
-    remove_others(folder / "figures", drawn)
+    output.finish([*names, *(f"figures/{name}{kind}" for name in drawn for kind in kinds)])
     console.print(Text(f"Figures:  {len(drawn)} in {folder / 'figures'}"), soft_wrap=True)
 
 

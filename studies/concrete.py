@@ -6,7 +6,8 @@ import pandas as pd
 
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.contests import TUNED
-from multirun_analysis.figures import layers, settings, weights
+from multirun_analysis.figures import settings, weights
+from multirun_analysis.figures.depth import depth_against_gradient
 from multirun_analysis.report import tables
 from paribus import record
 from studies import charts, concrete_tested, reports
@@ -288,7 +289,7 @@ def depths(m: Material) -> Section:
             ),
             m.figure(
                 "concrete_depths_gradient",
-                layers.depth_against_gradient(c),
+                depth_against_gradient(c),
                 "Gradient of the first layer, and the result, by depth",
             ),
             told(c),

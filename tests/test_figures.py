@@ -38,6 +38,30 @@ def test_heat_maps_are_side_by_side_on_one_scale() -> None:
     assert drawn(figures.heat_maps("conv", kernel, kernel)).axes[0].images[0].get_array().shape == (4, 18)
 
 
+def test_long_titles_are_wrapped_inside_of_the_figure() -> None:
+    weights = np.ones((3, 4))
+    name = "features.block11.convolution_of_very_many_channels_with_bias"
+    for figure in (
+        figures.weight_histograms({name: weights}, {name: weights}, {}, "regression, relu, " + "sgd_momentum, " * 12),
+        figures.heat_maps(name, weights, weights),
+    ):
+        drawn(figure)
+        titles = [text for axes in figure.axes for text in (axes.title,)] + (
+            [figure._suptitle] if figure._suptitle else []
+        )
+        for box in (title.get_window_extent() for title in titles if title.get_text()):
+            assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height
+
+
+@pytest.mark.parametrize("target", [1e15, -1e15, 1e30])
+@pytest.mark.parametrize("step", [0.0, 1e-16, 0.1])
+def test_predictions_of_huge_targets_have_an_axis(target: float, step: float) -> None:
+    targets = target * (1 + step * np.arange(3.0))
+    (axes,) = drawn(figures.predictions({"val": (targets, targets)}, target)).axes
+    low, high = axes.get_xlim()
+    assert low < targets.min() and targets.max() < high
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
 def test_weights_that_are_broken_or_all_alike_are_drawn(value: float) -> None:
     weights = np.full((3, 4), value)

@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.special import expit, ndtr
 
+from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.figures import style
-from multirun_analysis.figures.cells import fit, plain
+from multirun_analysis.figures.registry import figure
 from multirun_analysis.records.described import in_words
 
 Function = Callable[[np.ndarray], np.ndarray]
@@ -65,8 +66,14 @@ ACTIVATIONS: dict[str, tuple[Function, Function]] = {
 }
 
 
+@figure("activations")
+def compared_functions(comparison: Comparison) -> Figure | None:
+    """Draw the activation functions of the runs."""
+    return functions(dict.fromkeys(run.choices.get("activation") for run in comparison.described.values()))
+
+
 def functions(names: Iterable[Hashable]) -> Figure | None:
-    """Two panels: the activation functions, and their derivatives, for inputs from -4 to 4.
+    """Draw two panels: the activation functions, and their derivatives, for inputs from -4 to 4.
 
     One's own are not drawn, and named below. None where no name is known.
     """
@@ -76,8 +83,8 @@ def functions(names: Iterable[Hashable]) -> Figure | None:
         return None
     colours = style.colours(known)
     x = np.linspace(-SPAN, SPAN, 801)
-    figure = style.figure(9.2, max(3.6, 0.2 * len(known) + 0.9))
-    panels = figure.subplots(1, 2)
+    whole = style.figure(9.2, 3.6)
+    panels = whole.subplots(1, 2)
     for axes, which, title in zip(panels, (0, 1), ("f(x)", "its derivative f'(x)"), strict=True):
         axes.axhline(0, color=style.GREY, linewidth=0.6)
         axes.axvline(0, color=style.GREY, linewidth=0.6)
@@ -87,15 +94,15 @@ def functions(names: Iterable[Hashable]) -> Figure | None:
             # marks at places of their own: many of these functions lie upon one another
             axes.plot(x, y, color=colours[name], linestyle=dash, marker=mark, markersize=5, linewidth=1.6,
                       markevery=(40 + 13 * i % 100, 160), label=name)  # fmt: skip
-        axes.set_title(title, fontsize=11)
+        axes.set_title(title, fontsize=style.LARGE)
         axes.set_xlabel("x", fontsize=10)
-        axes.tick_params(labelsize=9)
+        axes.tick_params(labelsize=style.SMALL)
     panels[0].set_ylim(-1.9, SPAN)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", fontsize=9, handlelength=3.5, frameon=False)
-    figure.suptitle("Activation functions with their default parameters", fontsize=12)
-    others = [plain(name) for name in asked if name not in ACTIVATIONS]
+    style.add_title(whole, "Activation functions with their default parameters")
+    style.add_legend(whole, {"": list(zip(handles, labels, strict=True))})
+    others = [name for name in asked if name not in ACTIVATIONS]
     if others:
-        shown = ", ".join(others[:8]) + (f" and {len(others) - 8} more" if len(others) > 8 else "")
-        fit(figure, f"Not drawn, being no function of Paribus' own: {shown}.")
-    return figure
+        more = f" and {len(others) - 8} more" if len(others) > 8 else ""
+        style.add_note(whole, f"Not drawn, being no function of Paribus' own: {', '.join(others[:8])}{more}.")
+    return whole

@@ -1,62 +1,148 @@
-"""What happened inside: gradients, dead units and updates of the layers, and how depth bears on them."""
+"""What happened inside: gradients, dead units and updates of the layers."""
 
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.figures import style
-from multirun_analysis.figures.cells import HATCHES, Cells, heading, legend, plain, some
-from multirun_analysis.figures.panels import curves, log_scale, panels, to_scale
-from multirun_analysis.records.described import in_words
+from multirun_analysis.figures.axes import (
+    Scale,
+    Slot,
+    average,
+    draw_bands,
+    draw_end_marks,
+    draw_level_marks,
+    draw_lines,
+    set_epochs,
+    set_scale,
+)
+from multirun_analysis.figures.encoding import Encoding, Means, encode, pivot
+from multirun_analysis.figures.registry import figure, main_factors
+from multirun_analysis.figures.style import SMALL, count, pick, plain
+from paribus import record
 
 MOST_PANELS = 6  # layers with a panel each
-MOST_BARS = 12  # layers, and cells, beyond which lines are drawn
+MOST_BARS = 12  # layers, and settings, beyond which lines are drawn
 GUIDE = 1e-3  # of the update ratio
+ROOM = 1e6  # layers may differ that much: only what is farther above most of them has exploded
 
 
-def gradient_flow(comparison: Comparison, factor: str) -> Figure | None:
-    """Mean |gradient| of the layers by epoch, weight and bias joined, on a log axis."""
+@figure("gradient_flow")
+def gradient_flow(comparison: Comparison, factor: str | None = None) -> Figure | None:
+    """Draw the mean |gradient| of the layers by epoch, weight and bias joined, on a log axis."""
     frames = by_layer(joined(comparison.study.layers))
-    return panels(comparison, factor, [frames], "Mean |gradient| of layers", "mean |gradient|", log=True)
+    return _panels(comparison, factor, [frames], "Mean |gradient| of layers", "mean |gradient|", log=True)
 
 
-def zero_gradients(comparison: Comparison, factor: str) -> Figure | None:
-    """Share of the elements of the layers' weight gradients that are exactly 0, by epoch."""
+@figure("zero_gradients")
+def zero_gradients(comparison: Comparison, factor: str | None = None) -> Figure | None:
+    """Draw the share of the elements of the layers' weight gradients that are exactly 0, by epoch."""
     frames = by_layer(of(comparison.study.layers, "grad_zero_fraction", "weight"))
-    return panels(comparison, factor, [frames], "Weight gradients that are exactly 0", "share of elements")
+    return _panels(comparison, factor, [frames], "Weight gradients that are exactly 0", "share of elements")
 
 
-def dead_units(comparison: Comparison, factor: str) -> Figure | None:
-    """Share of dead units (exactly 0 on the whole probe) by epoch; where there are any, that of saturated outputs."""
+@figure("dead_units")
+def dead_units(comparison: Comparison, factor: str | None = None) -> Figure | None:
+    """Draw the share of dead units (exactly 0 on the whole probe) by epoch, and of saturated outputs if any."""
     groups, title = [], "Dead units"
     for quantity, what in (("dead_fraction", "dead units"), ("saturated_fraction", "saturated outputs")):
         found = by_layer(of(comparison.study.layers, quantity, "activation"))
         groups.append({f"{layer}: {what}": frame for layer, frame in found.items()})
     if groups[1]:
         title = "Dead units and saturated outputs"
-    return panels(comparison, factor, groups, f"{title} on the probe", "share")
+    return _panels(comparison, factor, groups, f"{title} on the probe", "share")
 
 
-def update_ratios(comparison: Comparison, factor: str) -> Figure | None:
-    """Size of a step's update relative to that of the weights, by epoch, on a log axis; the guide 1e-3 dashed."""
+@figure("update_ratios")
+def update_ratios(comparison: Comparison, factor: str | None = None) -> Figure | None:
+    """Draw the size of a step's update relative to the weights, by epoch, on a log axis; 1e-3 dashed."""
     frames = by_layer(of(comparison.study.layers, "update_ratio", "weight"))
     title = "Update ratio of weights, ‖change in a step‖ / ‖weights‖ (dashed: 1e-3)"
-    return panels(comparison, factor, [frames], title, "update ratio", log=True, guide=GUIDE)
+    return _panels(comparison, factor, [frames], title, "update ratio", log=True, guide=GUIDE)
+
+
+def _panels(
+    comparison: Comparison, factor: str | None, groups: Sequence[Mapping[str, pd.DataFrame]], title: str, ylabel: str,
+    log: bool = False, guide: float | None = None,
+) -> Figure | None:  # fmt: skip
+    """Draw a panel for each frame (run, epoch, value) under its title; those of a group have one scale and own rows.
+
+    Args:
+        log: whether the axis is logarithmic; else the values are shares.
+        guide: a value to mark.
+    """
+    encoding = _encode(comparison, factor)
+    read = [{name: encoding.by_epoch(frame) for name, frame in group.items()} for group in groups]
+    kept = [{name: values for name, values in group.items() if len(values)} for group in read]
+    drawn = [group for group in kept if group]
+    if not drawn:
+        return None
+    whole, panels = style.create_panels([len(group) for group in drawn])
+    epochs = np.concatenate([values.columns for group in drawn for values in group.values()])
+    for group, grid in zip(drawn, panels, strict=True):
+        tables = list(group.values())
+        found, scale = average(encoding, tables, log=log, share=not log, zero=not log, guide=guide, room=ROOM)
+        for axes, (name, values), means in zip(grid, group.items(), found, strict=True):
+            first = axes.get_subplotspec().is_first_col()  # type: ignore[union-attr]
+            set_scale(axes, scale, labelled=first)
+            set_epochs(axes, epochs)
+            _draw_settings(axes, encoding, means, scale)
+            alone = values.loc[values.index.intersection(encoding.broken)]
+            draw_lines(axes, alone, encoding.runs.loc[alone.index], scale, 0.8, gid="broken")
+            draw_end_marks(axes, encoding.ends(values), scale)
+            if guide is not None:
+                axes.axhline(guide, color=style.GREY, linewidth=1, linestyle=(0, (6, 3)))
+            axes.set_title(plain(name, 36), fontsize=10)
+            if first:
+                axes.set_ylabel(ylabel, fontsize=10)
+    present = _union(values.index for group in drawn for values in group.values())
+    _finish(whole, encoding, f"{title}{_by(encoding)} ({count(len(present), 'run')})", present, "line")
+    return whole
+
+
+def _draw_settings(axes: Axes, encoding: Encoding, means: Means, scale: Scale) -> None:
+    """Draw the mean of each setting, its interval, and at its end the mark of its level."""
+    few, settings = len(encoding.settings) <= style.MOST_ENTRIES, encoding.settings
+    if few:
+        draw_bands(axes, means, settings["colour"], scale)
+    middle = means.middle.dropna(how="all")
+    draw_lines(axes, middle, settings.loc[middle.index], scale, 1.5 if few else 0.9, gid="mean")
+    last = middle.notna().iloc[:, ::-1].idxmax(axis=1) if len(middle) else pd.Series(dtype=float)
+    heights = scale.place(middle.ffill(axis=1).iloc[:, -1])
+    draw_level_marks(axes, pd.DataFrame({"x": last, "y": heights}), settings, 40 if few else 16, "level")
+
+
+def _finish(figure: Figure, encoding: Encoding, title: str, present: pd.Index, what: str, marked: str = " (o)") -> None:
+    style.add_title(figure, title)
+    style.add_legend(figure, encoding.legend(bars=what == "bar"))
+    style.add_note(figure, *encoding.describe_means(present, what), *encoding.describe_broken(present, marked))
+
+
+def _encode(comparison: Comparison, factor: str | None) -> Encoding:
+    factor = factor or next(iter(main_factors(comparison)), None)
+    return encode(comparison, factor if factor in comparison.factors else None)
+
+
+def _by(encoding: Encoding) -> str:
+    return f", by {encoding.factor}" if encoding.factor else ""
+
+
+def _union(parts: Any) -> pd.Index:
+    return pd.Index(list(dict.fromkeys(name for part in parts for name in part)), dtype=object)
 
 
 def of(layers: pd.DataFrame, quantity: str, tensor: str) -> pd.DataFrame:
-    """The rows of a quantity of one of the tensors."""
+    """Select the rows of a quantity of one of the tensors."""
     return layers[(layers["quantity"] == quantity) & (layers["tensor"] == tensor)]
 
 
 def by_layer(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """`frame` (run, layer, depth, ...) a layer at a time, by its name or, where names differ, its number.
+    """Split a frame (run, layer, depth, ...) by layer, under its name or, where many names differ, its number.
 
     Where there are many layers: each run's first, middle and last one; the middle only of three and more.
     """
@@ -66,7 +152,7 @@ def by_layer(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
         parts: dict[str, pd.DataFrame] = {}
         for number, part in frame.groupby("depth"):
             names = part["layer"].unique()
-            parts[str(names[0]) if len(names) == 1 else f"layer {cast(int, number) + 1}"] = part
+            parts[_name_layer(list(names), cast(int, number))] = part
         return parts
     depth = frame["depth"]
     last = depth.groupby(frame["run"], observed=True).transform("max")
@@ -80,7 +166,7 @@ def by_layer(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def joined(layers: pd.DataFrame) -> pd.DataFrame:
-    """Mean |g| of each layer, weight and bias joined: run, epoch, layer, depth, value.
+    """Average |g| of each layer over weight and bias together: run, epoch, layer, depth, value.
 
     (n_w m_w + n_b m_b) / (n_w + n_b), with n the sizes of the tensors: the mean over all elements of the layer. Not a
     number where a term is none, or its size is not known.
@@ -103,169 +189,79 @@ def joined(layers: pd.DataFrame) -> pd.DataFrame:
 
 
 def last_epoch(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each run's last epoch."""
+    """Select the rows of each run's last epoch."""
     return frame[frame["epoch"] == frame.groupby("run", observed=True)["epoch"].transform("max")]
 
 
-def gradient_bars(comparison: Comparison, factor: str) -> Figure | None:
-    """Mean |gradient| of each layer in a run's last epoch, on a log axis: bars of the settings side by side.
+def _name_layer(names: Sequence[object], depth: int) -> str:
+    """Name the layer at a depth, whose name may differ between networks: the last one of one is inside another."""
+    found = list(dict.fromkeys(map(str, names)))
+    return " / ".join(found) if len(found) <= 2 else f"layer {depth + 1}"
 
-    Of many layers, or cells, lines over depth; exact zeros lie on a dotted line below all else, each with a mark.
+
+@figure("gradient_bars")
+def gradient_bars(comparison: Comparison, factor: str | None = None) -> Figure | None:
+    """Draw the mean |gradient| of each layer in a run's last epoch, on a log axis: bars of the settings side by side.
+
+    Of many layers, or settings, lines over depth; exact zeros lie on a dotted line below all else, each with a mark.
     """
     frame = last_epoch(joined(comparison.study.layers))
-    cells = Cells(comparison, factor)
-    values, depths, present = cells.matrix(frame, "depth")
-    if not present.any():
+    encoding = _encode(comparison, factor)
+    values = pivot(frame, encoding.runs.index, "depth")
+    settings, n = encoding.settings, len(encoding.settings)
+    if values.empty or not n:
         return None
-    means, below, above = cells.means(values, log=True)
-    scale = log_scale(means, means, np.concatenate([below, above]) if cells.n <= MOST_BARS else means)
-    bars = len(depths) <= MOST_BARS >= cells.n
-    width = float(np.clip(0.2 * len(depths) * cells.n + 1, 5.5, 9.5)) if bars else 7.0
-    figure = style.figure(width + 2.3, 4.2)
-    axes = figure.add_subplot()
-    to_scale(axes, scale)
-    places = np.arange(len(depths))
-    offsets: np.ndarray = np.zeros(cells.n)
+    depths, layers = values.columns, values.shape[1]
+    names = [_name_layer(list(frame.loc[frame["depth"] == depth, "layer"].unique()), int(depth)) for depth in depths]
+    values.columns = pd.RangeIndex(layers)
+    bars = layers <= MOST_BARS >= n
+    (means,), scale = average(
+        encoding, [values.loc[values.index.intersection(encoding.completed)]], log=True, room=ROOM
+    )
+    whole = style.figure((float(np.clip(0.2 * layers * n + 1, 5.5, 9.5)) if bars else 7.0) + 2.3, 4.2)
+    axes = whole.add_subplot()
+    diverged = values.loc[values.index.intersection(encoding.runs.index[encoding.runs["end"] == record.DIVERGED])]
+    slot = Slot(axes, scale, "y", True, [record.DIVERGED] * min(len(diverged), 1))
+    wide = min(0.82 / n, 0.4)
+    offsets = pd.Series(wide * (np.arange(n) - (n - 1) / 2) if bars else 0.0, settings.index)
     if bars:
-        wide = min(0.82 / cells.n, 0.4)
-        offsets = wide * (np.arange(cells.n) - (cells.n - 1) / 2)
-        for k in range(cells.n):
-            heights = np.maximum(means[k], scale.floor) - scale.low
-            axes.bar(places + offsets[k], heights, wide, scale.low, color=cells.colours[k], edgecolor="white",
-                     hatch=HATCHES[cells.kind[k] % len(HATCHES)], linewidth=0)  # fmt: skip
-            if np.isfinite(above[k]).any():
-                ends = np.clip([below[k], above[k]], scale.low, scale.high)
-                axes.vlines(places + offsets[k], *ends, color="black", linewidth=1)
-        names = frame.groupby("depth")["layer"].agg(lambda layers: layers.iloc[0] if layers.nunique() == 1 else "")
-        shown = [plain(names[depth] or f"layer {depth + 1}", 24) for depth in depths]
-        axes.set_xticks(places, shown, fontsize=9, rotation=30 if sum(map(len, shown)) > 9 * width else 0)
-        axes.set_xlim(-0.55, len(depths) - 0.45)
+        _draw_bars(axes, means, settings, offsets, wide, scale)
+        shown = [plain(name, 24) for name in names]
+        turned = sum(map(len, shown)) > 9 * (whole.get_figwidth() - 2.3)
+        look: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if turned else {}
+        axes.set_xticks(range(layers), shown, fontsize=SMALL, **look)
+        axes.set_xlim(-0.55, layers - 0.45)
     else:
-        curves(axes, cells, (means, below, above), places, scale)
-        axes.set_xlim(-0.03 * len(depths), 1.03 * (len(depths) - 1))
-        axes.xaxis.set_major_locator(FixedLocator(some(list(places), 9)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: f"{place + 1:.0f}"))
+        _draw_settings(axes, encoding, means, scale)
+        axes.set_xlim(-0.03 * layers, 1.03 * (layers - 1))
+        ticks = pick(range(layers), 9)
+        ends = {0: names[0], layers - 1: names[-1]}
+        axes.set_xticks(ticks, [f"{i + 1}" + (f"\n{plain(ends[i], 16)}" if i in ends else "") for i in ticks])
         axes.set_xlabel("layer (1: nearest the input)", fontsize=10)
-    which, where = np.nonzero(means == 0)
-    axes.scatter(places[where] + offsets[which], np.full(len(which), scale.floor), marker="v", s=28, facecolors="white",
-                 edgecolors=list(cells.colours[which]) or "none", zorder=4, gid="zero")  # fmt: skip
-    broken = np.flatnonzero(cells.diverged & present)
-    if len(broken):
-        y = slot(axes, top=True)
-        which, where = np.nonzero(~pd.isna(_recorded(cells, frame))[broken])
-        setting = cells.setting[broken[which]]
-        axes.scatter(places[where] + offsets[setting], np.full(len(which), y), marker="x", s=40, linewidths=1.6,
-                     c=list(cells.colours[setting]), gid="x")  # fmt: skip
+    rows, where = np.nonzero(means.middle.to_numpy() == 0)
+    cells = means.middle.index[rows]
+    axes.scatter(where + offsets[cells], np.full(len(rows), scale.floor), marker="v", s=28, facecolors="white",
+                 edgecolors=settings["colour"][cells].to_list() or "none", zorder=4, gid="zero")  # fmt: skip
+    if len(diverged):
+        rows, where = np.nonzero(diverged.notna().to_numpy())
+        runs = encoding.runs.loc[diverged.index[rows]].reset_index()
+        marks = runs.assign(x=where + runs["cell"].map(offsets).fillna(0).to_numpy())
+        slot.draw_marks(marks, "x", marks["colour"])
     axes.set_ylabel("mean |gradient|", fontsize=10)
-    shown_runs = int((present & (cells.completed | cells.diverged)).sum())
-    heading(figure, f"Mean |gradient| of layers in the last epoch, by {plain(factor)} ({shown_runs} runs)")
-    cells.legend(figure, bars)
-    cells.note(figure, present, "Bar" if bars else "Line")
-    return figure
+    title = f"Mean |gradient| of layers in the last epoch{_by(encoding)} ({count(len(values), 'run')})"
+    _finish(whole, encoding, title, values.index, "bar" if bars else "line", ", not shown")
+    return whole
 
 
-def _recorded(cells: Cells, frame: pd.DataFrame) -> np.ndarray:
-    """1 where a run has a layer, whatever was measured of it (runs, layers); NaN elsewhere."""
-    return cells.matrix(frame.assign(value=1.0), "depth")[0]
-
-
-def depth_against_gradient(comparison: Comparison) -> Figure | None:
-    """Mean |gradient| of the first layer in the last epoch, and the figure compared, against the number of layers.
-
-    A dot a run; a line joins the means over seeds of settings that agree in all but what makes the network deeper. None
-    where all networks have as many layers.
-    """
-    flow = joined(comparison.study.layers)
-    if flow.empty or not comparison.factors:
-        return None
-    count = flow.groupby("run", observed=True)["layer"].nunique()
-    first = last_epoch(flow).sort_values("depth").drop_duplicates("run").set_index("run")["value"]
-    cells = Cells(comparison, comparison.factors[0])
-    numbers = count.reindex(cells.runs).to_numpy(dtype=float)
-    present = ~np.isnan(numbers)
-    if len(np.unique(numbers[present])) < 2:
-        return None
-    levels = comparison.settings.loc[cells.runs, comparison.factors].map(in_words)
-    same = [name for name in comparison.factors if not _deepens(levels, name, numbers)]
-    label = levels[same].agg(", ".join, axis=1).to_numpy() if same else np.full(len(levels), "")
-    groups = sorted(set(label[present]))
-    colours = style.colours(groups)
-    figure = style.figure(8.6 + (2.2 if same else 0), max(3.9, 0.21 * min(len(groups), 12) + 0.8))
-    metric, runs = comparison.metric, comparison.study.runs
-    columns = [
-        ("First layer in the last epoch", "mean |gradient|", first.reindex(cells.runs), True),
-        ("Result", plain(metric.name), comparison.values[cells.runs], metric.sign <= 0),
-    ]
-    for i, (axes, (title, ylabel, found, top)) in enumerate(zip(figure.subplots(1, 2), columns, strict=True)):
-        values = np.where(cells.completed & present, found.to_numpy(dtype=float), np.nan)
-        finite = values[np.isfinite(values)]
-        means, floor = cells.means(values[:, None])[0][:, 0], -np.inf
-        if i == 0 or (not metric.is_share and len(finite) and 0 < 50 * finite.min() < finite.max()):
-            scale = log_scale(values, values, values)
-            to_scale(axes, scale)
-            floor = scale.floor
-        elif len(finite):
-            margin = 0.06 * (finite.max() - finite.min()) or 0.05 * abs(finite.max()) or 0.05
-            axes.set_ylim(finite.min() - margin, finite.max() + margin)
-        number = np.full(cells.n, np.nan)
-        number[cells.setting] = numbers
-        for k, group in enumerate(groups):
-            here = (label == group) & present
-            look = {"color": colours[group], "marker": style.MARKS[k % len(style.MARKS)], "linestyle": "none"}
-            axes.plot(numbers[here], np.maximum(values[here], floor), alpha=0.6, markersize=5, **look)
-            ours = np.unique(cells.setting[here])
-            ours = ours[np.argsort(number[ours], kind="stable")]
-            if len(np.unique(number[ours])) == len(ours):  # else it would be no mean over seeds alone
-                dash = style.DASHES[k % len(style.DASHES)]
-                axes.plot(number[ours], np.maximum(means[ours], floor), color=colours[group], linestyle=dash)
-            axes.plot(number[ours], np.maximum(means[ours], floor), "_", color=colours[group], markersize=16)
-        broken = cells.diverged & present
-        if broken.any():
-            y = slot(axes, top)
-            axes.scatter(numbers[broken], np.full(int(broken.sum()), y), marker="x", s=45, linewidths=1.8,
-                         c=[colours[group] for group in label[broken]], gid="x")  # fmt: skip
-        if i == 1 and metric.name.endswith("val_loss") and "baseline_val_loss" in runs:
-            baseline = float(runs["baseline_val_loss"].mean())
-            if axes.get_ylim()[0] < baseline < axes.get_ylim()[1]:  # all far better runs need no such line
-                axes.axhline(baseline, color=style.GREY, linestyle="--", linewidth=1)
-                axes.annotate("predicting the mean", (0, baseline), (3, -11), fontsize=9, color="#555555",
-                              xycoords=("axes fraction", "data"), textcoords="offset points")  # fmt: skip
-        if metric.is_share and i == 1:
-            axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_locator(FixedLocator(some(sorted(set(numbers[present])), 9)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.0f}"))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel("layers with weights", fontsize=10)
-        axes.set_ylabel(ylabel, fontsize=10)
-        axes.tick_params(labelsize=9)
-    if same:
-        looks = zip(colours.values(), style.DASHES * 8, style.MARKS * 8, strict=False)
-        signs = [Line2D([], [], color=c, linestyle=dash, marker=mark) for c, dash, mark in looks]  # type: ignore[arg-type]
-        legend(figure, {", ".join(same): (signs, groups)})
-    heading(figure, f"Number of layers, gradient and result ({int(present.sum())} runs)")
-    cells.note(figure, present, "Dot: a run. Dash")
-    return figure
-
-
-def _deepens(levels: pd.DataFrame, factor: str, numbers: np.ndarray) -> bool:
-    """Whether runs that agree in all but this factor differ in their number of layers."""
-    others = [name for name in levels if name != factor]
-    frame = levels.assign(number=numbers).dropna(subset="number")
-    return bool((frame.groupby(others)["number"].nunique() > 1).any() if others else frame["number"].nunique() > 1)
-
-
-def slot(axes: Axes, top: bool) -> float:
-    """Room beyond the values at one end of the y axis, labelled "diverged"; the height of its middle."""
-    to, back = axes.transScale.transform, axes.transScale.inverted().transform
-    (_, low), (_, high) = to((1, axes.get_ylim()[0])), to((1, axes.get_ylim()[1]))
-    room = 0.14 * (high - low)
-    edges = (high, high + room) if top else (low, low - room)
-    start, middle, end = (float(back((0, y))[1]) for y in (edges[0], sum(edges) / 2, edges[1]))
-    axes.set_yticks([tick for tick in axes.get_yticks() if min(axes.get_ylim()) <= tick <= max(axes.get_ylim())])
-    axes.set_ylim(*((None, end) if top else (end, None)))
-    axes.axhspan(min(start, end), max(start, end), color="#f2f2f2", zorder=0)
-    axes.annotate("diverged", (0, middle), (-4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-                  fontsize=9, color="#555555", ha="right", va="center")  # fmt: skip
-    return middle
+def _draw_bars(
+    axes: Axes, means: Means, settings: pd.DataFrame, offsets: pd.Series, width: float, scale: Scale
+) -> None:
+    """Draw a bar for each setting and layer, with its interval."""
+    for cell in means.middle.index:
+        places = np.arange(means.middle.shape[1]) + offsets[cell]
+        heights = scale.place(means.middle.loc[cell]) - scale.low
+        axes.bar(places, heights, width, scale.low, color=settings["colour"][cell], edgecolor="white",
+                 hatch=settings["hatch"][cell], linewidth=0)  # fmt: skip
+        low, high = (scale.place(end.loc[cell]) for end in means[1:])
+        if np.isfinite(high).any():
+            axes.vlines(places, low, high, color="black", linewidth=1)

@@ -1,7 +1,8 @@
 """What came of a contest: its levels ranked, and their differences."""
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,25 @@ from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.contests import TUNED
 from multirun_analysis.compare.judging import EXPLORATORY, TIE, TURNED, Result
 from multirun_analysis.figures import style
-from multirun_analysis.figures.drawing import SMALL, counted, finish, plain, short
-from multirun_analysis.figures.signs import MISSING
-from multirun_analysis.figures.slots import Slot, outcomes
+from multirun_analysis.figures.axes import Slot, choose_scale
+from multirun_analysis.figures.encoding import MISSING, outcomes
+from multirun_analysis.figures.registry import Drawing, figure
+from multirun_analysis.figures.style import SMALL, count, plain, shorten
 from multirun_analysis.records.described import in_words
 from paribus import record
 
 MOST_ROWS = 40
 MOST_PAIRS = 15
+MOST_RESULTS = 6
+
+
+@figure("outcomes")
+def of_results(comparison: Comparison) -> Iterator[tuple[str, Drawing]]:
+    """Yield ranking and differences of the first contests."""
+    for result in [result for result in comparison.results if not result.contest.within][:MOST_RESULTS]:
+        name = ",".join(filter(None, (result.contest.factor, result.contest.where)))
+        yield f"ranking_{name}", partial(ranking, result, comparison)
+        yield f"differences_{name}", partial(differences, result, comparison)
 
 
 def ranking(result: Result, comparison: Comparison) -> Figure | None:
@@ -30,17 +42,20 @@ def ranking(result: Result, comparison: Comparison) -> Figure | None:
     levels = result.levels.head(MOST_ROWS)
     names = levels["runs"].explode().dropna()
     dots = outcomes(comparison, comparison.metric).loc[names].assign(row=names.index)
-    figure = style.figure(8.5, 1.5 + 0.34 * len(levels))
-    axes = figure.subplots()
-    slot = Slot(axes, "x", comparison.metric, dots, levels[["low", "high"]].to_numpy(dtype=float))
+    whole = style.figure(8.5, 1.5 + 0.34 * len(levels))
+    axes = whole.subplots()
+    metric, ends = comparison.metric, levels[["low", "high"]].to_numpy(dtype=float)
+    scale = choose_scale(dots[["value"]].to_numpy(), bands=ends.clip(0, 1) if metric.is_share else ends,
+                         share=metric.is_share, low_is_bad=metric.sign > 0)  # fmt: skip
+    slot = Slot(axes, scale, "x", metric.sign <= 0, dots["end"])
     palette = style.colours(result.contest.levels)
     for i, (level, mean, low, high) in enumerate(levels[["level", "mean", "low", "high"]].itertuples(index=False)):
-        axes.plot(slot.kept([low, high]), [i, i], color=palette[level], lw=2, solid_capstyle="butt", zorder=2)
-        axes.plot(slot.kept([mean]), [i], "D", color=palette[level], mec="white", ms=8, zorder=3)
+        axes.plot(scale.place([low, high]), [i, i], color=palette[level], lw=2, solid_capstyle="butt", zorder=2)
+        axes.plot(scale.place([mean]), [i], "D", color=palette[level], mec="white", ms=8, zorder=3)
     axes.scatter(
-        slot.kept(dots["value"]), dots["row"] + 0.24, s=14, color="black", alpha=0.7, lw=0, zorder=4, gid="seeds"
+        scale.place(dots["value"]), dots["row"] + 0.24, s=14, color="black", alpha=0.7, lw=0, zorder=4, gid="seeds"
     )
-    slot.put(dots, "row")
+    slot.draw_marks(dots, "row")
     axes.set_yticks(
         range(len(levels)), [_named(*pair) for pair in zip(levels["level"], levels["setting"], strict=True)]
     )
@@ -56,13 +71,16 @@ def ranking(result: Result, comparison: Comparison) -> Figure | None:
     contest = result.contest
     where = f" ({contest.where})" if contest.where else ""
     how = f", each at its best {', '.join(contest.nuisances)}" if contest.kind == TUNED else ""
-    title = f"{comparison.metric.name} by {contest.factor}{how}{where}: {counted(len(dots), 'run')}"
+    title = f"{comparison.metric.name} by {contest.factor}{how}{where}: {count(len(dots), 'run')}"
     lettered = "levels that share a letter cannot be told apart; " if (levels["letters"] != "").any() else ""
     note = f"dots: seeds; diamond: mean with 95 % interval (Student) of completed runs; {lettered}"
-    note += f"{slot.outside} beyond the axis lie at its edge; " if slot.outside else ""
+    beyond = scale.count_beyond(dots["value"])
+    note += f"{beyond} beyond the axis lie at its edge; " if beyond else ""
     note += "exploratory: one seed; " if result.exploratory else ""
     note += f"{len(result.levels) - len(levels)} more levels rank below; " if len(levels) < len(result.levels) else ""
-    return finish(figure, title, note.strip("; "))
+    style.add_title(whole, title)
+    style.add_note(whole, note.strip("; "))
+    return whole
 
 
 def differences(result: Result, comparison: Comparison) -> Figure | None:
@@ -82,8 +100,8 @@ def differences(result: Result, comparison: Comparison) -> Figure | None:
     scale = 100 if metric.is_share else 1
     table = pd.DataFrame(rows)
     table[["difference", "low", "high"]] = table[["difference", "low", "high"]].astype(float) * scale
-    figure = style.figure(9, 1.6 + 0.34 * len(rows))
-    axes = figure.subplots()
+    whole = style.figure(9, 1.6 + 0.34 * len(rows))
+    axes = whole.subplots()
     axes.axvline(0, color="black", lw=0.8)
     reach = _reach(table)
     for i, (mean, low, high) in enumerate(table[["difference", "low", "high"]].itertuples(index=False)):
@@ -104,7 +122,7 @@ def differences(result: Result, comparison: Comparison) -> Figure | None:
     if table["difference"].isna().all():
         axes.set_xticks([])
     axes.set_xlim(-1.04 * reach, 1.04 * reach)
-    named = [f"{short(in_words(row['a']), 24)} minus {short(in_words(row['b']), 24)}" for row in rows]
+    named = [f"{shorten(in_words(row['a']), 24)} minus {shorten(in_words(row['b']), 24)}" for row in rows]
     axes.set_yticks(range(len(rows)), [plain(name, 60) for name in named])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     beside = axes.secondary_yaxis("right")
@@ -117,9 +135,11 @@ def differences(result: Result, comparison: Comparison) -> Figure | None:
     contest = result.contest
     where = f" ({contest.where})" if contest.where else ""
     against = ", pairs of the first" if len(rows) < len(result.pairs) else ""
-    title = f"Paired differences of {metric.name} by {contest.factor}{where}: {counted(len(rows), 'pair')}{against}"
+    title = f"Paired differences of {metric.name} by {contest.factor}{where}: {count(len(rows), 'pair')}{against}"
     note = "bar: 95 % interval (Student) of this pair alone; verdict: after correction for the number of pairs"
-    return finish(figure, title, note + (f"; {left} more pairs are not shown" if left else ""))
+    style.add_title(whole, title)
+    style.add_note(whole, note, f"{left} more pairs are not shown" if left else "")
+    return whole
 
 
 def _turned(row: dict[Any, Any], place: dict[Hashable, int]) -> dict[Any, Any]:
@@ -139,14 +159,14 @@ def _reach(table: pd.DataFrame) -> float:
 
 
 def _verdict(row: dict[Any, Any]) -> str:
-    seeds, p = counted(int(row["seeds"]), "seed"), row["p_adjusted"]
+    seeds, p = count(int(row["seeds"]), "seed"), row["p_adjusted"]
     if row["verdict"] == EXPLORATORY:
         return f"{row['verdict']} ({seeds})"
     return f"{row['verdict']} ({'p < 0.001' if p < 0.001 else f'p = {p:.2g}'}, {seeds})"
 
 
 def _named(level: Hashable, setting: str) -> str:
-    return plain(short(in_words(level), 26) + (f" ({short(setting, 30)})" if setting else ""), 60)
+    return plain(shorten(in_words(level), 26) + (f" ({shorten(setting, 30)})" if setting else ""), 60)
 
 
 def _counts(ends: pd.Series) -> str:

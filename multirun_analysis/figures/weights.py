@@ -1,7 +1,8 @@
 """Weights before and after training, and predictions, of single runs; and which run of a level to look at."""
 
 import textwrap
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -11,7 +12,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from multirun_analysis.compare.comparison import Comparison
-from multirun_analysis.figures.cells import plain, some
+from multirun_analysis.figures.registry import Drawing, figure, main_factors
+from multirun_analysis.figures.style import pick, plain
 from multirun_analysis.records.described import in_words, order
 from paribus import figures, record
 
@@ -20,8 +22,28 @@ MOST_RUNS = 4  # whose predictions are side by side
 Arrays = dict[str, np.ndarray]
 
 
+@figure("weights")
+def of_representatives(comparison: Comparison) -> Iterator[tuple[str, Drawing]]:
+    """Yield weights and predictions of the run in the middle of each level's best setting."""
+    factor = next(iter(main_factors(comparison)), None)
+    if factor:
+        chosen = {in_words(level): run for level, run in representatives(comparison, factor).items()}
+    else:
+        finished = comparison.study.runs["status"].isin(record.FINISHED)
+        chosen = {run: run for run in comparison.study.runs.index[finished]}
+    shown = dict(list(chosen.items())[:MOST_RUNS])
+    directories = {level: Path(str(comparison.study.runs.loc[run, "directory"])) for level, run in shown.items()}
+    for level, directory in directories.items():
+        summary = comparison.study.summaries[shown[level]]
+        yield f"weights_{level}", partial(histograms, directory, summary)
+        yield f"weights_{level}_first_layer", partial(first_heat_map, directory)
+        yield f"predictions_{level}", partial(predicted, directory, summary)
+    if len(directories) > 1:
+        yield "predictions", partial(predicted_side_by_side, directories)
+
+
 def representatives(comparison: Comparison, factor: str) -> dict[Hashable, str]:
-    """By level of the factor, the run to look at: in the level's best setting, the one with the median figure.
+    """Choose by level of the factor the run to look at: in the level's best setting, the one with the median figure.
 
     The best setting is chosen by validation; any that diverged is below all others. Of an even number of runs the
     better one of the two in the middle. A level of which no run has ended is left out.
@@ -49,14 +71,14 @@ def representatives(comparison: Comparison, factor: str) -> dict[Hashable, str]:
 
 
 def drawn_layers(directory: Path) -> list[str]:
-    """The layers of a run that are drawn: all, or 16 of a deep network, evenly spaced; none without weights.npz."""
-    return some(list(_weights(directory)[1]), MOST_LAYERS)
+    """Pick the layers of a run that are drawn: all, or 16 of a deep network; none without weights.npz."""
+    return pick(list(_weights(directory)[1]), MOST_LAYERS)
 
 
 def histograms(directory: Path, summary: Mapping[str, Any]) -> Figure | None:
-    """A panel a layer: shares of its weights before and after training, and +-1/sqrt(fan_in)."""
+    """Draw a panel for each layer: shares of its weights before and after training, and +-1/sqrt(fan_in)."""
     before, after = _weights(directory)
-    shown = some(list(after), MOST_LAYERS)
+    shown = pick(list(after), MOST_LAYERS)
     if not shown:
         return None
     bounds = {layer: _fan_in(after[layer]) ** -0.5 for layer in shown if after[layer].ndim > 1 and after[layer].size}
@@ -66,36 +88,36 @@ def histograms(directory: Path, summary: Mapping[str, Any]) -> Figure | None:
         {names[layer]: after[layer] for layer in shown},
         {names[layer]: before[layer] for layer in shown},
         {names[layer]: bound for layer, bound in bounds.items()},
-        plain(_run(summary), 60) + of,
+        plain(_run(summary), 200) + of,
     )
 
 
 def first_heat_map(directory: Path) -> Figure | None:
-    """That of the layer nearest the input."""
+    """Draw the weights of the layer nearest the input."""
     layers = drawn_layers(directory)
     return heat_maps(directory, layers[0]) if layers else None
 
 
 def heat_maps(directory: Path, layer: str) -> Figure | None:
-    """A layer's weights before and after training, side by side: a row a unit, a column an input."""
+    """Draw a layer's weights before and after training, side by side: a row a unit, a column an input."""
     before, after = _weights(directory)
     if layer not in after or after[layer].ndim < 2 or not after[layer].size:
         return None
-    return figures.heat_maps(_whole(layer, 20), before[layer], after[layer])
+    return figures.heat_maps(plain(layer, len(layer)), before[layer], after[layer])
 
 
 def predicted(directory: Path, summary: Mapping[str, Any]) -> Figure | None:
-    """A panel a split: a run's predictions against targets, their MSE, and that of the mean of the training targets."""
+    """Draw a panel for each split: predictions against targets, their MSE, and that of the mean training target."""
     parts = _predictions(directory)
     if not parts or not all(np.isfinite(predicted).all() for _, predicted in parts.values()):
         return None  # of a run that diverged there is nothing to see
     figure = figures.predictions(parts, _training_mean(parts))
-    figure.suptitle(plain(f"{_run(summary)}{_ended(summary)}", 46 * len(parts)), fontsize=10)
+    figure.suptitle(_whole(f"{_run(summary)}{_ended(summary)}", 42 * len(parts)), fontsize=10)
     return figure
 
 
 def _run(summary: Mapping[str, Any]) -> str:
-    """Which run it is: model, activation, optimizer, what was set beyond them, seed."""
+    """Name a run by model, activation, optimizer, what was set beyond them, seed."""
     typed = [f"{key}={_level(value)}" for key, value in (summary.get("set") or {}).items()]
     chosen = summary.get("choices") or {}
     words = [str(chosen[group]) for group in ("model", "activation", "optim") if group in chosen]
@@ -107,12 +129,12 @@ def _level(value: Any) -> str:
 
 
 def predicted_side_by_side(directories: Mapping[str, Path]) -> Figure | None:
-    """A panel a run, by its label: predictions against targets on the validation part, beside the mean predictor."""
+    """Draw a panel for each run, by its label: predictions against targets on the validation part."""
     found = {label: parts for label, path in directories.items() if "val" in (parts := _predictions(path))}
     found = {label: parts for label, parts in found.items() if np.isfinite(parts["val"][1]).all()}
     if not found:
         return None
-    labels = {label: _whole(label, 26) for label in some(list(found), MOST_RUNS)}
+    labels = {label: _whole(label, 26) for label in pick(list(found), MOST_RUNS)}
     figure = figures.predictions(
         {name: found[label]["val"] for label, name in labels.items()},
         {name: _training_mean(found[label]) for label, name in labels.items()},
@@ -123,7 +145,7 @@ def predicted_side_by_side(directories: Mapping[str, Path]) -> Figure | None:
 
 
 def _whole(name: str, width: int) -> str:
-    """A name in lines of so many characters, not shortened: two would be alike."""
+    """Wrap a name to lines of so many characters, not shortened: two would be alike."""
     return textwrap.fill(plain(name, len(name)), width)
 
 
@@ -135,7 +157,10 @@ def _ended(summary: Mapping[str, Any]) -> str:
 
 
 def _weights(directory: Path) -> tuple[Arrays, Arrays]:
-    """Before and after training, by layer; empty where the run has none. Raises RecordError for a damaged file."""
+    """Read weights before and after training, by layer; none where the run has no file.
+
+    Raises RecordError for a damaged file.
+    """
     try:
         with np.load(directory / record.WEIGHTS) as file:
             arrays = {name: file[name] for name in file.files}
@@ -153,7 +178,7 @@ def _fan_in(weights: np.ndarray) -> int:
 
 
 def _predictions(directory: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Targets and predictions by split; empty where the run has none. Raises RecordError for a damaged file."""
+    """Read targets and predictions by split; none where the run has no file. Raises RecordError for a damaged file."""
     try:
         frame = pd.read_parquet(directory / record.PREDICTIONS)
         parts = {str(split): part for split, part in frame.groupby("split", sort=False)}
@@ -165,5 +190,5 @@ def _predictions(directory: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def _training_mean(parts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> float:
-    """What the baseline predicts; NaN, which is drawn as nothing, where the training part is not there."""
+    """Return what the baseline predicts; NaN, which is drawn as nothing, where the training part is not there."""
     return float(np.mean(parts["train"][0])) if "train" in parts else float("nan")

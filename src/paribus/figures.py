@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from math import ceil
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -50,9 +51,11 @@ def weight_histograms(
         axes.set_yticks([])
         if i == 0:
             axes.legend(fontsize=10, frameon=False)
-    figure.suptitle("Share of the weights" + (f", {note}" if note else ""), fontsize=12)
+    title = [line for part in f"Share of the weights, {note}".strip(", ").splitlines() for line in wrap(part, 56)]
+    figure.suptitle("\n".join(title), fontsize=12)
+    figure.set_figheight(figure.get_figheight() + 0.2 * (len(title) - 1))
     inch = 1 / figure.get_figheight()
-    figure.subplots_adjust(0.03, 0.35 * inch, 0.97, 1 - 0.8 * inch, wspace=0.1, hspace=0.55)
+    figure.subplots_adjust(0.03, 0.35 * inch, 0.97, 1 - (0.6 + 0.2 * len(title)) * inch, wspace=0.1, hspace=0.55)
     return figure
 
 
@@ -67,12 +70,14 @@ def heat_maps(layer: str, before: np.ndarray, after: np.ndarray) -> Figure:
     sizes = sizes[np.isfinite(sizes)]
     limit = (float(np.quantile(sizes, 0.995)) if len(sizes) else 0.0) or 1.0  # a few large ones would pale all others
     height = float(np.clip(5 * len(pair[0]) / pair[0].shape[1], 1.2, 5))
-    inch = 1 / (height + 0.9)
-    figure = Figure(figsize=(6, height + 0.9), dpi=100)
+    title = "\n".join(wrap(layer, 24) or [""])
+    above = 0.4 + 0.18 * (title.count("\n") + 1)  # inches
+    inch = 1 / (height + 0.5 + above)
+    figure = Figure(figsize=(6, height + 0.5 + above), dpi=100)
     for i, (when, weights) in enumerate(zip(("untrained", "trained"), pair, strict=True)):
-        axes = figure.add_axes((0.11 + 0.4 * i, 0.5 * inch, 0.36, height * inch))
+        axes = figure.add_axes((0.11 + 0.385 * i, 0.5 * inch, 0.345, height * inch))
         shown = axes.imshow(weights, "RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
-        axes.set_title(f"{layer}, {when}", fontsize=11)
+        axes.set_title(f"{title}\n{when}", fontsize=11)
         if not np.isfinite(weights).any():
             axes.text(0.5, 0.5, "no finite weight", ha="center", transform=axes.transAxes)
         axes.tick_params(labelsize=9, labelleft=i == 0)
@@ -81,7 +86,7 @@ def heat_maps(layer: str, before: np.ndarray, after: np.ndarray) -> Figure:
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         if i == 0:
             axes.set_ylabel("unit", fontsize=10)
-    scale = figure.add_axes((0.89, 0.5 * inch, 0.02, height * inch))
+    scale = figure.add_axes((0.86, 0.5 * inch, 0.02, height * inch))
     figure.colorbar(shown, cax=scale, extend="both").ax.tick_params(labelsize=9)
     return figure
 
@@ -97,7 +102,7 @@ def predictions(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], mean: float 
     figure = Figure(figsize=(3.5 * len(parts) + 0.2, 3.9), dpi=100, layout="constrained")
     targets = np.concatenate([targets for targets, _ in parts.values()])
     low, high = float(targets.min()), float(targets.max())
-    margin = 0.05 * (high - low) or 1.0
+    margin = max(0.05 * (high - low), 1e-6 * max(abs(low), abs(high))) or 1.0
     for i, (split, (true, predicted)) in enumerate(parts.items()):
         axes = figure.add_subplot(1, len(parts), i + 1)
         kept = np.clip(predicted, low - margin, high + margin)  # what lies outside shows at the edge

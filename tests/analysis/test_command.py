@@ -10,6 +10,7 @@ import numpy as np
 import pandas
 import pytest
 from conftest import ROOT
+from matplotlib.figure import Figure
 from records import write_run
 
 from multirun_analysis import __main__ as command
@@ -50,9 +51,10 @@ def test_it_writes_tables_figures_and_a_page(tmp_path: Path, capsys: pytest.Capt
     study = made(tmp_path / "s", task)
     assert analyse(study, "--pdf", "--latex") == 0
     out = capsys.readouterr().out
+    assert "Not drawn" not in out
     assert "relu is better than tanh" in out and str(study / "analysis" / "report.html") in out
     names = {path.name for path in (study / "analysis").iterdir()}
-    assert names == {"report.html", "runs.csv", "comparison.csv", "tables.md", "tables.tex", "figures"}
+    assert names == {"report.html", "runs.csv", "comparison.csv", "tables.md", "tables.tex", "figures", ".paribus.json"}
     assert len(pandas.read_csv(study / "analysis" / "runs.csv")) == 6
     pairs = pandas.read_csv(study / "analysis" / "comparison.csv")
     assert pairs[["factor", "a", "b", "kind"]].to_numpy().tolist() == [["activation", "relu", "tanh", "controlled"]]
@@ -139,11 +141,31 @@ def test_damaged_files_of_one_run_are_told_and_cost_no_other_figure(
     assert (study / "analysis" / "figures" / "weights_tanh.png").exists()
 
 
-def test_figures_of_an_earlier_analysis_do_not_stay_beside_the_new_ones(tmp_path: Path) -> None:
-    for name in ("ranking_optim.png", "curves_by_x.pdf", "mine.png"):
-        (tmp_path / name).touch()
-    gallery.remove_others(tmp_path, ["ranking_activation"])
-    assert [path.name for path in tmp_path.glob("*.p*")] == ["mine.png"]
+def test_a_second_analysis_removes_what_the_first_alone_wrote_and_nothing_else(tmp_path: Path) -> None:
+    study = made(tmp_path / "s")
+    assert analyse(study, "--latex", "--pdf") == 0
+    folder = study / "analysis"
+    mine = [folder / "figures" / "curves_of_mine.png", folder / "figures" / "mine.pdf", folder / "notes.md"]
+    for path in mine:
+        path.write_text("mine")
+    assert analyse(study, "--metric", "final_val_loss") == 0
+    assert [path.read_text() for path in mine] == ["mine"] * 3
+    assert not (folder / "tables.tex").exists()
+    assert [path.name for path in (folder / "figures").glob("*.pdf")] == ["mine.pdf"]
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize("name", ["report.html", "tables.md", "runs.csv"])
+def test_a_file_that_no_analysis_wrote_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    study, folder = made(tmp_path / "s"), tmp_path / "out"
+    folder.mkdir()
+    (folder / name).write_text("mine")
+    assert analyse(study, "--out", folder) == 1
+    error = capsys.readouterr().err
+    assert str(folder / name) in error and "--out DIR" in error
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {name: "mine"}
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "85"])
@@ -155,7 +177,20 @@ def test_a_target_that_nothing_can_reach_is_refused(
     assert "val/acc is a fraction, 0.85 for 85 %" in capsys.readouterr().err
 
 
-def test_a_figure_that_fails_is_an_error_and_no_hang(tmp_path: Path) -> None:
+def test_a_mistake_in_one_figure_is_said_and_costs_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("a mistake")
+
+    drawings = {"good": lambda: Figure(), "bad": fail}
+    monkeypatch.setattr(gallery, "gallery", lambda *_: drawings)
+    assert analyse(made(tmp_path / "s")) == 0
+    assert "Not drawn: bad: ZeroDivisionError: a mistake" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "s" / "analysis" / "figures").iterdir()] == ["good.png"]
+
+
+def test_a_disk_that_is_full_is_an_error_and_no_hang(tmp_path: Path) -> None:
     def broken() -> None:
         raise OSError(28, "No space left on device", "x.png")
 
@@ -171,7 +206,9 @@ def test_a_figure_that_fails_is_an_error_and_no_hang(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["single", "diverged", "unfinished", "nothing recorded"])
-def test_every_figure_of_a_broken_study_is_drawn_or_left_out(tmp_path: Path, kind: str) -> None:
+def test_every_figure_of_a_broken_study_is_drawn_or_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
     if kind == "single":
         write_run(tmp_path / "s" / "a", layers=True)
     elif kind == "diverged":
@@ -192,4 +229,5 @@ def test_every_figure_of_a_broken_study_is_drawn_or_left_out(tmp_path: Path, kin
             write_run(tmp_path / "s" / str(i), (1.0,), seed=i % 2, optim__lr=0.1 + i // 2, status="failed")
             (tmp_path / "s" / str(i) / record.METRICS).write_text("epoch,step,lr,train/loss\n")
     assert analyse(tmp_path / "s") == 0
+    assert "Not drawn" not in capsys.readouterr().out
     assert (tmp_path / "s" / "analysis" / "report.html").exists()

@@ -7,6 +7,7 @@ import pytest
 from made_runs import NAN, comparison, drawn, marks, strange, texts
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
 
 from multirun_analysis.figures import curves, schedules
 
@@ -15,6 +16,10 @@ def lines(axes: Axes) -> list[list[float]]:
     """The y of all lines of the axes' collections, as far as they are finite."""
     paths = [path for part in axes.collections if hasattr(part, "get_segments") for path in part.get_segments()]
     return [[y for _, y in path if np.isfinite(y)] for path in paths]
+
+
+def note(figure: Figure) -> str:
+    return " ".join(figure.get_supxlabel().split())
 
 
 TWO = [
@@ -33,8 +38,8 @@ def test_overlaid_draws_means_over_seeds_their_best_and_where_runs_broke() -> No
     assert marks(axes, "diverged").tolist() == [[1, 9]]
     assert sorted(marks(axes, "best").tolist()) == [[3, 3], [3, 7]]
     assert "adam: 3 at 3" in texts(figure) and "sgd: 7 at 3" in texts(figure)
-    assert "1 of 4 runs diverged" in figure._supxlabel.get_text()
-    assert "1 to 2" not in figure.get_suptitle() and "mean over 2 seeds, 2 settings" in figure.get_suptitle()
+    assert figure.get_suptitle() == "val/loss by optim (4 runs, 2 settings)"
+    assert "line: mean of 1 to 2 seeds" in note(figure) and "1 of 4 runs diverged (x)" in note(figure)
 
 
 def test_the_band_is_students_interval() -> None:
@@ -43,6 +48,21 @@ def test_the_band_is_students_interval() -> None:
     at_two = [y for x, y in band.get_paths()[0].vertices if x == 2]
     # 3 and 5: mean 4, standard error 1, and the 0.975 quantile of t with one degree of freedom is 12.706
     assert min(at_two) == pytest.approx(4 - 12.706, abs=1e-3) and max(at_two) == pytest.approx(4 + 12.706, abs=1e-3)
+
+
+def test_the_band_on_a_log_axis_is_of_the_logarithm_and_of_a_share_within_0_and_1() -> None:
+    half = 12.706205 * np.std([0.01, 0.03], ddof=1) / 2**0.5
+    runs = [{"seed": s, "val/loss": [v, 100 * v]} for s, v in ((1, 0.01), (2, 0.03))]
+    (axes,) = drawn(curves.overlaid(comparison(runs), None, "val/loss")).axes
+    (band,) = [part for part in axes.collections if isinstance(part, PolyCollection)]
+    at_one = [y for x, y in band.get_paths()[0].vertices if x == 1]
+    assert axes.get_yscale() == "log"
+    assert [min(at_one), max(at_one)] == pytest.approx([0.02 * np.exp(-half / 0.02), 0.02 * np.exp(half / 0.02)], 1e-5)
+    runs = [{"seed": s, "val/acc": [v, 0.5], "val/loss": [1.0, 1.0]} for s, v in ((1, 0.95), (2, 0.99))]
+    (axes,) = drawn(curves.overlaid(comparison(runs), None, "val/acc")).axes
+    (band,) = [part for part in axes.collections if isinstance(part, PolyCollection)]
+    assert max(y for _, y in band.get_paths()[0].vertices) == 1
+    assert all(0 <= tick <= 1 for tick in axes.get_yticks())
 
 
 def test_a_mean_has_no_value_where_one_of_its_seeds_has_none() -> None:
@@ -82,7 +102,7 @@ def test_one_exploding_run_does_not_spoil_the_limits() -> None:
     runs = [{"given": {"k": k}, "val/loss": [9, 5, 3 + k]} for k in range(3)]
     runs.append({"given": {"k": 9}, "val/loss": [9, 1e30, 1e29]})
     (axes,) = drawn(curves.overlaid(comparison(runs), "k", "val/loss")).axes
-    assert axes.get_ylim()[1] < 1e3 and axes.get_ylim()[0] < 3
+    assert axes.get_ylim()[1] < 100 and axes.get_ylim()[0] < 3
     alone = [{"given": {"k": k}, "val/loss": [900, 5, 3 + k]} for k in range(3)]
     (axes,) = drawn(curves.overlaid(comparison(alone), "k", "val/loss")).axes
     assert axes.get_yscale() == "log" and axes.get_ylim()[1] > 900  # what all begin with is no explosion
@@ -128,7 +148,7 @@ def test_schedules_are_drawn_once_each_and_named_by_what_tells_them_apart() -> N
     (axes,) = figure.axes
     assert [line.get_ydata().tolist() for line in axes.lines] == [[1.0, 0.1, 0.001], [0.5, 0.5, 0.5]]
     assert axes.get_yscale() == "log"
-    assert texts(figure) == "cosine (3 runs) | none (2 runs)"
+    assert texts(figure) == "scheduler: | cosine (3 runs) | none (2 runs)"
     flat = comparison([{"lr": [0.5, 0.4]}])
     assert drawn(schedules.schedules(flat)).axes[0].get_yscale() == "linear"
     assert schedules.schedules(comparison([{"val/loss": [1.0]}])) is None
@@ -147,7 +167,17 @@ def test_learning_curves_have_both_losses_and_the_mean_predictor() -> None:
         "adam, 0",
         "sgd, 1",
     ]  # a setting that diverged is not the best
-    assert "2 of 16 settings are shown" in figure._supxlabel.get_text()
+    assert "2 of 16 settings are shown" in note(figure)
+
+
+def test_rates_that_differ_little_have_plain_numbers_at_the_axis() -> None:
+    figure = drawn(schedules.schedules(comparison([{"lr": [0.001, 0.001 - 1e-12, 0.001 - 2e-12]}])))
+    (axes,) = figure.axes
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert len(set(labels)) == len(labels) > 1 and not axes.yaxis.get_offset_text().get_text()
+    assert [float(label) for label in labels] == pytest.approx(axes.get_yticks())
+    low, high = axes.get_ylim()
+    assert low < 0.001 - 2e-12 and high > 0.001
 
 
 @pytest.mark.parametrize(("name", "runs"), strange(), ids=lambda given: given if isinstance(given, str) else "")
@@ -188,7 +218,7 @@ def test_runs_that_are_there_twice_count_once() -> None:
     runs = [{"seed": 1, "val/loss": [4.0, 2.0], "identity": "a"}, {"seed": 1, "val/loss": [8.0, 8.0], "identity": "a"}]
     figure = drawn(curves.overlaid(comparison(runs), None, "val/loss"))
     assert lines(figure.axes[0]) == [[4, 2]]
-    assert "there twice" in figure._supxlabel.get_text()
+    assert "1 run recorded twice counts once" in note(figure)
 
 
 def test_runs_that_have_not_ended_well_end_with_a_circle() -> None:
@@ -196,4 +226,4 @@ def test_runs_that_have_not_ended_well_end_with_a_circle() -> None:
     figure = drawn(curves.overlaid(comparison(runs), None, "val/loss"))
     assert marks(figure.axes[0], "missing").tolist() == [[2, 5]]
     assert [6, 4, 3] in lines(figure.axes[0])  # they have no part in the mean
-    assert "1 failed (o)" in figure._supxlabel.get_text()
+    assert "1 failed (o)" in note(figure)
