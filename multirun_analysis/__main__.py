@@ -1,30 +1,36 @@
 """What did the change do, and how sure are we? `python -m multirun_analysis outputs/STUDY`."""
 
 import argparse
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from paribus.command import report_errors
+from paribus.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from multirun_analysis.compare.comparison import Comparison
+    from multirun_analysis.records.load import Study
 
 T = TypeVar("T")
 DESCRIPTION = """\
-Turn the records of runs into a verdict, tables, figures and one page (report.html) that opens offline.
+Say what the change did, and how sure one can be; write tables, figures, verdict.json and one page that opens offline.
 
   python -m multirun_analysis outputs/STUDY                     a study
   python -m multirun_analysis outputs/A outputs/B               several together
+  python -m multirun_analysis outputs/STUDY --details           all tables on the terminal
   python -m multirun_analysis outputs/STUDY --by optim          only the comparison of optimizers
-  python -m multirun_analysis outputs/STUDY --metric final_val_loss --target 0.35
+  python -m multirun_analysis outputs/STUDY --margin 0.2pt      differences up to 0.2 percentage points count as none
+  python -m multirun_analysis outputs/STUDY --claim "optim: adam >= sgd - 0.3pt"    exit code 0 holds, 1 refuted,
+                                                                2 undecided, 3 error
 
-Runs are compared where all else is equal, or where each level was tuned; seeds are paired. What was varied is found
-by itself. Every run is in every table, those as well that diverged, failed or have not ended.
+Runs are compared where all else is equal, or where each level was tuned; seeds are paired. Every run is in every table,
+those as well that diverged, failed or have not ended. How the verdict is reached: docs/verdict.md.
 """
-MOST_RANKINGS = 6  # on the terminal
+CLAIM_ERROR = 3  # exit code
 
 
 def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
@@ -35,11 +41,17 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="DIR", help="a study, a run, or a directory of them")
     parser.add_argument(
-        "--metric", metavar="COLUMN", help="of runs.csv; default: best_val_acc, or best_val_loss for regression"
+        "--metric",
+        metavar="COLUMN",
+        help="of runs.csv; default: selected_val_acc or selected_val_loss, settled_ for runs without folds",
     )
     parser.add_argument(
         "--by", action="append", default=[], metavar="FACTOR", help="compare this factor alone (may be repeated)"
     )
+    parser.add_argument("--margin", metavar="VALUE", help="differences up to it count as none: 0.2pt, or a loss's 0.5")
+    parser.add_argument("--claim", metavar="TEXT", help='hold a claim against the runs: "optim: adam >= sgd - 0.3pt"')
+    parser.add_argument("--json", action="store_true", help="print verdict.json, and write nothing")
+    parser.add_argument("--details", action="store_true", help="print all tables too")
     parser.add_argument(
         "--target", type=float, metavar="VALUE", help="of val/acc or val/loss, the time to which is told; has a default"
     )
@@ -58,7 +70,6 @@ def main() -> None:
 
     from multirun_analysis.compare.comparison import compare, tasks
     from multirun_analysis.records.load import load_runs
-    from paribus.errors import UserError
 
     console = Console()
 
@@ -67,10 +78,13 @@ def main() -> None:
         return track(items, what, console=console, transient=True) if shown else items
 
     study = load_runs(options.paths, lambda found: progress("Reading runs", found))
-    out = options.out or (options.paths[0] if len(options.paths) == 1 else Path()) / "analysis"
     known = tasks(study)
+    if options.claim is not None or options.json:
+        answer(study, known, options)
+        return
+    out = options.out or (options.paths[0] if len(options.paths) == 1 else Path()) / "analysis"
     for task in known:
-        comparison = compare(study, task, options.metric, options.by)
+        comparison = compare(study, task, options.metric, options.by, options.margin)
         folder = out / task if len(known) > 1 else out
         if len(known) > 1:
             console.rule(task)
@@ -82,73 +96,88 @@ def main() -> None:
             raise UserError(f"{where}{error.strerror or error}.{remedy}") from error
 
 
+def answer(study: "Study", known: Sequence[str], options: argparse.Namespace) -> None:
+    """Print what programs ask for: the verdict as JSON, or what came of a claim, whose answer is the exit code."""
+    from multirun_analysis.compare.claims import check_claim
+    from multirun_analysis.compare.comparison import compare
+    from multirun_analysis.report.verdict import verdict
+    from multirun_analysis.report.verdict_json import as_json, as_object
+
+    if len(known) > 1:
+        raise UserError(f"These runs have several tasks: {', '.join(known)}. Give the runs of one of them.")
+    comparison = compare(study, known[0], options.metric, options.by, options.margin)
+    claim = None if options.claim is None else check_claim(comparison, options.claim)
+    if options.json:
+        print(as_json(as_object(comparison, verdict(comparison), claim)))  # noqa: T201
+    elif claim is not None:
+        print(claim.sentence)  # noqa: T201
+    if claim is not None:
+        sys.exit(claim.answer.exit_code)
+
+
 def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, console: "Console") -> None:
-    """Everything that is made of one comparison, on the terminal and in `folder`."""
+    """Write everything that comes of one comparison into `folder`, and print the first screen."""
     from rich.progress import track
     from rich.text import Text
 
     from multirun_analysis.compare.interactions import interactions
     from multirun_analysis.compare.targets import target_of
     from multirun_analysis.figures.gallery import drawing, gallery
-    from multirun_analysis.report import documents, tables
+    from multirun_analysis.report import documents, result_tables, tables
     from multirun_analysis.report.output import Output
     from multirun_analysis.report.page import write_report
-    from multirun_analysis.report.verdict import verdict
+    from multirun_analysis.report.verdict import WIDTH, verdict
+    from multirun_analysis.report.verdict_json import as_json, as_object
 
     target = target_of(comparison, options.target)
     crossed = interactions(comparison)
     drawings = gallery(comparison, crossed)
-    names = ["report.html", "runs.csv", "comparison.csv", "tables.md", *(["tables.tex"] if options.latex else [])]
+    names = ["report.html", "verdict.json", "runs.csv", "comparison.csv", "tables.md"]
+    names += ["tables.tex"] if options.latex else []
     kinds = [".png", ".pdf"] if options.pdf else [".png"]
     output = Output(folder)
     output.claim([*names, *(f"figures/{name}{kind}" for name in drawings for kind in kinds)])
-    if output.foreign_figures:
-        console.print(Text(output.foreign_figures), soft_wrap=True)
-    told = verdict(comparison, crossed)
-    for heading, sentences in told.parts:
-        console.print(Text(heading, style="bold"))
-        for sentence in sentences:
-            console.print(Text(f"- {sentence}"), soft_wrap=not console.is_terminal)
-        console.print()
-    headline = [result for result in comparison.results if not result.contest.within and not result.exploratory]
-    for result in headline[:MOST_RANKINGS]:
-        where = f" with {result.contest.where}" if result.contest.where else ""
-        console.print(
-            tables.rich(tables.ranking(result, comparison), f"{result.contest.factor}{where}, {comparison.metric.name}")
-        )
-    if len(headline) > MOST_RANKINGS:
-        console.print(f"{len(headline) - MOST_RANKINGS} more comparisons are in tables.md.\n")
-    shown = tables.overview(comparison, target)
-    title = "All settings; ±: half of the 95 % interval over seeds"
-    title += f"; reached, after so many epochs (median): {target.in_words}" if target else ""
-    if len(shown) > 20:
-        title += f"; the first 20 of {len(shown)}"
-    if len(shown):
-        console.print(tables.rich(shown.head(20), title))
+    found = verdict(comparison)
+    console.print(Text(found.text(min(WIDTH, console.width))), soft_wrap=True)
+    console.print()
+    if options.details:
+        for title, part in documents.details(comparison, crossed, target):
+            if isinstance(part, list):
+                console.print(Text(title, style="bold"))
+                for sentence in part:
+                    console.print(Text(f"- {sentence}"), soft_wrap=not console.is_terminal)
+                console.print()
+            else:
+                console.print(tables.rich(part, title))
     _ = comparison.study.layers  # before the figures begin in processes of their own, which share it
     with drawing(drawings, folder / "figures", options.pdf) as figures:
-        whole = documents.document(comparison, told, crossed, target)
+        whole = documents.document(comparison, found, crossed, target)
         contents = {
+            "verdict.json": as_json(as_object(comparison, found, None)) + "\n",
             "runs.csv": tables.runs_csv(comparison).to_csv(),
-            "comparison.csv": tables.comparison_csv(comparison).to_csv(index=False),
+            "comparison.csv": result_tables.comparison_csv(comparison).to_csv(index=False),
             "tables.md": documents.as_markdown(whole),
             **({"tables.tex": documents.as_latex(whole)} if options.latex else {}),
         }
         for name, text in contents.items():
             output.write_text(name, text)
-        write_report(comparison, told, crossed, target, folder / "report.html")
-        console.print(Text(f"Page:     {folder / 'report.html'}"), soft_wrap=True)
-        console.print(Text(f"Tables:   {', '.join(str(folder / name) for name in contents)}"), soft_wrap=True)
+        write_report(comparison, found, documents.details(comparison, crossed, target), folder / "report.html")
         waited = track(figures, "Drawing", console=console, transient=True, disable=not console.is_terminal)
         outcomes = [draw() for draw in waited]
     drawn = [outcome.name for outcome in outcomes if outcome.drawn]
+    output.finish([*names, *(f"figures/{name}{kind}" for name in drawn for kind in kinds)])
+    if output.foreign_figures:
+        console.print(Text(output.foreign_figures), soft_wrap=True)
     for outcome in outcomes:
         if outcome.trouble:
             console.print(Text(f"Not drawn: {outcome.name}: {outcome.trouble}"), soft_wrap=True)
-    output.finish([*names, *(f"figures/{name}{kind}" for name in drawn for kind in kinds)])
-    console.print(Text(f"Figures:  {len(drawn)} in {folder / 'figures'}"), soft_wrap=True)
+    console.print(Text(f"Page: {folder / 'report.html'}"), soft_wrap=True)
+    console.print(
+        Text(f"Also: tables.md, verdict.json, runs.csv, comparison.csv, {len(drawn)} figures; --details"),
+        soft_wrap=True,
+    )
 
 
 if __name__ == "__main__":
-    with report_errors():
+    with report_errors(CLAIM_ERROR if any(text.startswith("--claim") for text in sys.argv) else 1):
         main()

@@ -233,7 +233,7 @@ def optimism(trials: np.ndarray) -> float:
 
     The expected maximum of k standard normal means, times their standard error; k are the trials that lie within two
     standard errors (of a difference, the median over the trials) of the best. The error comes from what differs between
-    these trials within a replicate, pooled, and is at most twice that of the chosen one (four times with fewer than five).
+    these trials within a replicate, pooled; it is at most twice that of the chosen one, of few replicates four times.
     """
     replicates, count = trials.shape
     if count < 2 or replicates < 2:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from multirun_analysis.compare.comparison import Comparison
-from multirun_analysis.compare.metric import Metric, default_metric
+from multirun_analysis.compare.metric import Metric
 from multirun_analysis.figures import style
 from multirun_analysis.figures.axes import (
     Scale,
@@ -38,7 +38,7 @@ BEHIND = 200  # lines of other levels that a panel shows in grey
 @figure("curves")
 def by_factor(comparison: Comparison) -> Iterator[tuple[str, Drawing]]:
     """Yield the figures of curves for each of the main factors."""
-    metric = default_metric(comparison.task, comparison.factors).column or "val/loss"
+    metric = comparison.selection.column or "val/loss"
     for factor in main_factors(comparison) or [""]:
         by = f"_by_{factor}" if factor else ""
         for column in dict.fromkeys([metric, "val/loss"]):

@@ -1,38 +1,71 @@
-"""Everything that is told of a comparison as one document, in Markdown or LaTeX."""
+"""Everything that is said of a comparison as one document, in Markdown or LaTeX."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from multirun_analysis.compare.checks import cautions
 from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.design import Kind
 from multirun_analysis.compare.interactions import Interaction
+from multirun_analysis.compare.metric import WORDS
 from multirun_analysis.compare.targets import Target
-from multirun_analysis.report.tables import crossed, numeric, pairs, ranking, runs, settings, times
+from multirun_analysis.report import result_tables
+from multirun_analysis.report.sentences import not_compared, of_missing
+from multirun_analysis.report.tables import crossed, numeric, runs, settings, times
 from multirun_analysis.report.verdict import Verdict
+
+Part = tuple[str, pd.DataFrame | list[str]]
+MOST_INTERACTIONS = 6
 
 
 def document(
-    comparison: Comparison, told: Verdict, crossed_factors: Sequence[Interaction], target: Target | None
-) -> list[tuple[str, pd.DataFrame | list[str]]]:
-    """Everything that is told, part by part: a heading, and sentences or a table."""
-    parts: list[tuple[str, pd.DataFrame | list[str]]] = list(told.parts)
-    for result in comparison.results:
-        where = f" with {result.contest.where}" if result.contest.where else ""
-        title = f"{result.contest.factor}{where} ({result.contest.kind}), {comparison.metric.name}"
-        parts += [(title, ranking(result, comparison)), (f"{title}: pairs", pairs(result, comparison))]
-    for interaction in crossed_factors:
-        where = interaction.where
-        title = f"{' and '.join(interaction.factors)}{f' with {where}' if where else ''}, {comparison.metric.name}"
-        parts.append((title, crossed(interaction, comparison)))
-    if target is not None:
-        parts.append((f"Time to {target.in_words}", times(comparison, target)))
-    parts.append(("Settings; ±: half of the 95 % interval over seeds (Student)", settings(comparison)))
+    comparison: Comparison, found: Verdict, crossed_factors: Sequence[Interaction], target: Target | None
+) -> list[Part]:
+    """Compose everything, part by part: a heading, and sentences or a table."""
+    first = [
+        f"{line.label}: {sentence}" if line.label else sentence for line in found.lines for sentence in line.sentences
+    ]
+    parts: list[Part] = [("Verdict", [found.heading, *first, *([found.command] if found.command else [])])]
+    parts += details(comparison, crossed_factors, target)
     parts.append(("Runs", runs(comparison)))
     return [(title, part) for title, part in parts if len(part)]
 
 
-def as_markdown(parts: Sequence[tuple[str, pd.DataFrame | list[str]]]) -> str:
+def details(comparison: Comparison, crossed_factors: Sequence[Interaction], target: Target | None) -> list[Part]:
+    """Compose what stands behind the first screen."""
+    metric = comparison.metric
+    parts: list[Part] = []
+    if comparison.confirmed:
+        parts.append(("Confirmation: what the search found, and fresh seeds", result_tables.confirmed(comparison)))
+    for result in comparison.results:
+        kind = f" ({result.contest.where})" if result.contest.where else ""
+        title = f"{result.factor}{kind}: {result.contest.kind}, by {metric.name}"
+        parts += [
+            (title, result_tables.ranking(result, comparison)),
+            (f"{title}: pairs", result_tables.pairs(result, comparison)),
+        ]
+        if result.contest.kind == Kind.TUNED:
+            parts.append((f"{result.factor}: the best of so many trials", result_tables.budgets(result, comparison)))
+    parts.append(("Divergence", result_tables.divergence(comparison)))
+    parts.append(("Shares of the variance", result_tables.shares(comparison)))
+    parts.append(("Not compared", not_compared(comparison)))
+    parts.append(("Missing", of_missing(comparison)))
+    parts.append(("Handle with care", cautions(comparison)))
+    for interaction in crossed_factors[:MOST_INTERACTIONS]:
+        where = f" with {interaction.where}" if interaction.where else ""
+        title = f"Exploratory: {' and '.join(interaction.factors)}{where}, means of {metric.name}"
+        parts.append((title, crossed(interaction, comparison)))
+    if target is not None:
+        parts.append((f"Time to {target.in_words}", times(comparison, target)))
+    parts.append(("Settings; ±: half of the 95 % interval over seeds (Student)", settings(comparison)))
+    if metric.figure:
+        parts.append(("How it was compared", [f"{metric.name}: {WORDS[metric.figure]}."]))
+    return [(title, part) for title, part in parts if len(part)]
+
+
+def as_markdown(parts: Sequence[Part]) -> str:
     texts = []
     for title, part in parts:
         body = markdown(part) if isinstance(part, pd.DataFrame) else "\n".join(f"- {_plain(line)}" for line in part)
@@ -40,14 +73,16 @@ def as_markdown(parts: Sequence[tuple[str, pd.DataFrame | list[str]]]) -> str:
     return "\n".join(texts)
 
 
-def as_latex(parts: Sequence[tuple[str, pd.DataFrame | list[str]]]) -> str:
-    """The tables alone; needs the package booktabs."""
+def as_latex(parts: Sequence[Part]) -> str:
+    """Compose the tables alone; they need the package booktabs."""
     return "\n".join(latex(part, title) for title, part in parts if isinstance(part, pd.DataFrame))
 
 
 def _plain(text: Any) -> str:
-    """Text that Markdown shows as it is, at least where it would become HTML or break a line."""
-    return " ".join(str(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").splitlines())
+    """Text that Markdown shows as it is, at least where it would become HTML, a link, or break a line."""
+    for mark, escaped in (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("](", "\\]("), ("![", "!\\[")):
+        text = str(text).replace(mark, escaped)
+    return " ".join(str(text).splitlines())
 
 
 def markdown(frame: pd.DataFrame) -> str:
@@ -59,7 +94,7 @@ def markdown(frame: pd.DataFrame) -> str:
 
 
 def latex(frame: pd.DataFrame, caption: str) -> str:
-    """A booktabs table."""
+    """Compose a booktabs table."""
     align = "".join("r" if numeric(frame[column]) else "l" for column in frame.columns)
     escaped = frame.rename(columns=_escaped).map(_escaped)
     return escaped.to_latex(index=False, column_format=align, caption=_escaped(caption), escape=False)

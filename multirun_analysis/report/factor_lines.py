@@ -100,8 +100,8 @@ def _levels(result: Result, metric: Metric) -> list[str]:
         text.append(_beats(beaten[0], metric, result, [pair.b for pair in beaten[1:]]) + how)
     if same:
         names = ", ".join(in_words(pair.b) for pair in same)
-        text.append(f"{in_words(best.level)} and {names} are the same: {metric.show_estimate(same[0].estimate, result.log)}"
-                    + ("" if beaten else how))  # fmt: skip
+        shown = metric.show_estimate(same[0].estimate, result.log)
+        text.append(f"{in_words(best.level)} and {names} are the same: {shown}" + ("" if beaten else how))
     for pair in sorted(rest, key=lambda pair: pair.p)[:2]:
         leaning = "leaning, undecided" if pair.p < ALPHA else "undecided"
         text.append(f"{in_words(pair.b)} {_behind(pair, metric, result)}: {leaning}")

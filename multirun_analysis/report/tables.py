@@ -15,7 +15,6 @@ from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.inference import interval
 from multirun_analysis.compare.interactions import Interaction
 from multirun_analysis.compare.interactions import table as crossed_table
-from multirun_analysis.compare.judging import Result
 from multirun_analysis.compare.targets import Target, to_target
 from multirun_analysis.records.described import in_words
 from paribus import record
@@ -45,12 +44,6 @@ def runs_csv(comparison: Comparison) -> pd.DataFrame:
     return runs.join(extra).assign(metric=comparison.metric.name, value=comparison.values)
 
 
-def comparison_csv(comparison: Comparison) -> pd.DataFrame:
-    """A row a pair of levels, in words."""
-    pairs = comparison.pairs
-    return pairs.assign(a=pairs["a"].map(in_words), b=pairs["b"].map(in_words))
-
-
 def runs(comparison: Comparison) -> pd.DataFrame:
     """The reports' table of runs, best first: what was tried, what came of it. Those without a figure stand below."""
     study = comparison.study
@@ -64,7 +57,7 @@ def runs(comparison: Comparison) -> pd.DataFrame:
             status = f"diverged in epoch {int(figures['diverged_epoch'])}"
         else:
             status = str(figures["status"])
-        rows[name] = {**tried, "seed": in_words(run.replicate) if run.choices else "", "status": status, **shown}
+        rows[name] = {**tried, "seed": run.seed_in_words if run.choices else "", "status": status, **shown}
         if comparison.metric.name not in FIGURES[comparison.task].values():
             rows[name][comparison.metric.name] = comparison.metric.show(comparison.values[name])
     order = (-(comparison.metric.sign or 1) * comparison.values).sort_values(kind="stable", na_position="last").index
@@ -138,49 +131,6 @@ def _mean(column: str, values: np.ndarray) -> str:
         return f"{mean:.4g}{unit}"
     digits = min(12, max(0, 1 - math.floor(math.log10(half))))
     return f"{mean:,.{digits}f} ± {half:,.{digits}f}{unit}"
-
-
-def ranking(result: Result, comparison: Comparison) -> pd.DataFrame:
-    """The levels of a contest, best first. Levels of one group (a letter) cannot be separated."""
-    metric, nuisances = comparison.metric, result.contest.nuisances
-    only = f"{nuisances[0]}=" if len(nuisances) == 1 else ""
-    rows = []
-    for place, row in enumerate(result.levels.to_dict("records"), 1):
-        broken = [f"{row[what]} {what}" for what in ("diverged", "missing") if row[what]]
-        ends = "" if math.isnan(row["low"]) else metric.show_range(row["low"], row["high"])
-        rows.append(
-            {
-                "": str(place),
-                result.contest.factor: in_words(row["level"]),
-                **({", ".join(nuisances): row["setting"].removeprefix(only)} if nuisances else {}),
-                "seeds": str(row["seeds"]) + (f" ({', '.join(broken)})" if broken else ""),
-                "mean": metric.show(row["mean"]),
-                "95 % interval": ends,
-                "group": row["letters"],
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def pairs(result: Result, comparison: Comparison) -> pd.DataFrame:
-    """The pairs of a contest: first less second, over their seeds in pairs."""
-    metric = comparison.metric
-    rows = []
-    for row in result.pairs.to_dict("records"):
-        finite = not pd.isna(row["low"])
-        rows.append(
-            {
-                "pair": f"{in_words(row['a'])} less {in_words(row['b'])}",
-                "seeds": str(row["seeds"]),
-                "difference": metric.show_difference(row["difference"]),
-                "95 % interval": metric.show_interval(row["low"], row["high"]) if finite else "",
-                "p, corrected": "" if pd.isna(row["p_adjusted"]) else f"{row['p_adjusted']:.2g}",
-                "verdict": row["verdict"],
-                "seeds needed": "" if pd.isna(row["seeds_needed"]) else f"{row['seeds_needed']:,}",
-                "note": row["note"],
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 def times(comparison: Comparison, target: Target) -> pd.DataFrame:

@@ -169,7 +169,7 @@ def agreement(comparison: Comparison, settings: Sequence[Setting]) -> str:
 def _matters(shares: Sequence[Share]) -> str | None:
     if len(shares) < 2:
         return None
-    parts = []
+    parts: list[str] = []
     for share in shares[:4]:
         names = " and ".join(label_of(factor).lower() for factor in share.factors[:3])
         amount = f"{100 * share.value:.0f} %" if share.value >= LEAST_SHARE else "< 1 %"
@@ -179,7 +179,7 @@ def _matters(shares: Sequence[Share]) -> str | None:
 
 def _holds_for(comparison: Comparison) -> str | None:
     """For what budget it holds, and where another figure of the runs says otherwise."""
-    parts = []
+    parts: list[str] = []
     if comparison.results and improving(comparison) > 0.5:
         epochs = comparison.study.runs.get("epochs")
         most = "" if epochs is None or epochs.dropna().empty else f" {int(epochs.max())}"

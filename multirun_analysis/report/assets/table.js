@@ -126,6 +126,7 @@ const drawEpoch = soon(drawDepth); // a slider that is dragged tells more epochs
 $("epoch").addEventListener("input", () => { tellEpoch(); drawEpoch(); });
 dark.addEventListener("change", () => update());
 addEventListener("resize", later(drawParallel, 200));
+$("copy")?.addEventListener("click", () => { navigator.clipboard?.writeText(document.querySelector(".next code").textContent).then(() => { $("copy").textContent = "Copied"; }); });
 makeTable();
 tellEpoch();
 suitLog();

@@ -1,0 +1,107 @@
+"""The verdict for programs: verdict.json, whose schema is in docs/verdict.md."""
+
+import json
+import math
+from typing import Any
+
+from multirun_analysis.compare.claims import Claim
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.family import SEEDS
+from multirun_analysis.compare.inference import ALPHA
+from multirun_analysis.compare.results import Result
+from multirun_analysis.records.described import in_words
+from multirun_analysis.report.verdict import Verdict, describe
+
+SCHEMA = 1  # raised when a key is renamed, removed or changes its meaning
+
+
+def as_object(comparison: Comparison, found: Verdict, claim: Claim | None) -> dict[str, Any]:
+    """Compose the object; numbers that do not exist are null."""
+    best = comparison.best
+    return {
+        "schema": SCHEMA,
+        "task": comparison.task,
+        "metric": comparison.metric.name,
+        "margin": comparison.margin,
+        "runs": {str(k): int(v) for k, v in comparison.study.runs["status"].value_counts().items()},
+        "heading": found.heading,
+        "lines": [{"label": line.label, "sentences": line.sentences} for line in found.lines],
+        "next": found.command,
+        "best": None if best is None else {
+            "setting": describe(comparison, best),
+            "levels": {factor: in_words(level) for factor, level in best.levels.items()},
+            "mean": best.mean.mean,
+            "interval": list(best.mean.interval),
+            "replicates": best.mean.n,
+            "confirmed": best.confirms,
+        },
+        "factors": [_factor(result) for result in comparison.results],
+        "confounded": [
+            {"factor": c.factor, "a": in_words(c.a), "b": in_words(c.b), "also": list(c.also)}
+            for c in comparison.confounded
+        ],
+        "blocks": comparison.blocks,
+        "unusable": [describe(comparison, s) for s in comparison.tried if s.diverged and not s.usable],
+        "shares": [
+            {"factors": list(s.factors), "share": s.value, "interval": [s.low, s.high]} for s in comparison.shares
+        ],
+        "claim": None if claim is None else {
+            "text": claim.text, "answer": str(claim.answer), "difference": claim.difference[0],
+            "interval": list(claim.difference[1:]), "replicates": claim.seeds,
+        },
+    }  # fmt: skip
+
+
+def _factor(result: Result) -> dict[str, Any]:
+    winner, trend = result.winner, result.trend
+    return {
+        "factor": result.factor,
+        "kind": str(result.contest.kind),
+        "block": {key: in_words(level) for key, level in result.contest.block.items()},
+        "scale": "log" if result.log else "linear",
+        "concluded": result.concluded,
+        "winner": None if winner is None else in_words(winner),
+        "levels": [
+            {
+                "level": in_words(level.level), "mean": level.mean, "interval": [level.low, level.high],
+                "replicates": level.replicates, "optimism": level.optimism, "trials": level.trials,
+                "finished": level.finished, "diverged": level.diverged, "missing": level.missing,
+                "usable": level.usable, "group": level.letters,
+            }
+            for level in result.levels
+        ],
+        "pairs": [
+            {
+                "a": in_words(pair.a), "b": in_words(pair.b), "difference": pair.estimate.mean,
+                "interval": list(pair.estimate.interval), "replicates": pair.estimate.n, "settings": pair.contexts,
+                "p": pair.p, "p_adjusted": pair.p_adjusted, "verdict": str(pair.verdict),
+                "optimism_removed": pair.penalty, "probability": pair.probability,
+                "detectable": dict(zip(map(str, SEEDS), pair.visible, strict=False)),
+            }
+            for pair in result.pairs
+        ],
+        "trend": None if trend is None else {
+            "shown": trend.shown, "optimum": None if trend.optimum is None else list(trend.optimum),
+            "tied": [in_words(level) for level in trend.tied], "edge": trend.at_edge or None,
+        },
+        "divergence": [
+            {"a": in_words(t.a), "b": in_words(t.b), "diverged": list(t.diverged), "replicates": list(t.replicates),
+             "p_adjusted": t.p_adjusted, "concluded": t.p_adjusted < ALPHA}
+            for t in result.divergence
+        ],
+    }  # fmt: skip
+
+
+def as_json(found: dict[str, Any]) -> str:
+    """Write it as JSON, NaN and infinity as null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(v) for key, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(v) for v in value]
+        if isinstance(value, float):
+            return value if math.isfinite(value) else None
+        return value
+
+    return json.dumps(plain(found), indent=1, allow_nan=False, default=float)
