@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from multirun_analysis.compare.comparison import Comparison
-from multirun_analysis.compare.contests import TUNED
+from multirun_analysis.compare.design import Kind
 from multirun_analysis.figures import settings, weights
 from multirun_analysis.figures.depth import depth_against_gradient
 from multirun_analysis.report import tables
@@ -146,7 +146,7 @@ def optimizers(m: Material) -> Section:
             if len(values) and not ended:
                 means[optim, momentum, lr] = values.mean()
         rows.append(row)
-    tuned = [result for result in c.of("optim") if result.contest.kind == TUNED]
+    tuned = [result for result in c.of("optim") if result.contest.kind == Kind.TUNED]
     adam, other = (min(v for k, v in means.items() if (k[0] == "adam") == is_adam) for is_adam in (True, False))
     return Section(
         ["concrete_optimizers"],

@@ -14,9 +14,9 @@ from PIL import Image
 from multirun_analysis import load_runs
 from multirun_analysis.compare.comparison import Comparison, compare
 from multirun_analysis.compare.inference import interval, prediction_interval
-from multirun_analysis.compare.judging import Result
+from multirun_analysis.compare.results import Result, Verdict
 from multirun_analysis.records.described import in_words
-from multirun_analysis.report.documents import as_markdown, markdown
+from multirun_analysis.report.documents import markdown
 from multirun_analysis.report.sentences import count
 from multirun_analysis.report.verdict import verdict
 from paribus import record
@@ -161,21 +161,23 @@ def commands(names: Sequence[str]) -> str:
 
 
 def told(comparison: Comparison) -> str:
-    """The whole verdict of the analysis, to be unfolded."""
-    parts = as_markdown(verdict(comparison).parts).replace("## ", "**").replace("\n\n-", "**\n\n-")
-    return f"<details><summary>The verdict of the analysis, in full</summary>\n\n{parts}\n</details>"
+    """Quote the first screen of the analysis."""
+    lines = verdict(comparison).text(width=100).splitlines()
+    return "What `python -m multirun_analysis` concludes:\n\n" + "\n".join(f"    {line}".rstrip() for line in lines)
 
 
 def outcome(result: Result) -> str:
-    """What a contest comes to, in a few words."""
+    """Say in a few words what a comparison comes to."""
     if result.exploratory:
         return "one seed: no winner may be named"
     if result.winner is not None:
-        return f"{in_words(result.winner)} is shown to be better than all others"
-    if not result.separated:
-        return f"no difference could be shown between {len(result.levels)} levels"
-    worse = [row["level"] for row in result.levels.to_dict("records") if "a" not in row["letters"]]
-    return f"no winner; worse than the best: {', '.join(map(in_words, worse))}" if worse else "no winner"
+        return f"{in_words(result.winner)} is better than all others"
+    if not any(pair.verdict in (Verdict.BETTER, Verdict.WORSE) for pair in result.pairs):
+        return f"undecided between {len(result.usable)} levels"
+    first = result.usable[0]
+    pairs = {level.level: result.pair(first.level, level.level) for level in result.usable[1:]}
+    worse = [in_words(level) for level, pair in pairs.items() if pair is not None and pair.verdict == Verdict.BETTER]
+    return f"no winner; {in_words(first.level)} is better than {', '.join(worse)}" if worse else "no winner"
 
 
 def made(comparison: Comparison) -> str:

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from multirun_analysis.compare.contests import CONFOUNDED
 from multirun_analysis.figures import curves, settings
 from multirun_analysis.report import tables
+from multirun_analysis.report.result_tables import comparison_csv
 from multirun_analysis.report.sentences import count
 from paribus import record
 from studies import charts, reports
@@ -42,10 +42,10 @@ def the_reports_runs(m: Material) -> Section:
     """The report's 35 runs as they were, on a stand-in"""
     c = m.comparison("vgg6_report_standin")
     theirs = reports.vgg6_runs()
-    pairs = c.pairs
-    confounded = pairs[pairs["verdict"] == CONFOUNDED]
+    pairs = comparison_csv(c)
+    confounded = pairs[pairs["verdict"] == "confounded"]
     by_factor = [
-        {"factor": factor, "pairs of levels": len(group), "confounded": int((group["verdict"] == CONFOUNDED).sum())}
+        {"factor": factor, "pairs of levels": len(group), "confounded": int((group["verdict"] == "confounded").sum())}
         for factor, group in pairs.groupby("factor", sort=False)
     ]
     renamed = (theirs["activation"] == "sigmoide").sum()

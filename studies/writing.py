@@ -1,6 +1,7 @@
 """STUDIES.md: from the records of all studies, section by section."""
 
 import platform
+import re
 from pathlib import Path
 
 import torch
@@ -24,7 +25,9 @@ with what may be concluded.
 
     make studies        # makes what is not made yet (hours on 2 cores; interrupt it as you like), and writes this page
 
-Every figure below was computed from the records that the command above it makes. `[a, b]` is the 95 % interval of a mean over seeds
+Every figure below was computed from the records that the command above it makes. Tables have the best epoch, as the reports
+had; the verdicts compare the figure of the epoch that validation selects, scored on samples that did not select it
+(`selected_`; docs/verdict.md). `[a, b]` is the 95 % interval of a mean over seeds
 (Student's t); ± is half of it. A seed stands for split, initial weights and order of batches. Where a report has one run, the range is given in
 which 95 % of further runs of ours would lie: a report's figure inside it agrees with ours. Each experiment is a file in
 `conf/experiment/`.
@@ -34,8 +37,10 @@ DRAWN = "What it drew, and where that is: in `outputs/STUDY/analysis/figures/` a
 
 
 def write(material: Material, page: Path = PAGE) -> list[str]:
-    """Write the page; returns the studies that it has no records of."""
+    """Write the page; returns the studies that it has no records of, whose sections stay as they are in the page."""
     missing: list[str] = []
+    before = page.read_text(encoding="utf-8") if page.exists() else ""
+    kept = _sections_of(before)
     claims: list[Claim] = []
     parts = []
     for heading, report in REPORTS.items():
@@ -46,7 +51,7 @@ def write(material: Material, page: Path = PAGE) -> list[str]:
                 section = build(material)
             except NotMade as error:
                 missing.append(error.name)
-                parts += [commands([error.name]), str(error)]
+                parts += [kept.get(str(build.__doc__)) or f"{commands([error.name])}\n\n{error}"]
                 continue
             claims += section.claims
             parts += [commands(section.studies), *section.blocks]
@@ -54,11 +59,30 @@ def write(material: Material, page: Path = PAGE) -> list[str]:
         {"a report says": c.said, "its figure": c.theirs, "here": c.ours, "what may be concluded": c.concluded}
         for c in claims
     ]
-    summary = ["## In short", table(rows)] if rows else []
+    lines = table(rows).splitlines() if rows else []
+    said = {claim.said for claim in claims}
+    lines += [line for line in _claims_of(before) if missing and line.split(" | ")[0].removeprefix("| ") not in said]
+    summary = ["## In short", "\n".join(lines)] if rows else []
     text = "\n\n".join([HEAD, *summary, *parts, _made_with(material)])
     with record.replacing(page) as temporary:
         temporary.write_text(text.rstrip() + "\n", encoding="utf-8")
     return missing
+
+
+def _sections_of(page: str) -> dict[str, str]:
+    """The sections of a page by their heading, without it."""
+    found = {}
+    for part in re.split(r"^### ", page, flags=re.MULTILINE)[1:]:
+        heading, _, body = part.partition("\n")
+        found[heading.strip()] = re.split(r"^(?:## |Written with )", body, flags=re.MULTILINE)[0].strip()
+    return found
+
+
+def _claims_of(page: str) -> list[str]:
+    """The rows of a page's first table."""
+    _, _, rest = page.partition("## In short")
+    rows = [line for line in rest.split("\n## ")[0].splitlines() if line.startswith("| ")]
+    return rows[2:]
 
 
 def _made_with(material: Material) -> str:

@@ -104,14 +104,24 @@ def _levels(result: Result, metric: Metric) -> list[str]:
         text.append(f"{in_words(best.level)} and {names} are the same: {shown}" + ("" if beaten else how))
     for pair in sorted(rest, key=lambda pair: pair.p)[:2]:
         leaning = "leaning, undecided" if pair.p < ALPHA else "undecided"
-        text.append(f"{in_words(pair.b)} {_behind(pair, metric, result)}: {leaning}")
+        optimism = less_optimism(pair, metric, result.log)
+        text.append(f"{in_words(pair.b)} {_behind(pair, metric, result)}{optimism}: {leaning}")
     return text
+
+
+def less_optimism(pair: Pair, metric: Metric, log: bool) -> str:
+    """Say how much optimism was taken off a difference, where that is worth a word."""
+    if not pair.penalty > 0.1 * abs(pair.estimate.mean):
+        return ""
+    amount = f"a factor of {math.exp(pair.penalty):.2g}" if log else metric.show_difference(pair.penalty)
+    return f", after {amount} for optimism"
 
 
 def _beats(pair: Pair, metric: Metric, result: Result, more: Sequence[object] = ()) -> str:
     word = "beats" if metric.sign else "is above" if pair.estimate.mean > 0 else "is below"
     names = in_words(pair.b) + (f" and {len(more)} more" if more else "")
-    return f"{in_words(pair.a)} {word} {names} by {_absolute(pair, metric, result)}"
+    optimism = less_optimism(pair, metric, result.log)
+    return f"{in_words(pair.a)} {word} {names} by {_absolute(pair, metric, result)}{optimism}"
 
 
 def _absolute(pair: Pair, metric: Metric, result: Result) -> str:

@@ -7,6 +7,7 @@ from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.results import LevelResult, Pair, Result, Verdict
 from multirun_analysis.figures.outcomes import differences_from_best, reach_of
 from multirun_analysis.records.described import in_words
+from multirun_analysis.report.factor_lines import less_optimism
 
 MOST_ROWS = 12
 WIDTH, ROW = 240, 20  # of a drawing
@@ -29,7 +30,7 @@ def picture(result: Result, comparison: Comparison) -> str:
         elif pair is None:
             drawing, said = "", "not compared with the best"
         else:
-            said = metric.show_estimate(pair.estimate, result.log)
+            said = metric.show_estimate(pair.estimate, result.log) + less_optimism(pair, metric, result.log)
             drawing = _svg(said, _interval(pair, reach), pair, comparison, reach, result.log)
         word = "" if pair is None or level is best else str(pair.verdict)
         rows.append(
