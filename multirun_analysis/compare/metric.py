@@ -132,7 +132,7 @@ class Metric:
         """Format a difference with its 95 % interval; a ratio where it is one of logarithms."""
         low, high = found.interval
         if log:
-            mean = f"{math.exp(found.mean):.3g} times"
+            mean = f"a factor of {math.exp(found.mean):.3g}"
             return mean if math.isnan(low) else f"{mean} [{math.exp(low):.3g}, {math.exp(high):.3g}]"
         if math.isnan(low):
             return self.show_difference(found.mean)

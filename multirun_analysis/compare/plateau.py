@@ -33,10 +33,12 @@ def still_improves(values: np.ndarray, higher: bool, share: bool) -> bool:
 
 
 def improving(comparison: Comparison) -> float:
-    """Compute the share of the completed runs that still improve at their last epoch; NaN without any."""
+    """Compute the share of the runs that stand for levels that still improve at their last epoch; NaN without any."""
     metric, runs = comparison.selection, comparison.study.runs
     curves = comparison.study.curves
-    completed = set(runs.index[runs["status"] == record.COMPLETED])
+    entries = [e for r in comparison.results for by_level in r.contest.entries.values() for e in by_level.values()]
+    standing = {name for entry in entries if entry.cell is not None for name in entry.cell.runs}
+    completed = {name for name in runs.index[runs["status"] == record.COMPLETED] if name in standing or not standing}
     mine = curves[(curves["metric"] == metric.column) & curves["run"].isin(completed)]
     if mine.empty:
         return float("nan")

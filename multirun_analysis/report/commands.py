@@ -63,29 +63,44 @@ def value(level: Hashable) -> str:
     return f"{level:g}" if isinstance(level, float) and float(f"{level:g}") == level else str(level)
 
 
-def levels_of(comparison: Comparison, factors: Sequence[str]) -> list[str]:
-    """Write the levels of factors as a sweep: activation=relu,tanh."""
-    found = []
-    for factor in factors:
-        levels = [level for level in comparison.settings[factor].drop_duplicates() if level != ABSENT]
-        found.append(f"{factor}={','.join(map(value, levels))}")
-    return found
+def sweep(comparison: Comparison, without: str | None = None) -> list[str]:
+    """Write what was tried of all factors but one as overrides: levels, or grids where not all are crossed."""
+    factors = [factor for factor in comparison.factors if factor != without]
+    tried = list(dict.fromkeys(tuple(s.levels[factor] for factor in factors) for s in comparison.tried))
+    levels = {f: [x for x in dict.fromkeys(row[i] for row in tried) if x != ABSENT] for i, f in enumerate(factors)}
+    if all(level != ABSENT for row in tried for level in row) and len(tried) == math.prod(map(len, levels.values())):
+        return [f"{factor}={','.join(map(value, found))}" for factor, found in levels.items()]
+    rows = [_grid(dict(zip(factors, row, strict=True))) for row in tried]
+    return [_grids(rows)]
+
+
+def seeds(comparison: Comparison) -> str:
+    """Write the seeds of all runs as a sweep."""
+    found = sorted({run.seed for run in comparison.described.values() if isinstance(run.seed, int)})
+    if len(found) > 5 and found == list(range(found[0], found[-1] + 1)):
+        return f"seed=range({found[0]},{found[-1] + 1})"
+    return f"seed={','.join(map(str, found))}"
+
+
+def _grids(rows: Sequence[Mapping[str, str]]) -> str:
+    listed = ", ".join("{" + ", ".join(f"{k}: {_plain(text)}" for k, text in row.items()) + "}" for row in rows)
+    return f"hydra.sweeper.grids=[{listed}]"
 
 
 def confirm(comparison: Comparison, settings: Sequence[Setting]) -> str:
     """Compose the command that trains settings again, on seeds that nothing was chosen by."""
     used = [run.seed for run in comparison.described.values() if isinstance(run.seed, int)]
     first = max(FIRST_FRESH, math.ceil((max(used, default=0) + 1) / 100) * 100 + 1)
-    seeds = f"seed=range({first},{first + CONFIRM_SEEDS})"
+    fresh = f"seed=range({first},{first + CONFIRM_SEEDS})"
     grids = [_grid(setting.levels) for setting in settings]
     shared = {key: text for key, text in grids[0].items() if all(grid.get(key) == text for grid in grids)}
     swept = [key for key in {k: None for grid in grids for k in grid} if key not in shared]
     fixed = [f"{key}={text}" for key, text in shared.items()]
     if len(swept) <= 1 and all(key in grid for grid in grids for key in swept):
         grid = [f"{key}={','.join(dict.fromkeys(g[key] for g in grids))}" for key in swept]
-        return multirun(comparison, "confirm=true", *fixed, *grid, seeds)
-    listed = ", ".join("{" + ", ".join(f"{k}: {_plain(g[k])}" for k in swept if k in g) + "}" for g in grids)
-    return multirun(comparison, "confirm=true", *fixed, f"hydra.sweeper.grids=[{listed}]", seeds)
+        return multirun(comparison, "confirm=true", *fixed, *grid, fresh)
+    listed = _grids([{key: grid[key] for key in swept if key in grid} for grid in grids])
+    return multirun(comparison, "confirm=true", *fixed, listed, fresh)
 
 
 def _grid(levels: Mapping[str, Hashable]) -> dict[str, str]:

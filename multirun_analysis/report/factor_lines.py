@@ -1,7 +1,7 @@
 """What is said of one factor: who is ahead, by how much, for what it holds, and what is not decided."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from multirun_analysis.compare.comparison import Comparison
@@ -10,7 +10,7 @@ from multirun_analysis.compare.design import Kind
 from multirun_analysis.compare.inference import ALPHA
 from multirun_analysis.compare.metric import Metric
 from multirun_analysis.compare.results import LevelResult, Pair, Result, Verdict
-from multirun_analysis.records.described import in_words
+from multirun_analysis.records.described import ABSENT, in_words
 
 LABELS = {"optim": "OPTIMIZER", "optim.lr": "LR", "scheduler": "SCHEDULE", "trainer.max_epochs": "EPOCHS"}
 PLURALS = {"optim": "optimizers", "activation": "activations", "scheduler": "schedules", "model": "models",
@@ -97,13 +97,14 @@ def _levels(result: Result, metric: Metric) -> list[str]:
         return text
     text = []
     if beaten:
-        text.append(_beats(beaten[0], metric, result, [pair.b for pair in beaten[1:]]) + how)
+        open_ = f"; {_and([pair.b for pair in rest])} undecided" if rest else ""
+        text.append(_beats(beaten[0], metric, result, [pair.b for pair in beaten[1:]]) + how + open_)
     if same:
         names = ", ".join(in_words(pair.b) for pair in same)
         shown = metric.show_estimate(same[0].estimate, result.log)
         text.append(f"{in_words(best.level)} and {names} are the same: {shown}" + ("" if beaten else how))
     for pair in sorted(rest, key=lambda pair: pair.p)[:2]:
-        leaning = "leaning, undecided" if pair.p < ALPHA else "undecided"
+        leaning = "leaning" if pair.p < ALPHA else "undecided"
         optimism = less_optimism(pair, metric, result.log)
         text.append(f"{in_words(pair.b)} {_behind(pair, metric, result)}{optimism}: {leaning}")
     return text
@@ -135,7 +136,7 @@ def _behind(pair: Pair, metric: Metric, result: Result) -> str:
     """By how much the second level is behind the first: 9.4 behind [2.5, 16.2]."""
     turned = pair if metric.sign > 0 else pair.turned()
     if result.log:
-        return metric.show_estimate(turned.estimate, True).replace("times", "times the best", 1)
+        return f"behind by {metric.show_estimate(turned.estimate, True)}"
     low, high = turned.estimate.interval
     half = (high - low) / 2
     return f"{metric.show_difference(turned.estimate.mean, half)} behind {metric.show_interval(low, high)}"
@@ -156,18 +157,28 @@ def _how(result: Result) -> str:
     """For what a comparison holds: each at its best lr, over 3 activations."""
     contest, parts = result.contest, []
     if contest.kind == Kind.TUNED:
-        parts.append(f"each at its best {' and '.join(key.rpartition('.')[2] for key in contest.nuisances[:2])}")
+        parts.append(f"each at its best {' and '.join(key.rpartition('.')[2] for key in _swept(result)[:2])}")
     elif contest.kind == Kind.DEFAULTS:
         parts.append("each at its default lr")
     elif contest.kind == Kind.CONFIRMED:
         parts.append("on fresh seeds")
     elif contest.factor == "scheduler":
         parts.append("at one lr, not swept")
-    for other in contest.varied():
+    varied = contest.varied()
+    for other in varied:
+        if any(other.startswith(f"{choice}.") for choice in varied):
+            continue  # a value that only some options of that choice have
         i = contest.others.index(other)
         count = len({context[i] for context in contest.entries})
         parts.append(f"over {count} {PLURALS.get(other, other.rpartition('.')[2].replace('_', ' ') + ' values')}")
     return f", {', '.join(parts[:3])}" if parts else ""
+
+
+def _swept(result: Result) -> list[str]:
+    """The nuisance factors of which some level tried several values."""
+    contest = result.contest
+    tried = [entry.trials for by_level in contest.entries.values() for entry in by_level.values()]
+    return [key for k, key in enumerate(contest.nuisances) if any(len({t[k] for t in some}) > 1 for some in tried)]
 
 
 def _trend(result: Result, metric: Metric) -> list[str]:
@@ -198,7 +209,8 @@ def _tuned_values(comparison: Comparison, result: Result) -> list[str]:
     values: dict[object, list[str]] = {}
     for level in choice.usable:
         taken = dict.fromkeys(in_words(setting[k]) for setting in level.settings.values())
-        values[level.level] = list(taken)
+        if set(taken) != {ABSENT}:
+            values[level.level] = list(taken)
     edges = [f"{in_words(level)} {'/'.join(values[level])} ({ends[level]})" for level in values if level in ends]
     inner = [f"{in_words(level)} {'/'.join(taken)}" for level, taken in values.items() if level not in ends]
     found = []
@@ -207,6 +219,11 @@ def _tuned_values(comparison: Comparison, result: Result) -> list[str]:
     if inner:
         found.append(f"best {'within' if edges else 'of each'}: {', '.join(inner)}")
     return found
+
+
+def _and(levels: Sequence[Hashable]) -> str:
+    names = [in_words(level) for level in levels[:MOST_LEVELS]]
+    return ", ".join(names) if len(levels) <= MOST_LEVELS else f"{', '.join(names[:2])} and {len(levels) - 2} more"
 
 
 def _listed(levels: Sequence[LevelResult]) -> str:

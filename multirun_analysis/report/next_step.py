@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.design import Kind
 from multirun_analysis.compare.plateau import improving
-from multirun_analysis.records.described import is_number
+from multirun_analysis.records.described import GROUPS, is_number
 from multirun_analysis.report import commands
 from paribus import record
 
 MOST_CONFIRMED = 3
 FEWEST_SEEDS = 3
+RATES = "0.0003,0.001,0.003,0.01,0.03,0.1"
 EXAMPLE = "python train.py --multirun activation=relu,tanh seed=1,2,3,4,5"
 
 
@@ -32,28 +33,31 @@ def next_step(comparison: Comparison) -> Step:
     replicates = max((len({run.replicate for run in map(comparison.described.get, s.runs) if run})
                       for s in comparison.tried), default=0)  # fmt: skip
     if replicates < FEWEST_SEEDS and comparison.results:
-        swept = commands.levels_of(comparison, comparison.factors)
+        swept = commands.sweep(comparison)
         return Step(
             f"more seeds: {replicates} say{'s' * (replicates == 1)} little of noise",
             commands.multirun(comparison, *swept, "seed=1,2,3,4,5"),
         )
     if comparison.confirmed and comparison.best is not None:
         return Step("read the test set, once, of what you choose", commands.evaluate(comparison, comparison.best))
-    edges = [(key, value, end) for r in comparison.results for _, key, value, end in r.edges]
-    for r in comparison.results:
-        if r.trend is not None and r.trend.shown and r.trend.at_edge and r.best is not None:
-            edges.append((r.factor, r.best.level, r.trend.at_edge))
+    edges = [(key, end) for r in comparison.results if r.factor in GROUPS for _, key, _, end in r.edges]
+    edges += [
+        (r.factor, r.trend.at_edge)
+        for r in comparison.results
+        if r.trend is not None and r.trend.shown and r.trend.at_edge and not _is_tuned(comparison, r.factor)
+    ]
     wider = _wider(comparison, edges)
     confirmed = f"; then confirm the top {MOST_CONFIRMED} on fresh seeds" if _tuned(comparison) else ""
     if wider is not None:
         return Step(f"widen {wider[0]}{confirmed}", wider[1])
     defaults = [r for r in comparison.results if r.contest.kind == Kind.DEFAULTS and r.factor == "optim"]
     if defaults and "optim.lr" not in comparison.factors:
-        swept = commands.levels_of(comparison, comparison.factors)
-        seeds = _seeds(comparison)
+        swept = commands.sweep(comparison)
         return Step(
             "tune the learning rate of each optimizer, on equal budgets",
-            commands.multirun(comparison, *swept, "optim.lr=0.0003,0.001,0.003,0.01,0.03,0.1", seeds),
+            commands.multirun(
+                comparison, *swept, "optim.lr=0.0003,0.001,0.003,0.01,0.03,0.1", commands.seeds(comparison)
+            ),
         )
     if _tuned(comparison):
         top = [s for s in comparison.tried if s.usable and not s.confirms][:MOST_CONFIRMED]
@@ -62,27 +66,28 @@ def next_step(comparison: Comparison) -> Step:
         epochs = runs.get("epochs")
         if epochs is not None and epochs.notna().any():
             more = f"trainer.max_epochs={2 * int(epochs.max())}"
-            swept, name = commands.levels_of(comparison, comparison.factors), commands.study_name(comparison)
-            longer = commands.multirun(comparison, *swept, more, _seeds(comparison), study=f"{name or 'study'}_longer")
+            swept, name = commands.sweep(comparison), commands.study_name(comparison)
+            longer = commands.multirun(
+                comparison, *swept, more, commands.seeds(comparison), study=f"{name or 'study'}_longer"
+            )
             return Step("train longer: most runs still improve at the end of the budget", longer)
     if comparison.best is not None:
         return Step("read the test set, once, of what you choose", commands.evaluate(comparison, comparison.best))
     return Step("lower the learning rate: no setting is usable")
 
 
+def _is_tuned(comparison: Comparison, factor: str) -> bool:
+    return any(factor in r.contest.nuisances for r in comparison.results)
+
+
 def _tuned(comparison: Comparison) -> bool:
     return any(r.contest.kind == Kind.TUNED for r in comparison.results)
 
 
-def _seeds(comparison: Comparison) -> str:
-    seeds = sorted({run.seed for run in comparison.described.values() if isinstance(run.seed, int)})
-    return f"seed={','.join(map(str, seeds))}"
-
-
-def _wider(comparison: Comparison, edges: list[tuple[str, object, str]]) -> tuple[str, str] | None:
+def _wider(comparison: Comparison, edges: list[tuple[str, str]]) -> tuple[str, str] | None:
     """The factor whose best value lies at an end, and the command that widens it by a step on that side."""
     by_key: dict[str, set[str]] = {}
-    for key, _, end in edges:
+    for key, end in edges:
         by_key.setdefault(key, set()).add(end)
     for key, ends in by_key.items():
         if key not in comparison.factors:
@@ -97,12 +102,12 @@ def _wider(comparison: Comparison, edges: list[tuple[str, object, str]]) -> tupl
             top = known[-1] ** 2 / known[-2]
             if not _diverges_above(comparison, key, known[-1]):
                 added.append(float(f"{top:.2g}"))
-        others = commands.levels_of(comparison, [f for f in comparison.factors if f != key])
+        others = commands.sweep(comparison, without=key)
         if added:
             values = f"{key}={','.join(f'{v:g}' for v in added)}"
             name = key.rpartition(".")[2]
             return f"{name} to {' and '.join(f'{v:g}' for v in added)}", commands.multirun(
-                comparison, *others, values, _seeds(comparison)
+                comparison, *others, values, commands.seeds(comparison)
             )
     return None
 

@@ -187,7 +187,8 @@ def _holds_for(comparison: Comparison) -> str | None:
     if comparison.other is not None:
         figure, results = comparison.other
         other = {(r.factor, tuple(r.contest.block.items())): r for r in results}
-        for result in comparison.results:
+        tuned = {key for result in comparison.results for key in result.contest.nuisances}
+        for result in (r for r in comparison.results if r.factor not in tuned):
             beside = other.get((result.factor, tuple(result.contest.block.items())))
             if beside is None or result.best is None or beside.best is None:
                 continue
