@@ -148,7 +148,7 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
                     console.print(Text(f"- {sentence}"), soft_wrap=not console.is_terminal)
                 console.print()
             else:
-                console.print(tables.rich(part, title))
+                console.print(tables.rich(tables.narrow(part) if console.width < tables.WIDE else part, title))
     _ = comparison.study.layers  # before the figures begin in processes of their own, which share it
     with drawing(drawings, folder / "figures", options.pdf) as figures:
         whole = documents.document(comparison, found, crossed, target)

@@ -165,6 +165,16 @@ class Comparison:
         seeds = {name: self.described[name].seed for name in values}
         return variance_shares(self.settings[self.factors], values, seeds, _grouped(self.factors))
 
+    @property
+    def resplits(self) -> tuple[int, int] | None:
+        """The validation and training samples of runs whose seeds re-split one data set; None where they do not."""
+        splits = {run.replicate[1] for run in self.described.values() if run.choices}
+        sizes = {(d.get("val"), d.get("train")) for s in self.study.summaries.values() if (d := s.get("data"))}
+        known = [
+            (val, train) for val, train in sizes if isinstance(val, int) and isinstance(train, int) and val and train
+        ]
+        return known[0] if len(splits) > 1 and len(known) == 1 else None
+
     def of(self, factor: str) -> list[Result]:
         """The results of a factor, one for each block."""
         return [result for result in self.results if result.factor == factor]

@@ -11,6 +11,7 @@ from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.confirmation import describe_setting
 from multirun_analysis.compare.design import where
 from multirun_analysis.compare.family import SEEDS
+from multirun_analysis.compare.inference import corrected_for_resplits
 from multirun_analysis.compare.results import LevelResult, Result
 from multirun_analysis.records.described import ABSENT, in_words
 
@@ -77,9 +78,14 @@ def _ends(level: LevelResult) -> str:
 
 
 def pairs(result: Result, comparison: Comparison) -> pd.DataFrame:
-    """List the pairs of a factor's levels: first less second (or first by second), over replicates."""
-    metric, rows = comparison.metric, []
+    """List the pairs of a factor's levels: first less second (or first by second), over replicates.
+
+    Intervals speak of the data set that was split; where seeds re-split it, those on new data are wider (Nadeau and
+    Bengio 2003).
+    """
+    metric, rows, sizes = comparison.metric, [], comparison.resplits
     for pair in result.pairs:
+        population = None if sizes is None else corrected_for_resplits(pair.estimate, *sizes)
         seen = [f"{math.exp(v):.2g} times" if result.log else metric.show_difference(v) for v in pair.visible]
         rows.append(
             {
@@ -87,6 +93,7 @@ def pairs(result: Result, comparison: Comparison) -> pd.DataFrame:
                 "settings": str(pair.contexts),
                 "replicates": str(pair.estimate.n),
                 "difference [95 %]": metric.show_estimate(pair.estimate, result.log),
+                **({} if population is None else {"on new data [95 %]": metric.show_estimate(population, result.log)}),
                 "p": _p(pair.p),
                 "p, corrected": _p(pair.p_adjusted),
                 "verdict": str(pair.verdict),

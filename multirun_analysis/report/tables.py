@@ -19,6 +19,10 @@ from multirun_analysis.compare.targets import Target, to_target
 from multirun_analysis.records.described import in_words
 from paribus import record
 
+WIDE = 120  # columns of a terminal that has room for whole tables
+SPARED = ("at its best", "95 % interval", "optimistic by", "replicates", "settings", "on new data [95 %]", "p",
+          "first ahead in", "5 seeds would show", "20 seeds would show", "final train loss", "final val loss",
+          "time (s)", "parameters", "stability", "early gradient", "to 90 %", "at epoch")  # fmt: skip
 # The columns of the reports' tables, by the task; the heading, and where it comes from in Described or Study.runs.
 TRIED = {
     "regression": {"optimizer": "optim", "scheduler": "scheduler", "momentum": "optim.momentum",
@@ -175,6 +179,11 @@ def crossed(interaction: Interaction, comparison: Comparison) -> pd.DataFrame:
     """Two factors: means over seeds, a row a level of the first."""
     grid = crossed_table(interaction, comparison)
     return grid.rename(columns=lambda level: f"{interaction.factors[1]}={level}").reset_index()
+
+
+def narrow(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out columns that say the same in every row, and those that a terminal of 80 columns has no room for."""
+    return frame[[c for c in frame.columns if c not in SPARED and (len(frame) < 2 or frame[c].nunique() > 1)]]
 
 
 def rich(frame: pd.DataFrame, title: str) -> Table:
