@@ -35,9 +35,13 @@ def contests(
         nuisances = _nuisances(factor, others) if not _confirm(mine) else ()
         rest = tuple(other for other in others if other not in nuisances)
         entries = _entries(mine, outcomes, factor, rest, nuisances, sign, loss)
-        swept = any(len(e.trials) > 1 for by_level in entries.values() for e in by_level.values())
+        entries = {
+            context: fair
+            for context, by_level in entries.items()
+            if len(fair := _swept(by_level, factor, nuisances)) > 1
+        }
         kind = Kind.TUNED
-        if not swept:
+        if not entries:
             rest, nuisances = others, ()
             entries = _entries(mine, outcomes, factor, rest, nuisances, sign, loss)
             if all(len(by_level) == 1 for by_level in entries.values()):  # perhaps one was set to another's default
@@ -47,6 +51,26 @@ def contests(
         if entries:
             found.append(Contest(factor, kind, block, entries, nuisances, rest))
     return found
+
+
+def _swept(by_level: Mapping[Hashable, Entry], factor: str, nuisances: Sequence[str]) -> dict[Hashable, Entry]:
+    """Keep the levels for which every nuisance was swept that was for any; none if none was.
+
+    A choice is excused from what it has not: none from the gamma of the step schedule.
+    """
+    columns = {
+        level: [{trial[k] for trial in entry.trials} for k in range(len(nuisances))]
+        for level, entry in by_level.items()
+    }
+    swept = [any(len(values[k]) > 1 for values in columns.values()) for k in range(len(nuisances))]
+    if not any(swept):
+        return {}
+
+    def is_fair(values: Sequence[set[Hashable]]) -> bool:
+        excused = [key.startswith(f"{factor}.") and v == {ABSENT} for key, v in zip(nuisances, values, strict=True)]
+        return all(not s or e or len(v) > 1 for s, e, v in zip(swept, excused, values, strict=True))
+
+    return {level: entry for level, entry in by_level.items() if is_fair(columns[level])}
 
 
 def _confirm(runs: Runs) -> bool:
@@ -148,8 +172,13 @@ def _entry(trials: dict[Levels, Cell], sign: int, loss: bool) -> Entry:
             outcome = trials[trial].outcomes.get(key)
             if outcome is not None and math.isfinite(outcome.value) and math.isfinite(outcome.selected_on):
                 table[i, j], values[i, j] = sign * outcome.selected_on, sign * outcome.value
-    usual = np.nanmedian(table, axis=0)
-    table = table[~np.isnan(table).all(axis=1)]
+    known = ~np.isnan(table).all(axis=0)
+    if not known.any():  # nothing was validated: nothing can be chosen
+        return Entry(trials, None if len(trials) > 1 else candidates[0], 0.0, excluded)
+    candidates = [trial for trial, there in zip(candidates, known, strict=True) if there]
+    table, values = table[:, known], values[:, known]
+    kept = ~np.isnan(table).all(axis=1)
+    usual, table = np.nanmedian(table, axis=0), table[kept]
     filled = np.where(np.isnan(table), usual + np.nanmean(table - usual, axis=1, keepdims=True), table)
     best = int(filled.mean(axis=0).argmax())
     whole = values[~np.isnan(values).any(axis=1)]

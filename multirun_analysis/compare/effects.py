@@ -41,15 +41,15 @@ def analyse(contest: Contest, sign: int, positive: bool) -> Result:
     usable = {level for _, level in series}
     chosen = [level for level in levels if level in usable]
     pairs = []
-    means, shared = _level_means(contest, series, chosen)
+    means = _level_means(contest, series, chosen)
     ranked = sorted(chosen, key=lambda level: -(sign or 1) * means[level].mean)
     every = list(combinations(chosen, 2))
     if len(chosen) > MOST_LEVELS:
         every = [(ranked[0], level) for level in chosen if level != ranked[0]]
     for a, b in every:
         pairs.append(_compare(contest, series, on_scale, a, b, sign))
-    rows = [_level(contest, level, means.get(level), shared, optimism, log) for level in ranked]
-    rows += [_level(contest, level, None, shared, optimism, log) for level in levels if level not in usable]
+    rows = [_level(contest, level, means.get(level), optimism, log) for level in ranked]
+    rows += [_level(contest, level, None, optimism, log) for level in levels if level not in usable]
     trend = find_trend(contest, series, chosen, sign)
     return Result(contest, log, rows, [p for p in pairs if p is not None], trend, compare_divergence(contest))
 
@@ -103,8 +103,8 @@ def _compare(
 
 def _level_means(
     contest: Contest, series: Mapping[tuple[Levels, Hashable], Series], levels: Sequence[Hashable]
-) -> tuple[dict[Hashable, Estimate], bool]:
-    """Estimate each level's mean over the contexts that all share, or over its own; and say whether they are shared."""
+) -> dict[Hashable, Estimate]:
+    """Estimate each level's mean, over the contexts that all levels share, or over its own where there is none."""
     common = [c for c in contest.entries if all((c, level) in series for level in levels)]
     found = {}
     for level in levels:
@@ -118,14 +118,13 @@ def _level_means(
         keys = [key for key, values in by_replicate.items() if len(values) >= LEAST_CONTEXTS * len(contexts)]
         values = np.array([centres + float(np.mean(by_replicate[key])) for key in keys])
         found[level] = estimate_replicates(values, [k[0] for k in keys], [k[1] for k in keys])
-    return found, bool(common)
+    return found
 
 
 def _level(
     contest: Contest,
     level: Hashable,
     mean: Estimate | None,
-    shared: bool,
     optimism: Mapping[tuple[Levels, Hashable], float],
     log: bool,
 ) -> LevelResult:

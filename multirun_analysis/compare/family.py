@@ -122,11 +122,9 @@ def _finished(result: Result) -> Result:
     usable = result.usable
     place = {level.level: i for i, level in enumerate(usable)}
     apart = {(place[p.a], place[p.b]) for p in result.pairs if p.verdict in (Verdict.BETTER, Verdict.WORSE)}
-    every = len(usable) * (len(usable) - 1) // 2
-    shown = (
-        letters(range(len(usable)), apart) if len(result.pairs) == every and not result.exploratory else [""] * every
-    )
-    rows = [replace(level, letters=text) for level, text in zip(usable, shown, strict=False)]
+    whole = len(result.pairs) == len(usable) * (len(usable) - 1) // 2 and not result.exploratory
+    shown = letters(range(len(usable)), apart) if whole else [""] * len(usable)
+    rows = [replace(level, letters=text) for level, text in zip(usable, shown, strict=True)]
     rows += [level for level in result.levels if not level.usable]
     trend = result.trend
     if trend is not None and result.best is not None:

@@ -1,7 +1,8 @@
 """What came of comparing the levels of a factor: pairs, levels, trend, divergence."""
 
 import math
-from collections.abc import Hashable, Sequence
+from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -188,21 +189,26 @@ class Result:
 
     @property
     def edges(self) -> list[tuple[Hashable, str, Hashable, str]]:
-        """Of what was tuned, the levels whose best value lies at an end of its range: level, key, value, end."""
-        found: dict[tuple[Hashable, str, Hashable, str], None] = {}
-        for by_level in self.contest.entries.values():
-            for level, entry in by_level.items():
-                for key, value, end in _edges(entry, self.contest.nuisances):
-                    found[level, key, value, end] = None
-        return list(found)
+        """Of what was tuned, the levels whose best value lies at an end of its range in most contexts.
+
+        Level, key, the value that was chosen most often, and which end.
+        """
+        found = []
+        for level in self.usable:
+            chosen = [(e, e.chosen) for e in self.contest.of_level(level.level) if e.chosen is not None]
+            for k, key in enumerate(self.contest.nuisances):
+                ends = Counter(_end(entry, k) for entry, _ in chosen)
+                end, times = ends.most_common(1)[0]
+                if end and 2 * times > len(chosen):
+                    values = Counter(setting[k] for entry, setting in chosen if _end(entry, k) == end)
+                    found.append((level.level, key, values.most_common(1)[0][0], end))
+        return found
 
 
-def _edges(entry: Entry, nuisances: Sequence[str]) -> list[tuple[str, Hashable, str]]:
-    """The chosen values that are the lowest or highest of those tried: key, value, end."""
-    found = []
-    for k, key in enumerate(nuisances):
-        tried = numbers([trial[k] for trial in {t[k]: t for t in entry.trials}.values()])
-        if entry.chosen is None or tried is None or len(tried) < 2 or entry.chosen[k] not in (min(tried), max(tried)):
-            continue
-        found.append((key, entry.chosen[k], "lowest" if entry.chosen[k] == min(tried) else "highest"))
-    return found
+def _end(entry: Entry, k: int) -> str:
+    """Whether the chosen value of the k-th nuisance factor is the lowest or highest of those tried, or neither: ""."""
+    tried = numbers(list({trial[k] for trial in entry.trials}))
+    chosen = None if entry.chosen is None else entry.chosen[k]
+    if tried is None or len(tried) < 2 or chosen not in (min(tried), max(tried)):
+        return ""
+    return "lowest" if chosen == min(tried) else "highest"

@@ -16,6 +16,7 @@ from multirun_analysis.compare.inference import (
 )
 from multirun_analysis.compare.results import Trend
 
+LEAST_NEAR = 5  # levels around the best
 LEAST_CONTEXTS = 0.5  # of the contexts; a replicate with values in fewer takes no part
 Series = dict[Replicate, float]
 
@@ -61,14 +62,14 @@ def _polynomials(x: np.ndarray) -> np.ndarray:
 
 
 def _optimum(x: np.ndarray, table: np.ndarray, best: int, sign: int, log: bool) -> tuple[float, float, float] | None:
-    """The vertex of a quadratic through up to five levels around the best, with its interval by Fieller's theorem.
+    """The vertex of a quadratic through the levels around the best, with its interval by Fieller's theorem.
 
+    Those are the levels within a quarter of the range on either side, five at least.
     The interval is that of all points at which the derivative cannot be told from 0 (Fieller 1954).
     """
     if sign == 0 or len(table) < 3:
         return None
-    first = max(0, min(best - 2, len(x) - 5))
-    near = slice(first, first + 5)
+    near = np.abs(x - x[best]) <= max(np.ptp(x) / 4, np.sort(np.abs(x - x[best]))[:LEAST_NEAR][-1])
     centre = x[near].mean()
     design = np.vander(x[near] - centre, 3, increasing=True)
     coefficients = np.linalg.pinv(design) @ table[:, near].T  # (3, replicates)

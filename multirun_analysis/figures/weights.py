@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.design import UNUSABLE_SHARE
 from multirun_analysis.figures.registry import Drawing, figure, main_factors
 from multirun_analysis.figures.style import pick, plain
 from multirun_analysis.records.described import in_words, order
@@ -45,7 +46,7 @@ def of_representatives(comparison: Comparison) -> Iterator[tuple[str, Drawing]]:
 def representatives(comparison: Comparison, factor: str) -> dict[Hashable, str]:
     """Choose by level of the factor the run to look at: in the level's best setting, the one with the median figure.
 
-    The best setting is chosen by validation; any that diverged is below all others. Of an even number of runs the
+    The best setting is chosen by validation; one that is unusable is below all others. Of an even number of runs the
     better one of the two in the middle. A level of which no run has ended is left out.
     """
     settings = comparison.settings.drop(index=list(comparison.duplicates)).query("cell >= 0")
@@ -61,6 +62,7 @@ def representatives(comparison: Comparison, factor: str) -> dict[Hashable, str]:
     frame = frame.dropna(subset="badness").sort_index()
     finite = frame["selected"].where(np.isfinite(frame["selected"]))
     by_cell = frame.assign(broken=finite.isna(), finite=finite).groupby(["level", "cell"])[["broken", "finite"]].mean()
+    by_cell["broken"] = by_cell["broken"] > UNUSABLE_SHARE
     cells = by_cell.sort_values(["broken", "finite"], kind="stable").reset_index().groupby("level")["cell"].first()
     found: dict[Hashable, str] = {}
     for level in order(settings[factor]):

@@ -13,6 +13,7 @@ from paribus import record
 HYDRA = ("hydra.sweeper.", "hydra.searchpath=")
 CONFIRM_SEEDS = 10
 FIRST_FRESH = 101
+MOST_GRIDS = 6  # combinations in a command, the best ones
 
 
 def overrides(comparison: Comparison) -> list[str]:
@@ -64,13 +65,13 @@ def value(level: Hashable) -> str:
 
 
 def sweep(comparison: Comparison, without: str | None = None) -> list[str]:
-    """Write what was tried of all factors but one as overrides: levels, or grids where not all are crossed."""
+    """Write what was tried of all factors but one: levels, or, where not all are crossed, the best as grids."""
     factors = [factor for factor in comparison.factors if factor != without]
     tried = list(dict.fromkeys(tuple(s.levels[factor] for factor in factors) for s in comparison.tried))
     levels = {f: [x for x in dict.fromkeys(row[i] for row in tried) if x != ABSENT] for i, f in enumerate(factors)}
     if all(level != ABSENT for row in tried for level in row) and len(tried) == math.prod(map(len, levels.values())):
         return [f"{factor}={','.join(map(value, found))}" for factor, found in levels.items()]
-    rows = [_grid(dict(zip(factors, row, strict=True))) for row in tried]
+    rows = [_grid(dict(zip(factors, row, strict=True))) for row in tried[:MOST_GRIDS]]
     return [_grids(rows)]
 
 

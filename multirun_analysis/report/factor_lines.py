@@ -1,6 +1,7 @@
 """What is said of one factor: who is ahead, by how much, for what it holds, and what is not decided."""
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -170,7 +171,8 @@ def _how(result: Result) -> str:
             continue  # a value that only some options of that choice have
         i = contest.others.index(other)
         count = len({context[i] for context in contest.entries})
-        parts.append(f"over {count} {PLURALS.get(other, other.rpartition('.')[2].replace('_', ' ') + ' values')}")
+        over = "" if any(part.startswith("over ") for part in parts) else "over "
+        parts.append(f"{over}{count} {PLURALS.get(other, other.rpartition('.')[2].replace('_', ' ') + ' values')}")
     return f", {', '.join(parts[:3])}" if parts else ""
 
 
@@ -208,9 +210,10 @@ def _tuned_values(comparison: Comparison, result: Result) -> list[str]:
     ends = {level: end for level, key, _, end in choice.edges if key == factor}
     values: dict[object, list[str]] = {}
     for level in choice.usable:
-        taken = dict.fromkeys(in_words(setting[k]) for setting in level.settings.values())
+        counted = Counter(in_words(setting[k]) for setting in level.settings.values())
+        taken = [f"{counted.most_common(1)[0][0]} mostly"] if len(counted) > 2 else list(counted)
         if set(taken) != {ABSENT}:
-            values[level.level] = list(taken)
+            values[level.level] = taken
     edges = [f"{in_words(level)} {'/'.join(values[level])} ({ends[level]})" for level in values if level in ends]
     inner = [f"{in_words(level)} {'/'.join(taken)}" for level, taken in values.items() if level not in ends]
     found = []

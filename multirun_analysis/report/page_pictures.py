@@ -27,8 +27,8 @@ def picture(result: Result, comparison: Comparison) -> str:
             drawing, said = _svg("best", _diamond(), None, comparison, reach, result.log), "best"
         elif not level.usable:
             drawing, said = "", f"unusable: {level.diverged} of {level.diverged + level.finished} runs diverged"
-        elif pair is None:
-            drawing, said = "", "not compared with the best"
+        elif pair is None or not pair.estimate.n:
+            drawing, said = "", "no seed in common with the best" if pair else "not compared with the best"
         else:
             said = metric.show_estimate(pair.estimate, result.log) + less_optimism(pair, metric, result.log)
             drawing = _svg(said, _interval(pair, reach), pair, comparison, reach, result.log)

@@ -2,14 +2,14 @@
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from multirun_analysis.compare.comparison import Comparison, Setting
 from multirun_analysis.compare.confirmation import describe_setting
 from multirun_analysis.compare.plateau import improving
 from multirun_analysis.compare.shares import Share
 from multirun_analysis.records.described import in_words, is_number, order
-from multirun_analysis.report.factor_lines import Sentence, factor_sentences, label_of
+from multirun_analysis.report.factor_lines import factor_sentences, label_of
 from multirun_analysis.report.next_step import next_step
 from paribus import record
 
@@ -67,13 +67,11 @@ def verdict(comparison: Comparison) -> Verdict:
         lines.append(Line("BEST FOUND", [best]))
     found = {factor: factor_sentences(comparison, factor) for factor in [*_confirmed(comparison), *comparison.by]}
     kept = sorted(found, key=lambda factor: found[factor].rank)[:MOST_FACTORS]
-    budget = MOST_WORDS - len((best or "").split()) - len(step.sentence.split()) - 45
-    each = max(9, budget // max(1, len(kept)))
     for factor in [factor for factor in found if factor in kept]:
-        lines.append(Line(label_of(factor), _within(found[factor], each), factor))
+        lines.append(Line(label_of(factor), found[factor].sentences, factor))
     left = len(found) - len(kept)
     if left:
-        lines.append(Line("", [f"and {left} more factors: --details"]))
+        lines.append(Line("", [f"and {left} more factor{'s' * (left > 1)}: --details"]))
     for label, sentence in (
         ("UNUSABLE", unusable(comparison)),
         ("MATTERS", _matters(comparison.shares)),
@@ -83,21 +81,28 @@ def verdict(comparison: Comparison) -> Verdict:
     ):
         if sentence:
             lines.append(Line(label, [sentence]))
-    return Verdict(_heading(comparison), lines, step.command)
+    return Verdict(_heading(comparison), _shortened(lines), step.command)
 
 
 def _confirmed(comparison: Comparison) -> list[str]:
     return [result.factor for result in comparison.results if result.factor not in comparison.by]
 
 
-def _within(found: Sentence, words: int) -> list[str]:
-    """The first sentence, and as many of the others as there is room for."""
-    kept = [found.sentences[0]]
-    for sentence in found.sentences[1:]:
-        if len(" ".join([*kept, sentence]).split()) > words:
-            break
-        kept.append(sentence)
-    return kept
+def _shortened(lines: list[Line]) -> list[Line]:
+    """Drop second sentences of factors, the last ones first, then what matters, until few enough words are left."""
+    lines = [replace(line, sentences=list(line.sentences)) for line in lines]
+    most = MOST_WORDS - 20  # the heading
+    for line in reversed(lines):
+        while _words(lines) > most and len(line.sentences) > 1:
+            line.sentences.pop()
+    for label in ("MATTERS", "HOLDS FOR"):
+        if _words(lines) > most:
+            lines = [line for line in lines if line.label != label]
+    return lines
+
+
+def _words(lines: Sequence[Line]) -> int:
+    return sum(len(f"{line.label} {' '.join(line.sentences)}".split()) for line in lines)
 
 
 def _heading(comparison: Comparison) -> str:
@@ -171,7 +176,8 @@ def _matters(shares: Sequence[Share]) -> str | None:
         return None
     parts: list[str] = []
     for share in shares[:4]:
-        names = " and ".join(label_of(factor).lower() for factor in share.factors[:3])
+        *first, last = [label_of(factor).lower() for factor in share.factors[:3]]
+        names = f"{', '.join(first)} and {last}" if first else last
         amount = f"{100 * share.value:.0f} %" if share.value >= LEAST_SHARE else "< 1 %"
         parts.append(f"{names} {amount}" + (" of the variance" if not parts else ""))
     return ", ".join(parts)

@@ -17,7 +17,10 @@ NAN = float("nan")
 
 
 def comparison(runs: Sequence[Mapping[str, Any]], **asked: Any) -> Comparison:
-    """Of runs given as: choices and values beside, seed, status, and a list by epoch for each metric."""
+    """Of runs given as: choices and values beside, seed, status, and a list by epoch for each metric.
+
+    Compared by their best epoch unless another metric is asked for, so that figures are those of the lists.
+    """
     rows, parts, described, summaries = {}, [], {}, {}
     for i, run in enumerate(runs):
         name, given = f"run{i}", run.get("given", {})
@@ -32,6 +35,10 @@ def comparison(runs: Sequence[Mapping[str, Any]], **asked: Any) -> Comparison:
             "seed": run.get("seed", 1),
             "best_val_loss": min(losses, default=NAN),
             "best_val_acc": max(metrics.get("val/acc", [NAN])),
+            "settled_val_loss": metrics.get("val/loss", [NAN])[-1],
+            "settled_val_acc": metrics.get("val/acc", [NAN])[-1],
+            "folds": "none recorded",
+            "directory": f"outputs/study/{name}",
             "stability_score": run.get("stability", NAN),
             "baseline_val_loss": run.get("baseline", NAN),
             "diverged_epoch": run.get("broke", NAN),
@@ -46,7 +53,8 @@ def comparison(runs: Sequence[Mapping[str, Any]], **asked: Any) -> Comparison:
     long = pd.DataFrame(parts, columns=["run", "epoch", "step", "metric", "value"])
     long["run"] = pd.Categorical(long["run"], list(rows))
     long["metric"] = long["metric"].astype("category")
-    return compare(Study(frame, long, described, summaries), **asked)
+    best = "best_val_acc" if (frame["task"] == "classification").any() else "best_val_loss"
+    return compare(Study(frame, long, described, summaries), **{"metric": best, **asked})
 
 
 def drawn(figure: Figure | None) -> Figure:

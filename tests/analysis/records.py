@@ -100,3 +100,19 @@ def edit_summary(directory: Path, **changes: Any) -> None:
     summary = json.loads((directory / record.SUMMARY).read_text())
     summary = {key: value for key, value in {**summary, **changes}.items() if key not in changes or value is not None}
     (directory / record.SUMMARY).write_text(json.dumps(summary))
+
+
+def write_folds(
+    directory: Path, folds: Sequence[Sequence[float]], samples: Sequence[int] = (10, 10, 10, 10, 10)
+) -> None:
+    """Validation losses by epoch and fold; of a classifier accuracies are one less them."""
+    table = pandas.read_csv(directory / record.METRICS)
+    rows = []
+    for epoch, values in enumerate(folds, 1):
+        for fold, (value, size) in enumerate(zip(values, samples, strict=True), 1):
+            row = {"epoch": epoch, "fold": fold, "samples": size, "val/loss": value}
+            row |= {"val/acc": 1 - value} if "val/acc" in table else {"val/mse": value, "val/mae": value**0.5}
+            rows.append(row)
+    pandas.DataFrame(rows).astype({"epoch": "int32", "fold": "int8", "samples": "int32"}).to_parquet(
+        directory / record.FOLDS, index=False
+    )

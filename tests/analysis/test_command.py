@@ -52,15 +52,24 @@ def test_it_writes_tables_figures_and_a_page(tmp_path: Path, capsys: pytest.Capt
     assert analyse(study, "--pdf", "--latex") == 0
     out = capsys.readouterr().out
     assert "Not drawn" not in out
-    assert "relu is better than tanh" in out and str(study / "analysis" / "report.html") in out
+    assert "relu beats tanh" in out and str(study / "analysis" / "report.html") in out
     names = {path.name for path in (study / "analysis").iterdir()}
-    assert names == {"report.html", "runs.csv", "comparison.csv", "tables.md", "tables.tex", "figures", ".paribus.json"}
+    assert names == {
+        "report.html",
+        "verdict.json",
+        "runs.csv",
+        "comparison.csv",
+        "tables.md",
+        "tables.tex",
+        "figures",
+        ".paribus.json",
+    }
     assert len(pandas.read_csv(study / "analysis" / "runs.csv")) == 6
     pairs = pandas.read_csv(study / "analysis" / "comparison.csv")
     assert pairs[["factor", "a", "b", "kind"]].to_numpy().tolist() == [["activation", "relu", "tanh", "controlled"]]
     assert {"low", "high", "p_adjusted", "verdict"} <= set(pairs.columns)
     pngs = {path.stem for path in (study / "analysis" / "figures").glob("*.png")}
-    wanted = {"panels_by_activation", "learning_by_activation", "levels_of_activation", "steps", "schedules", "ranking_activation",
+    wanted = {"panels_by_activation", "learning_by_activation", "levels_of_activation", "steps", "schedules", "ranking_activation", "differences_activation",
               "gradient_flow", "gradient_bars", "zero_gradients", "dead_units", "update_ratios", "activations", "parallel",
               "weights_relu", "weights_relu_first_layer"}  # fmt: skip
     wanted |= {"predictions_relu", "predictions"} if task == "regression" else {"curves_by_activation_val_acc"}
@@ -120,7 +129,7 @@ def test_as_a_command_it_needs_no_terminal_and_help_comes_at_once(tmp_path: Path
         return subprocess.run(whole, capture_output=True, text=True, env=environment)
 
     done = run(str(tmp_path / "s"))
-    assert done.returncode == 0 and "relu is better than tanh" in done.stdout and not done.stderr
+    assert done.returncode == 0 and "relu beats tanh" in done.stdout and not done.stderr
     start = time.perf_counter()
     done = run("--help")
     assert done.returncode == 0 and "outputs/STUDY" in done.stdout

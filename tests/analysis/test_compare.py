@@ -1,21 +1,28 @@
-"""What may be compared with what, and what comes of it, on studies whose truth is known."""
+"""What may be compared with what, on records of runs."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from records import edit_summary, write_run
 from scipy import stats
 
 from multirun_analysis import load_runs
 from multirun_analysis.compare.comparison import Comparison, compare
-from multirun_analysis.compare.judging import Result
+from multirun_analysis.compare.design import Kind
+from multirun_analysis.compare.interactions import interactions
+from multirun_analysis.compare.metric import Metric, default_metric, parse_margin
+from multirun_analysis.compare.results import Result, Verdict
+from multirun_analysis.report import tables
+from paribus import record
 from paribus.errors import UserError
 
-SEEDS = (1, 2, 3, 4, 5)
+SEEDS = (1, 2, 3)
 
 
 def study(root: Path, runs: Sequence[Mapping[str, Any]], **options: Any) -> Comparison:
@@ -38,227 +45,77 @@ def grid(losses: Mapping[Any, Sequence[float]], **tried: Any) -> list[dict[str, 
     ]
 
 
-def test_a_controlled_comparison_is_paired_by_seed_as_scipy_does_it(tmp_path: Path) -> None:
-    relu, tanh = [1.0, 2.0, 3.1, 4.0, 5.2], [1.5, 2.4, 3.7, 4.4, 5.8]
+def test_records_without_folds_are_compared_by_their_settled_figure(tmp_path: Path) -> None:
+    relu, tanh = [11.0, 12.0, 13.1], [16.0, 17.1, 18.2]
     found = study(tmp_path, grid({"relu": relu, "tanh": tanh}))
-    assert found.factors == ["activation"] and found.metric.name == "best_val_loss"
-    result = only(found.results)
-    (row,) = result.pairs.to_dict("records")
-    expected = stats.ttest_rel(relu, tanh)
-    assert (row["a"], row["b"], row["seeds"], row["kind"]) == ("relu", "tanh", 5, "controlled")
-    assert row["difference"] == pytest.approx(np.mean(relu) - np.mean(tanh))
-    assert (row["low"], row["high"]) == pytest.approx(tuple(expected.confidence_interval(0.95)))
-    assert row["p"] == row["p_adjusted"] == pytest.approx(expected.pvalue)
-    assert row["verdict"] == "better" and result.winner == "relu"
-    assert list(result.levels["letters"]) == ["a", "b"]
+    assert found.factors == ["activation"] and found.metric.name == "settled_val_loss"
+    (pair,) = only(found.results).pairs
+    assert pair.estimate.interval == pytest.approx(tuple(stats.ttest_rel(relu, tanh).confidence_interval(0.95)))
 
 
-def test_the_order_of_seeds_in_the_directories_does_not_matter(tmp_path: Path) -> None:
-    runs = grid({"relu": [1.0, 2.0, 3.0], "tanh": [1.1, 2.1, 3.1]})
-    first = study(tmp_path / "a", runs).pairs
-    second = study(tmp_path / "b", list(reversed(runs))).pairs
-    assert first["p"].tolist() == pytest.approx(second["p"].tolist())
-
-
-def test_one_seed_is_exploratory(tmp_path: Path) -> None:
-    result = only(study(tmp_path, grid({"relu": [1.0], "tanh": [2.0]})).results)
-    assert result.exploratory and result.winner is None
-    (row,) = result.pairs.to_dict("records")
-    assert row["verdict"] == "exploratory" and math.isnan(row["low"]) and math.isnan(row["p"])
-    assert row["difference"] == -1.0
+def test_the_order_of_the_directories_does_not_matter(tmp_path: Path) -> None:
+    runs = grid({"relu": [1.0, 2.0, 3.0], "tanh": [1.1, 2.1, 3.2]})
+    first, second = (only(study(tmp_path / n, r).results).pairs for n, r in (("a", runs), ("b", runs[::-1])))
+    assert first[0].p == pytest.approx(second[0].p)
 
 
 def test_seeds_that_two_levels_do_not_share_pair_nothing(tmp_path: Path) -> None:
-    runs = [
-        dict(run, seed=run["seed"] + 10 * (run["activation"] == "tanh"))
-        for run in grid({"relu": [1, 2], "tanh": [3, 4]})
-    ]
-    (row,) = only(study(tmp_path, runs).results).pairs.to_dict("records")
-    assert row["verdict"] == "exploratory" and row["seeds"] == 0 and "no seed in common" in row["note"]
+    runs = grid({"relu": [1, 2], "tanh": [3, 4]})
+    runs = [dict(run, seed=run["seed"] + 10 * (run["activation"] == "tanh")) for run in runs]
+    result = only(study(tmp_path, runs).results)
+    assert result.pairs[0].estimate.n == 0 and result.exploratory and len(result.levels) == 2
 
 
-def test_what_a_choice_brings_along_belongs_to_it(tmp_path: Path) -> None:
-    """optim=adam has another default rate than optim=sgd; where the user set one, that is a factor of its own."""
+def test_what_a_choice_brings_along_belongs_to_it_and_what_was_set_confounds(tmp_path: Path) -> None:
     runs = [{"optim": o, "seed": s, "losses": (9.0, s + (o == "sgd"))} for o in ("adam", "sgd") for s in SEEDS]
     found = study(tmp_path / "default", runs)
-    assert found.factors == ["optim"] and not found.confounded and len(found.results) == 1
+    assert found.factors == ["optim"] and not found.confounded
+    assert only(found.results).contest.kind == Kind.DEFAULTS
     runs = [dict(run, optim__lr=0.5) if run["optim"] == "sgd" else run for run in runs]
     found = study(tmp_path / "set", runs)
-    assert found.factors == ["optim", "optim.lr"]
-    pairs = found.pairs
-    assert set(pairs["verdict"]) == {"confounded"}
-    assert "optim.lr" in pairs[pairs["factor"] == "optim"]["note"].item()
-
-
-def test_a_default_that_was_typed_is_no_factor(tmp_path: Path) -> None:
-    runs = [{"optim": o, "seed": s, "losses": (9.0, s)} for o in ("adam", "sgd") for s in (1, 2)]
-    runs = [dict(run, optim__lr=0.01) if run["optim"] == "adam" else run for run in runs]  # the default of adam
-    assert not study(tmp_path, runs).confounded
+    assert found.factors == ["optim", "optim.lr"] and not found.results
+    assert {pair.also for pair in found.confounded if pair.factor == "optim"} == {("optim.lr",)}
 
 
 def test_equal_values_agree_whether_they_were_typed_or_not(tmp_path: Path) -> None:
     """sgd at the typed rate 0.01, adam at 0.01 by default: nothing else differs."""
     runs = [{"optim": o, "seed": s, "losses": (9.0, s)} for o in ("adam", "sgd") for s in (1, 2)]
     found = study(tmp_path, [dict(run, optim__lr=0.01) if run["optim"] == "sgd" else run for run in runs])
-    assert [r.contest.factor for r in found.results] == ["optim"] and not found.confounded
+    assert [r.factor for r in found.results] == ["optim"] and not found.confounded
 
 
-def test_a_grid_is_compared_within_each_setting_of_the_other_factor(tmp_path: Path) -> None:
-    runs = [
-        {"activation": a, "optim": o, "seed": s, "losses": (9.0, s + 2 * (a == "tanh") + 0.1 * s * (o == "sgd"))}
-        for a in ("relu", "tanh") for o in ("adam", "sgd") for s in SEEDS
-    ]  # fmt: skip
-    found = study(tmp_path, runs)
-    assert [(r.contest.factor, r.contest.where) for r in found.results] == [
-        ("activation", "optim=adam"),
-        ("activation", "optim=sgd"),
-        ("optim", "activation=relu"),
-        ("optim", "activation=tanh"),
-    ]
-    assert not found.confounded
-    # corrected for both pairs of activation, not only for the one of its own table
-    pairs = found.pairs[found.pairs["factor"] == "optim"].sort_values("p")
-    assert pairs["p_adjusted"].iloc[0] == pytest.approx(2 * pairs["p"].iloc[0])
-
-
-def test_comparisons_that_change_several_things_at_once_are_confounded(tmp_path: Path) -> None:
-    runs = [
-        {"activation": "relu", "optim": "sgd", "data__batch_size": 32, "seed": 1},
-        {"activation": "tanh", "optim": "adam", "data__batch_size": 128, "seed": 1},
-    ]
-    found = study(tmp_path, runs)
-    assert not found.results
-    notes = {row["factor"]: row["note"] for row in found.pairs.to_dict("records")}
-    assert set(notes) == {"activation", "optim", "data.batch_size"}
-    assert notes["activation"] == "the nearest runs differ also in optim, data.batch_size"
-    assert set(found.pairs["verdict"]) == {"confounded"} and found.pairs["difference"].isna().all()
-
-
-def test_levels_are_taken_at_their_best_tuned_rate(tmp_path: Path) -> None:
-    """Rates that the two do not share; adam's best is in the middle, sgd's at the end of its range."""
+def test_levels_are_taken_at_their_best_tuned_rate_and_edges_are_named(tmp_path: Path) -> None:
     centre = {"adam": 0.01, "sgd": 1.0}
     runs = [
-        {"optim": o, "optim__lr": lr, "seed": s, "losses": (9.0, 1 + abs(math.log10(lr / centre[o])) + 0.01 * s + 0.5 * (o == "sgd") + 0.001 * s * (o == "sgd"))}
-        for o, lrs in {"adam": (0.001, 0.01, 0.1), "sgd": (0.01, 0.1, 1.0)}.items() for lr in lrs for s in (1, 2, 3)
+        {"optim": o, "optim__lr": lr, "seed": s,
+         "losses": (9.0, 1 + abs(math.log10(lr / centre[o])) + 0.01 * s + 0.5 * (o == "sgd") + 0.001 * s * (o == "sgd"))}
+        for o, lrs in {"adam": (0.001, 0.01, 0.1), "sgd": (0.01, 0.1, 1.0)}.items() for lr in lrs for s in SEEDS
     ]  # fmt: skip
-    found = study(tmp_path, runs)
-    tuned = found.of("optim")[0]
-    assert tuned.contest.kind == "tuned" and tuned.winner == "adam"
-    assert dict(zip(tuned.levels["level"], tuned.levels["setting"], strict=True)) == {
-        "adam": "optim.lr=0.01",
-        "sgd": "optim.lr=1",
-    }
-    (row,) = tuned.pairs.to_dict("records")
-    assert row["difference"] == pytest.approx(-0.5 - 0.002)
+    tuned = only(study(tmp_path, runs).of("optim"))
+    assert tuned.contest.kind == Kind.TUNED and tuned.winner == "adam"
+    assert {level.level: set(level.settings.values()) for level in tuned.levels} == {"adam": {(0.01,)}, "sgd": {(1.0,)}}
+    assert tuned.pairs[0].differences.mean() == pytest.approx(-0.5 - 0.002)
     assert tuned.edges == [("sgd", "optim.lr", 1.0, "highest")]
-    # at the rates that they share, the controlled comparisons stand as well, and are told to be within
-    assert [(r.contest.kind, r.contest.within) for r in found.of("optim")[1:]] == [("controlled", True)] * 2
 
 
-def test_a_level_with_one_trial_is_not_tuned(tmp_path: Path) -> None:
-    runs = [{"optim": "adam", "optim__lr": lr, "seed": s} for lr in (0.001, 0.02) for s in (1, 2)]
-    runs += [{"optim": "sgd", "optim__lr": 0.5, "seed": s} for s in (1, 2)]
+@pytest.mark.parametrize("momenta", [(), (0.5, 0.8)])
+def test_a_level_whose_rate_was_never_swept_is_not_tuned(tmp_path: Path, momenta: tuple[float, ...]) -> None:
+    runs: list[dict[str, Any]] = [{"optim": "adam", "optim__lr": lr, "seed": s} for lr in (0.001, 0.02) for s in (1, 2)]
+    for extra in [{"optim__momentum": m} for m in momenta] or [{}]:
+        runs += [{"optim": "sgd_momentum", "optim__lr": 0.5, "seed": s, **extra} for s in (1, 2)]
     found = study(tmp_path, runs)
-    assert not found.of("optim")
-    assert found.confounded[0].also == ("optim.lr",)
+    assert not found.of("optim") and "optim.lr" in found.confounded[0].also
 
 
-def test_the_best_setting_is_chosen_over_the_seeds_that_all_settings_have(tmp_path: Path) -> None:
-    """Tuned with seed 1, then more seeds at the best rate: the others' luck with seed 1 alone does not count."""
+def test_more_seeds_at_the_best_rate_do_not_favour_the_others(tmp_path: Path) -> None:
+    """Tuned with seed 1, then more seeds at the best rate: the luck of the others with seed 1 does not count."""
     runs = [{"optim": o, "optim__lr": lr, "seed": 1, "losses": (9.0, lr)} for o in ("adam", "sgd") for lr in (0.5, 2.0)]
     runs += [
         {"optim": o, "optim__lr": 0.5, "seed": s, "losses": (9.0, 5.0 + s)} for o in ("adam", "sgd") for s in (2, 3)
     ]
-    tuned = study(tmp_path, runs).of("optim")[0]
-    assert set(tuned.levels["setting"]) == {"optim.lr=0.5"}
-    assert tuned.pairs["seeds"].item() == 3
-
-
-def test_a_rate_with_which_a_seed_diverged_is_no_levels_best(tmp_path: Path) -> None:
-    runs = [
-        {"optim": o, "optim__lr": lr, "seed": s, "losses": (9.0, 1.0 + (lr == 0.001)),
-         "status": "diverged" if (o, lr, s) == ("sgd", 0.1, 2) else "completed"}
-        for o in ("adam", "sgd") for lr in (0.001, 0.1) for s in (1, 2)
-    ]  # fmt: skip
-    tuned = study(tmp_path, runs).of("optim")[0]
-    assert dict(zip(tuned.levels["level"], tuned.levels["setting"], strict=True)) == {
-        "adam": "optim.lr=0.1",
-        "sgd": "optim.lr=0.001",
-    }
-
-
-def test_diverged_runs_are_never_dropped_and_never_a_number(tmp_path: Path) -> None:
-    runs = grid({"relu": [1.0, 1.1, 1.2], "tanh": [0.1, 0.2, 0.3]})
-    runs[-1]["status"] = "diverged"  # tanh, seed 3: its best loss before that would have made it the winner
-    result = only(study(tmp_path, runs).results)
-    (row,) = result.pairs.to_dict("records")
-    assert row["seeds"] == 3 and math.isnan(row["difference"]) and math.isnan(row["low"])
-    assert row["note"] == "tanh diverged with 1 of 3 seeds" and row["verdict"] == "tie"
-    assert list(result.levels["level"]) == ["relu", "tanh"] and list(result.levels["diverged"]) == [0, 1]
-
-
-def test_a_level_that_always_diverges_loses_once_there_are_seeds_enough_for_a_sign_test(tmp_path: Path) -> None:
-    runs = grid({"relu": [1.0] * 6, "tanh": [0.5] * 6})
-    for run in runs[6:]:
-        run["status"] = "diverged"
-    result = only(study(tmp_path, runs).results)
-    assert result.winner == "relu" and result.pairs["p"].item() == pytest.approx(2 * 0.5**6)
-
-
-def test_a_completed_run_without_a_finite_figure_is_as_bad_as_one_that_diverged(tmp_path: Path) -> None:
-    runs = grid({"relu": [1.0, 1.1], "tanh": [0.5, float("nan")]})
-    runs[-1]["losses"] = (float("nan"), float("inf"))
-    found = study(tmp_path, runs)
-    assert found.values["3"] == math.inf
-
-
-@pytest.mark.parametrize("status", ["failed", "interrupted"])
-def test_runs_that_say_nothing_are_counted_as_missing(tmp_path: Path, status: str) -> None:
-    runs = grid({"relu": [1.0, 1.1, 1.2], "tanh": [1.5, 1.7, 1.6]})
-    runs[0]["status"] = status
-    result = only(study(tmp_path, runs).results)
-    assert dict(zip(result.levels["level"], result.levels["missing"], strict=True)) == {"relu": 1, "tanh": 0}
-    assert result.pairs["seeds"].item() == 2
-
-
-def test_all_diverged_says_that_neither_is_better(tmp_path: Path) -> None:
-    runs = [dict(run, status="diverged") for run in grid({"relu": [1.0, 1.1], "tanh": [1.5, 1.7]})]
-    result = only(study(tmp_path, runs).results)
-    assert result.winner is None and result.pairs["p"].item() == 1.0
-
-
-def test_the_same_experiment_twice_counts_once(tmp_path: Path) -> None:
-    runs = grid({"relu": [1.0, 1.1], "tanh": [1.5, 1.7]})
-    found = study(tmp_path, [*runs, dict(runs[0])])
-    assert found.duplicates == {"4": "0"} and len(found.study.runs) == 5
-    assert only(found.results).levels["seeds"].tolist() == [2, 2]
-
-
-def test_accuracy_is_better_when_higher(tmp_path: Path) -> None:
-    found = study(tmp_path, grid({"relu": [0.1, 0.12, 0.11], "tanh": [0.5, 0.55, 0.52]}, task="classification"))
-    assert found.metric.name == "best_val_acc" and only(found.results).winner == "relu"
-
-
-def test_a_metric_without_a_better_end_is_higher_or_lower(tmp_path: Path) -> None:
-    runs = [dict(run, statistics={"early_layer_gradient": 0.001 * (1 + (run["activation"] == "tanh")) + 1e-5 * run["seed"] ** 2})
-            for run in grid({"relu": [1.0] * 4, "tanh": [1.0] * 4})]  # fmt: skip
-    runs = [
-        dict(
-            run,
-            statistics={
-                "early_layer_gradient": run["statistics"]["early_layer_gradient"]
-                + 1e-6 * run["seed"] * (run["activation"] == "tanh")
-            },
-        )
-        for run in runs
-    ]
-    found = study(tmp_path, runs, metric="early_layer_gradient")
-    assert only(found.results).pairs["verdict"].item() == "lower"
-
-
-def test_where_the_loss_is_varied_the_squared_error_is_compared(tmp_path: Path) -> None:
-    runs = [{"model__loss": loss, "seed": s, "losses": (9.0, s)} for loss in ("mse", "mae") for s in (1, 2)]
-    assert study(tmp_path, runs).metric.name == "best_val_mse"
+    tuned = only(study(tmp_path, runs).of("optim"))
+    assert {v for level in tuned.levels for v in level.settings.values()} == {(0.5,)}
+    assert tuned.pairs[0].estimate.n == 3
 
 
 def test_tuning_for_a_test_figure_is_done_on_validation(tmp_path: Path) -> None:
@@ -266,17 +123,88 @@ def test_tuning_for_a_test_figure_is_done_on_validation(tmp_path: Path) -> None:
         {"optim": o, "optim__lr": lr, "seed": s, "losses": (9.0, lr), "more": {"test": {"mse": 1 / lr}}}
         for o in ("adam", "sgd") for lr in (0.5, 2.0) for s in (1, 2)
     ]  # fmt: skip
-    tuned = study(tmp_path, runs, metric="test_mse").of("optim")[0]
-    assert set(tuned.levels["setting"]) == {"optim.lr=0.5"} and tuned.levels["mean"].tolist() == [2.0, 2.0]
+    tuned = only(study(tmp_path, runs, metric="test_mse").of("optim"))
+    assert [level.mean for level in tuned.levels] == [2.0, 2.0]
 
 
-def test_the_split_that_was_set_is_part_of_the_replicate(tmp_path: Path) -> None:
+def test_a_completed_run_without_a_finite_figure_counts_as_diverged(tmp_path: Path) -> None:
+    runs = grid({"relu": [1.0, 1.1], "tanh": [0.5, float("nan")]})
+    runs[-1]["losses"] = (float("nan"), float("inf"))
+    assert study(tmp_path, runs).values["3"] == math.inf
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted"])
+def test_runs_that_say_nothing_are_counted_as_missing(tmp_path: Path, status: str) -> None:
+    runs = grid({"relu": [1.0, 1.1, 1.2], "tanh": [1.5, 1.7, 1.6]})
+    runs[0]["status"] = status
+    result = only(study(tmp_path, runs).results)
+    assert {level.level: level.missing for level in result.levels} == {"relu": 1, "tanh": 0}
+    assert result.pairs[0].estimate.n == 2
+
+
+def test_six_that_were_evaluated_beside_six_that_were_not_say_nothing(tmp_path: Path) -> None:
+    runs = grid({"relu": [1.0] * 6, "tanh": [1.1] * 6})
+    for run in runs[:6]:
+        run["more"] = {"test": {"mse": 2.0 + run["seed"], "epoch": 1}}
+    result = only(study(tmp_path, runs, metric="test_mse").results)
+    assert result.winner is None and not result.concluded
+
+
+def test_the_same_experiment_twice_counts_once(tmp_path: Path) -> None:
+    runs = grid({"relu": [1.0, 1.1], "tanh": [1.5, 1.7]})
+    found = study(tmp_path, [*runs, dict(runs[0])])
+    assert found.duplicates == {"4": "0"} and len(found.study.runs) == 5
+    assert [level.finished for level in only(found.results).levels] == [2, 2]
+    assert tables.settings(found)["seeds"].tolist() == ["2", "2"]
+
+
+def test_a_duplicate_that_is_finished_counts_before_one_that_is_not(tmp_path: Path) -> None:
+    write_run(tmp_path / "s" / "a", status="interrupted")
+    write_run(tmp_path / "s" / "b")
+    assert compare(load_runs(tmp_path / "s")).duplicates == {"a": "b"}
+
+
+def test_a_metric_without_a_better_end_says_higher_not_better(tmp_path: Path) -> None:
+    runs = grid({"relu": [1.0] * 4, "tanh": [1.0] * 4})
+    for run in runs:
+        gradient = 0.001 * (1 + (run["activation"] == "tanh")) + 1e-5 * run["seed"] ** 2
+        run["statistics"] = {"early_layer_gradient": gradient + 1e-6 * run["seed"] * (run["activation"] == "tanh")}
+    found = study(tmp_path, runs, metric="early_layer_gradient")
+    assert found.metric.sign == 0 and only(found.results).concluded
+
+
+def test_where_the_loss_is_varied_the_squared_error_is_compared(tmp_path: Path) -> None:
+    runs = [{"model__loss": loss, "seed": s, "losses": (9.0, s)} for loss in ("mse", "mae") for s in (1, 2)]
+    assert study(tmp_path, runs).metric.name == "settled_val_mse"
+
+
+def test_one_split_that_equals_a_seed_is_one_split(tmp_path: Path) -> None:
+    """data.seed=42 seed=42,43,...: the run of seed 42 has its split by default as well as by choice."""
+    random = np.random.default_rng(0)
+    shift = random.normal(0, 20, 5)
+    figures = {"adam": 150.8 + shift, "sgd": 139.7 + shift + random.normal(0, 2, 5)}
+    runs = [{"optim": o, "seed": 42 + i, "data__seed": 42, "losses": (900.0, float(v))}
+            for o, values in figures.items() for i, v in enumerate(values)]  # fmt: skip
+    (pair,) = only(study(tmp_path, runs).results).pairs
+    expected = stats.ttest_rel(figures["adam"], figures["sgd"]).confidence_interval(0.95)
+    assert pair.estimate.n == 5 and pair.estimate.interval == pytest.approx(tuple(expected))
+    assert pair.verdict == Verdict.WORSE
+
+
+def test_crossed_seeds_and_splits_are_both_random(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    shift = random.normal(size=(2, 3, 4))
     runs = [
-        {"activation": a, "seed": 1, "data__seed": split, "losses": (9.0, split + (a == "tanh"))}
-        for a in ("relu", "tanh") for split in (1, 2, 3)
+        {"activation": a, "seed": s, "data__seed": 10 + d, "losses": (90.0, 10 + float(shift[i, s, d]))}
+        for i, a in enumerate(("relu", "tanh")) for s in range(3) for d in range(4)
     ]  # fmt: skip
-    found = study(tmp_path, runs)
-    assert found.factors == ["activation"] and only(found.results).pairs["seeds"].item() == 3
+    (pair,) = only(study(tmp_path, runs).results).pairs
+    table = shift[0] - shift[1]
+    rows, columns = table.mean(axis=1), table.mean(axis=0)
+    rest = table - rows[:, None] - columns + table.mean()
+    squares = 4 * rows.var(ddof=1), 3 * columns.var(ddof=1), (rest**2).sum() / 6
+    variance = max(squares[0] - squares[2], 0) + max(squares[1] - squares[2], 0) + squares[2]
+    assert pair.estimate.n == 3 and pair.estimate.error**2 == pytest.approx(variance / 12)
 
 
 def test_width_and_depth_are_one_architecture_beside_hidden(tmp_path: Path) -> None:
@@ -289,68 +217,158 @@ def test_width_and_depth_are_one_architecture_beside_hidden(tmp_path: Path) -> N
     assert found.factors == ["model.hidden"] and not found.confounded
 
 
-def test_a_default_that_has_changed_between_runs_confounds(tmp_path: Path) -> None:
-    runs = grid({"relu": [1.0, 1.1], "tanh": [1.5, 1.7]})
-    for i, run in enumerate(runs):
+def test_a_default_that_differs_between_two_levels_throughout_confounds_them(tmp_path: Path) -> None:
+    for i, run in enumerate(grid({"relu": [1.0, 1.1, 1.2], "tanh": [5.0, 5.2, 5.1]})):
         directory = write_run(tmp_path / "study" / str(i), **run)
         if run["activation"] == "tanh":
             config = load_runs(directory).summaries[str(i)]["config"]
-            edit_summary(directory, config={**config, "scheduler": {"_target_": "none", "gamma": 0.5}})
-    write_run(tmp_path / "study" / "old", seed=3, activation="tanh", losses=(9.0, 1.6))
+            edit_summary(directory, config={**config, "optim": {**config["optim"], "lr": 0.5}})
     found = compare(load_runs(tmp_path / "study"))
-    assert "scheduler.gamma" in found.factors
-    # only the run with the old default may be compared with those of relu
-    assert [r.contest.runs for r in found.of("activation")] == [{"0", "1", "old"}]
+    assert not found.results and found.confounded[0].also == ("optim.lr",)
 
 
 def test_data_whose_content_differs_are_not_compared(tmp_path: Path) -> None:
-    runs = grid({"relu": [1.0, 1.1], "tanh": [1.5, 1.7]})
+    runs = grid({"relu": [1.0, 1.1, 1.2], "tanh": [5.0, 5.2, 5.1]})
     for run in runs:
-        if run["activation"] == "tanh":
-            run["more"] = {"data": {"sha256": "f" * 64}}
-    runs.append({"activation": "tanh", "seed": 3, "losses": (9.0, 1.5)})
+        run["more"] = {"data": {"sha256": ("a" if run["activation"] == "relu" else "b") * 64}}
     found = study(tmp_path, runs)
-    assert "data content" in found.factors
-    assert [r.contest.runs for r in found.of("activation")] == [{"0", "1", "4"}]
+    assert not found.results and found.confounded[0].also == ("data content",)
+    assert found.blocks == ["data content"]
 
 
-def test_a_factor_or_metric_that_is_not_there_is_refused_with_the_valid_names(tmp_path: Path) -> None:
-    runs = grid({"relu": [1.0, 1.1], "tanh": [1.5, 1.7]})
-    with pytest.raises(UserError, match="Did you mean 'activation'"):
-        study(tmp_path, runs, by=["activations"])
-    with pytest.raises(UserError, match="best_val_loss"):
-        study(tmp_path, runs, metric="best_val_lose")
+def test_what_only_one_option_has_belongs_to_it(tmp_path: Path) -> None:
+    """The step schedule with a gamma of its own against none, which has no gamma."""
+    runs = [{"seed": s, "losses": (90.0, 9.0 + s + 0.01 * s * s)} for s in SEEDS]
+    runs += [{"scheduler": "step", "scheduler__gamma": 0.5, "seed": s, "losses": (90.0, 1.0 + s)} for s in SEEDS]
+    found = study(tmp_path / "one", runs)
+    assert [(r.contest.kind, r.winner) for r in found.results] == [(Kind.CONTROLLED, "step")] and not found.confounded
+    more = [{"scheduler": "step", "scheduler__gamma": g, "seed": s, "losses": (90.0, 5.0 + s)}
+            for g in (0.3, 0.7) for s in SEEDS]  # fmt: skip
+    result = only(study(tmp_path / "several", runs + more).of("scheduler"))
+    assert result.contest.kind == Kind.TUNED and result.winner == "step"
+    assert {level.level: level.trials for level in result.levels} == {"none": 1, "step": 3}
 
 
-def test_several_tasks_are_compared_one_by_one(tmp_path: Path) -> None:
-    runs = grid({"relu": [1.0, 1.1], "tanh": [1.5, 1.7]}) + grid({"relu": [0.1], "tanh": [0.2]}, task="classification")
-    with pytest.raises(UserError, match="classification, regression"):
-        study(tmp_path, runs)
-    found = compare(load_runs(tmp_path / "study"), "regression")
-    assert len(found.study.runs) == 4 and found.factors == ["activation"]
+def test_what_follows_from_another_value_does_not_confound_it(tmp_path: Path) -> None:
+    """T_max is the number of epochs unless it is set."""
+    for i, (epochs, seed) in enumerate((e, s) for e in (10, 20) for s in SEEDS):
+        directory = write_run(tmp_path / "s" / str(i), (9.0, epochs / 10 + seed), seed=seed, scheduler="cosine",
+                              trainer__max_epochs=epochs)  # fmt: skip
+        config = load_runs(directory).summaries[str(i)]["config"]
+        edit_summary(directory, config={**config, "scheduler": {"_target_": "cosine", "T_max": epochs}})
+    found = compare(load_runs(tmp_path / "s"))
+    assert [r.contest.kind for r in found.of("trainer.max_epochs")] == [Kind.CONTROLLED] and not found.confounded
 
 
-@pytest.mark.parametrize("n", [3, 10])
-def test_a_study_of_six_equal_levels_seldom_has_a_winner(tmp_path: Path, n: int) -> None:
-    """Through records and frames, as a user would; test_inference.py does it a thousand times over."""
-    random = np.random.default_rng(n)
-    winners = 0
-    for i in range(8):
-        losses = 5 + random.normal(0, 1, n) + random.normal(0, 1, (6, n))
-        found = study(tmp_path / str(i), grid({f"level{k}": losses[k] for k in range(6)}))
-        winners += only(found.results).winner is not None
-        assert len(found.pairs) == 15
-    assert winners <= 2  # of 8 at 5 % each: more have a probability of 0.006
+def test_an_attempt_that_has_not_ended_hides_no_finished_run(tmp_path: Path) -> None:
+    for i, run in enumerate(grid({"relu": [1.0, 1.1, 1.2], "tanh": [5.0, 5.2, 5.1]})):
+        write_run(tmp_path / "s" / f"new{i}", **run)
+    attempt = write_run(tmp_path / "s" / "a0", **grid({"relu": [1.0]})[0])
+    config = load_runs(attempt).summaries["a0"]["config"]
+    (attempt / record.SUMMARY).unlink()
+    (attempt / ".hydra").mkdir()
+    (attempt / ".hydra" / "config.yaml").write_text(json.dumps(config))
+    choices = "{optim: adam, model: regression, data: concrete, activation: relu, scheduler: none}"
+    (attempt / ".hydra" / "hydra.yaml").write_text(
+        f"hydra: {{runtime: {{choices: {choices}}}, overrides: {{task: []}}}}"
+    )
+    found = compare(load_runs(tmp_path / "s"))
+    assert found.duplicates == {"a0": "new0"} and only(found.results).pairs[0].estimate.n == 3
 
 
-def test_of_very_many_levels_the_best_is_compared_with_each(tmp_path: Path) -> None:
+def test_null_is_a_level_like_others(tmp_path: Path) -> None:
     runs = [
-        {"optim__lr": 0.001 * k, "seed": s, "losses": (9.0, 1 + (k - 7) ** 2 + 0.01 * s * (k % 3))}
-        for k in range(1, 46)
-        for s in (1, 2, 3)
-    ]
-    result = only(study(tmp_path, runs).results)
-    assert len(result.pairs) == 44 and result.levels["level"].iloc[0] == pytest.approx(0.007)
-    assert result.pairs["p_adjusted"].max() <= 1 and (result.levels["letters"] == "").all()
-    known = result.pairs.dropna(subset="p")
-    assert known["p_adjusted"].tolist() == pytest.approx(np.minimum(1, known["p"] * 45 * 44 / 2).tolist())
+        {"trainer__gradient_clip_val": level, "seed": s, "losses": (90.0, 20 * i + s + 0.01 * s * s * i)}
+        for i, level in enumerate((None, 0.5)) for s in SEEDS
+    ]  # fmt: skip
+    found = study(tmp_path, runs)
+    assert only(found.of("trainer.gradient_clip_val")).winner == "null"
+    assert tables.runs(found)["trainer.gradient_clip_val"].tolist().count("null") == 3
+
+
+def test_confirmation_runs_alone_are_judged_on_seeds_that_are_fresh(tmp_path: Path) -> None:
+    search = [{"optim": o, "optim__lr": lr, "seed": s, "losses": (9.0, 1 + (o == "sgd") + lr + 0.01 * s)}
+              for o in ("adam", "sgd") for lr in (0.1, 0.2) for s in SEEDS]  # fmt: skip
+    for i, run in enumerate(search):
+        write_run(tmp_path / "s" / f"search{i}", **run)
+    for o in ("adam", "sgd"):
+        for s in (1, 101, 102, 103, 104):  # of which seed 1 was searched on; sgd is better on the fresh ones
+            run = write_run(tmp_path / "s" / f"{o}{s}", (9.0, 2 - (o == "sgd") + 0.01 * s % 0.05 + 1e-3 * s * (o == "sgd")),
+                            seed=s, optim=o, optim__lr=0.1 if s > 1 else 0.3)  # fmt: skip
+            config = load_runs(run).summaries[run.name]["config"]
+            edit_summary(run, config={**config, "confirm": True})
+    found = compare(load_runs(tmp_path / "s"))
+    assert found.confirmed and sorted(found.reused) == ["adam1", "sgd1"]
+    (result,) = found.of("optim")
+    assert result.contest.kind == Kind.CONFIRMED and result.winner == "sgd" and result.pairs[0].estimate.n == 4
+    assert found.best is not None and found.best.levels["optim"] == "sgd" and found.best.confirms
+    assert {r.factor for r in found.results} == {"optim", "setting"} and found.searched
+
+
+def test_an_interaction_is_the_difference_of_differences(tmp_path: Path) -> None:
+    noise = {1: 0.0, 2: 0.05, 3: -0.04, 4: 0.02}
+    runs = [
+        {"activation": a, "optim": o, "seed": s, "losses": (90.0, 5 + s + (a == "tanh") + (o == "sgd")
+         + 3 * (a == "tanh" and o == "sgd") + noise[s] * (a == "tanh") * (1 + (o == "sgd")))}
+        for a in ("relu", "tanh") for o in ("adam", "sgd") for s in noise
+    ]  # fmt: skip
+    (interaction,) = interactions(study(tmp_path, runs))
+    row = interaction.strongest
+    d = [3.0 + value for value in noise.values()]
+    assert row is not None and row["difference"] == pytest.approx(np.mean(d))
+    assert row["p"] == pytest.approx(stats.ttest_1samp(d, 0).pvalue)
+
+
+@pytest.mark.parametrize(
+    ("name", "sign"),
+    [
+        ("best_val_acc", 1), ("selected_val_acc", 1), ("test_r2", 1), ("stability_score", 1), ("best_val_loss", -1),
+        ("settled_val_loss", -1), ("final_val_mae", -1), ("train_seconds", -1), ("epochs_to_90pct", -1),
+        ("baseline_val_loss", 0), ("test_baseline_mse", 0), ("epochs", 0), ("parameters", 0), ("final_accumulated", 0),
+    ],
+)  # fmt: skip
+def test_which_end_of_a_metric_is_better(name: str, sign: int) -> None:
+    assert Metric(name).sign == sign
+
+
+def test_the_default_is_selected_only_where_all_completed_runs_have_folds(tmp_path: Path) -> None:
+    found = study(tmp_path, grid({"relu": [1.0, 1.1]})).study
+    runs = found.runs.assign(selected_val_loss=[1.0, 1.1], folds=[None, "none recorded"])
+    mixed = type(found)(runs, found.curves, found.described, found.summaries)
+    assert default_metric(mixed, "regression", []).name == "settled_val_loss"
+    whole = type(found)(runs.assign(folds=None), found.curves, found.described, found.summaries)
+    assert default_metric(whole, "regression", []).name == "selected_val_loss"
+
+
+@pytest.mark.parametrize(
+    ("text", "metric", "value"),
+    [("0.2pt", "best_val_acc", 0.002), ("1.5", "best_val_loss", 1.5), ("1e-3", "test_mse", 0.001), (" 2 points ", "x_acc", 0.02)],
+)  # fmt: skip
+def test_margins_are_read_in_the_unit_of_the_metric(text: str, metric: str, value: float) -> None:
+    assert parse_margin(text, Metric(metric)) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "metric"),
+    [("0.2pt", "best_val_loss"), ("0.2", "best_val_acc"), ("-1", "best_val_loss"), ("nan", "best_val_loss"),
+     ("0", "best_val_loss"), ("much", "best_val_acc"), ("1.2.3", "best_val_loss"), ("", "best_val_acc")],
+)  # fmt: skip
+def test_a_margin_in_another_unit_is_refused_with_the_right_one(text: str, metric: str) -> None:
+    with pytest.raises(UserError, match="percentage points" if metric.endswith("acc") else "unit of"):
+        parse_margin(text, Metric(metric))
+
+
+def test_unknown_tasks_and_factors_are_refused(tmp_path: Path) -> None:
+    found = study(tmp_path, grid({"relu": [1.0], "tanh": [2.0]})).study
+    with pytest.raises(UserError, match="Did you mean 'activation'"):
+        compare(found, by=["activaton"])
+    with pytest.raises(UserError, match="classification"):
+        compare(found, "classification")
+
+
+def test_best_figures_are_of_epochs_whose_loss_is_a_number(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", (3.0, 2.0, 1.0))
+    metrics = pandas.read_csv(run / record.METRICS)
+    metrics.loc[2, "val/loss"] = math.nan
+    metrics.to_csv(run / record.METRICS, index=False)
+    assert load_runs(run).runs["best_val_mse"].item() == 2.0

@@ -168,8 +168,12 @@ def drawn(page: Page, chart: str) -> int:
 def test_every_run_is_in_the_table_and_the_verdict_at_the_top(page: Page) -> None:
     assert shown(page) == 19 and "19 of 19" in page.inner_text("#count")
     verdict = page.inner_text("#verdict")
-    assert "15 completed, 3 diverged, 1 failed" in verdict and "What may not be concluded" in verdict
-    assert page.locator("#verdict").bounding_box()["y"] < page.locator("#comparisons").bounding_box()["y"]
+    assert "15 completed, 3 diverged, 1 failed" in verdict and "BEST FOUND" in verdict and "NEXT" in verdict
+    assert page.locator("#verdict").bounding_box()["y"] < page.locator("#details").bounding_box()["y"]
+    assert page.locator("#verdict .picture svg.difference").count() > 1  # a picture of a compared factor
+    assert page.locator("#details details").count() > 3 and page.locator("#details table:visible").count() == 0
+    page.locator("#details summary").first.click()
+    assert page.locator("#details table:visible").count() == 1
     assert sorted(column(page, "status")).count("diverged in epoch 2") == 3
 
 
@@ -198,7 +202,7 @@ def test_words_and_statuses_filter_table_curves_and_parallel_coordinates(page: P
 
 def test_brushing_an_axis_keeps_the_runs_that_pass_there(page: Page) -> None:
     """A drag with the mouse over the upper part of the last axis, where the slot of diverged runs is."""
-    brush(page, "best_val_loss", 0.01, 0.2)
+    brush(page, "settled_val_loss", 0.01, 0.2)
     kept = column(page, "status")
     assert kept and all(status.startswith(("diverged", "failed")) for status in kept)
     page.click("#reset")
@@ -211,7 +215,7 @@ def test_the_level_at_the_top_of_an_axis_can_be_brushed(page: Page) -> None:
 
 
 def test_a_brush_on_the_axis_of_figures_selects_the_very_range(page: Page) -> None:
-    brush(page, "best_val_loss", 0.72, 0.97)
+    brush(page, "settled_val_loss", 0.72, 0.97)
     figures = page.evaluate("axes.at(-1)")
     low, high = figures["range"]
     ends = page.evaluate("state.brush.at(-1)[0]")

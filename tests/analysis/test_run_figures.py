@@ -1,0 +1,94 @@
+"""The figures of a run, from its curves and folds."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from records import write_folds, write_run
+
+from multirun_analysis import load_runs
+from multirun_analysis.records.run_figures import selected, settled
+from paribus import record
+
+
+def table(accuracy: np.ndarray, loss: np.ndarray, samples: list[int]) -> pandas.DataFrame:
+    epochs, folds = accuracy.shape
+    return pandas.DataFrame(
+        {"epoch": np.repeat(np.arange(1, epochs + 1), folds), "fold": np.tile(np.arange(1, folds + 1), epochs),
+         "samples": np.tile(samples, epochs), "val/loss": loss.ravel(), "val/acc": accuracy.ravel()}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_selected_chooses_on_four_fifths_and_scores_on_the_fifth(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    samples = [11, 11, 10, 10, 10]
+    correct = random.integers(0, 9, (12, 5))
+    loss = random.random((12, 5))
+    loss[3, 2] = math.nan  # an epoch that is chosen never
+    accuracy = correct / samples
+    scored = 0.0
+    for fold in range(5):
+        usable = [e for e in range(12) if np.isfinite(loss[e]).all()]
+        best = max(usable, key=lambda e: (sum(correct[e, k] for k in range(5) if k != fold), -e))
+        scored += correct[best, fold]
+    found = selected(table(accuracy, loss, samples))
+    assert found["selected_val_acc"] == pytest.approx(scored / sum(samples))
+
+
+def test_a_lucky_epoch_of_one_fold_is_not_rewarded() -> None:
+    accuracy = np.full((10, 5), 0.8)
+    accuracy[4, 0] = 1.0  # chosen by the other folds' choosers, which see it, and scored where it is no better
+    found = selected(table(accuracy, 1 - accuracy, [20] * 5))
+    assert found["selected_val_acc"] == pytest.approx(0.8)
+
+
+def test_without_any_finite_epoch_there_is_no_selected_figure() -> None:
+    accuracy = np.full((3, 5), 0.1)
+    assert math.isnan(selected(table(accuracy, np.full((3, 5), math.nan), [4] * 5))["selected_val_acc"])
+
+
+def test_settled_is_the_mean_over_the_last_tenth() -> None:
+    assert settled(np.arange(40.0)) == np.mean([36, 37, 38, 39])
+    assert settled(np.array([5.0, 7.0])) == 7 and settled(np.arange(11.0)) == 9.5
+    assert math.isnan(settled(np.array([1.0, math.inf])))
+
+
+def test_losses_are_selected_by_the_lowest(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", (3.0, 1.0, 2.0))
+    write_folds(run, [[3.0] * 5, [1.0] * 5, [2.0] * 5])
+    row = load_runs(run).runs.iloc[0]
+    assert (row["selected_val_loss"], row["settled_val_loss"], row["best_val_loss"]) == (1.0, 2.0, 1.0)
+    assert row["selected_val_mse"] == 1.0 and row["selected_val_mae"] == 1.0 and row["folds"] is None
+
+
+def test_a_record_without_folds_has_no_selected_figure_and_says_so(tmp_path: Path) -> None:
+    found = load_runs(write_run(tmp_path / "a")).runs
+    assert "selected_val_loss" not in found and found["folds"].item() == "none recorded"
+    assert found["settled_val_loss"].item() == 1.0
+
+
+@pytest.mark.parametrize("damage", ["cut", "fold", "epoch", "samples", "text", "columns", "more"])
+def test_folds_that_are_not_whole_lose_no_run(tmp_path: Path, damage: str) -> None:
+    run = write_run(tmp_path / "a")
+    write_folds(run, [[3.0] * 5, [2.0] * 5, [1.0] * 5])
+    path = run / record.FOLDS
+    frame = pandas.read_parquet(path)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:100])
+    elif damage == "fold":
+        frame.drop(index=7).to_parquet(path)
+    elif damage == "epoch":
+        frame[frame["epoch"] < 3].to_parquet(path)
+    elif damage == "samples":
+        frame.assign(samples=0).to_parquet(path)
+    elif damage == "text":
+        frame.assign(**{"val/loss": "much"}).to_parquet(path)
+    elif damage == "columns":
+        frame.drop(columns="val/loss").to_parquet(path)
+    else:
+        pandas.concat([frame, frame]).to_parquet(path)
+    row = load_runs(run).runs.iloc[0]
+    assert row["status"] == "completed" and record.FOLDS in row["folds"] and row["settled_val_loss"] == 1.0
