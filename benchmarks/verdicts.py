@@ -221,7 +221,7 @@ def profile(shape: str, trials: int, noise: float, other: bool) -> np.ndarray:
 
 def tuning(random: Random, studies: int) -> Iterator[Row]:
     """No level is better, each takes its best learning rate, chosen by the same runs; and confirmed on fresh seeds."""
-    for (a, b), noise, shape in itertools.product(((3, 3), (5, 20), (1, 5)), (1, 4), ("tied", "graded", "mixed")):
+    for (a, b), noise, shape in itertools.product(((3, 3), (5, 20), (2, 8)), (1, 4), ("tied", "graded", "mixed")):
         for seeds in (3, 10):
             runs = tuned({"a": a, "b": b}, seeds)
             means = np.concatenate([np.repeat(profile(shape, a, 1, False), seeds),
