@@ -96,13 +96,12 @@ def estimate_replicates(values: np.ndarray, seeds: Sequence[Hashable], splits: S
                         ) -> Estimate:  # fmt: skip
     """Estimate the mean of values (n,) of runs that differ in seed and split.
 
-    Where seeds and splits are crossed, both are random effects: over the seeds and splits that have all of their pairs,
+    Where seeds share several splits, both are random effects: over the seeds and splits that have all of their pairs,
     or, where these are fewer than two by two, over the means of the one of which there are fewer. Else each value is a
     replicate of its own: one split for all seeds, or a split for each.
     """
     of_seed, of_split = ({label: i for i, label in enumerate(dict.fromkeys(labels))} for labels in (seeds, splits))
-    crossed = min(len(of_seed), len(of_split)) > 1 and len(values) > max(len(of_seed), len(of_split))
-    if not crossed:
+    if not 1 < min(len(of_seed), len(of_split)) < len(values):
         return estimate(values, scale)
     table = np.full((len(of_seed), len(of_split)), np.nan)
     table[[of_seed[s] for s in seeds], [of_split[s] for s in splits]] = values
@@ -174,9 +173,14 @@ def p_sign(differences: np.ndarray) -> float:
 
 
 def p_equivalent(found: Estimate, margin: float) -> float:
-    """Compute the p of the hypothesis that the true mean is `margin` or more away from 0 (two one-sided tests)."""
+    """Compute the p of the hypothesis that the true mean is `margin` or more away from 0 (two one-sided tests).
+
+    Of differences that do not vary at all these are sign tests; see `p_two_sided`.
+    """
     if not found.df > 0:
         return math.nan
+    if found.error <= SAME * abs(found.mean):
+        return 0.5**found.n if abs(found.mean) < margin else 1.0
     return max(found.p_below(-margin), Estimate(-found.mean, *found[1:]).p_below(-margin))
 
 
@@ -200,8 +204,8 @@ def detectable(found: Estimate, seeds: int, tests: int = 1) -> float:
         return math.nan
     df = seeds - 1 + (found.df - (found.n - 1))  # what shrinking has added stays
     critical = float(stdtrit(df, 1 - ALPHA / tests / 2))
-    # the power rises with the non-centrality; beyond `high` it is 1
-    low, high = 0.0, critical + 20
+    # the power rises with the non-centrality, and is above 0.8 at `high`, whatever the degrees of freedom
+    low, high = 0.0, 2 * critical + 20
     while high - low > 1e-6 * high:
         middle = (low + high) / 2
         below = float(nctdtr(df, middle, critical))
