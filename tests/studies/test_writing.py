@@ -16,6 +16,7 @@ from sklearn.ensemble import GradientBoostingRegressor
 
 from multirun_analysis import load_runs
 from multirun_analysis.compare.comparison import compare
+from multirun_analysis.report.result_tables import comparison_csv
 from paribus.data.concrete import CONCRETE
 from paribus.errors import UserError
 from paribus.randomness import generator
@@ -94,6 +95,18 @@ def test_nothing_is_made_yet(tmp_path: Path) -> None:
     assert not (tmp_path / "figures").exists()
 
 
+def test_sections_without_records_stay_as_they_are_in_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "STUDIES.md"
+    (first, *_) = [build for report in REPORTS.values() for build in report.sections()]
+    page.write_text(f"# Studies\n\n## Report\n\n### {first.__doc__}\n\nAs it was found.\n\n## Other\n\nnot kept\n")
+    write(Material(tmp_path / "outputs", tmp_path / "figures"), page)
+    for _ in range(2):  # and again
+        text = page.read_text()
+        assert text.count("As it was found.") == 1 and "not kept" not in text
+        assert text.index(f"### {first.__doc__}") < text.index("As it was found.")
+        write(Material(tmp_path / "outputs", tmp_path / "figures"), page)
+
+
 def test_a_study_that_is_made_in_part_says_so(tmp_path: Path) -> None:
     m = made(tmp_path / "outputs", "concrete_final", seeds="range(1,21)")
     made(tmp_path / "outputs", "vgg6_winner", seeds="42")
@@ -136,7 +149,7 @@ def test_architectures_beside_the_reports(tmp_path: Path) -> None:
     # after 100 of 300 epochs the loss is best * (1 + what is left of the way)
     left = 1 - 99 / 299
     assert cells[2] == f"{expected * (1 + left):.1f}"
-    assert section.claims[1].concluded == "[128, 64] is shown to be better than all others"
+    assert section.claims[1].concluded == "[128, 64] is better than all others"
 
 
 def test_optimizers_say_what_broke(tmp_path: Path) -> None:
@@ -216,7 +229,7 @@ def test_the_winner_says_how_far_it_came(tmp_path: Path) -> None:
 def test_of_the_reports_runs_the_confounded_are_counted(tmp_path: Path) -> None:
     m = made(tmp_path / "outputs", "vgg6_report_standin")
     section = vgg6.the_reports_runs(m)
-    pairs = compare(load_runs(tmp_path / "outputs" / "vgg6_report_standin")).pairs
+    pairs = comparison_csv(compare(load_runs(tmp_path / "outputs" / "vgg6_report_standin")))
     confounded = (pairs["verdict"] == "confounded").sum()
     assert confounded > 0
     assert section.claims[0].ours.startswith(f"{confounded} of {len(pairs)} pairs")
