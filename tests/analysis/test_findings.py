@@ -1,4 +1,4 @@
-"""What a factor does, on runs whose truth is known: contests analysed and decided."""
+"""Where a comparison is easily wrong, and what is right: contests analysed and decided on runs whose truth is known."""
 
 import math
 from collections.abc import Mapping, Sequence
