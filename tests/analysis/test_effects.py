@@ -1,208 +1,250 @@
-"""What a factor does, on runs whose truth is known: contests analysed and decided."""
+"""What a factor does and what may be concluded of it, on figures that are chosen, against the tests of scipy."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
+from itertools import combinations, product
 
 import numpy as np
 import pytest
+from made_studies import INFINITE, Row, by_level, judged, pair_of
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import ttost_paired
 
-from multirun_analysis.compare.budget import best_of
-from multirun_analysis.compare.contests import contests
-from multirun_analysis.compare.design import Kind, Outcome
-from multirun_analysis.compare.effects import analyse
-from multirun_analysis.compare.family import decide
-from multirun_analysis.compare.results import Result, Verdict
-from multirun_analysis.records.described import Described, factors_of
+from multirun_analysis.compare.inference import detectable
+from multirun_analysis.compare.results import Verdict
 
-CHOICES = {"model": "mlp", "data": "d", "activation": "relu", "optim": "adam", "scheduler": "none"}
-Row = tuple[dict[str, Any], int, float]  # choices and values, seed, figure
+RELU, TANH = [1.0, 2.0, 3.1, 4.0, 5.2], [1.5, 2.4, 3.7, 4.4, 5.8]
 
 
-def judge(rows: Sequence[Row], sign: int = 1, margin: float | None = None, resolution: float = 0.0, loss: bool = False
-          ) -> dict[str, Result]:  # fmt: skip
-    runs, outcomes = {}, {}
-    for i, (tried, seed, value) in enumerate(rows):
-        given = {key: level for key, level in tried.items() if key not in CHOICES}
-        choices = CHOICES | {key: level for key, level in tried.items() if key in CHOICES}
-        runs[f"run{i}"] = Described(choices, given, dict(given), seed)
-        outcomes[f"run{i}"] = Outcome(f"run{i}", runs[f"run{i}"].replicate, value, value)
-    factors = factors_of(runs.values())
-    found = [c for factor in factors for c in contests(runs, outcomes, factors, factor, sign, loss)]
-    return {r.factor: r for r in decide([analyse(c, sign, loss) for c in found], sign, margin, resolution)}
+def noisy(means: dict[str, float], seeds: int = 5, noise: float = 1.0, seed: int = 0) -> dict[str, list[float]]:
+    """Means with independent noise, and with a shift that all share in a seed."""
+    random = np.random.default_rng(seed)
+    shared = random.normal(0, 3, seeds)
+    return {level: (mean + shared + random.normal(0, noise, seeds)).tolist() for level, mean in means.items()}
 
 
-def levels(figures: Mapping[str, Sequence[float]], **tried: Any) -> list[Row]:
-    """A row a seed for each activation."""
-    return [({"activation": a, **tried}, seed, v) for a, values in figures.items() for seed, v in enumerate(values)]
-
-
-def test_two_levels_are_compared_by_the_paired_t_test() -> None:
-    a, b = [1.0, 2.0, 3.1, 4.0, 5.2], [1.5, 2.4, 3.7, 4.4, 5.8]
-    result = judge(levels({"relu": a, "tanh": b}), sign=-1)["activation"]
+@pytest.mark.parametrize(("sign", "verdict", "winner"), [(-1, "better", "relu"), (1, "worse", "tanh")])
+def test_two_levels_are_compared_by_the_paired_t_test(sign: int, verdict: str, winner: str) -> None:
+    result = judged(by_level({"relu": RELU, "tanh": TANH}), sign)["activation"]
     (pair,) = result.pairs
-    expected = stats.ttest_rel(a, b)
-    assert pair.estimate.mean == pytest.approx(np.mean(a) - np.mean(b))
+    expected = stats.ttest_rel(RELU, TANH)
+    assert pair.estimate.mean == pytest.approx(np.mean(RELU) - np.mean(TANH))
     assert pair.estimate.interval == pytest.approx(tuple(expected.confidence_interval(0.95)))
     assert pair.p == pair.p_adjusted == pytest.approx(expected.pvalue)
-    assert pair.verdict == Verdict.BETTER and result.winner == "relu" and pair.probability == 1.0
-    assert [level.letters for level in result.levels] == ["a", "b"]
+    assert (pair.verdict, result.winner, pair.probability) == (verdict, winner, float(sign < 0))
+    assert [level.letters for level in result.levels] == ["a", "b"] and result.concluded
 
 
-def test_a_factor_is_compared_over_all_settings_of_the_others_within_each_seed() -> None:
-    random = np.random.default_rng(0)
-    values = {
-        (a, o, s): random.normal() + (a == "relu") for a in ("relu", "tanh") for o in ("x", "y") for s in range(4)
-    }
-    rows = [({"activation": a, "optim": o}, s, v) for (a, o, s), v in values.items()]
-    pair = judge(rows)["activation"].pairs[0]
-    by_seed = [np.mean([values["relu", o, s] - values["tanh", o, s] for o in ("x", "y")]) for s in range(4)]
-    assert pair.contexts == 2 and pair.differences == pytest.approx(by_seed)
-    assert pair.estimate.mean == pytest.approx(np.mean(by_seed))
+def test_a_pair_turned_round_says_the_same_of_the_other() -> None:
+    result = judged(by_level({"relu": RELU, "tanh": TANH}), -1)["activation"]
+    there, back = pair_of(result, "relu", "tanh"), pair_of(result, "tanh", "relu")
+    assert (back.verdict, back.probability, back.p) == (Verdict.WORSE, 0.0, there.p)
+    assert back.estimate.mean == -there.estimate.mean and (back.differences == -there.differences).all()
+    assert result.pair("relu", "gelu") is None
 
 
-def test_a_level_ahead_by_two_deviations_everywhere_is_named() -> None:
-    random = np.random.default_rng(4)
-    rows = [
-        ({"activation": a, "optim": o, "scheduler": c}, s, random.normal() + 2 * (a == "a0"))
-        for a in ("a0", "a1", "a2") for o in ("o0", "o1", "o2") for c in ("s0", "s1", "s2") for s in range(5)
-    ]  # fmt: skip
-    found = judge(rows)
-    assert found["activation"].winner == "a0" and not found["optim"].concluded and not found["scheduler"].concluded
+def test_a_metric_without_a_better_end_has_levels_that_are_higher() -> None:
+    assert pair_of(judged(by_level({"relu": RELU, "tanh": TANH}), 0)["activation"], "tanh", "relu").verdict == "better"
 
 
-def test_everything_that_is_tested_is_one_family() -> None:
-    random = np.random.default_rng(1)
-    rows = [({"activation": a, "optim": o}, s, random.normal()) for a in "abc" for o in "xyz" for s in range(4)]
-    pairs = [pair for result in judge(rows).values() for pair in result.pairs]
-    first = min(pairs, key=lambda pair: pair.p)
-    assert len(pairs) == 6 and first.p_adjusted == pytest.approx(min(1, 6 * first.p))
+def test_only_seeds_that_both_levels_have_are_paired() -> None:
+    rows = [*by_level({"relu": RELU, "tanh": TANH[:3]}), ({"activation": "tanh"}, 9, 100.0)]
+    pair = judged(rows)["activation"].pairs[0]
+    assert pair.p == pytest.approx(stats.ttest_rel(RELU[:3], TANH[:3]).pvalue) and pair.estimate.n == 3
 
 
-def test_a_level_that_diverges_with_all_seeds_is_unusable_and_that_is_decided() -> None:
-    result = judge(levels({"relu": [0.9, 0.91, 0.92, 0.9, 0.91], "tanh": [-math.inf] * 5}))["activation"]
-    assert [(level.level, level.usable) for level in result.levels] == [("relu", True), ("tanh", False)]
-    (test,) = result.divergence
-    assert test.p == pytest.approx(stats.fisher_exact([[0, 5], [5, 0]])[1]) and test.p_adjusted < 0.05
-    assert result.concluded and not result.pairs and result.levels[1].letters == ""
+def test_levels_without_a_seed_in_common_are_exploratory() -> None:
+    rows = [({"activation": a}, seed, v) for a, seed, v in zip("aabb", (1, 2, 3, 4), RELU, strict=False)]
+    result = judged(rows)["activation"]
+    assert result.pairs[0].estimate.n == 0 and result.exploratory and result.winner is None
 
 
-def test_one_divergence_in_ten_disqualifies_nothing() -> None:
-    good = [-math.inf, *(0.95 + 0.001 * i for i in range(9))]
-    result = judge(levels({"relu": good, "tanh": [0.1 + 0.001 * i**2 for i in range(10)]}))["activation"]
-    assert result.winner == "relu" and result.levels[0].diverged == 1
-    assert result.pairs[0].estimate.mean == pytest.approx(0.85, abs=0.05)
-
-
-def test_a_rate_that_diverges_once_is_still_chosen() -> None:
-    """SGD at 0.1 reaches 95 % with nine of ten seeds; adam is not better by 78 points."""
-    rows = [({"optim": "sgd", "optim.lr": 0.1}, s, -math.inf if s == 3 else 0.95 + 0.001 * (s % 3)) for s in range(10)]
-    rows += [({"optim": "sgd", "optim.lr": 0.01}, s, 0.1175 + 0.001 * (s % 2)) for s in range(10)]
-    rows += [({"optim": "adam", "optim.lr": lr}, s, 0.9 + 0.001 * (s % 4)) for lr in (0.1, 0.01) for s in range(10)]
-    result = judge(rows)["optim"]
-    assert result.contest.kind == Kind.TUNED and result.winner == "sgd"
-    assert set(result.levels[0].settings.values()) == {(0.1,)}
-
-
-def test_a_setting_tried_with_one_seed_is_no_candidate() -> None:
-    rows = [({"optim": o, "optim.lr": lr}, s, lr + 0.01 * s) for o in ("a", "b") for lr in (0.1, 0.2) for s in range(5)]
-    result = judge([*rows, ({"optim": "a", "optim.lr": 9.0}, 0, 99.0)])["optim"]
-    for level in result.levels:
-        assert set(level.settings.values()) == {(0.2,)}
-    assert len(result.pairs[0].differences) == 5
-
-
-def test_the_best_of_many_equal_trials_is_not_better_for_its_number() -> None:
-    random = np.random.default_rng(7)
-    errors = 0
-    for _ in range(150):
-        rows = [({"optim": "a", "optim.lr": 10.0**-t}, s, random.normal()) for t in range(3) for s in range(5)]
-        rows += [({"optim": "b", "optim.lr": 10.0**-t}, s, 4 * random.normal()) for t in range(12) for s in range(5)]
-        errors += judge(rows)["optim"].concluded
-    assert errors <= 15  # 5 % of 150 are 7.5; as many have a probability below 0.01
-
-
-def test_levels_whose_rate_comes_with_them_are_each_at_their_default() -> None:
-    def run(optim: str, rate: float, given: bool) -> Described:
-        values = {"optim.lr": rate} if given else {}
-        return Described(CHOICES | {"optim": optim}, values, {"optim.lr": rate}, 1)
-
-    runs = {"a": run("adam", 0.001, False), "b": run("sgd", 0.1, False), "c": run("adam", 0.01, True)}
-    outcomes = {name: Outcome(name, (1, 1), 1.0, 1.0) for name in runs}
-    (contest,) = contests(runs, outcomes, factors_of(runs.values()), "optim", 1)
-    assert contest.kind == Kind.DEFAULTS and contest.runs == {"a", "b"}
-
-
-def test_figures_of_two_data_sets_are_never_compared() -> None:
-    rows = [({"data": d, "activation": a}, s, (0.9 if d == "easy" else 0.5) + 0.01 * (a == "relu") + 0.001 * s * s)
-            for d in ("easy", "hard") for a in ("relu", "tanh") for s in range(3)]  # fmt: skip
-    runs = {f"run{i}": Described(CHOICES | tried, {}, {}, seed) for i, (tried, seed, _) in enumerate(rows)}
-    outcomes = {name: Outcome(name, runs[name].replicate, row[2], row[2]) for name, row in zip(runs, rows, strict=True)}
-    found = contests(runs, outcomes, ["data", "activation"], "activation", 1)
-    assert [contest.block for contest in found] == [{"data": "easy"}, {"data": "hard"}]
-
-
-def test_a_difference_below_one_sample_is_none() -> None:
-    figures = {"relu": [0.9, 0.91, 0.92], "tanh": [0.9 - 1e-6, 0.91 - 1e-6, 0.92 - 1.1e-6]}
-    (pair,) = judge(levels(figures), resolution=1 / 6000)["activation"].pairs
-    assert pair.verdict == Verdict.SAME
-    assert judge(levels(figures))["activation"].pairs[0].verdict == Verdict.BETTER  # but for the resolution
-
-
-def test_levels_are_the_same_within_a_margin() -> None:
-    a = np.array([0.90, 0.91, 0.92, 0.905, 0.915])
-    b = a + np.array([0.001, -0.001, 0.0005, -0.0005, 0.001])
-    (pair,) = judge(levels({"relu": a.tolist(), "tanh": b.tolist()}), margin=0.01)["activation"].pairs
-    assert pair.verdict == Verdict.SAME
-    below = stats.ttest_1samp(a - b, -0.01, alternative="greater").pvalue
-    above = stats.ttest_1samp(a - b, 0.01, alternative="less").pvalue
-    assert pair.p_same == pytest.approx(max(below, above))
-
-
-def test_fifty_ordered_levels_have_a_trend_and_not_1225_corrections() -> None:
-    random = np.random.default_rng(0)
-    rates = np.logspace(-4, 0, 50)
-    rows = [({"optim.lr": float(lr)}, s, -((math.log10(lr) + 2) ** 2) + 0.3 * random.normal())
-            for lr in rates for s in range(3)]  # fmt: skip
-    result = judge(rows)["optim.lr"]
-    trend = result.trend
-    assert trend is not None and trend.shown and trend.at_edge == ""
-    assert trend.p_adjusted[1] <= 2 * trend.p[1] + 1e-12  # of two contrasts
-    assert trend.optimum is not None and trend.optimum[1] <= trend.optimum[0] <= trend.optimum[2]
-    assert trend.optimum[0] == pytest.approx(0.01, rel=0.6)
-
-
-def test_the_optimum_is_the_vertex_of_the_fitted_parabola() -> None:
-    random = np.random.default_rng(2)
-    x = np.array([-4.0, -3.0, -2.0, -1.0, 0.0])
-    table = -((x + 1.7) ** 2) + 0.1 * random.normal(size=(4, 5))
-    rows = [({"optim.lr": 10.0**e}, s, float(table[s, i])) for s in range(4) for i, e in enumerate(x)]
-    trend = judge(rows)["optim.lr"].trend
-    assert trend is not None and trend.optimum is not None
-    square, linear, _ = np.polyfit(x, table.mean(axis=0), 2)
-    assert math.log10(trend.optimum[0]) == pytest.approx(-linear / (2 * square), abs=1e-3)
-
-
-def test_losses_that_span_much_are_compared_as_ratios() -> None:
-    a = [10.0, 12.0, 11.0]
-    result = judge(levels({"relu": a, "tanh": [10 * v for v in a]}), sign=-1, loss=True)["activation"]
-    assert result.log and result.pairs[0].estimate.mean == pytest.approx(math.log(0.1))
-    near = judge(levels({"relu": a, "tanh": [1.1 * v for v in a]}), sign=-1, loss=True)["activation"]
-    assert not near.log and near.pairs[0].estimate.mean == pytest.approx(-1.1)
-
-
-def test_one_seed_is_exploratory_and_hides_no_level() -> None:
-    result = judge(levels({"relu": [1.0], "tanh": [2.0], "gelu": [3.0]}))["activation"]
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_one_seed_is_exploratory_and_no_level_is_lost(count: int) -> None:
+    result = judged(by_level({f"a{k}": [float(k)] for k in range(count)}))["activation"]
     assert result.exploratory and result.winner is None and not result.concluded
-    assert [level.level for level in result.levels] == ["gelu", "tanh", "relu"]
+    assert [level.level for level in result.levels] == [f"a{k}" for k in reversed(range(count))]
+    assert [level.letters for level in result.levels] == [""] * count
+    assert all(math.isnan(pair.p) and math.isnan(pair.p_adjusted) for pair in result.pairs)
 
 
-def test_the_best_of_k_trials_is_that_of_all_subsets() -> None:
-    from itertools import combinations
+def test_a_factor_is_compared_over_all_settings_of_the_others_with_the_seed_as_the_unit() -> None:
+    random = np.random.default_rng(0)
+    cells = product(("relu", "tanh"), ("x", "y", "z"), range(4))
+    values = {cell: random.normal() + (cell[0] == "relu") for cell in cells}
+    rows = [({"activation": a, "scheduler": o}, s, v) for (a, o, s), v in values.items()]
+    pair = judged(rows)["activation"].pairs[0]
+    by_seed = [np.mean([values["relu", o, s] - values["tanh", o, s] for o in "xyz"]) for s in range(4)]
+    assert pair.differences == pytest.approx(by_seed) and pair.contexts == 3 and pair.estimate.n == 4
 
-    values = [3.0, 1.0, 4.0, 1.5, 9.0, 2.6]
-    for sign in (1, -1):
-        best = max if sign > 0 else min
-        for k, found in best_of(values, sign).items():
-            assert found == pytest.approx(np.mean([best(some) for some in combinations(values, k)]))
+
+def test_settings_that_only_some_levels_have_enter_where_both_of_a_pair_have_them() -> None:
+    rows = by_level({"a": [1.0, 2.0], "b": [2.0, 4.0]}) + by_level({"a": [5.0, 9.0], "b": [9.0, 15.0]}, scheduler="s")
+    rows += by_level({"c": [0.0, 1.0]})
+    result = judged(rows)["activation"]
+    assert pair_of(result, "a", "b").differences == pytest.approx([-2.5, -4.0])
+    assert pair_of(result, "a", "c").differences == pytest.approx([1.0, 1.0])
+    means = {level.level: level.mean for level in result.levels}
+    assert means == pytest.approx({"a": 1.5, "b": 3.0, "c": 0.5})  # over the setting that all share
+
+
+def test_a_seed_with_values_in_fewer_than_half_of_the_settings_takes_no_part() -> None:
+    rows = [r for k in range(5) for r in by_level({"a": RELU, "b": TANH}, scheduler=f"s{k}")]
+    for level in ("a", "b"):
+        rows += [({"activation": level, "scheduler": f"s{k}"}, "odd", 9.0) for k in range(2)]
+    assert judged(rows)["activation"].pairs[0].estimate.n == 5
+
+
+def test_three_levels_share_their_variance_with_one_degree_of_freedom() -> None:
+    """(1 * mean variance + 4 * own) / 5, tested with 5 degrees of freedom, and corrected by Holm."""
+    figures = noisy({"a": 0.0, "b": 1.0, "c": 3.0})
+    result = judged(by_level(figures))["activation"]
+    d = {(a, b): np.subtract(figures[a], figures[b]) for a, b in combinations("abc", 2)}
+    common = np.mean([v.var(ddof=1) for v in d.values()])
+    expected = []
+    for (a, b), v in d.items():
+        error = math.sqrt((common + 4 * v.var(ddof=1)) / 5 / 5)
+        pair = pair_of(result, a, b)
+        half = stats.t.ppf(0.975, 5) * error
+        assert pair.estimate.interval == pytest.approx((v.mean() - half, v.mean() + half))
+        expected.append(2 * stats.t.sf(abs(v.mean()) / error, 5))
+    assert [p.p for p in result.pairs] == pytest.approx(expected)
+    assert [p.p_adjusted for p in result.pairs] == pytest.approx(multipletests(expected, method="holm")[1])
+
+
+def test_a_factor_that_is_much_noisier_keeps_its_own_variance() -> None:
+    """The effect of the activation differs between seeds, that of the scheduler does not."""
+    random = np.random.default_rng(2)
+    effect, small = random.normal(0, 10, 5), random.normal(0, 0.1, (2, 2, 5))
+    rows: list[Row] = [
+        ({"activation": f"a{i}", "scheduler": f"s{j}"}, s, float(i * effect[s] + small[i, j, s]))
+        for i, j, s in product(range(2), range(2), range(5))
+    ]
+    pair = judged(rows)["activation"].pairs[0]
+    differences = -effect + (small[0] - small[1]).mean(axis=0)
+    assert pair.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+
+
+def test_all_factors_of_a_study_are_one_family() -> None:
+    random = np.random.default_rng(4)
+    rows: list[Row] = [
+        ({"activation": a, "scheduler": b, "model": c}, s, random.normal() + 2.0 * (a == "x"))
+        for a, b, c, s in product("xyz", "pq", "uvw", range(5))
+    ]
+    pairs = [pair for result in judged(rows).values() for pair in result.pairs]
+    assert len(pairs) == 7
+    assert [p.p_adjusted for p in pairs] == pytest.approx(multipletests([p.p for p in pairs], method="holm")[1])
+    assert pairs[0].visible == tuple(detectable(pairs[0].estimate, n, 7) for n in (5, 10, 20))
+
+
+def test_one_activation_ahead_by_two_deviations_in_a_grid_of_27_settings_is_the_winner() -> None:
+    random = np.random.default_rng(3)
+    names = ("relu", "tanh", "gelu")
+    rows: list[Row] = [
+        ({"activation": a, "optim": o, "scheduler": c}, s, random.normal() + 2.0 * (a == "gelu"))
+        for a, o, c, s in product(names, ("x", "y", "z"), ("p", "q", "r"), range(5))
+    ]
+    results = judged(rows)
+    assert [results[factor].winner for factor in ("activation", "optim", "scheduler")] == ["gelu", None, None]
+    assert pair_of(results["activation"], "gelu", "relu").estimate.mean == pytest.approx(2, abs=0.6)
+
+
+def test_a_level_that_diverges_with_all_seeds_is_unusable_and_that_it_diverges_more_is_decided() -> None:
+    result = judged(by_level({"A": [0.1, 0.11, 0.12, 0.1, 0.13], "B": [-INFINITE] * 5}))["activation"]
+    assert [(level.level, level.usable) for level in result.levels] == [("A", True), ("B", False)]
+    assert not result.pairs and result.best is not None and result.best.level == "A"
+    (test,) = result.divergence
+    assert test.p == test.p_adjusted == pytest.approx(stats.fisher_exact([[0, 5], [5, 0]]).pvalue) and result.concluded
+
+
+def test_one_divergence_in_ten_does_not_hide_that_a_level_is_better() -> None:
+    random = np.random.default_rng(1)
+    a, b = random.normal(0.95, 0.01, 10), random.normal(0.10, 0.01, 10)
+    result = judged(by_level({"A": [*a[:9], -INFINITE], "B": b.tolist()}))["activation"]
+    assert [level.level for level in result.levels] == ["A", "B"] and result.winner == "A"
+    assert result.pairs[0].p == pytest.approx(stats.ttest_rel(a[:9], b[:9]).pvalue)
+    (test,) = result.divergence
+    assert test.p == 1.0 == test.p_adjusted
+
+
+def test_divergence_that_could_not_be_shown_costs_the_other_tests_nothing() -> None:
+    figures = {"A": [*RELU, 6.3, -INFINITE], "B": [*TANH, 6.7, 7.0]}
+    pair = judged(by_level(figures))["activation"].pairs[0]
+    assert pair.p_adjusted == pair.p
+
+
+def test_divergence_that_could_be_shown_is_corrected_with_the_pairs() -> None:
+    figures = {"A": RELU + [-INFINITE] * 5, "B": [*TANH, 6.0, 7.0, 8.0, 9.0, 9.5]}
+    result = judged(by_level(figures))["activation"]
+    assert len(result.pairs) == 1  # half diverges: still usable
+    p = [result.pairs[0].p, result.divergence[0].p]
+    adjusted = [result.pairs[0].p_adjusted, result.divergence[0].p_adjusted]
+    assert p[1] == pytest.approx(stats.fisher_exact([[5, 5], [0, 10]]).pvalue)
+    assert adjusted == pytest.approx(multipletests(p, method="holm")[1])
+
+
+def test_where_everything_diverges_nothing_is_better() -> None:
+    result = judged(by_level({"A": [-INFINITE] * 3, "B": [-INFINITE] * 3}))["activation"]
+    assert result.winner is None and result.best is None and not result.pairs and not result.concluded
+
+
+def test_missing_runs_are_counted_and_are_no_bad_ones() -> None:
+    result = judged(by_level({"A": [math.nan, 2.0, 3.1, 4.0, 5.2], "B": TANH}), -1)["activation"]
+    assert {level.level: (level.finished, level.missing, level.diverged) for level in result.levels} == {
+        "A": (4, 1, 0), "B": (5, 0, 0)}  # fmt: skip
+    assert result.pairs[0].p == pytest.approx(stats.ttest_rel(RELU[1:], TANH[1:]).pvalue) and not result.divergence
+
+
+def test_a_difference_that_cannot_be_measured_is_none_however_often_it_repeats_itself() -> None:
+    base = [0.9, 0.91, 0.92]
+    result = judged(by_level({"A": base, "B": [v + 1e-6 for v in base]}), resolution=1e-4)["activation"]
+    assert result.pairs[0].verdict == Verdict.SAME and result.winner is None
+    tight = [v + 9e-5 + e for v, e in zip(base, (-1e-6, 0, 1e-6), strict=True)]
+    assert judged(by_level({"A": base, "B": tight}), resolution=1e-4)["activation"].winner is None
+    assert judged(by_level({"A": base, "B": tight}), resolution=1e-5)["activation"].winner == "B"
+
+
+def test_within_a_margin_levels_are_the_same_by_two_one_sided_tests() -> None:
+    figures = noisy({"A": 0.0, "B": 0.1}, 10, 0.1)
+    (pair,) = judged(by_level(figures), margin=0.5)["activation"].pairs
+    assert pair.verdict == Verdict.SAME
+    assert pair.p_same == pytest.approx(ttost_paired(*map(np.array, figures.values()), -0.5, 0.5)[0])
+    (pair,) = judged(by_level(figures), margin=0.15)["activation"].pairs
+    assert pair.verdict == Verdict.WORSE and pair.p_same > 0.05
+
+
+def test_equivalence_is_corrected_for_the_number_of_pairs() -> None:
+    pairs = judged(by_level(noisy({"A": 0.0, "B": 0.1, "C": 0.2}, 10, 0.1)), margin=0.3)["activation"].pairs
+    lower, upper = ([(sign * p.estimate.mean + 0.3) / p.estimate.error for p in pairs] for sign in (1, -1))
+    p = [max(stats.t.sf(a, e.estimate.df) for a in both) for *both, e in zip(lower, upper, pairs, strict=True)]
+    assert [pair.p_same for pair in pairs] == pytest.approx(multipletests(p, method="holm")[1])
+
+
+@pytest.mark.parametrize(("scale", "log"), [(2.0, False), (10.0, True)])
+def test_losses_that_span_much_are_compared_as_ratios(scale: float, log: bool) -> None:
+    a = [1.0, 1.2, 0.9, 1.1, 1.0]
+    b = [scale * v * f for v, f in zip(a, (1.0, 1.1, 0.95, 1.0, 1.05), strict=True)]
+    result = judged(by_level({"A": a, "B": b}), -1, loss=True)["activation"]
+    transform: Callable[[list[float]], np.ndarray] = np.log if log else np.asarray
+    expected = stats.ttest_rel(transform(a), transform(b))
+    assert result.log == log and result.pairs[0].p == pytest.approx(expected.pvalue)
+    assert result.pairs[0].estimate.interval == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert result.levels[0].mean == pytest.approx(stats.gmean(a) if log else np.mean(a)) and result.winner == "A"
+
+
+def test_a_margin_of_losses_that_are_compared_as_ratios_is_one_of_the_loss() -> None:
+    """0.5 above a loss of 10 is a ratio of 1.05."""
+    b = [9.9, 10.1, 10.0, 10.2, 9.8]
+    figures = {"A": [v * f for v, f in zip(b, (1.001, 0.999, 1.0, 1.002, 0.998), strict=True)], "B": b, "C": [1.0] * 5}
+    pair = pair_of(judged(by_level(figures), -1, margin=0.5, loss=True)["activation"], "A", "B")
+    margin = math.log(1 + 0.5 / stats.gmean(b))
+    t = (margin - abs(pair.estimate.mean)) / pair.estimate.error
+    assert pair.p_same == pytest.approx(stats.t.sf(t, pair.estimate.df)) and pair.verdict == Verdict.SAME
+
+
+def test_of_very_many_levels_the_best_is_compared_with_each() -> None:
+    figures = {f"a{k:02}": [float((k - 7) ** 2), (k - 7) ** 2 + 0.1 * (k % 3)] for k in range(45)}
+    result = judged(by_level(figures), -1)["activation"]
+    assert len(result.pairs) == 44 and {pair.a for pair in result.pairs} == {"a07"} and len(result.levels) == 45
+    assert {level.letters for level in result.levels} == {""}
