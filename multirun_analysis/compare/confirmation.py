@@ -24,7 +24,8 @@ def setting_contest(runs: Runs, outcomes: Mapping[str, Outcome], factors: Sequen
         cells.setdefault(level, {}).setdefault(run.replicate, outcomes[name])
     if not 2 <= len(cells) <= MOST_SETTINGS:
         return None
-    entries = {(): {level: Entry({(): Cell(found)}, ()) for level, found in cells.items()}}
+    whole = {level: Cell(found) for level, found in cells.items()}
+    entries = {(): {level: Entry({(): cell}, () if cell.usable else None) for level, cell in whole.items()}}
     return Contest(SETTING, Kind.CONFIRMED, {}, entries, (), ())  # type: ignore[arg-type]
 
 

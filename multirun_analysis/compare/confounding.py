@@ -23,7 +23,10 @@ class Confounded:
 
 
 def confounded(runs: Runs, factors: Sequence[str], factor: str, found: Sequence[Contest]) -> list[Confounded]:
-    """Find the pairs of levels of a factor that share no context of `found`, and in what else they differ."""
+    """Find the pairs of levels of a factor that share no context of `found`, and in what else they differ.
+
+    Those that agree in all else, but were not tuned alike, differ in what was tuned.
+    """
     having = {name: run for name, run in runs.items() if run.choices and run.level(factor) != ABSENT}
     others = other_factors(having, factors, factor)
     covered = {
@@ -37,6 +40,7 @@ def confounded(runs: Runs, factors: Sequence[str], factor: str, found: Sequence[
         key = tuple((run.level(other), other in run.given) for other in others)
         settings.setdefault(run.level(factor), {}).setdefault(key, run)
     levels = order(settings)
+    tuned = tuple(dict.fromkeys(key for contest in found for key in contest.nuisances))
     # of very many, each with its neighbour
     pairs = pairwise(levels) if len(levels) > MOST_LEVELS else combinations(levels, 2)
     result = []
@@ -45,7 +49,7 @@ def confounded(runs: Runs, factors: Sequence[str], factor: str, found: Sequence[
             sides = [list(settings[level].values())[:MOST_SETTINGS] for level in (a, b)]
             differing = (_differing(r, s, others) for r in sides[0] for s in sides[1])
             nearest = min(differing, key=lambda also: (len(also), also))
-            result.append(Confounded(factor, a, b, nearest or (BROUGHT,)))
+            result.append(Confounded(factor, a, b, nearest or tuned or (BROUGHT,)))
     return result
 
 

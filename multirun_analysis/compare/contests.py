@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from itertools import starmap
 
 import numpy as np
 
@@ -80,10 +81,17 @@ def _confirm(runs: Runs) -> bool:
 def _split(runs: Runs, keys: Sequence[str]) -> Iterator[tuple[dict[str, Hashable], Runs]]:
     """Split runs by their levels of `keys`; a run that did not come to its data is in the first that it fits."""
     parts: dict[Levels, dict[str, Described]] = {}
-    for name, run in runs.items():
-        parts.setdefault(tuple(run.level(key) for key in keys), {})[name] = run
+    read_first = sorted(runs.items(), key=lambda item: item[1].level(CONTENT) == ABSENT)
+    for name, run in read_first:
+        mine = tuple(run.level(key) for key in keys)
+        open_to = (part for part in parts if all(starmap(_fits, zip(keys, mine, part, strict=True))))
+        parts.setdefault(next(open_to, mine), {})[name] = run
     for values, mine in parts.items():
         yield dict(zip(keys, values, strict=True)), mine
+
+
+def _fits(key: str, level: Hashable, of_part: Hashable) -> bool:
+    return level == of_part or (key == CONTENT and level == ABSENT)
 
 
 def other_factors(runs: Runs, factors: Sequence[str], factor: str) -> tuple[str, ...]:

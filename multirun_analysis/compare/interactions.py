@@ -11,7 +11,7 @@ import pandas as pd
 
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.design import Replicate, where
-from multirun_analysis.compare.inference import ALPHA, estimate_replicates, holm, interval, p_two_sided
+from multirun_analysis.compare.inference import ALPHA, estimate_replicates, holm, p_two_sided
 from multirun_analysis.records.described import ABSENT, in_words, order
 
 MOST_CONTRASTS = 400
@@ -108,8 +108,10 @@ def _number(cells: Mapping[tuple[Hashable, Hashable], Any]) -> int:
 def _means(pair: tuple[str, str], figures: Cells) -> pd.DataFrame:
     rows = []
     for (a, b), values in figures.items():
-        mean, low, high = interval(values[np.isfinite(values)].to_numpy())
-        rows.append({pair[0]: a, pair[1]: b, "seeds": int(values.notna().sum()), "mean": mean, "low": low,
+        finite = values[np.isfinite(values)]
+        mean = estimate_replicates(finite.to_numpy(), [s for s, _ in finite.index], [p for _, p in finite.index])
+        low, high = mean.interval
+        rows.append({pair[0]: a, pair[1]: b, "seeds": int(values.notna().sum()), "mean": mean.mean, "low": low,
                      "high": high, "diverged": int(np.isinf(values).sum())})  # fmt: skip
     return as_objects(pd.DataFrame(rows), rows, *pair)
 

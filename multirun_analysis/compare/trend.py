@@ -7,7 +7,6 @@ import numpy as np
 
 from multirun_analysis.compare.design import Contest, Levels, Replicate, numbers
 from multirun_analysis.compare.inference import (
-    estimate,
     estimate_replicates,
     mean_variance,
     p_two_sided,
@@ -50,7 +49,7 @@ def find_trend(
     edge = "lowest" if best == 0 else "highest" if best == len(levels) - 1 else ""
     return Trend(
         log, slope, curvature, (p_two_sided(slope, table @ contrasts[0]), p_two_sided(curvature, table @ contrasts[1])),
-        optimum=_optimum(x, table, best, sign, log), at_edge=edge,
+        optimum=_optimum(x, table, ordered, best, sign, log), at_edge=edge,
     )  # fmt: skip
 
 
@@ -61,7 +60,9 @@ def _polynomials(x: np.ndarray) -> np.ndarray:
     return (q * np.sign(np.diag(r)))[:, 1:].T
 
 
-def _optimum(x: np.ndarray, table: np.ndarray, best: int, sign: int, log: bool) -> tuple[float, float, float] | None:
+def _optimum(
+    x: np.ndarray, table: np.ndarray, replicates: Sequence[Replicate], best: int, sign: int, log: bool
+) -> tuple[float, float, float] | None:
     """The vertex of a quadratic through the levels around the best, with its interval by Fieller's theorem.
 
     Those are the levels within a quarter of the range on either side, five at least.
@@ -77,11 +78,10 @@ def _optimum(x: np.ndarray, table: np.ndarray, best: int, sign: int, log: bool) 
     if sign * square.mean() >= 0:
         return None
     vertex = -linear.mean() / (2 * square.mean())
-    grid = np.linspace(x[near].min(), x[near].max(), 2001) - centre
-    derivative = linear[:, None] + 2 * square[:, None] * grid
-    error = derivative.std(axis=0, ddof=1) / math.sqrt(len(table))
-    half = estimate(np.zeros(len(table)))._replace(error=1.0).half_width()
-    inside = grid[np.abs(derivative.mean(axis=0)) <= half * error]
+    grid = np.linspace(x[near].min(), x[near].max(), 1001) - centre
+    seeds, splits = [seed for seed, _ in replicates], [split for _, split in replicates]
+    derivatives = [estimate_replicates(linear + 2 * square * at, seeds, splits) for at in grid]
+    inside = grid[[abs(found.mean) <= found.half_width() for found in derivatives]]
     if not grid[0] <= vertex <= grid[-1] or not len(inside):
         return None
     found = np.array([vertex, inside.min(), inside.max()]) + centre
