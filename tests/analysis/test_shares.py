@@ -1,0 +1,75 @@
+"""Shares of variance, against an analysis of variance by statsmodels and cases by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.formula.api import ols
+from statsmodels.stats.anova import anova_lm
+
+from multirun_analysis.compare.inference import estimate
+from multirun_analysis.compare.shares import Share, variance_shares
+
+SEEDS = range(4)
+GROUPS = [("activation",), ("optim",)]
+
+
+def crossed(effect: float, other: float, noise: float) -> pd.DataFrame:
+    random = np.random.default_rng(3)
+    rows = [
+        {"activation": a, "optim": o, "seed": s, "y": effect * i + other * j + noise * random.normal()}
+        for i, a in enumerate(("relu", "tanh", "gelu")) for j, o in enumerate(("adam", "sgd")) for s in SEEDS
+    ]  # fmt: skip
+    return pd.DataFrame(rows, [f"run{i}" for i in range(len(rows))])
+
+
+def shares(frame: pd.DataFrame) -> dict[tuple[str, ...], Share]:
+    found = variance_shares(frame[["activation", "optim"]], frame["y"].to_dict(), frame["seed"].to_dict(), GROUPS)
+    assert found == sorted(found, key=lambda share: -share.value)
+    return {share.factors: share for share in found}
+
+
+def epsilon_squared(frame: pd.DataFrame, factor: str) -> float:
+    """Of Kelley (1935): noise is what remains within the settings."""
+    table = anova_lm(ols("y ~ C(activation) * C(optim)", frame).fit())
+    row, rest = table.loc[f"C({factor})"], table.loc["Residual"]
+    return float((row["sum_sq"] - row["df"] * rest["mean_sq"]) / table["sum_sq"].sum())
+
+
+@pytest.mark.parametrize("noise", [0.1, 1.0])
+def test_a_share_is_epsilon_squared_of_the_analysis_of_variance(noise: float) -> None:
+    frame = crossed(1.0, 0.7, noise)
+    found = shares(frame)
+    for factor in ("activation", "optim"):
+        assert found[factor,].value == pytest.approx(max(0, epsilon_squared(frame, factor)))
+
+
+def test_its_interval_is_that_of_the_jackknife_over_seeds() -> None:
+    frame = crossed(1.0, 0.7, 0.5)
+    n, whole = len(SEEDS), epsilon_squared(frame, "optim")
+    left = np.array([epsilon_squared(frame[frame["seed"] != s], "optim") for s in SEEDS])
+    half = estimate(n * whole - (n - 1) * left).half_width()
+    found = shares(frame)["optim",]
+    assert (found.low, found.high) == pytest.approx((max(0, whole - half), min(1, whole + half)))
+
+
+def test_what_varies_with_one_factor_alone_is_all_its_share() -> None:
+    found = shares(crossed(1.0, 0.0, 0.0))
+    assert found["activation",].value == pytest.approx(1) and found["optim",].value == pytest.approx(0)
+
+
+def test_factors_without_an_effect_have_hardly_a_share() -> None:
+    assert all(share.value < 0.15 for share in shares(crossed(0.0, 0.0, 1.0)).values())
+
+
+def test_of_two_seeds_there_is_no_interval_and_of_equal_figures_no_share() -> None:
+    frame = crossed(1.0, 0.7, 0.5)
+    assert np.isnan(shares(frame[frame["seed"] < 2])["optim",].low)
+    assert shares(crossed(0.0, 0.0, 0.0)) == {}
+
+
+def test_runs_without_a_figure_take_no_part() -> None:
+    frame = crossed(1.0, 0.7, 0.5)
+    values = frame["y"].drop("run0").to_dict()
+    found = variance_shares(frame[["activation", "optim"]], values, frame["seed"].to_dict(), GROUPS)
+    kept = variance_shares(frame.drop("run0")[["activation", "optim"]], values, frame["seed"].to_dict(), GROUPS)
+    assert found == kept

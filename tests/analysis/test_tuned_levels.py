@@ -1,0 +1,47 @@
+"""Levels of which each takes its best learning rate: what is compared, and what is not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from records import write_run
+
+from multirun_analysis import load_runs
+from multirun_analysis.compare.comparison import Comparison, compare
+from multirun_analysis.compare.design import Kind
+
+SEEDS = (1, 2, 3, 4, 5)
+NOISE = (0.03, -0.02, 0.05, -0.04, 0.01)
+LOSS = {("adam", 0.001): 1.0, ("adam", 0.01): 2.0, ("sgd", 0.001): 3.0, ("sgd", 0.01): 1.5}
+
+
+def searched(root: Path, **more: float) -> Comparison:
+    """Two optimizers at the same two rates: sgd is better at 0.01, and worse at its best."""
+    for (optim, rate), loss in LOSS.items():
+        for seed, noise in zip(SEEDS, NOISE, strict=True):
+            loss_ = loss + 0.1 * seed + noise * (optim == "adam")
+            write_run(root / f"{optim}{rate}{seed}", (9.0, loss_), seed, optim=optim, optim__lr=rate)
+    for optim, loss in more.items():
+        write_run(root / f"{optim}more", (9.0, loss), 1, optim=optim, optim__lr=0.1)
+    return compare(load_runs(root))
+
+
+def test_tuned_levels_are_compared_once_at_their_best_and_not_at_single_rates(tmp_path: Path) -> None:
+    (result,) = searched(tmp_path).of("optim")
+    assert result.contest.kind == Kind.TUNED and result.winner == "adam"
+    assert {level.level: list(level.settings.values()) for level in result.levels} == {
+        "adam": [(0.001,)],
+        "sgd": [(0.01,)],
+    }
+    (pair,) = result.pairs
+    best = [-0.5 + noise for noise in NOISE]
+    assert pair.differences == pytest.approx(best)
+    # trials that are far behind make the best one no luckier
+    assert pair.penalty == 0 and pair.estimate.mean == pytest.approx(np.mean(best))
+
+
+def test_a_rate_that_was_tried_with_one_seed_does_not_change_the_choice(tmp_path: Path) -> None:
+    result = searched(tmp_path, sgd=0.1).of("optim")[0]
+    settings = {level.level: list(level.settings.values()) for level in result.levels}
+    assert settings["sgd"] == [(0.01,)] and result.winner == "adam"
+    assert [entry.excluded for entry in result.contest.of_level("sgd")] == [[(0.1,)]]
