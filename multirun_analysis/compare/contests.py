@@ -211,7 +211,7 @@ def _kind(runs: Runs, entries: Mapping[Levels, Mapping[Hashable, Entry]], factor
         return Kind.CONFIRMED
     for by_level in entries.values():
         rates = {runs[name].level("optim.lr") for e in by_level.values() for c in e.trials.values() for name in c.runs}
-        given = all("optim.lr" in runs[name].given for e in by_level.values() for c in e.trials.values()
+        given = any("optim.lr" in runs[name].given for e in by_level.values() for c in e.trials.values()
                     for name in c.runs)  # fmt: skip
         if factor == "optim" and not given:
             return Kind.DEFAULTS
