@@ -163,8 +163,8 @@ def _entries(
 def _entry(trials: dict[Levels, Cell], sign: int, loss: bool) -> Entry:
     """Choose the trial that stands for a level: of those that are usable the one with the best mean.
 
-    Means are of the differences from each replicate's own mean, so that one with other replicates is not favoured. A
-    setting with few replicates is no candidate: it would win, or lose, by chance.
+    Replicates that a trial does not have neither favour it nor the others. A setting with few replicates is no
+    candidate: it would win, or lose, by chance.
     """
     most = max(cell.tried for cell in trials.values())
     usable = [trial for trial, cell in trials.items() if cell.usable]
@@ -185,15 +185,24 @@ def _entry(trials: dict[Levels, Cell], sign: int, loss: bool) -> Entry:
         return Entry(trials, None if len(trials) > 1 else candidates[0], 0.0, excluded)
     candidates = [trial for trial, there in zip(candidates, known, strict=True) if there]
     table, values = table[:, known], values[:, known]
-    kept = ~np.isnan(table).all(axis=1)
-    usual, table = np.nanmedian(table, axis=0), table[kept]
-    filled = np.where(np.isnan(table), usual + np.nanmean(table - usual, axis=1, keepdims=True), table)
-    best = int(filled.mean(axis=0).argmax())
+    best = int(_effects(table).argmax())
     whole = values[~np.isnan(values).any(axis=1)]
     if loss and whole.size and (sign * whole).min() > 0:
         mean = float((sign * whole[:, best]).mean())
         return Entry(trials, candidates[best], mean * optimism(sign * np.log(sign * whole)), excluded)
     return Entry(trials, candidates[best], optimism(whole), excluded)
+
+
+def _effects(table: np.ndarray) -> np.ndarray:
+    """Estimate the effects of the columns of a table (replicates, trials) with gaps, beside those of its rows."""
+    if not np.isnan(table).any():
+        return table.mean(axis=0)
+    places = np.argwhere(~np.isnan(table))
+    design = np.zeros((len(places), sum(table.shape)))
+    each = np.arange(len(places))
+    design[each, places[:, 0]] = design[each, table.shape[0] + places[:, 1]] = 1
+    known = table[places[:, 0], places[:, 1]]
+    return np.linalg.lstsq(design, known - known.mean(), rcond=None)[0][table.shape[0] :]
 
 
 def _kind(runs: Runs, entries: Mapping[Levels, Mapping[Hashable, Entry]], factor: str, factors: Sequence[str]) -> Kind:
@@ -202,7 +211,7 @@ def _kind(runs: Runs, entries: Mapping[Levels, Mapping[Hashable, Entry]], factor
         return Kind.CONFIRMED
     for by_level in entries.values():
         rates = {runs[name].level("optim.lr") for e in by_level.values() for c in e.trials.values() for name in c.runs}
-        given = all("optim.lr" in runs[name].given for e in by_level.values() for c in e.trials.values()
+        given = any("optim.lr" in runs[name].given for e in by_level.values() for c in e.trials.values()
                     for name in c.runs)  # fmt: skip
         if factor == "optim" and not given:
             return Kind.DEFAULTS
