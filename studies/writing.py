@@ -74,7 +74,7 @@ def _sections_of(page: str) -> dict[str, str]:
     found = {}
     for part in re.split(r"^### ", page, flags=re.MULTILINE)[1:]:
         heading, _, body = part.partition("\n")
-        found[heading.strip()] = re.split(r"^(?:## |Written with )", body, flags=re.MULTILINE)[0].strip()
+        found[heading.strip()] = re.split(r"^(?:## |Written with )", body, flags=re.MULTILINE)[0].strip("\n")
     return found
 
 
