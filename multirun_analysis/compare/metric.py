@@ -80,7 +80,9 @@ class Metric:
         runs = study.runs
         found = runs[self.name].astype(float) if self.name in runs else pd.Series(np.nan, runs.index)
         completed = runs["status"] == record.COMPLETED
-        recorded = set(study.curves.loc[study.curves["metric"] == self.column, "run"]) if self.column else set()
+        # a run that was not validated has a column of nothing but NaN
+        measured = (study.curves["metric"] == self.column) & study.curves["value"].notna()
+        recorded = set(study.curves.loc[measured, "run"]) if self.column else set()
         broken = completed & ~np.isfinite(found) & runs.index.isin(recorded)
         if self.figure == "selected":  # where no folds were recorded there is nothing that could be finite
             broken &= runs["folds"].isna()
