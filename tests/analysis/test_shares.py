@@ -1,8 +1,13 @@
 """Shares of variance, against an analysis of variance by statsmodels and cases by hand."""
 
+import math
+from itertools import product
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
+from made_runs import comparison
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
@@ -73,3 +78,20 @@ def test_runs_without_a_figure_take_no_part() -> None:
     found = variance_shares(frame[["activation", "optim"]], values, frame["seed"].to_dict(), GROUPS)
     kept = variance_shares(frame.drop("run0")[["activation", "optim"]], values, frame["seed"].to_dict(), GROUPS)
     assert found == kept
+
+
+def test_of_a_study_the_optimizer_and_its_rate_are_one_share_and_losses_that_span_much_are_logarithms() -> None:
+    random = np.random.default_rng(0)
+    runs: list[dict[str, Any]] = [
+        {"activation": a, "optim": o, "given": {"optim.lr": lr}, "seed": s, "val/loss": [k * j * random.uniform(0.9, 1.1)]}
+        for (a, k), (o, lr, j), s in product(
+            (("relu", 1.0), ("tanh", 2.0)),
+            (("adam", 0.1, 1.0), ("adam", 0.01, 50.0), ("sgd", 0.1, 7.0)), range(3)
+        )
+    ]  # fmt: skip
+    found = comparison(runs)
+    assert {share.factors for share in found.shares} == {("optim", "optim.lr"), ("activation",)}
+    logs = {f"run{i}": math.log(run["val/loss"][0]) for i, run in enumerate(runs)}
+    levels = found.settings[found.factors]
+    expected = variance_shares(levels, logs, {name: found.described[name].seed for name in logs}, [("activation",)])
+    assert expected[0] in found.shares
