@@ -17,6 +17,7 @@ LABELS = {"optim": "OPTIMIZER", "optim.lr": "LR", "scheduler": "SCHEDULE", "trai
 PLURALS = {"optim": "optimizers", "activation": "activations", "scheduler": "schedules", "model": "models",
            "data.batch_size": "batch sizes", "model.hidden": "architectures", "optim.lr": "learning rates"}  # fmt: skip
 LONGEST_LABEL = 14
+NAMED = 2  # undecided levels that have a sentence of their own
 MOST_LEVELS = 4  # that are listed
 
 
@@ -28,9 +29,21 @@ class Sentence:
     rank: int
 
 
-def label_of(factor: str) -> str:
+def name_of(factor: str) -> str:
     """Name a factor in capitals: OPTIMIZER, BATCH SIZE."""
-    return LABELS.get(factor, factor.rpartition(".")[2].replace("_", " ").upper())[:LONGEST_LABEL]
+    return LABELS.get(factor, factor.rpartition(".")[2].replace("_", " ").upper())
+
+
+def labels_of(factors: Sequence[str]) -> dict[str, str]:
+    """Label factors so that they can be told apart: short names, with their group where two have the same."""
+    names = Counter(name_of(factor) for factor in factors)
+    return {f: _shorten(name_of(f) if names[name_of(f)] == 1 else f.upper()) for f in factors}
+
+
+def _shorten(name: str) -> str:
+    """Leave out the middle of a long name: numbered names differ at their end."""
+    head = LONGEST_LABEL // 2 - 1
+    return name if len(name) <= LONGEST_LABEL else f"{name[:head]}…{name[head + 1 - LONGEST_LABEL :]}"
 
 
 def factor_sentences(comparison: Comparison, factor: str) -> Sentence:
@@ -62,21 +75,24 @@ def _confounded(comparison: Comparison, factor: str) -> str:
 
 def _of_result(comparison: Comparison, result: Result) -> list[str]:
     metric = comparison.metric
+    broken = [level for level in result.levels if not level.usable and level.diverged]
+    empty = [level for level in result.levels if not level.usable and not level.diverged]
     if not result.usable:
-        return ["every level diverges in most of its runs"]
-    found = _tuned_values(comparison, result) or _levels(result, metric)
-    broken = [level for level in result.levels if not level.usable]
+        return ["every level diverges in most of its runs" if not empty else f"no level has a {metric.short} yet"]
+    found = _tuned_values(comparison, result) or _levels(result, metric, comparison.margin)
     if broken:
         decided = any(test.p_adjusted < ALPHA for test in result.divergence)
-        names = _listed(broken)
-        found.append(f"{names} unusable: diverges in most of its runs" + (" (decided)" if decided else ""))
+        how = "diverges in most of its runs" if len(broken) == 1 else "diverge in most of their runs"
+        found.append(f"{_listed(broken)} unusable: {how}" + (" (decided)" if decided else ""))
+    if empty:
+        found.append(f"{_listed(empty)} {'has' if len(empty) == 1 else 'have'} no {metric.short} yet")
     return found
 
 
-def _levels(result: Result, metric: Metric) -> list[str]:
+def _levels(result: Result, metric: Metric, margin: float | None) -> list[str]:
     best, others = result.usable[0], result.usable[1:]
     if not others:
-        return [f"{in_words(best.level)} alone is usable: {metric.show(best.mean)}"]
+        return [f"{in_words(best.level)} alone can be judged: {metric.show(best.mean)}"]
     pairs = [pair for level in others if (pair := result.pair(best.level, level.level)) is not None]
     how = _how(result)
     if result.exploratory:
@@ -99,15 +115,16 @@ def _levels(result: Result, metric: Metric) -> list[str]:
     text = []
     if beaten:
         open_ = f"; {_and([pair.b for pair in rest])} undecided" if rest else ""
-        text.append(_beats(beaten[0], metric, result, [pair.b for pair in beaten[1:]]) + how + open_)
+        text.append(_beats(beaten[0], metric, result, beaten[1:]) + how + open_)
     if same:
         names = ", ".join(in_words(pair.b) for pair in same)
         shown = metric.show_estimate(same[0].estimate, result.log)
-        text.append(f"{in_words(best.level)} and {names} are the same: {shown}" + ("" if beaten else how))
-    for pair in sorted(rest, key=lambda pair: pair.p)[:2]:
-        leaning = "leaning" if pair.p < ALPHA else "undecided"
+        within = "" if margin is None else f" within {metric.show_difference(margin)}"
+        text.append(f"{in_words(best.level)} and {names} are the same{within}: {shown}" + ("" if beaten else how))
+    for pair in sorted(rest, key=lambda pair: pair.p)[:NAMED]:
+        word = ": leaning" if pair.p < ALPHA else "" if beaten else ": undecided"  # which the first sentence has said
         optimism = less_optimism(pair, metric, result.log)
-        text.append(f"{in_words(pair.b)} {_behind(pair, metric, result)}{optimism}: {leaning}")
+        text.append(f"{in_words(pair.b)} {_behind(pair, metric, result)}{optimism}{word}")
     return text
 
 
@@ -119,11 +136,14 @@ def less_optimism(pair: Pair, metric: Metric, log: bool) -> str:
     return f", after {amount} for optimism"
 
 
-def _beats(pair: Pair, metric: Metric, result: Result, more: Sequence[object] = ()) -> str:
+def _beats(pair: Pair, metric: Metric, result: Result, more: Sequence[Pair] = ()) -> str:
+    """Say by how much a level is ahead of the nearest one that it beats, and which others it beats."""
     word = "beats" if metric.sign else "is above" if pair.estimate.mean > 0 else "is below"
-    names = in_words(pair.b) + (f" and {len(more)} more" if more else "")
+    others = in_words(more[0].b) if len(more) == 1 else f"{len(more)} more"
+    farther = all(abs(other.estimate.mean) >= abs(pair.estimate.mean) for other in more)
+    rest = f" and {others}{' by more' if farther else ''}" if more else ""
     optimism = less_optimism(pair, metric, result.log)
-    return f"{in_words(pair.a)} {word} {names} by {_absolute(pair, metric, result)}{optimism}"
+    return f"{in_words(pair.a)} {word} {in_words(pair.b)} by {_absolute(pair, metric, result)}{optimism}{rest}"
 
 
 def _absolute(pair: Pair, metric: Metric, result: Result) -> str:

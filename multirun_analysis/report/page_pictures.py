@@ -26,7 +26,9 @@ def picture(result: Result, comparison: Comparison) -> str:
         if level is best:
             drawing, said = _svg("best", _diamond(), None, comparison, reach, result.log), "best"
         elif not level.usable:
-            drawing, said = "", f"unusable: {level.diverged} of {level.diverged + level.finished} runs diverged"
+            ended = level.diverged + level.finished
+            said = f"unusable: {level.diverged} of {ended} runs diverged" if ended else f"no {metric.short} yet"
+            drawing = ""
         elif pair is None or not pair.estimate.n:
             drawing, said = "", "no seed in common with the best" if pair else "not compared with the best"
         else:

@@ -9,7 +9,7 @@ from multirun_analysis.compare.confirmation import describe_setting
 from multirun_analysis.compare.plateau import improving
 from multirun_analysis.compare.shares import Share
 from multirun_analysis.records.described import in_words, is_number, order
-from multirun_analysis.report.factor_lines import factor_sentences, label_of
+from multirun_analysis.report.factor_lines import factor_sentences, labels_of, name_of
 from multirun_analysis.report.next_step import next_step
 from paribus import record
 
@@ -67,8 +67,9 @@ def verdict(comparison: Comparison) -> Verdict:
         lines.append(Line("BEST FOUND", [best]))
     found = {factor: factor_sentences(comparison, factor) for factor in [*_confirmed(comparison), *comparison.by]}
     kept = sorted(found, key=lambda factor: found[factor].rank)[:MOST_FACTORS]
+    labels = labels_of(kept)
     for factor in [factor for factor in found if factor in kept]:
-        lines.append(Line(label_of(factor), found[factor].sentences, factor))
+        lines.append(Line(labels[factor], found[factor].sentences, factor))
     left = len(found) - len(kept)
     if left:
         lines.append(Line("", [f"and {left} more factor{'s' * (left > 1)}: --details"]))
@@ -176,7 +177,7 @@ def _matters(shares: Sequence[Share]) -> str | None:
         return None
     parts: list[str] = []
     for share in shares[:4]:
-        *first, last = [label_of(factor).lower() for factor in share.factors[:3]]
+        *first, last = [name_of(factor).lower() for factor in share.factors[:3]]
         names = f"{', '.join(first)} and {last}" if first else last
         amount = f"{100 * share.value:.0f} %" if share.value >= LEAST_SHARE else "< 1 %"
         parts.append(f"{names} {amount}" + (" of the variance" if not parts else ""))
@@ -188,8 +189,8 @@ def _holds_for(comparison: Comparison) -> str | None:
     parts: list[str] = []
     if comparison.results and improving(comparison) > 0.5:
         epochs = comparison.study.runs.get("epochs")
-        most = "" if epochs is None or epochs.dropna().empty else f" {int(epochs.max())}"
-        parts.append(f"a budget of{most} epochs: most runs still improve at its end")
+        budget = "this budget" if epochs is None or epochs.dropna().empty else f"a budget of {int(epochs.max())} epochs"
+        parts.append(f"{budget}: most runs still improve at its end")
     if comparison.other is not None:
         figure, results = comparison.other
         other = {(r.factor, tuple(r.contest.block.items())): r for r in results}
@@ -198,7 +199,7 @@ def _holds_for(comparison: Comparison) -> str | None:
             beside = other.get((result.factor, tuple(result.contest.block.items())))
             if beside is None or result.best is None or beside.best is None:
                 continue
-            name = label_of(result.factor).lower()
+            name = name_of(result.factor).lower()
             if result.winner is not None and beside.winner is None:
                 only = f"ahead by its {comparison.metric.figure} figure only, not by the {figure.figure} one"
                 parts.append(f"{in_words(result.winner)} ({name}) {only}")
