@@ -83,9 +83,9 @@ def _split(runs: Runs, keys: Sequence[str]) -> Iterator[tuple[dict[str, Hashable
     parts: dict[Levels, dict[str, Described]] = {}
     read_first = sorted(runs.items(), key=lambda item: item[1].level(CONTENT) == ABSENT)
     for name, run in read_first:
-        mine = tuple(run.level(key) for key in keys)
-        open_to = (part for part in parts if all(starmap(_fits, zip(keys, mine, part, strict=True))))
-        parts.setdefault(next(open_to, mine), {})[name] = run
+        found = tuple(run.level(key) for key in keys)
+        open_to = (part for part in parts if all(starmap(_fits, zip(keys, found, part, strict=True))))
+        parts.setdefault(next(open_to, found), {})[name] = run
     for values, mine in parts.items():
         yield dict(zip(keys, values, strict=True)), mine
 
