@@ -123,7 +123,7 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
     from multirun_analysis.compare.interactions import interactions
     from multirun_analysis.compare.targets import target_of
     from multirun_analysis.figures.gallery import drawing, gallery
-    from multirun_analysis.report import documents, result_tables, tables
+    from multirun_analysis.report import documents, result_tables, tables, terminal
     from multirun_analysis.report.output import Output
     from multirun_analysis.report.page import write_report
     from multirun_analysis.report.verdict import WIDTH, verdict
@@ -148,7 +148,7 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
                     console.print(Text(f"- {sentence}"), soft_wrap=not console.is_terminal)
                 console.print()
             else:
-                console.print(tables.rich(tables.narrow(part) if console.width < tables.WIDE else part, title))
+                console.print(terminal.rich(part, title, console.width))
     _ = comparison.study.layers  # before the figures begin in processes of their own, which share it
     with drawing(drawings, folder / "figures", options.pdf) as figures:
         whole = documents.document(comparison, found, crossed, target)

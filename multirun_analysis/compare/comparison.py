@@ -11,12 +11,12 @@ import pandas as pd
 from multirun_analysis.compare.confirmation import fresh, setting_contest
 from multirun_analysis.compare.confounding import Confounded, confounded
 from multirun_analysis.compare.contests import BLOCKS, LEAST_TRIED, contests
-from multirun_analysis.compare.design import UNUSABLE_SHARE, Outcome
+from multirun_analysis.compare.design import Outcome
 from multirun_analysis.compare.effects import analyse
 from multirun_analysis.compare.family import decide
-from multirun_analysis.compare.inference import Estimate, estimate_replicates
 from multirun_analysis.compare.metric import Metric, default_metric, parse_margin
 from multirun_analysis.compare.results import Result
+from multirun_analysis.compare.settings import Setting, tried_settings
 from multirun_analysis.compare.shares import Share, variance_shares
 from multirun_analysis.records.described import (
     CONTENT,
@@ -32,32 +32,6 @@ from paribus.errors import UserError, unknown
 
 RESOLUTION = 1e-4  # of a loss, relative: a smaller difference is not measured
 OTHER_FIGURE = {"selected": "settled", "settled": "best"}  # beside which a figure is held
-
-
-@dataclass(frozen=True)
-class Setting:
-    """The runs that differ in their replicate only.
-
-    Attributes:
-        cell: its number in Comparison.settings.
-        mean: of its finished runs, over replicates.
-        finished, diverged, missing: runs.
-        confirms: whether they are a confirmation.
-    """
-
-    cell: int
-    levels: dict[str, Hashable]
-    runs: list[str]
-    mean: Estimate
-    finished: int
-    diverged: int
-    missing: int
-    confirms: bool
-
-    @property
-    def usable(self) -> bool:
-        """Whether at most half of its runs diverge."""
-        return self.finished > 0 and self.diverged <= UNUSABLE_SHARE * (self.finished + self.diverged)
 
 
 @dataclass(frozen=True)
@@ -124,46 +98,50 @@ class Comparison:
 
     @cached_property
     def tried(self) -> list[Setting]:
-        """The settings, best first: usable ones by their mean, then those that diverge, then those without a figure.
+        """The settings, best first, block by block: usable ones by their mean, then those that diverge, then the rest.
 
         Runs that confirm are settings of their own, beside those by which they were chosen.
         """
         known = self.settings.drop(index=list(self.duplicates)).query("cell >= 0")
-        by_cell: dict[tuple[int, bool], list[str]] = {}
-        for name, cell in known["cell"].items():
-            by_cell.setdefault((int(cell), self.described[str(name)].confirms), []).append(str(name))
-        values, found = self.values.to_dict(), []
-        for (cell, confirms), names in by_cell.items():
-            finite = [name for name in names if math.isfinite(values[name])]
-            labels = [self.described[name].replicate for name in finite]
-            mean = estimate_replicates(
-                np.array([values[name] for name in finite]), [s for s, _ in labels], [p for _, p in labels]
-            )
-            diverged = sum(math.isinf(values[name]) for name in names)
-            levels = {factor: self.described[names[0]].level(factor) for factor in self.factors}
-            missing = len(names) - len(finite) - diverged
-            found.append(Setting(cell, levels, names, mean, len(finite), diverged, missing, confirms))
-        sign = self.metric.sign or 1
-        found.sort(key=lambda s: (not s.usable, not s.finished, -sign * s.mean.mean if s.finished else 0.0, s.cell))
-        return found
+        return tried_settings(known["cell"], self.described, self.factors, self.values, self.metric.sign, self.blocks)
 
     @cached_property
-    def best(self) -> Setting | None:
-        """The best usable setting, of those with enough replicates; of the confirmed ones where there are any."""
+    def best_by_block(self) -> list[Setting]:
+        """The best usable setting of each block, of those with enough replicates; confirmed ones where there are any.
+
+        One where all runs are validated on the same samples. Figures of different blocks cannot be ranked.
+        """
         usable = [s for s in self.tried if s.usable and s.confirms == self.confirmed]
         most = max((s.finished + s.diverged for s in usable), default=0)
-        return next((s for s in usable if s.finished + s.diverged >= LEAST_TRIED * most), None)
+        found: dict[tuple[Hashable, ...], Setting] = {}
+        for setting in usable:
+            if setting.finished + setting.diverged >= LEAST_TRIED * most:
+                found.setdefault(setting.block(self.blocks), setting)
+        return list(found.values())
+
+    @property
+    def best(self) -> Setting | None:
+        """The best usable setting; None where there is none, or one in each of several blocks."""
+        return self.best_by_block[0] if len(self.best_by_block) == 1 else None
 
     @cached_property
     def shares(self) -> list[Share]:
-        """Which factor goes with how much of the variance of the metric; tuned values together with their choice."""
-        kept = [name for s in self.tried if s.usable and not s.confirms for name in s.runs]
-        values = {str(name): float(v) for name, v in self.values[kept].items() if math.isfinite(v)}
+        """Which factor goes with how much of the variance of the metric; tuned values together with their choice.
+
+        Of the variance within blocks, where there are several.
+        """
+        block_of = {n: s.block(self.blocks) for s in self.tried if s.usable and not s.confirms for n in s.runs}
+        values = {name: value for name in block_of if math.isfinite(value := float(self.values[name]))}
         whole = np.array(list(values.values()))
         if self.metric.is_loss and len(whole) and whole.min() > 0 and whole.max() > 3 * whole.min():
             values = {name: math.log(value) for name, value in values.items()}
+        by_block: dict[tuple[Hashable, ...], list[float]] = {}
+        for name, value in values.items():
+            by_block.setdefault(block_of[name], []).append(value)
+        values = {name: value - float(np.mean(by_block[block_of[name]])) for name, value in values.items()}
         seeds = {name: self.described[name].seed for name in values}
-        return variance_shares(self.settings[self.factors], values, seeds, _grouped(self.factors))
+        groups = _grouped([factor for factor in self.factors if factor not in self.blocks])
+        return variance_shares(self.settings[self.factors], values, seeds, groups)
 
     @property
     def resplits(self) -> tuple[int, int] | None:

@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
-from multirun_analysis.compare.comparison import Comparison, Setting
+from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.settings import Setting
 from multirun_analysis.records.described import ABSENT
 from paribus import record
 
@@ -131,8 +132,10 @@ def again(comparison: Comparison) -> str | None:
     return None
 
 
-def evaluate(comparison: Comparison, setting: Setting) -> str:
-    """Compose the command that reads the test set of a setting's runs."""
-    runs = comparison.study.runs
-    completed = [run for run in setting.runs if runs.at[run, "status"] == record.COMPLETED]
-    return f"python evaluate.py {_quoted('run=' + str(runs.at[(completed or setting.runs)[0], 'directory']))}"
+def evaluate(comparison: Comparison, settings: Sequence[Setting]) -> str:
+    """Compose the command that reads the test set of a run of each of these settings."""
+    runs, words = comparison.study.runs, []
+    for setting in settings:
+        completed = [run for run in setting.runs if runs.at[run, "status"] == record.COMPLETED]
+        words.append(_quoted("run=" + str(runs.at[(completed or setting.runs)[0], "directory"])))
+    return f"python evaluate.py {' '.join(words)}"

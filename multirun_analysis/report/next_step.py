@@ -38,8 +38,9 @@ def next_step(comparison: Comparison) -> Step:
             f"more seeds: {replicates} say{'s' * (replicates == 1)} little of noise",
             commands.multirun(comparison, *swept, "seed=1,2,3,4,5"),
         )
-    if comparison.confirmed and comparison.best is not None:
-        return Step("read the test set, once, of what you choose", commands.evaluate(comparison, comparison.best))
+    chosen = comparison.best_by_block
+    if comparison.confirmed and chosen:
+        return Step("read the test set, once, of what you choose", commands.evaluate(comparison, chosen))
     edges = [(key, end) for r in comparison.results if r.factor in GROUPS for _, key, _, end in r.edges]
     edges += [
         (r.factor, r.trend.at_edge)
@@ -60,7 +61,11 @@ def next_step(comparison: Comparison) -> Step:
             ),
         )
     if _tuned(comparison):
-        top = [s for s in comparison.tried if s.usable and not s.confirms][:MOST_CONFIRMED]
+        top = [s for s in comparison.tried if s.usable and not s.confirms]
+        if comparison.blocks:
+            of_blocks = "the best of each data set"
+            return Step(f"confirm {of_blocks} on 10 fresh seeds", commands.confirm(comparison, chosen))
+        top = top[:MOST_CONFIRMED]
         return Step(f"confirm the top {len(top)} on 10 fresh seeds", commands.confirm(comparison, top))
     if comparison.results and improving(comparison) > 0.5 and "trainer.max_epochs" not in comparison.factors:
         epochs = runs.get("epochs")
@@ -71,8 +76,8 @@ def next_step(comparison: Comparison) -> Step:
                 comparison, *swept, more, commands.seeds(comparison), study=f"{name or 'study'}_longer"
             )
             return Step("train longer: most runs still improve at the end of the budget", longer)
-    if comparison.best is not None:
-        return Step("read the test set, once, of what you choose", commands.evaluate(comparison, comparison.best))
+    if chosen:
+        return Step("read the test set, once, of what you choose", commands.evaluate(comparison, chosen))
     return Step("lower the learning rate: no setting is usable")
 
 

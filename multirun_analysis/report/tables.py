@@ -1,15 +1,12 @@
-"""Tables: on the terminal, as Markdown and LaTeX with numbers as one reads them; as CSV with all digits."""
+"""Tables of runs and settings: with numbers as one reads them, or, for CSV, with all digits."""
 
 import math
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-from rich.text import Text
 
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.inference import interval
@@ -19,10 +16,6 @@ from multirun_analysis.compare.targets import Target, to_target
 from multirun_analysis.records.described import in_words
 from paribus import record
 
-WIDE = 120  # columns of a terminal that has room for whole tables
-SPARED = ("at its best", "95 % interval", "optimistic by", "replicates", "settings", "on new data [95 %]", "p",
-          "first ahead in", "5 seeds would show", "20 seeds would show", "final train loss", "final val loss",
-          "time (s)", "parameters", "stability", "early gradient", "to 90 %", "at epoch")  # fmt: skip
 # The columns of the reports' tables, by the task; the heading, and where it comes from in Described or Study.runs.
 TRIED = {
     "regression": {"optimizer": "optim", "scheduler": "scheduler", "momentum": "optim.momentum",
@@ -89,9 +82,10 @@ def _cell(column: str, value: Any) -> str:
 
 
 def settings(comparison: Comparison) -> pd.DataFrame:
-    """The reports' table, a row a setting: means over its completed seeds, with the half of their 95 % interval."""
+    """The reports' table, a row a setting, best first, block by block: means with the half of their 95 % interval."""
     study = comparison.study
-    rows: list[tuple[float, dict[str, str]]] = []
+    rows: list[tuple[int, float, dict[str, str]]] = []
+    blocks = list(dict.fromkeys(setting.block(comparison.blocks) for setting in comparison.tried))  # in order
     cells = comparison.settings["cell"]
     status = study.runs["status"].to_dict()
     compared = comparison.values.to_dict()
@@ -113,9 +107,12 @@ def settings(comparison: Comparison) -> pd.DataFrame:
         badness = -(comparison.metric.sign or 1) * (
             value[np.isfinite(value)].mean() if np.isfinite(value).any() else math.nan
         )
-        rows.append((broken * 1e300 if broken else badness, row))
-    rows.sort(key=lambda entry: (math.isnan(entry[0]), entry[0]))
-    return pd.DataFrame([row for _, row in rows]).fillna("")
+        block = tuple(comparison.described[str(names[0])].level(factor) for factor in comparison.blocks)
+        rows.append(
+            (blocks.index(block) if block in blocks else len(blocks), broken * 1e300 if broken else badness, row)
+        )
+    rows.sort(key=lambda entry: (entry[0], math.isnan(entry[1]), entry[1]))
+    return pd.DataFrame([row for *_, row in rows]).fillna("")
 
 
 def _mean(column: str, values: np.ndarray) -> str:
@@ -156,51 +153,10 @@ def times(comparison: Comparison, target: Target) -> pd.DataFrame:
     return shown
 
 
-def overview(comparison: Comparison, target: Target | None) -> pd.DataFrame:
-    """A row a setting, narrow enough for a terminal: what differs, the compared figure, the time to the target."""
-    whole = settings(comparison)
-    if whole.empty:
-        return whole
-    headings = {key: heading for heading, key in TRIED[comparison.task].items()}
-    tried = list(dict.fromkeys(headings.get(factor, factor) for factor in comparison.factors))
-    figures = {key: heading for heading, key in FIGURES[comparison.task].items()}
-    metric = figures.get(comparison.metric.name, comparison.metric.name)
-    shown = whole[tried].assign(seeds=whole["seeds"])
-    ended = whole["not completed"]
-    shown["seeds"] = [f"{n} ({what})" if what else n for n, what in zip(whole["seeds"], ended, strict=True)]
-    shown[metric] = whole[metric]
-    if target is not None and tried:
-        reached = times(comparison, target).rename(columns=headings)[[*tried, "reached", "epochs (median)"]]
-        shown = shown.merge(reached, on=tried, how="left").rename(columns={"epochs (median)": "epochs"})
-    return shown.fillna("")
-
-
 def crossed(interaction: Interaction, comparison: Comparison) -> pd.DataFrame:
     """Two factors: means over seeds, a row a level of the first."""
     grid = crossed_table(interaction, comparison)
     return grid.rename(columns=lambda level: f"{interaction.factors[1]}={level}").reset_index()
-
-
-def narrow(frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave out columns that say the same in every row, and those that a terminal of 80 columns has no room for."""
-    return frame[[c for c in frame.columns if c not in SPARED and (len(frame) < 2 or frame[c].nunique() > 1)]]
-
-
-def rich(frame: pd.DataFrame, title: str) -> Table:
-    """For the terminal."""
-    grid = Table(box=SIMPLE_HEAD, title=Text(title), title_justify="left", pad_edge=False, collapse_padding=True)
-    for column in frame.columns:
-        number = numeric(frame[column])
-        # only long names are broken; headings at their spaces
-        least = max((len(str(cell)) for cell in frame[column]), default=0)
-        least = max(least, *(len(word) for word in str(column).split())) if str(column) else least
-        justify: Literal["left", "right"] = "right" if number else "left"
-        grid.add_column(
-            Text(str(column)), "", overflow="fold", justify=justify, min_width=min(least, 22 if number else 12)
-        )
-    for row in frame.itertuples(index=False):
-        grid.add_row(*(Text(str(cell)) for cell in row))
-    return grid
 
 
 def numeric(column: Iterable[str]) -> bool:

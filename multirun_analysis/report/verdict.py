@@ -4,9 +4,10 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from multirun_analysis.compare.comparison import Comparison, Setting
+from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.confirmation import describe_setting
 from multirun_analysis.compare.plateau import improving
+from multirun_analysis.compare.settings import Setting
 from multirun_analysis.compare.shares import Share
 from multirun_analysis.records.described import in_words, is_number, order
 from multirun_analysis.report.factor_lines import factor_sentences, labels_of, name_of
@@ -16,6 +17,7 @@ from paribus import record
 WIDTH = 80
 MOST_FACTORS = 5  # that have lines of their own
 MOST_WORDS = 150
+MOST_BLOCKS = 3  # whose best settings are named
 LEAST_SHARE = 0.01
 
 
@@ -62,9 +64,8 @@ def verdict(comparison: Comparison) -> Verdict:
     """Say what a comparison comes to, in at most 25 lines of 80 columns and 150 words."""
     step = next_step(comparison)
     lines = []
-    best = _best(comparison)
-    if best:
-        lines.append(Line("BEST FOUND", [best]))
+    if comparison.best_by_block:
+        lines.append(Line("BEST FOUND", _best(comparison)))
     found = {factor: factor_sentences(comparison, factor) for factor in [*_confirmed(comparison), *comparison.by]}
     kept = sorted(found, key=lambda factor: found[factor].rank)[:MOST_FACTORS]
     labels = labels_of(kept)
@@ -123,14 +124,19 @@ def describe(comparison: Comparison, setting: Setting) -> str:
     return ", ".join(choices[group] for group in ("model", "activation", "optim", "scheduler") if group in choices)
 
 
-def _best(comparison: Comparison) -> str | None:
-    setting = comparison.best
-    if setting is None:
-        return None
-    metric, n = comparison.metric, setting.finished
+def _best(comparison: Comparison) -> list[str]:
+    """The best setting; of runs that are validated on different samples, one for each of them."""
+    found = [_describe_best(comparison, setting) for setting in comparison.best_by_block]
+    left = len(found) - MOST_BLOCKS
+    return [*found[:MOST_BLOCKS], f"and {left} more data: --details"] if left > 0 else found
+
+
+def _describe_best(comparison: Comparison, setting: Setting) -> str:
+    metric, n, block = comparison.metric, setting.finished, setting.block(comparison.blocks)
     what = f"{describe(comparison, setting)}: {metric.short} {metric.show(setting.mean.mean)}"
-    seeds = f"{n} seed{'s' * (n != 1)}" if not setting.confirms else f"{n} fresh seeds"
-    several = sum(1 for s in comparison.tried if s.finished and not s.confirms)
+    seeds = f"{n} {'fresh ' * setting.confirms}seed{'s' * (n != 1)}"
+    rivals = [s for s in comparison.tried if s.finished and not s.confirms and s.block(comparison.blocks) == block]
+    several = len(rivals)
     optimistic = "" if setting.confirms or several < 2 else f"; the best of {several}, so optimistic"
     diverged = f", {setting.diverged} more diverged" if setting.diverged else ""
     return f"{what} ({seeds}{diverged}{optimistic})"

@@ -9,6 +9,7 @@ from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.family import SEEDS
 from multirun_analysis.compare.inference import ALPHA
 from multirun_analysis.compare.results import Result
+from multirun_analysis.compare.settings import Setting
 from multirun_analysis.records.described import in_words
 from multirun_analysis.report.verdict import Verdict, describe
 
@@ -17,7 +18,7 @@ SCHEMA = 1  # raised when a key is renamed, removed or changes its meaning
 
 def as_object(comparison: Comparison, found: Verdict, claim: Claim | None) -> dict[str, Any]:
     """Compose the object; numbers that do not exist are null."""
-    best = comparison.best
+    bests = [_setting(comparison, setting) for setting in comparison.best_by_block]
     return {
         "schema": SCHEMA,
         "task": comparison.task,
@@ -27,14 +28,8 @@ def as_object(comparison: Comparison, found: Verdict, claim: Claim | None) -> di
         "heading": found.heading,
         "lines": [{"label": line.label, "sentences": line.sentences} for line in found.lines],
         "next": found.command,
-        "best": None if best is None else {
-            "setting": describe(comparison, best),
-            "levels": {factor: in_words(level) for factor, level in best.levels.items()},
-            "mean": best.mean.mean,
-            "interval": list(best.mean.interval),
-            "replicates": best.mean.n,
-            "confirmed": best.confirms,
-        },
+        "best": bests[0] if len(bests) == 1 else None,
+        "best_by_block": bests,
         "factors": [_factor(result) for result in comparison.results],
         "confounded": [
             {"factor": c.factor, "a": in_words(c.a), "b": in_words(c.b), "also": list(c.also)}
@@ -50,6 +45,17 @@ def as_object(comparison: Comparison, found: Verdict, claim: Claim | None) -> di
             "interval": list(claim.difference[1:]), "replicates": claim.seeds,
         },
     }  # fmt: skip
+
+
+def _setting(comparison: Comparison, setting: Setting) -> dict[str, Any]:
+    return {
+        "setting": describe(comparison, setting),
+        "levels": {factor: in_words(level) for factor, level in setting.levels.items()},
+        "mean": setting.mean.mean,
+        "interval": list(setting.mean.interval),
+        "replicates": setting.mean.n,
+        "confirmed": setting.confirms,
+    }
 
 
 def _factor(result: Result) -> dict[str, Any]:
