@@ -52,7 +52,7 @@ def _parts(frame: pd.DataFrame, width: int) -> Iterator[pd.DataFrame]:
     """Split a table by its columns; the first one, or the number of the row, stands in every part."""
     columns = list(frame.columns)
     first = columns[:1]
-    if not frame[columns[0]].is_unique or len(columns[0]) and _least(frame[first]) > width / 2:
+    if not frame[columns[0]].is_unique or (len(columns[0]) and _least(frame[first]) > width / 2):
         frame = frame.assign(row=[str(i) for i in range(1, len(frame) + 1)])[["row", *columns]]
         columns, first = list(frame.columns), ["row"]
     mine = list(first)
