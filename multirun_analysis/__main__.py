@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from paribus.command import report_errors
 from paribus.errors import UserError
@@ -33,8 +33,21 @@ those as well that diverged, failed or have not ended. How the verdict is reache
 CLAIM_ERROR = 3  # exit code
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose exit code for mistakes is not that of an undecided claim."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(error_code(2), f"{self.prog}: error: {message}\n")
+
+
+def error_code(usual: int) -> int:
+    """Choose the exit code of an error: beside a claim one that none of its answers has."""
+    return CLAIM_ERROR if any(text.startswith("--claim") for text in sys.argv) else usual
+
+
 def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m multirun_analysis",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -179,5 +192,5 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
 
 
 if __name__ == "__main__":
-    with report_errors(CLAIM_ERROR if any(text.startswith("--claim") for text in sys.argv) else 1):
+    with report_errors(error_code(1)):
         main()
