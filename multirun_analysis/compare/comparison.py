@@ -206,7 +206,7 @@ def compare(
     selection = measured if measured.validated and measured.sign else default
     allowed = parse_margin(margin, measured) if isinstance(margin, str) else margin
     duplicates = _duplicates(study)
-    confirms, reused = fresh({name: run for name, run in described.items() if name not in duplicates})
+    confirms, reused = fresh(described)
     described = {name: replace(run, confirms=confirms.get(name, False)) for name, run in described.items()}
     counted = {name: run for name, run in described.items() if name not in duplicates}
     judged = {name: run for name, run in counted.items() if run.confirms} or counted

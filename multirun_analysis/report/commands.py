@@ -4,6 +4,7 @@ import math
 import re
 import shlex
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from multirun_analysis.compare.comparison import Comparison
@@ -65,15 +66,39 @@ def value(level: Hashable) -> str:
     return f"{level:g}" if isinstance(level, float) and float(f"{level:g}") == level else str(level)
 
 
-def sweep(comparison: Comparison, without: str | None = None) -> list[str]:
-    """Write what was tried of all factors but one: levels, or, where not all are crossed, the best as grids."""
+@dataclass(frozen=True)
+class Sweep:
+    """What was tried, as overrides; `note` says which part of it, where it is not all."""
+
+    words: list[str]
+    note: str = ""
+
+
+def sweep(comparison: Comparison, without: str | None = None, each: str | None = None) -> Sweep:
+    """Write what was tried: levels, or, where not all are crossed, the best settings as grids.
+
+    Args:
+        without: a factor that is swept otherwise; settings that have no value of it are left out.
+        each: a factor of each level of which the best setting has to be among them; those alone where it has few.
+    """
     factors = [factor for factor in comparison.factors if factor != without]
-    tried = list(dict.fromkeys(tuple(s.levels[factor] for factor in factors) for s in comparison.tried))
+    mine = [s for s in comparison.tried if without not in comparison.factors or s.levels[str(without)] != ABSENT]
+    tried = list(dict.fromkeys(tuple(s.levels[factor] for factor in factors) for s in mine))
     levels = {f: [x for x in dict.fromkeys(row[i] for row in tried) if x != ABSENT] for i, f in enumerate(factors)}
     if all(level != ABSENT for row in tried for level in row) and len(tried) == math.prod(map(len, levels.values())):
-        return [f"{factor}={','.join(map(value, found))}" for factor, found in levels.items()]
-    rows = [_grid(dict(zip(factors, row, strict=True))) for row in tried[:MOST_GRIDS]]
-    return [_grids(rows)]
+        return Sweep([f"{factor}={','.join(map(value, found))}" for factor, found in levels.items()])
+    kept = tried[:MOST_GRIDS]
+    if each in factors:
+        kept = list({row[factors.index(each)]: row for row in reversed(tried)}.values())[::-1]
+    note = f", the best {len(kept)} settings first" if len(kept) < len(tried) and each is None else ""
+    return Sweep([_grids([_grid(dict(zip(factors, row, strict=True))) for row in kept])], note)
+
+
+def vary(comparison: Comparison, seeds: str) -> str:
+    """Compose a command that varies the activation of runs that differ in nothing."""
+    found = [run.choices["activation"] for run in comparison.described.values() if "activation" in run.choices]
+    mine = found[0] if found else "relu"
+    return multirun(comparison, f"activation={mine},{'tanh' if mine == 'relu' else 'relu'}", seeds)
 
 
 def seeds(comparison: Comparison) -> str:

@@ -15,7 +15,9 @@ from multirun_analysis.records.described import ABSENT, in_words
 
 LABELS = {"optim": "OPTIMIZER", "optim.lr": "LR", "scheduler": "SCHEDULE", "trainer.max_epochs": "EPOCHS"}
 PLURALS = {"optim": "optimizers", "activation": "activations", "scheduler": "schedules", "model": "models",
-           "data.batch_size": "batch sizes", "model.hidden": "architectures", "optim.lr": "learning rates"}  # fmt: skip
+           "data.batch_size": "batch sizes", "model.hidden": "architectures", "optim.lr": "learning rates",
+           "model.init": "initialisations", "trainer.max_epochs": "budgets", "model.loss": "losses",
+           "model.depth": "depths", "model.width": "widths"}  # fmt: skip
 LONGEST_LABEL = 14
 NAMED = 2  # undecided levels that have a sentence of their own
 MOST_LEVELS = 4  # that are listed
@@ -70,7 +72,11 @@ def _confounded(comparison: Comparison, factor: str) -> str:
     if not pairs:
         return "not compared: no two of its levels agree in all else"
     first = min(pairs, key=lambda pair: len(pair.also))
-    return f"confounded: {in_words(first.a)} and {in_words(first.b)} differ also in {', '.join(first.also[:3])}"
+    return f"confounded: {in_words(first.a)} and {in_words(first.b)} differ also in {_few(first.also)}"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
 
 
 def _of_result(comparison: Comparison, result: Result) -> list[str]:
@@ -227,14 +233,14 @@ def _tuned_values(comparison: Comparison, result: Result) -> list[str]:
         return []
     choice = choices[0]
     k = choice.contest.nuisances.index(factor)
-    ends = {level: end for level, key, _, end in choice.edges if key == factor}
+    ends = {level: (value, end) for level, key, value, end in choice.edges if key == factor}
     values: dict[object, list[str]] = {}
     for level in choice.usable:
         counted = Counter(in_words(setting[k]) for setting in level.settings.values())
         taken = [f"{counted.most_common(1)[0][0]} mostly"] if len(counted) > 2 else list(counted)
         if set(taken) != {ABSENT}:
             values[level.level] = taken
-    edges = [f"{in_words(level)} {'/'.join(values[level])} ({ends[level]})" for level in values if level in ends]
+    edges = [f"{in_words(level)} {in_words(value)} ({end})" for level, (value, end) in ends.items()]
     inner = [f"{in_words(level)} {'/'.join(taken)}" for level, taken in values.items() if level not in ends]
     found = []
     if edges:

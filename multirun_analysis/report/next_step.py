@@ -1,18 +1,24 @@
 """What to do next: one sentence, and a command that can be pasted."""
 
+import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from multirun_analysis.compare.comparison import Comparison
-from multirun_analysis.compare.design import Kind
+from multirun_analysis.compare.design import Kind, numbers
 from multirun_analysis.compare.plateau import improving
-from multirun_analysis.records.described import GROUPS, is_number
+from multirun_analysis.compare.results import Result
+from multirun_analysis.records.described import ABSENT, GROUPS, is_number
 from multirun_analysis.report import commands
 from paribus import record
 
 MOST_CONFIRMED = 3
 FEWEST_SEEDS = 3
-RATES = "0.0003,0.001,0.003,0.01,0.03,0.1"
-EXAMPLE = "python train.py --multirun activation=relu,tanh seed=1,2,3,4,5"
+SEEDS = "seed=1,2,3,4,5"
+RATES = "optim.lr=0.0003,0.001,0.003,0.01,0.03,0.1"
+MOST_FACTOR = 10.0  # by which a range is widened at once
+BELOW_ONE = ("momentum", "dropout", "alpha", "gamma")  # values that stay below 1
+READ_TEST = "read the test set, once, of what you choose"
 
 
 @dataclass(frozen=True)
@@ -25,60 +31,69 @@ class Step:
 
 def next_step(comparison: Comparison) -> Step:
     """Choose the step that does most for what may be concluded."""
-    runs = comparison.study.runs
-    if not runs["status"].isin(record.FINISHED).all():
+    status = comparison.study.runs["status"]
+    missing = status[~status.isin(record.FINISHED)]
+    if len(missing):
+        if (missing == record.RUNNING).all():
+            return Step("wait for the runs that are being made")
         return Step("finish what is missing: start the study's command again", commands.again(comparison))
     if not comparison.factors:
-        return Step("vary one thing, with several seeds", EXAMPLE)
-    replicates = max((len({run.replicate for run in map(comparison.described.get, s.runs) if run})
-                      for s in comparison.tried), default=0)  # fmt: skip
+        return Step("vary one thing, with several seeds", commands.vary(comparison, SEEDS))
+    chosen = comparison.best_by_block
+    if not chosen:
+        return _lower(comparison)
+    if comparison.confirmed:
+        return Step(READ_TEST, commands.evaluate(comparison, chosen))
+    replicates = max(len({comparison.described[run].replicate for run in s.runs}) for s in comparison.tried)
     if replicates < FEWEST_SEEDS and comparison.results:
         swept = commands.sweep(comparison)
-        return Step(
-            f"more seeds: {replicates} say{'s' * (replicates == 1)} little of noise",
-            commands.multirun(comparison, *swept, "seed=1,2,3,4,5"),
-        )
-    chosen = comparison.best_by_block
-    if comparison.confirmed and chosen:
-        return Step("read the test set, once, of what you choose", commands.evaluate(comparison, chosen))
-    edges = [(key, end) for r in comparison.results if r.factor in GROUPS for _, key, _, end in r.edges]
-    edges += [
-        (r.factor, r.trend.at_edge)
-        for r in comparison.results
-        if r.trend is not None and r.trend.shown and r.trend.at_edge and not _is_tuned(comparison, r.factor)
-    ]
-    wider = _wider(comparison, edges)
-    confirmed = f"; then confirm the top {MOST_CONFIRMED} on fresh seeds" if _tuned(comparison) else ""
-    if wider is not None:
-        return Step(f"widen {wider[0]}{confirmed}", wider[1])
+        why = f"{replicates} say{'s' * (replicates == 1)} little of noise"
+        return Step(f"more seeds{swept.note}: {why}", commands.multirun(comparison, *swept.words, SEEDS))
+    found = _wider(comparison) or _tune(comparison) or _confirm(comparison) or _longer(comparison)
+    return found or Step(READ_TEST, commands.evaluate(comparison, chosen))
+
+
+def _lower(comparison: Comparison) -> Step:
+    rates = [rate for run in comparison.described.values() if is_number(rate := run.level("optim.lr"))]
+    broken = any(setting.diverged for setting in comparison.tried)
+    if not rates or not broken:
+        return Step("lower the learning rate: no setting is usable" if broken else "validate: no run has a figure")
+    lower = min(map(float, rates)) / 10  # type: ignore[arg-type]
+    swept = commands.sweep(comparison, without="optim.lr")
+    again = commands.multirun(comparison, *swept.words, f"optim.lr={lower:.2g}", commands.seeds(comparison))
+    return Step(f"lower the learning rate{swept.note}: no setting is usable", again)
+
+
+def _tune(comparison: Comparison) -> Step | None:
     defaults = [r for r in comparison.results if r.contest.kind == Kind.DEFAULTS and r.factor == "optim"]
-    if defaults and "optim.lr" not in comparison.factors:
-        swept = commands.sweep(comparison)
-        return Step(
-            "tune the learning rate of each optimizer, on equal budgets",
-            commands.multirun(
-                comparison, *swept, "optim.lr=0.0003,0.001,0.003,0.01,0.03,0.1", commands.seeds(comparison)
-            ),
-        )
-    if _tuned(comparison):
-        top = [s for s in comparison.tried if s.usable and not s.confirms]
-        if comparison.blocks:
-            of_blocks = "the best of each data set"
-            return Step(f"confirm {of_blocks} on 10 fresh seeds", commands.confirm(comparison, chosen))
-        top = top[:MOST_CONFIRMED]
-        return Step(f"confirm the top {len(top)} on 10 fresh seeds", commands.confirm(comparison, top))
-    if comparison.results and improving(comparison) > 0.5 and "trainer.max_epochs" not in comparison.factors:
-        epochs = runs.get("epochs")
-        if epochs is not None and epochs.notna().any():
-            more = f"trainer.max_epochs={2 * int(epochs.max())}"
-            swept, name = commands.sweep(comparison), commands.study_name(comparison)
-            longer = commands.multirun(
-                comparison, *swept, more, commands.seeds(comparison), study=f"{name or 'study'}_longer"
-            )
-            return Step("train longer: most runs still improve at the end of the budget", longer)
-    if chosen:
-        return Step("read the test set, once, of what you choose", commands.evaluate(comparison, chosen))
-    return Step("lower the learning rate: no setting is usable")
+    if not defaults or "optim.lr" in comparison.factors:
+        return None
+    swept = commands.sweep(comparison, each="optim")
+    command = commands.multirun(comparison, *swept.words, RATES, commands.seeds(comparison))
+    return Step("tune the learning rate of each optimizer, on equal budgets", command)
+
+
+def _confirm(comparison: Comparison) -> Step | None:
+    if not _tuned(comparison):
+        return None
+    if comparison.blocks:
+        best = comparison.best_by_block
+        return Step("confirm the best on each data set, on 10 fresh seeds", commands.confirm(comparison, best))
+    top = [s for s in comparison.tried if s.usable and not s.confirms][:MOST_CONFIRMED]
+    return Step(f"confirm the top {len(top)} on 10 fresh seeds", commands.confirm(comparison, top))
+
+
+def _longer(comparison: Comparison) -> Step | None:
+    epochs = comparison.study.runs.get("epochs")
+    rises = comparison.results and improving(comparison) > 0.5 and "trainer.max_epochs" not in comparison.factors
+    if not rises or epochs is None or epochs.isna().all():
+        return None
+    swept, name = commands.sweep(comparison), commands.study_name(comparison)
+    more = f"trainer.max_epochs={2 * int(epochs.max())}"
+    longer = commands.multirun(
+        comparison, *swept.words, more, commands.seeds(comparison), study=f"{name or 'study'}_longer"
+    )
+    return Step(f"train longer{swept.note}: most runs still improve at the end of the budget", longer)
 
 
 def _is_tuned(comparison: Comparison, factor: str) -> bool:
@@ -89,35 +104,62 @@ def _tuned(comparison: Comparison) -> bool:
     return any(r.contest.kind == Kind.TUNED for r in comparison.results)
 
 
-def _wider(comparison: Comparison, edges: list[tuple[str, str]]) -> tuple[str, str] | None:
-    """The factor whose best value lies at an end, and the command that widens it by a step on that side."""
-    by_key: dict[str, set[str]] = {}
-    for key, end in edges:
-        by_key.setdefault(key, set()).add(end)
-    for key, ends in by_key.items():
-        if key not in comparison.factors:
-            continue
-        known = sorted(float(level) for level in set(comparison.settings[key]) if is_number(level))
-        if len(known) < 2 or known[0] <= 0:
-            continue
-        added = []
-        if "lowest" in ends:
-            added.append(float(f"{known[0] ** 2 / known[1]:.2g}"))
-        if "highest" in ends:
-            top = known[-1] ** 2 / known[-2]
-            if not _diverges_above(comparison, key, known[-1]):
-                added.append(float(f"{top:.2g}"))
-        others = commands.sweep(comparison, without=key)
-        if added:
-            values = f"{key}={','.join(f'{v:g}' for v in added)}"
-            name = key.rpartition(".")[2]
-            return f"{name} to {' and '.join(f'{v:g}' for v in added)}", commands.multirun(
-                comparison, *others, values, commands.seeds(comparison)
-            )
-    return None
+def _wider(comparison: Comparison) -> Step | None:
+    """Widen the factor whose best value lies at an end, by a step beyond it."""
+    added: dict[str, set[float]] = {}
+    for result in comparison.results:
+        for key, known, end in _ends(comparison, result):
+            value = beyond(known, end, key)
+            if value is not None and not (end == "highest" and _diverges_at(comparison, key, known[-1])):
+                added.setdefault(key, set()).add(value)
+    if not added:
+        return None
+    key, values = next(iter(added.items()))
+    swept = commands.sweep(comparison, without=key)
+    shown = [f"{value:g}" for value in sorted(values)]
+    then = f"; then confirm the top {MOST_CONFIRMED} on fresh seeds" if _tuned(comparison) else ""
+    command = commands.multirun(comparison, *swept.words, f"{key}={','.join(shown)}", commands.seeds(comparison))
+    name = key.rpartition(".")[2].replace("_", " ")
+    to = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+    return Step(f"widen {name} to {to}{swept.note}{then}", command)
 
 
-def _diverges_above(comparison: Comparison, key: str, highest: float) -> bool:
-    """Whether every setting with the highest value is unusable already."""
-    mine = [s for s in comparison.tried if s.levels[key] == highest]
+def _ends(comparison: Comparison, result: Result) -> list[tuple[str, list[float], str]]:
+    """The factors whose best value lies at an end: key, the values that were tried, sorted, which end."""
+    found = []
+    if result.factor in GROUPS:
+        for level, key, _, end in result.edges:
+            k = result.contest.nuisances.index(key)
+            tried = {trial[k] for entry in result.contest.of_level(level) for trial in entry.trials} - {ABSENT}
+            found.append((key, tried, end))
+    trend = result.trend
+    if trend is not None and trend.shown and trend.at_edge and not _is_tuned(comparison, result.factor):
+        found.append((result.factor, {level.level for level in result.usable}, trend.at_edge))
+    return [(key, known, end) for key, tried, end in found if key in comparison.factors and (known := _sorted(tried))]
+
+
+def _sorted(tried: set[Hashable]) -> list[float]:
+    return sorted(numbers(list(tried)) or [])
+
+
+def beyond(known: Sequence[float], end: str, key: str) -> float | None:
+    """Choose the value a step beyond those known, sorted; None where there is none.
+
+    A step is the ratio of the last two values. What stays below 1 approaches it by its distance: 0.7, 0.9, 0.97.
+    """
+    if len(known) < 2 or known[0] <= 0:
+        return None
+    low, high = (known[1], known[0]) if end == "lowest" else (known[-2], known[-1])
+    if end == "highest" and key.rpartition(".")[2] in BELOW_ONE and known[-1] <= 1:
+        return None if high == 1 else float(f"{1 - (1 - high) ** 2 / (1 - low):.2g}")
+    step = min(max(high / low, 1 / MOST_FACTOR), MOST_FACTOR)
+    if all(math.isclose(value, round(value)) for value in known):  # batch sizes, widths
+        value = float(max(1, round(high * step)))
+        return None if value in known else value
+    return float(f"{high * step:.2g}")
+
+
+def _diverges_at(comparison: Comparison, key: str, value: float) -> bool:
+    """Whether every setting with this value is unusable already."""
+    mine = [s for s in comparison.tried if s.levels[key] == value]
     return bool(mine) and all(not s.usable for s in mine)

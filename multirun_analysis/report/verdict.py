@@ -66,7 +66,7 @@ def verdict(comparison: Comparison) -> Verdict:
     lines = []
     if comparison.best_by_block:
         lines.append(Line("BEST FOUND", _best(comparison)))
-    found = {factor: factor_sentences(comparison, factor) for factor in [*_confirmed(comparison), *comparison.by]}
+    found = {factor: factor_sentences(comparison, factor) for factor in [*_confirmed(comparison), *_judged(comparison)]}
     kept = sorted(found, key=lambda factor: found[factor].rank)[:MOST_FACTORS]
     labels = labels_of(kept)
     for factor in [factor for factor in found if factor in kept]:
@@ -75,6 +75,7 @@ def verdict(comparison: Comparison) -> Verdict:
     if left:
         lines.append(Line("", [f"and {left} more factor{'s' * (left > 1)}: --details"]))
     for label, sentence in (
+        ("NOT FRESH", _not_fresh(comparison)),
         ("UNUSABLE", unusable(comparison)),
         ("MATTERS", _matters(comparison.shares)),
         ("HOLDS FOR", _holds_for(comparison)),
@@ -88,6 +89,18 @@ def verdict(comparison: Comparison) -> Verdict:
 
 def _confirmed(comparison: Comparison) -> list[str]:
     return [result.factor for result in comparison.results if result.factor not in comparison.by]
+
+
+def _judged(comparison: Comparison) -> list[str]:
+    """The factors that differ between the runs that are judged: not those of which the search chose one level."""
+    runs = [run for run in comparison.described.values() if run.choices and run.confirms == comparison.confirmed]
+    return [factor for factor in comparison.by if len({run.level(factor) for run in runs}) > 1]
+
+
+def _not_fresh(comparison: Comparison) -> str | None:
+    number = len(comparison.reused)
+    marked = f"{number:,} run{'s' * (number > 1)} marked as confirmation"
+    return f"{marked}, on seeds that the search has used: they confirm nothing" if number else None
 
 
 def _shortened(lines: list[Line]) -> list[Line]:
@@ -217,4 +230,5 @@ def _holds_for(comparison: Comparison) -> str | None:
 def _missing(comparison: Comparison) -> str | None:
     counts = comparison.study.runs["status"].value_counts()
     parts = [f"{number} {status}" for status, number in counts.items() if status not in record.FINISHED]
-    return f"{', '.join(parts)}: they say nothing yet" if parts else None
+    one = len(parts) == 1 and parts[0].startswith("1 ")
+    return f"{', '.join(parts)}: {'it says' if one else 'they say'} nothing yet" if parts else None
