@@ -153,8 +153,9 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
     found = verdict(comparison)
     console.print(Text(found.text(min(WIDTH, console.width))), soft_wrap=True)
     console.print()
+    behind = documents.details(comparison, crossed, target)
     if options.details:
-        for title, part in documents.details(comparison, crossed, target):
+        for title, part in behind:
             if isinstance(part, list):
                 console.print(Text(title, style="bold"))
                 for sentence in part:
@@ -164,7 +165,7 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
                 console.print(terminal.rich(part, title, console.width))
     _ = comparison.study.layers  # before the figures begin in processes of their own, which share it
     with drawing(drawings, folder / "figures", options.pdf) as figures:
-        whole = documents.document(comparison, found, crossed, target)
+        whole = documents.document(comparison, found, behind)
         contents = {
             "verdict.json": as_json(as_object(comparison, found, None)) + "\n",
             "runs.csv": tables.runs_csv(comparison).to_csv(),
@@ -174,7 +175,8 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
         }
         for name, text in contents.items():
             output.write_text(name, text)
-        write_report(comparison, found, documents.details(comparison, crossed, target), folder / "report.html")
+        write_report(comparison, found, behind, folder / "report.html")
+        console.print(Text(f"Page: {folder / 'report.html'}"), soft_wrap=True)
         waited = track(figures, "Drawing", console=console, transient=True, disable=not console.is_terminal)
         outcomes = [draw() for draw in waited]
     drawn = [outcome.name for outcome in outcomes if outcome.drawn]
@@ -184,7 +186,6 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
     for outcome in outcomes:
         if outcome.trouble:
             console.print(Text(f"Not drawn: {outcome.name}: {outcome.trouble}"), soft_wrap=True)
-    console.print(Text(f"Page: {folder / 'report.html'}"), soft_wrap=True)
     console.print(
         Text(f"Also: tables.md, verdict.json, runs.csv, comparison.csv, {len(drawn)} figures; --details"),
         soft_wrap=True,

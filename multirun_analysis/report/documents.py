@@ -20,17 +20,11 @@ Part = tuple[str, pd.DataFrame | list[str]]
 MOST_INTERACTIONS = 6
 
 
-def document(
-    comparison: Comparison, found: Verdict, crossed_factors: Sequence[Interaction], target: Target | None
-) -> list[Part]:
-    """Compose everything, part by part: a heading, and sentences or a table."""
-    first = [
-        f"{line.label}: {sentence}" if line.label else sentence for line in found.lines for sentence in line.sentences
-    ]
-    parts: list[Part] = [("Verdict", [found.heading, *first, *([found.command] if found.command else [])])]
-    parts += details(comparison, crossed_factors, target)
-    parts.append(("Runs", runs(comparison)))
-    return [(title, part) for title, part in parts if len(part)]
+def document(comparison: Comparison, found: Verdict, behind: Sequence[Part]) -> list[Part]:
+    """Compose everything, part by part: the first screen, what stands behind it, and all runs."""
+    first = [f"{line.label}: {text}" if line.label else text for line in found.lines for text in line.sentences]
+    verdict = ("Verdict", [found.heading, *first, *([found.command] if found.command else [])])
+    return [verdict, *behind, ("Runs", runs(comparison))]
 
 
 def details(comparison: Comparison, crossed_factors: Sequence[Interaction], target: Target | None) -> list[Part]:
