@@ -94,4 +94,5 @@ def test_of_a_study_the_optimizer_and_its_rate_are_one_share_and_losses_that_spa
     logs = {f"run{i}": math.log(run["val/loss"][0]) for i, run in enumerate(runs)}
     levels = found.settings[found.factors]
     expected = variance_shares(levels, logs, {name: found.described[name].seed for name in logs}, [("activation",)])
-    assert expected[0] in found.shares
+    (mine,) = [share for share in found.shares if share.factors == ("activation",)]
+    assert (mine.value, mine.low, mine.high) == pytest.approx((expected[0].value, expected[0].low, expected[0].high))
