@@ -106,15 +106,22 @@ def read_folds(directory: Path, epochs: int) -> tuple[pd.DataFrame | None, str |
     if not {"epoch", "fold", "samples", "val/loss"} <= set(table.column_names):
         return None, f"{record.FOLDS} lacks columns"
     try:
-        frame = pd.DataFrame({name: table.column(name).to_numpy() for name in table.column_names}).astype(float)
+        columns = {name: table.column(name).to_numpy().astype(float) for name in table.column_names}
     except (pyarrow.ArrowException, ValueError, TypeError):
         return None, f"{record.FOLDS} holds what is no number"
-    count = frame["fold"].nunique()
-    whole = [(epoch, fold) for epoch in range(1, epochs + 1) for fold in range(1, count + 1)]
-    found = sorted(zip(frame["epoch"], frame["fold"], strict=True))
-    if count < 2 or found != whole or not (frame["samples"] > 0).all():
+    order = np.lexsort((columns["fold"], columns["epoch"]))
+    columns = {name: values[order] for name, values in columns.items()}
+    count = table.num_rows // max(epochs, 1)
+    epoch, fold = np.divmod(np.arange(epochs * count), max(count, 1))
+    whole = (
+        count > 1
+        and np.array_equal(columns["epoch"], epoch + 1)
+        and np.array_equal(columns["fold"], fold + 1)
+        and bool((columns["samples"] > 0).all())
+    )
+    if not whole:
         return None, f"{record.FOLDS} does not hold every fold of {epochs} epochs"
-    return frame, None
+    return pd.DataFrame(columns, copy=False), None
 
 
 def read_layers(directories: Mapping[str, Path]) -> tuple[pd.DataFrame, dict[str, str]]:

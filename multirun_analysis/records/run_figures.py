@@ -52,12 +52,12 @@ def selected(folds: pd.DataFrame) -> dict[str, float]:
     as best.ckpt is), and scored on the fold; the scores are averaged over the samples. An epoch whose loss is not
     finite is chosen never; where there is no other, the figures are NaN.
     """
-    wide = folds.sort_values(["epoch", "fold"])
-    count = wide["fold"].nunique()
-    sizes = wide["samples"].to_numpy(dtype=float).reshape(-1, count)[0]
-    columns = [column for column in map(str, wide) if column.startswith("val/")]
+    count = int(folds["fold"].max())
+    order = np.lexsort((folds["fold"].to_numpy(), folds["epoch"].to_numpy()))
+    sizes = folds["samples"].to_numpy(dtype=float)[order].reshape(-1, count)[0]
+    columns = [column for column in map(str, folds) if column.startswith("val/")]
     # (epochs, folds): sums over the samples of each fold
-    sums = {column: wide[column].to_numpy(dtype=float).reshape(-1, count) * sizes for column in columns}
+    sums = {c: folds[c].to_numpy(dtype=float)[order].reshape(-1, count) * sizes for c in columns}
     finite = np.isfinite(sums["val/loss"]).all(axis=1)
     if not finite.any():
         return {f"selected_{column.replace('/', '_')}": math.nan for column in columns}
