@@ -1,5 +1,6 @@
 """The command, end to end: what it writes and says, and how it refuses."""
 
+import json
 import os
 import subprocess
 import sys
@@ -22,7 +23,7 @@ def analyse(*arguments: object) -> int:
     """The command in this process; its exit code."""
     argv, sys.argv = sys.argv, ["multirun_analysis", *map(str, arguments)]
     try:
-        with command.report_errors():
+        with command.report_errors(command.error_code(1)):
             command.main()
         return 0
     except SystemExit as stop:
@@ -118,6 +119,50 @@ def test_mistakes_are_told_in_a_line(
     assert analyse(*arguments) == 1
     error = capsys.readouterr().err
     assert message in error and error.startswith("error: ") and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--claim", "activation: relu <= tanh"), 0),
+        (("--claim", "activation: relu >= tanh"), 1),
+        (("--claim", "activation: relu <= tanh - 0.104"), 2),
+        (("--claim", "activation: rellu <= tanh"), 3),
+        (("--claim=activation: relu <= tanh", "--bogus"), 3),
+        (("--bogus",), 2),
+    ],
+)
+def test_a_claim_is_answered_by_the_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int
+) -> None:
+    study = made(tmp_path / "s")
+    assert analyse(study, *arguments) == code
+    said = capsys.readouterr()
+    assert said.err.count("error: ") == (code > 2 or "--bogus" in arguments) and "Traceback" not in said.err
+    assert not (study / "analysis").exists()
+
+
+def test_the_verdict_for_programs_is_printed_and_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = made(tmp_path / "s")
+    assert analyse(study, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["factors"][0]["winner"] == "relu" and not (study / "analysis").exists()
+    monkeypatch.setattr(gallery, "gallery", lambda *_: {})
+    assert analyse(study) == 0
+    assert json.loads((study / "analysis" / "verdict.json").read_text()) == printed
+
+
+def test_a_file_of_the_users_own_is_never_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery, "gallery", lambda *_: {})
+    study = made(tmp_path / "s")
+    (tmp_path / "paper").mkdir()
+    (tmp_path / "paper" / "tables.md").write_text("mine")
+    assert analyse(study, "--out", tmp_path / "paper") == 1
+    assert "tables.md" in capsys.readouterr().err and (tmp_path / "paper" / "tables.md").read_text() == "mine"
 
 
 def test_as_a_command_it_needs_no_terminal_and_help_comes_at_once(tmp_path: Path) -> None:
