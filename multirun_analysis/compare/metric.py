@@ -122,7 +122,7 @@ class Metric:
         scaled = 100 * value if self.is_share else value
         spread = abs(100 * reference if self.is_share else reference) if reference else abs(scaled)
         digits = min(8, max(0, 1 - math.floor(math.log10(spread)))) if spread and math.isfinite(spread) else 2
-        return f"{scaled:.{digits}f}" + (" points" if self.is_share else "")
+        return f"{scaled:z.{digits}f}" + (" points" if self.is_share else "")
 
     def show_interval(self, low: float, high: float) -> str:
         """Format an interval of differences: [3.6, 5.7]."""

@@ -62,7 +62,8 @@ def selected(folds: pd.DataFrame) -> dict[str, float]:
     if not finite.any():
         return {f"selected_{column.replace('/', '_')}": math.nan for column in columns}
     by = "val/acc" if "val/acc" in sums else "val/loss"
-    elsewhere = sums[by].sum(axis=1, keepdims=True) - sums[by]
+    known = np.where(finite[:, None], sums[by], 0)
+    elsewhere = known.sum(axis=1, keepdims=True) - known
     score = np.where(finite[:, None], elsewhere if by == "val/acc" else -elsewhere, -math.inf)
     chosen = score.argmax(axis=0)  # the first on a tie, as for best.ckpt
     scored = {column: values[chosen, np.arange(count)].sum() / sizes.sum() for column, values in sums.items()}

@@ -9,7 +9,7 @@ import pytest
 from records import write_folds, write_run
 
 from multirun_analysis import load_runs
-from multirun_analysis.records.run_figures import selected, settled
+from multirun_analysis.records.run_figures import figures_of_curves, selected, settled
 from paribus import record
 
 
@@ -38,11 +38,63 @@ def test_selected_chooses_on_four_fifths_and_scores_on_the_fifth(seed: int) -> N
     assert found["selected_val_acc"] == pytest.approx(scored / sum(samples))
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_losses_are_chosen_and_scored_likewise_and_the_first_of_equal_epochs_is_taken(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    samples, epochs = [7, 7, 6, 6, 6], 15
+    loss = random.integers(1, 4, (epochs, 5)) / 2  # in coarse steps: many epochs are equal
+    loss[random.integers(epochs), random.integers(5)] = math.inf
+    frame = table(np.zeros((epochs, 5)), loss, samples).drop(columns="val/acc")
+    frame["val/mae"] = random.random(len(frame))
+    error = frame["val/mae"].to_numpy().reshape(epochs, 5)
+    chosen = []
+    for fold in range(5):
+        best, at = math.inf, -1
+        for epoch in range(epochs):
+            if all(math.isfinite(value) for value in loss[epoch]):
+                whole = sum(loss[epoch, k] * samples[k] for k in range(5) if k != fold)
+                if whole < best:
+                    best, at = whole, epoch
+        chosen.append(at)
+    found = selected(frame.sample(frac=1, random_state=seed))  # rows in any order
+    for column, values in (("val_loss", loss), ("val_mae", error)):
+        expected = sum(values[chosen[k], k] * samples[k] for k in range(5)) / sum(samples)
+        assert found[f"selected_{column}"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_final_best_and_settled_are_what_one_computes_by_hand(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    epochs = int(random.integers(1, 60))
+    frame = pandas.DataFrame({name: random.random(epochs) for name in ("train/loss", "val/loss", "val/acc", "val/mae")})
+    frame.loc[random.random(epochs) < 0.2, "val/loss"] = math.nan
+    rows = frame.to_dict("records")
+    found = figures_of_curves(frame.assign(epoch=range(1, epochs + 1), step=1, lr=0.1))
+    usable = [row for row in rows if math.isfinite(row["val/loss"])]
+    for column, better in (("val/loss", min), ("val/acc", max), ("val/mae", min)):
+        name = column.replace("/", "_")
+        assert found[f"final_{name}"] == pytest.approx(rows[-1][column], nan_ok=True)
+        assert found.get(f"best_{name}", None) == (better(row[column] for row in usable) if usable else None)
+        last = [row[column] for row in rows[-max(1, -(-epochs // 10)) :]]
+        assert found[f"settled_{name}"] == pytest.approx(sum(last) / len(last), nan_ok=True)
+    assert found["final_train_loss"] == rows[-1]["train/loss"]
+    assert not {"best_train_loss", "settled_train_loss", "final_lr", "final_step", "final_epoch"} & set(found)
+
+
 def test_a_lucky_epoch_of_one_fold_is_not_rewarded() -> None:
     accuracy = np.full((10, 5), 0.8)
     accuracy[4, 0] = 1.0  # chosen by the other folds' choosers, which see it, and scored where it is no better
     found = selected(table(accuracy, 1 - accuracy, [20] * 5))
     assert found["selected_val_acc"] == pytest.approx(0.8)
+
+
+def test_the_best_epoch_of_pure_noise_is_too_good_and_the_selected_one_is_not() -> None:
+    random, best, chosen = np.random.default_rng(0), [], []
+    for _ in range(200):
+        accuracy = random.binomial(20, 0.7, (30, 5)) / 20  # no epoch is better than another
+        best.append(accuracy.mean(axis=1).max())
+        chosen.append(selected(table(accuracy, 1 - accuracy, [20] * 5))["selected_val_acc"])
+    assert np.mean(best) > 0.78 and abs(np.mean(chosen) - 0.7) < 4 * np.std(chosen) / math.sqrt(200)
 
 
 def test_without_any_finite_epoch_there_is_no_selected_figure() -> None:
