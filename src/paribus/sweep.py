@@ -1,6 +1,7 @@
 """A sweep from its first word to its last: what it asks for, which runs that is, making them, and what came of it."""
 
 import itertools
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def sweep(
     board = Board(console, planned, directory, live)
     finished = sum(run.finished for run in planned)
     typed = [*plain_list(study.hydra.overrides.task), *plain_list(study.hydra.overrides.hydra)]
-    board.note(f"{len(planned)} runs, {finished} of them finished: {' '.join(typed)}")
+    board.note(f"{len(planned)} runs, {finished} of them finished: {shlex.join(typed)}")
 
     def told(run: Planned, ended: Ended) -> None:
         configure_log(study.hydra.hydra_logging, study.hydra.verbose)  # the run had its own
