@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -42,8 +43,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def error_code(usual: int) -> int:
-    """Choose the exit code of an error: beside a claim one that none of its answers has."""
-    return CLAIM_ERROR if any(text.startswith("--claim") for text in sys.argv) else usual
+    """Choose the exit code of an error: beside a claim, a mistyped one as well, one that none of its answers has."""
+    return CLAIM_ERROR if any(text.startswith("--cl") for text in sys.argv) else usual
 
 
 def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
@@ -51,6 +52,7 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
         prog="python -m multirun_analysis",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="DIR", help="a study, a run, or a directory of them")
     parser.add_argument(
@@ -192,6 +194,17 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
     )
 
 
+def run() -> None:
+    """Run the command; beside a claim even a mistake of this program ends it with a code that is no answer."""
+    try:
+        with report_errors(error_code(1)):
+            main()
+    except Exception:
+        if error_code(1) == 1:
+            raise
+        traceback.print_exc()
+        sys.exit(CLAIM_ERROR)
+
+
 if __name__ == "__main__":
-    with report_errors(error_code(1)):
-        main()
+    run()

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.settings import Setting
-from multirun_analysis.records.described import ABSENT
+from multirun_analysis.records.described import ABSENT, CONTENT
 from paribus import record
 
 HYDRA = ("hydra.sweeper.", "hydra.searchpath=")
 CONFIRM_SEEDS = 10
 FIRST_FRESH = 101
 MOST_GRIDS = 6  # combinations in a command, the best ones
+MOST_VALUES = 24  # in all of them: a longer command nobody reads
 
 
 def overrides(comparison: Comparison) -> list[str]:
@@ -81,17 +82,17 @@ def sweep(comparison: Comparison, without: str | None = None, each: str | None =
         without: a factor that is swept otherwise; settings that have no value of it are left out.
         each: a factor of each level of which the best setting has to be among them; those alone where it has few.
     """
-    factors = [factor for factor in comparison.factors if factor != without]
+    factors = [factor for factor in comparison.factors if factor not in (without, CONTENT)]
     mine = [s for s in comparison.tried if without not in comparison.factors or s.levels[str(without)] != ABSENT]
     tried = list(dict.fromkeys(tuple(s.levels[factor] for factor in factors) for s in mine))
     levels = {f: [x for x in dict.fromkeys(row[i] for row in tried) if x != ABSENT] for i, f in enumerate(factors)}
     if all(level != ABSENT for row in tried for level in row) and len(tried) == math.prod(map(len, levels.values())):
         return Sweep([f"{factor}={','.join(map(value, found))}" for factor, found in levels.items()])
-    kept = tried[:MOST_GRIDS]
+    kept = tried[: max(1, min(MOST_GRIDS, MOST_VALUES // len(factors)))]
     if each in factors:
         kept = list({row[factors.index(each)]: row for row in reversed(tried)}.values())[::-1]
     note = f", the best {len(kept)} settings first" if len(kept) < len(tried) and each is None else ""
-    return Sweep([_grids([_grid(dict(zip(factors, row, strict=True))) for row in kept])], note)
+    return Sweep(_combinations([_grid(dict(zip(factors, row, strict=True))) for row in kept]), note)
 
 
 def vary(comparison: Comparison, seeds: str) -> str:
@@ -119,19 +120,21 @@ def confirm(comparison: Comparison, settings: Sequence[Setting]) -> str:
     used = [run.seed for run in comparison.described.values() if isinstance(run.seed, int)]
     first = max(FIRST_FRESH, math.ceil((max(used, default=0) + 1) / 100) * 100 + 1)
     fresh = f"seed=range({first},{first + CONFIRM_SEEDS})"
-    grids = [_grid(setting.levels) for setting in settings]
-    shared = {key: text for key, text in grids[0].items() if all(grid.get(key) == text for grid in grids)}
-    swept = [key for key in {k: None for grid in grids for k in grid} if key not in shared]
-    fixed = [f"{key}={text}" for key, text in shared.items()]
-    if len(swept) <= 1 and all(key in grid for grid in grids for key in swept):
-        grid = [f"{key}={','.join(dict.fromkeys(g[key] for g in grids))}" for key in swept]
-        return multirun(comparison, "confirm=true", *fixed, *grid, fresh)
-    listed = _grids([{key: grid[key] for key in swept if key in grid} for grid in grids])
-    return multirun(comparison, "confirm=true", *fixed, listed, fresh)
+    return multirun(comparison, "confirm=true", *_combinations([_grid(s.levels) for s in settings]), fresh)
 
 
 def _grid(levels: Mapping[str, Hashable]) -> dict[str, str]:
-    return {key: value(level) for key, level in levels.items() if level != ABSENT}
+    return {key: value(level) for key, level in levels.items() if level != ABSENT and key != CONTENT}
+
+
+def _combinations(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Write combinations of values: what all have as it is, the rest as a sweep where that is one key, or as grids."""
+    shared = {key: text for key, text in rows[0].items() if all(row.get(key) == text for row in rows)}
+    swept = [key for key in {k: None for row in rows for k in row} if key not in shared]
+    fixed = [f"{key}={text}" for key, text in shared.items()]
+    if len(swept) <= 1 and all(key in row for row in rows for key in swept):
+        return fixed + [f"{key}={','.join(dict.fromkeys(row[key] for row in rows))}" for key in swept]
+    return [*fixed, _grids([{key: row[key] for key in swept if key in row} for row in rows])]
 
 
 def _plain(text: str) -> str:
@@ -150,11 +153,26 @@ def again(comparison: Comparison) -> str | None:
             typed = re.search(r"\d+ runs, \d+ of them finished: (.+)$", line)
             if typed:
                 name = study_name(comparison)
-                words = [word for word in typed[1].split() if word != "hydra.mode=MULTIRUN"]
+                words = [word for word in _words(typed[1]) if word != "hydra.mode=MULTIRUN"]
                 if name and not any(word.startswith("study=") for word in words):
                     words.insert(0, f"study={name}")
-                return "python train.py --multirun " + " ".join(words)
+                return "python train.py --multirun " + " ".join(map(_quoted, words))
     return None
+
+
+def _words(typed: str) -> list[str]:
+    """Split a command line of a log, in which grids with their spaces may stand without quotes."""
+    try:
+        pieces = shlex.split(typed)
+    except ValueError:  # a quote without its other half
+        pieces = typed.split()
+    words: list[str] = []
+    for piece in pieces:
+        if words and sum(words[-1].count(c) for c in "[{(") > sum(words[-1].count(c) for c in "]})"):
+            words[-1] += f" {piece}"
+        else:
+            words.append(piece)
+    return words
 
 
 def evaluate(comparison: Comparison, settings: Sequence[Setting]) -> str:

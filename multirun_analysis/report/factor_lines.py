@@ -83,9 +83,11 @@ def _of_result(comparison: Comparison, result: Result) -> list[str]:
     metric = comparison.metric
     broken = [level for level in result.levels if not level.usable and level.diverged]
     empty = [level for level in result.levels if not level.usable and not level.diverged]
-    if not result.usable:
-        return ["every level diverges in most of its runs" if not empty else f"no level has a {metric.short} yet"]
-    found = _tuned_values(comparison, result) or _levels(result, metric, comparison.margin)
+    if not result.usable and not empty:
+        return ["every level diverges in most of its runs"]
+    found = []
+    if result.usable:
+        found = _tuned_values(comparison, result) or _levels(result, metric, comparison.margin)
     if broken:
         decided = any(test.p_adjusted < ALPHA for test in result.divergence)
         how = "diverges in most of its runs" if len(broken) == 1 else "diverge in most of their runs"
@@ -145,7 +147,7 @@ def less_optimism(pair: Pair, metric: Metric, log: bool) -> str:
 def _beats(pair: Pair, metric: Metric, result: Result, more: Sequence[Pair] = ()) -> str:
     """Say by how much a level is ahead of the nearest one that it beats, and which others it beats."""
     word = "beats" if metric.sign else "is above" if pair.estimate.mean > 0 else "is below"
-    others = in_words(more[0].b) if len(more) == 1 else f"{len(more)} more"
+    others = in_words(more[0].b) if len(more) == 1 else f"{len(more)} others"
     farther = all(abs(other.estimate.mean) >= abs(pair.estimate.mean) for other in more)
     rest = f" and {others}{' by more' if farther else ''}" if more else ""
     optimism = less_optimism(pair, metric, result.log)

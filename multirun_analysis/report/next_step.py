@@ -18,6 +18,7 @@ SEEDS = "seed=1,2,3,4,5"
 RATES = "optim.lr=0.0003,0.001,0.003,0.01,0.03,0.1"
 MOST_FACTOR = 10.0  # by which a range is widened at once
 BELOW_ONE = ("momentum", "dropout", "alpha", "gamma")  # values that stay below 1
+TESTED = ("test_acc", "test_mse")  # of runs whose test set was read
 READ_TEST = "read the test set, once, of what you choose"
 
 
@@ -37,27 +38,45 @@ def next_step(comparison: Comparison) -> Step:
         if (missing == record.RUNNING).all():
             return Step("wait for the runs that are being made")
         return Step("finish what is missing: start the study's command again", commands.again(comparison))
-    if not comparison.factors:
-        return Step("vary one thing, with several seeds", commands.vary(comparison, SEEDS))
     chosen = comparison.best_by_block
     if not chosen:
-        return _lower(comparison)
+        broken = any(setting.diverged for setting in comparison.tried)
+        return _lower(comparison) if broken else _other_figure(comparison)
+    if not comparison.factors:
+        return Step("vary one thing, with several seeds", commands.vary(comparison, SEEDS))
     if comparison.confirmed:
-        return Step(READ_TEST, commands.evaluate(comparison, chosen))
+        return _test(comparison)
     replicates = max(len({comparison.described[run].replicate for run in s.runs}) for s in comparison.tried)
     if replicates < FEWEST_SEEDS and comparison.results:
         swept = commands.sweep(comparison)
         why = f"{replicates} say{'s' * (replicates == 1)} little of noise"
         return Step(f"more seeds{swept.note}: {why}", commands.multirun(comparison, *swept.words, SEEDS))
     found = _wider(comparison) or _tune(comparison) or _confirm(comparison) or _longer(comparison)
-    return found or Step(READ_TEST, commands.evaluate(comparison, chosen))
+    return found or _test(comparison)
+
+
+def _test(comparison: Comparison) -> Step:
+    """Read the test set, if that has not been done."""
+    runs, chosen = comparison.study.runs, comparison.best_by_block
+    names = [name for setting in chosen for name in setting.runs]
+    if any(name in runs and runs.loc[names, name].notna().any() for name in TESTED):
+        return Step("nothing more: the test set has been read")
+    return Step(READ_TEST, commands.evaluate(comparison, chosen))
+
+
+def _other_figure(comparison: Comparison) -> Step:
+    """Name a figure that the runs have, where they have not the compared one: final fits are not validated."""
+    runs, metric = comparison.study.runs, comparison.metric
+    tested = next((name for name in TESTED if name in runs and runs[name].notna().any()), None)
+    if metric.name in TESTED or tested is None:
+        return Step(f"compare another figure (--metric): no run has a {metric.short}")
+    return Step(f"compare what was tested: --metric {tested}")
 
 
 def _lower(comparison: Comparison) -> Step:
     rates = [rate for run in comparison.described.values() if is_number(rate := run.level("optim.lr"))]
-    broken = any(setting.diverged for setting in comparison.tried)
-    if not rates or not broken:
-        return Step("lower the learning rate: no setting is usable" if broken else "validate: no run has a figure")
+    if not rates:
+        return Step("lower the learning rate: no setting is usable")
     lower = min(map(float, rates)) / 10  # type: ignore[arg-type]
     swept = commands.sweep(comparison, without="optim.lr")
     again = commands.multirun(comparison, *swept.words, f"optim.lr={lower:.2g}", commands.seeds(comparison))

@@ -231,4 +231,8 @@ def _missing(comparison: Comparison) -> str | None:
     counts = comparison.study.runs["status"].value_counts()
     parts = [f"{number} {status}" for status, number in counts.items() if status not in record.FINISHED]
     one = len(parts) == 1 and parts[0].startswith("1 ")
-    return f"{', '.join(parts)}: {'it says' if one else 'they say'} nothing yet" if parts else None
+    found = [f"{', '.join(parts)}: {'it says' if one else 'they say'} nothing yet"] if parts else []
+    without = (comparison.study.runs["status"] == record.COMPLETED) & comparison.values.isna()
+    if without.any():
+        found.append(f"{without.sum():,} completed without a {comparison.metric.short}")
+    return "; ".join(found) or None

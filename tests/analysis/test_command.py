@@ -209,14 +209,16 @@ def test_a_second_analysis_removes_what_the_first_alone_wrote_and_nothing_else(t
 
 
 @pytest.mark.usefixtures("no_figures")
-@pytest.mark.parametrize("name", ["report.html", "tables.md", "runs.csv"])
+@pytest.mark.parametrize(
+    "name", ["report.html", "tables.md", "runs.csv", "verdict.json", "comparison.csv", "tables.tex"]
+)
 def test_a_file_that_no_analysis_wrote_is_not_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     study, folder = made(tmp_path / "s"), tmp_path / "out"
     folder.mkdir()
     (folder / name).write_text("mine")
-    assert analyse(study, "--out", folder) == 1
+    assert analyse(study, "--out", folder, "--latex") == 1
     error = capsys.readouterr().err
     assert str(folder / name) in error and "--out DIR" in error
     assert {path.name: path.read_text() for path in folder.iterdir()} == {name: "mine"}

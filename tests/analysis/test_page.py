@@ -1,14 +1,16 @@
 """The page, in a real headless Chromium: nothing is fetched, nothing goes wrong, and what one does has its effect."""
 
+import json
 import os
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pandas
 import pytest
-from records import write_layers, write_run
+from records import edit_summary, write_layers, write_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if CHROMIUM is None and not os.environ.get("CI"):  # in CI they fail instead
@@ -465,4 +467,78 @@ def test_small_and_broken_studies_have_a_page_too(browser: Browser, tmp_path: Pa
     opened.wait_for_selector("#count:not(:empty)")
     assert shown(opened) == {"single": 1, "diverged": 4, "unvaried": 2}[what]
     assert not troubles
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def confirmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three optimizers, each at two rates, with names that are markup; two settings confirmed on fresh seeds."""
+    root = tmp_path_factory.mktemp("page") / "<i>confirmed"
+    for optim in ("adam", "sgd", "<u>own</u>"):
+        for lr in (0.01, 0.1):
+            for seed in (1, 2, 3, 101, 102, 103, 104):
+                if seed > 100 and (lr != 0.01 or optim == "sgd"):
+                    continue
+                loss = 5.0 + (optim != "adam") + 10 * lr + 0.1 * seed % 0.3 + 0.5 * (seed > 100)
+                run = write_run(root / f"{optim.replace('/', '')}{lr},{seed}", (9.0, loss), seed=seed, optim=optim,
+                                optim__lr=lr)  # fmt: skip
+                if seed > 100:
+                    edit_summary(run, config={**record.read_summary(run)["config"], "confirm": True})
+    analyse(root)
+    return root / "analysis" / "report.html"
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_the_verdict_its_pictures_and_the_details_are_there_on_any_screen(
+    browser: Browser, confirmed: Path, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    opened = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    opened.goto(confirmed.as_uri())
+    opened.wait_for_selector("#count:not(:empty)")
+    labels = opened.locator("#verdict dt").all_inner_texts()
+    assert {"BEST FOUND", "OPTIMIZER", "NEXT"} <= set(labels)
+    for label, pictures in (("OPTIMIZER", 1), ("BEST FOUND", 0)):
+        entry = opened.locator("#verdict .lines > div").nth(labels.index(label))
+        assert entry.locator(".picture").count() == pictures
+    picture = opened.locator("#verdict .picture", has=opened.locator("th", has_text="adam")).first
+    assert picture.locator("svg.difference").count() == 2 and picture.locator("svg .best").count() == 1
+    assert "<u>own</u>" in picture.inner_text()
+    for summary in opened.locator("#details summary").all():
+        summary.click()
+    assert opened.locator("#details details[open]").count() == opened.locator("#details details").count() > 3
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    box = opened.locator("#verdict").bounding_box()
+    assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
+    assert opened.locator("main u, h1 i").count() == 0 and "<i>confirmed" in opened.inner_text("h1")
+    opened.close()
+
+
+def test_search_and_fresh_figures_stand_beside_each_other(browser: Browser, confirmed: Path) -> None:
+    opened = browser.new_page()
+    opened.goto(confirmed.as_uri())
+    table = opened.locator("#details details", has=opened.locator("summary", has_text="Confirmation")).locator("table")
+    headings = table.locator("th").all_text_contents()
+    rows = [dict(zip(headings, row.locator("td").all_text_contents(), strict=True))
+            for row in table.locator("tbody tr").all()]  # fmt: skip
+    adam = next(row for row in rows if row["setting"].startswith("adam"))
+    searched = [5.1 + 0.1 * seed % 0.3 for seed in (1, 2, 3)]
+    fresh = [5.6 + 0.1 * seed % 0.3 for seed in (101, 102, 103, 104)]
+    assert float(adam["in the search"]) == pytest.approx(sum(searched) / 3, abs=0.001) and adam["its seeds"] == "3"
+    assert float(adam["on fresh seeds"]) == pytest.approx(sum(fresh) / 4, abs=0.001) and adam["fresh seeds"] == "4"
+    assert "fresh seeds" in opened.locator("#verdict dd").first.inner_text()
+    assert "optimistic" not in opened.inner_text("#verdict .lines")
+    opened.close()
+
+
+def test_the_copy_button_copies_the_command_as_it_is(browser: Browser, confirmed: Path) -> None:
+    opened = browser.new_page()
+    opened.add_init_script(
+        "window.copied = null; Object.defineProperty(navigator, 'clipboard',"
+        " {value: {writeText: async text => { window.copied = text; }}});"
+    )
+    opened.goto(confirmed.as_uri())
+    opened.click("#copy")
+    opened.wait_for_function("document.getElementById('copy').textContent === 'Copied'")
+    command = opened.evaluate("window.copied")
+    assert command is not None and command == json.loads((confirmed.parent / "verdict.json").read_text())["next"]
     opened.close()

@@ -190,6 +190,92 @@ def test_two_data_sets_are_never_ranked() -> None:
     assert {one.factor for one in found.lines if one.factor} == {"data", "activation"}
 
 
+def test_no_sentence_speaks_of_two_data_sets_at_once() -> None:
+    runs = [run | {"data": d, "val/loss": [v * (9 if d == "hard" else 1) for v in run["val/loss"]]}
+            for d in ("easy", "hard") for run in crossed({"activation": ["relu", "tanh"], "optim": ["adam", "sgd"]}, 4)]  # fmt: skip
+    found = comparison(runs)
+    said = [sentence for one in verdict(found).lines for sentence in one.sentences]
+    said += [str(cell) for _, part in documents.details(found, [], None) for cell in
+             (part if isinstance(part, list) else part.to_numpy().ravel())]  # fmt: skip
+    assert any("easy" in sentence for sentence in said) and any("hard" in sentence for sentence in said)
+    assert not [sentence for sentence in said if "easy" in sentence and "hard" in sentence]
+    assert not [pair for result in found.results for pair in result.pairs if {pair.a, pair.b} & {"easy", "hard"}]
+
+
+def test_what_has_no_figure_yet_is_not_called_unusable() -> None:
+    runs = [{"activation": a, "seed": s, "val/loss": [2.0, 1.0 + 0.1 * s]} for a in ("relu", "tanh") for s in SEEDS]
+    for run in runs[:3]:
+        run["status"] = "failed"
+    for run in runs[3:5]:
+        run["status"] = "diverged"
+    text = line(verdict(comparison(runs)), "ACTIVATION")
+    assert "relu has no val loss yet" in text and "tanh unusable: diverges in most of its runs" in text
+
+
+def test_runs_without_validation_have_not_diverged(tmp_path: Path) -> None:
+    nothing = float("nan")
+    for s in SEEDS:
+        run = write_run(tmp_path / "study" / str(s), (3.0, 2.0), seed=s, more={"test": {"mse": 1.0 + s, "epoch": 2}})
+        frame = pandas.read_csv(run / "metrics.csv").assign(
+            **{"val/loss": nothing, "val/mse": nothing, "val/mae": nothing}
+        )
+        frame.to_csv(run / "metrics.csv", index=False)
+    found = compare(load_runs(tmp_path / "study"))
+    said = verdict(found)
+    assert found.values.isna().all() and not line(said, "UNUSABLE")
+    assert line(said, "MISSING").startswith("3 completed without a val loss")
+    assert "--metric test_mse" in line(said, "NEXT")
+    tested = compare(load_runs(tmp_path / "study"), metric="test_mse")
+    assert "val" not in line(verdict(tested), "BEST FOUND") and tested.values.tolist() == [2.0, 3.0, 4.0]
+
+
+def test_where_all_diverge_the_next_rates_are_lower_than_all_that_were_tried() -> None:
+    runs = [{"optim": o, "given": {"optim.lr": lr}, "seed": s, "status": "diverged", "val/loss": [float("nan")]}
+            for o in ("adam", "sgd") for lr in (0.1, 0.01) for s in SEEDS]  # fmt: skip
+    found = verdict(comparison(runs))
+    assert "lower the learning rate" in line(found, "NEXT") and not line(found, "BEST FOUND")
+    words = dict(word.split("=") for word in shlex.split(found.command or "")[3:])
+    assert words["optim"].split(",") == ["adam", "sgd"] and words["seed"] == "1,2,3"
+    assert all(float(rate) < 0.01 for rate in words["optim.lr"].split(","))
+
+
+def test_a_test_set_that_was_read_is_not_to_be_read_again(tmp_path: Path) -> None:
+    runs = grid({"relu": [11.0, 12.0, 13.1], "tanh": [16.0, 17.1, 18.2]})
+    assert "evaluate.py" in (verdict(study(tmp_path / "a", runs)).command or "")
+    runs = [run | {"more": {"test": {"mse": 11.0, "epoch": 1}}} for run in runs]
+    read = verdict(study(tmp_path / "b", runs))
+    assert read.command is None and "has been read" in line(read, "NEXT")
+
+
+def test_labels_of_factors_are_told_apart() -> None:
+    runs = [{"given": {f"model.a_rather_long_name_{k}": 1 + (k == i) for k in range(5)} | {"optim.momentum": 0.5 + 0.1 * (i == 5),
+             "model.momentum": 1 + (i == 6)}, "seed": s, "val/loss": [9.0, 5.0 + i + 0.1 * s]} for i in range(8) for s in SEEDS]  # fmt: skip
+    by = ["model.a_rather_long_name_1", "model.a_rather_long_name_2", "optim.momentum", "model.momentum"]
+    labels = [one.label for one in verdict(comparison(runs, by=by)).lines if one.factor]
+    assert len(labels) == 4 == len(set(labels)) and max(map(len, labels)) <= 14
+
+
+@pytest.mark.parametrize("quoted", [True, False])
+def test_what_is_missing_is_made_by_the_command_in_the_log(tmp_path: Path, quoted: bool) -> None:
+    typed = ["study=study", "hydra.sweeper.grids=[{optim: adam, optim.lr: 0.1}, {optim: sgd}]", "seed=range(1,4)"]
+    logged = shlex.join(typed) if quoted else " ".join(typed)  # as by older versions
+    runs = grid({"relu": [1.0, 1.1], "tanh": [0.1, 0.2]})
+    runs[0]["status"] = "failed"
+    found = study(tmp_path, runs)
+    log = f"2026-01-01 10:00:00 4 runs, 0 of them finished: {logged} hydra.mode=MULTIRUN\n2026-01-01 10:00:01 [1/4] completed\n"
+    (tmp_path / "study" / "study.log").write_text(log)
+    assert shlex.split(verdict(found).command or "") == ["python", "train.py", "--multirun", *typed]
+
+
+def test_the_content_of_data_is_no_override(tmp_path: Path) -> None:
+    runs = [{"optim": o, "seed": s, "losses": (9.0, 5.0 + s + (o == "sgd") + 0.1 * s * (o == "sgd")),
+             "more": {"data": {"sha256": sha, "train": 700, "val": 150}}}
+            for o in ("adam", "sgd") for s in SEEDS for sha in ("0" * 10, "1" * 10)]  # fmt: skip
+    found = study(tmp_path, runs)
+    assert found.blocks == ["data content"]
+    assert "content" not in (verdict(found).command or "")
+
+
 def claim(found: Comparison, text: str) -> Answer:
     return check_claim(found, text).answer
 
