@@ -425,7 +425,7 @@ def bench_stacks(rounds: int) -> None:
 
 def bench_analysis(rounds: int) -> None:
     where = Path(SCRATCH.name)
-    for name, runs, limit in (("1,000 runs", analysis.THOUSAND, 15), ("12 runs", analysis.DOZEN, 4)):
+    for name, runs, limit in (("1,000 runs", analysis.THOUSAND, 12), ("12 runs", analysis.DOZEN, 4)):
         found = analysis.told(where / name, runs)
         show(f"{name} told on a page and in tables, in seconds", [found["tables"]], [1.0], limit)
         show(f"{name}: figures drawn too, in seconds", [found["figures"]], [1.0])
