@@ -25,6 +25,7 @@ def cautions(comparison: Comparison) -> list[str]:
         *_chosen_on_test(comparison),
         *_tuning([result for result in comparison.results if result.contest.kind == Kind.TUNED]),
         *[text for result in comparison.results for text in _adam(result)],
+        *_few_seeds(comparison),
         *_no_figure(comparison),
         *_reused(comparison),
         *_folds(comparison),
@@ -171,6 +172,23 @@ def _duplicates(comparison: Comparison) -> Iterator[str]:
     if comparison.duplicates:
         names = _named(list(comparison.duplicates))
         yield f"{names}: the same experiment is there under another name as well; it is in the table, and counts once."
+
+
+def _few_seeds(comparison: Comparison) -> Iterator[str]:
+    """Trials with too few seeds to be chosen, by factor."""
+    for result in comparison.results:
+        nuisances = result.contest.nuisances
+        found: dict[str, None] = {}
+        for level in result.contest.levels:
+            for entry in result.contest.of_level(level):
+                for trial in entry.excluded:
+                    values = ", ".join(f"{k}={in_words(v)}" for k, v in zip(nuisances, trial, strict=True))
+                    found[f"{in_words(level)} at {values}"] = None
+        if found:
+            yield (
+                f"{result.factor}: {_named(list(found))} tried with fewer than two thirds of the seeds of other "
+                "trials, and so not a candidate for the best."
+            )
 
 
 def _no_figure(comparison: Comparison) -> Iterator[str]:

@@ -47,7 +47,6 @@ class Comparison:
         described: what was tried, by run.
         values: the figure of each run: infinitely bad where it diverged, NaN where there is none.
         results: what came of each factor, in one family; of confirmation runs alone where there are any.
-        searched: the same of the other runs, exploratory, where there is a confirmation.
         confounded: the pairs of levels that may not be compared.
         duplicates: runs that are there twice, by identity, and the one that counts.
         reused: runs marked as confirmation on seeds that were searched on; they confirm nothing.
@@ -64,7 +63,6 @@ class Comparison:
     described: dict[str, Described]
     values: pd.Series
     results: list[Result]
-    searched: list[Result]
     confounded: list[Confounded]
     duplicates: dict[str, str]
     reused: list[str]
@@ -236,7 +234,7 @@ def compare(
     ]  # fmt: skip
     return Comparison(
         study, task or known[0], measured, selection, allowed, factors, list(by or factors), described,
-        measured.of(study), results, results_by(measured, others) if others else [], mixed, duplicates, reused, other,
+        measured.of(study), results,  mixed, duplicates, reused, other,
     )  # fmt: skip
 
 

@@ -326,6 +326,11 @@ def test_a_tuned_adam_that_loses_to_momentum_sgd_is_doubted(tmp_path: Path) -> N
     assert "adam, tuned, loses to sgd_momentum" in warned(study(tmp_path / "lost", swapped))
 
 
+def test_a_rate_with_too_few_seeds_to_be_chosen_is_named(tmp_path: Path) -> None:
+    extra = {"optim": "adam", "optim__lr": 0.5, "seed": 1, "losses": (90.0, 0.1)}
+    assert "adam at optim.lr=0.5 tried with fewer than two thirds" in warned(study(tmp_path, [*tuned(), extra]))
+
+
 def test_identical_curves_of_different_options_are_named(tmp_path: Path) -> None:
     text = warned(study(tmp_path, grid({"relu": [1.0, 1.1], "sigmoid": [1.0, 1.1], "tanh": [1.3, 1.4]})))
     assert "activation=relu and with activation=sigmoid have identical curves" in text and "tanh" not in text
