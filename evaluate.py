@@ -1,65 +1,6 @@
-"""Evaluate finished runs on the test set: `python evaluate.py run=outputs/DATE/TIME`."""
+"""Evaluate finished runs on the test set: `python evaluate.py --help` says how."""
 
-import argparse
-from pathlib import Path
-
-from paribus.command import report_errors
-
-DESCRIPTION = """\
-Evaluate finished runs on their test sets, write the figures into their records (summary.json, "test") and print them.
-
-  python evaluate.py run=outputs/DATE/TIME        one run
-  python evaluate.py run=outputs/STUDY            every run of a study
-  python evaluate.py run=DIR run=DIR ...          several
-
-Choose runs by their validation figures first: the test set is for the run that was selected.
-"""
-
-
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="python evaluate.py [options] run=DIR [run=DIR ...]",
-    )
-    parser.add_argument("runs", nargs="+", metavar="run=DIR", help="a run, or a directory with runs below it")
-    parser.add_argument(
-        "--checkpoint",
-        choices=("best", "last"),
-        help="default: best, the epoch with the best validation; last for a final fit, which has none",
-    )
-    parser.add_argument("--data-root", metavar="DIR", help="where the data are now, if not where training found them")
-    parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu", help="default: cpu")
-    return parser.parse_args()
-
-
-def main() -> None:
-    options = arguments()
-    import torch  # after the options: --help and mistakes in them answer at once
-    from rich.console import Console
-
-    from paribus.errors import UserError
-    from paribus.evaluation import evaluate, show
-    from paribus.load import load_run
-    from paribus.record import find_runs
-
-    device = torch.device(options.device)
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {options.device} cannot be used: {str(error).splitlines()[0]}") from None
-    evaluated, errors = [], []
-    for directory in find_runs(Path(name.removeprefix("run=")) for name in options.runs):
-        try:
-            run = load_run(directory, options.checkpoint, options.data_root)
-            evaluated.append((run, evaluate(run, device)))
-        except UserError as error:
-            errors.append(error)
-    show(Console(), evaluated)
-    if errors:
-        raise UserError("\n".join(map(str, errors)))
-
+from paribus.cli.evaluate import main
 
 if __name__ == "__main__":
-    with report_errors():
-        main()
+    main()

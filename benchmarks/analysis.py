@@ -44,7 +44,7 @@ def told(where: Path, sweep_of: list[str]) -> dict[str, float]:
             "set": job.choices.given,
             "config": job.config,
             "seed": job.config["seed"],
-            "identity": record.identity(job.config),
+            "identity": record.identify(job.config),
             "statistics": {**summary["statistics"], **best},
         }
         record.write_json(directory / record.SUMMARY, whole)

@@ -32,7 +32,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torchvision import datasets, transforms
 
-from paribus.importing import keep_freed_memory
+from paribus.process import keep_freed_memory
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,7 +51,7 @@ def epoch_seconds(directory: Path) -> list[float]:
 
 def run(*overrides: str, data: Any = None) -> Path:
     """One run through train.py in this process; `data` stands for what the data module reads."""
-    from paribus import run as running
+    from paribus.run import prepare as running
 
     directory = Path(tempfile.mkdtemp(dir=SCRATCH.name))
     build, argv = running.build_data, sys.argv
@@ -79,7 +79,7 @@ def run(*overrides: str, data: Any = None) -> Path:
 @contextlib.contextmanager
 def watching(callback: lightning.Callback) -> Iterator[None]:
     """Runs made meanwhile have `callback` among theirs, called last."""
-    from paribus import run as running
+    from paribus.run import train as running
 
     build = running.build_trainer
 
@@ -335,8 +335,8 @@ class InTurns(lightning.Callback):
         self.marked: float | None = None
 
     def swap(self, trainer: Any, learner: Any) -> None:
-        from paribus.callbacks.divergence import Divergence
-        from paribus.callbacks.recorder import Recorder
+        from paribus.instruments.divergence import Divergence
+        from paribus.training.recorder import Recorder
 
         now = time.perf_counter()
         if self.marked is not None:

@@ -24,8 +24,8 @@ def in_turns(rounds: int, threads: int) -> tuple[list[tuple[float, float]], list
 
 
 def vgg6_step(keep: bool, threads: int) -> tuple[float, float]:
-    from paribus.importing import keep_freed_memory
     from paribus.models.vgg6 import VGG6
+    from paribus.process import keep_freed_memory
 
     if keep:
         keep_freed_memory()

@@ -14,9 +14,9 @@ from hydra.types import RunMode
 from omegaconf import open_dict
 
 from paribus import record
-from paribus.compose import Composer
-from paribus.study import Planned, plan
-from paribus.sweep import expand
+from paribus.config.compose import Composer
+from paribus.sweep.expand import expand_sweep
+from paribus.sweep.plan import PlannedRun, plan_study
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("PARIBUS_DATA", ROOT / "data")).absolute()
@@ -55,16 +55,16 @@ def started_again(where: Path) -> float:
         shutil.copytree(made, run.job.directory)
         config = run.job.config
         record.write_json(
-            run.job.directory / record.SUMMARY, {**summary, "config": config, "identity": record.identity(config)}
+            run.job.directory / record.SUMMARY, {**summary, "config": config, "identity": record.identify(config)}
         )
     return sweep(where, *arguments)
 
 
-def planned(where: Path, arguments: list[str]) -> Iterator[Planned]:
+def planned(where: Path, arguments: list[str]) -> Iterator[PlannedRun]:
     """The runs of a sweep whose records are to be in outputs/s of a directory."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         study = loader.load_configuration("train", [], RunMode.MULTIRUN)
         with open_dict(study):
             study.hydra.sweep.dir = str(where / "outputs" / "s")
-        yield from plan(expand(arguments, loader, study, None, None), Composer(loader, "train"), study)
+        yield from plan_study(expand_sweep(arguments, loader, study, None, None), Composer(loader, "train"), study)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from paribus.command import report_errors
+from paribus.cli.errors import report_errors
 from paribus.errors import UserError
 
 if TYPE_CHECKING:

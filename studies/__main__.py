@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from paribus.command import RunFailed, report_errors
-from paribus.errors import UserError, unknown
+from paribus.cli.errors import report_errors
+from paribus.errors import RunFailed, UserError, unknown_name
 from studies.catalogue import BY_NAME, STUDIES
 
 DESCRIPTION = """\
@@ -35,7 +35,7 @@ def arguments(typed: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(typed)
     for name in options.studies:
         if name not in BY_NAME:
-            raise unknown(name, "the studies", BY_NAME)
+            raise unknown_name(name, "the studies", BY_NAME)
     return options
 
 

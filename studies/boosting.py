@@ -8,7 +8,7 @@ Writes STUDY/boosting.csv: a row a split. The trees see the features as they are
 import argparse
 from pathlib import Path
 
-from paribus.command import report_errors
+from paribus.cli.errors import report_errors
 from paribus.errors import UserError
 
 TREES, DEPTH = 800, 5
@@ -20,8 +20,8 @@ def fit_and_test(run: Path) -> dict[str, object]:
     import numpy as np
     from sklearn.ensemble import GradientBoostingRegressor
 
-    from paribus.build import build_data
     from paribus.record import COMPLETED, read_summary
+    from paribus.run.build import build_data
 
     summary = read_summary(run)
     if summary["status"] != COMPLETED:
@@ -52,11 +52,11 @@ def main() -> None:
     import pandas as pd
     from rich.progress import track
 
-    from paribus.record import find_runs, replacing
+    from paribus.record import find_runs, replace_file
 
     rows = [fit_and_test(run) for run in track(find_runs([options.study]), "Boosting", transient=True)]
     frame = pd.DataFrame(rows)
-    with replacing(options.study / FILE) as temporary:
+    with replace_file(options.study / FILE) as temporary:
         frame.to_csv(temporary, index=False)
     from rich.console import Console
 

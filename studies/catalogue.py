@@ -78,11 +78,11 @@ def runs_of(name: str) -> int:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
 
-    from paribus.sweep import expand
+    from paribus.sweep.expand import expand_sweep
 
     typed = [f"experiment={name}"]
     with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         study = loader.load_configuration("train", typed, RunMode.MULTIRUN)
-        sweep = expand(typed, loader, study, study.hydra.sweeper.params, study.hydra.sweeper.grids)
+        sweep = expand_sweep(typed, loader, study, study.hydra.sweeper.params, study.hydra.sweeper.grids)
     return len({tuple(sorted(overrides)) for overrides in sweep})

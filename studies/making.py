@@ -41,7 +41,7 @@ def make(studies: Sequence[Study], for_cifar: Sequence[str], console: Console) -
 def untested(name: str) -> list[Path]:
     """The completed runs of a study whose test set has not been read."""
     runs = record.find_runs([OUTPUTS / name])
-    summaries = {run: record.state(run)[1] or {} for run in runs}
+    summaries = {run: record.read_status(run)[1] or {} for run in runs}
     return [run for run, s in summaries.items() if s.get("status") == record.COMPLETED and not s.get("test")]
 
 

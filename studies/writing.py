@@ -64,7 +64,7 @@ def write(material: Material, page: Path = PAGE) -> list[str]:
     lines += [line for line in _claims_of(before) if missing and line.split(" | ")[0].removeprefix("| ") not in said]
     summary = ["## In short", "\n".join(lines)] if rows else []
     text = "\n\n".join([HEAD, *summary, *parts, _made_with(material)])
-    with record.replacing(page) as temporary:
+    with record.replace_file(page) as temporary:
         temporary.write_text(text.rstrip() + "\n", encoding="utf-8")
     return missing
 

@@ -77,7 +77,7 @@ def fashion_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         images, labels = striped(n, (28, 28), seed)
         for name, content in zip(list(known), (idx(images), idx(labels)), strict=True):
             (raw / f"{name}.gz").write_bytes(gzip.compress(content, 1))
-            monkeypatch.setitem(known, name, files.digest(content))
+            monkeypatch.setitem(known, name, files.compute_digest(content))
     return tmp_path / "fashion"
 
 

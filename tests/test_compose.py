@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from paribus.compose import Composer
+from paribus.config.compose import Composer
 
 
 @pytest.fixture

@@ -19,8 +19,9 @@ from torch import nn
 from paribus import record
 from paribus.data.batches import Batches, share
 from paribus.errors import UserError
-from paribus.models.learners import EpochSums, Regressor
 from paribus.models.mlp import MLP
+from paribus.training.learner import Regressor
+from paribus.training.sums import EpochSums
 
 Train = Callable[..., Path]
 DDP = ("trainer=ddp", "trainer.accelerator=cpu", "threads=1", "figures=false")

@@ -13,8 +13,8 @@ from conftest import main
 
 from paribus import record
 from paribus.data.concrete import CONCRETE, Concrete
-from paribus.load import load_run
 from paribus.record import RecordError
+from paribus.run.load import load_run
 
 Train = Callable[..., Path]
 SHORT = ("model=regression", "trainer.max_epochs=20", "threads=1")

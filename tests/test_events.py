@@ -14,8 +14,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
 from paribus import record
-from paribus.events import EventFile, ScalarEvents
-from paribus.loggers import TensorBoard
+from paribus.loggers.events import EventFile, ScalarEvents
+from paribus.loggers.tensorboard import TensorBoard
 
 NAMES = st.lists(st.text(min_size=1, max_size=300), unique=True, min_size=0, max_size=5)
 FLOATS = st.floats(width=32, allow_nan=False, allow_subnormal=False)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from paribus import figures
+from paribus import plots as figures
 
 
 def drawn(figure: Figure, path: str = "figure.png") -> Figure:

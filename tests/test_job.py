@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from paribus.job import _yaml
+from paribus.run.spec import _yaml
 
 WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="$\u2028\u2029\ufeff")) | st.sampled_from(
     ["1e-3", "1_000", "0x1", "no", "On", "true", "null", "~", "", " ", "nan", ".inf", "1:30", "2026-11-22", "- a", "a: b", "'"]

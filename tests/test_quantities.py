@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from paribus import quantities
+from paribus.instruments import quantities
 
 shapes = arrays.array_shapes(min_dims=1, max_dims=4, max_side=5)
 some = st.lists(shapes, min_size=1, max_size=4).flatmap(

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from paribus import record
 from paribus.record import RecordError
-from paribus.statistics import summary_statistics
-from paribus.writers import MetricsWriter
+from paribus.record.statistics import summarise_rows
+from paribus.record.tables import MetricsWriter
 
 floats = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -95,13 +95,13 @@ def test_identity_ignores_order_spelling_and_how_a_run_is_carried_out() -> None:
         "threads": 2,
     }
     same = {"threads": None, "data": {"n": [1, 2.0], "root": "b"}, "optim": {"momentum": 1.0, "lr": 0.001}}
-    assert record.identity(config) == record.identity(same)
+    assert record.identify(config) == record.identify(same)
 
 
 @pytest.mark.parametrize("change", [{"seed": 2}, {"optim": {"lr": 0.002}}, {"data": {"n": [2, 1]}}])
 def test_identity_sees_what_is_tried(change: dict) -> None:
     config = {"seed": 1, "optim": {"lr": 0.001}, "data": {"n": [1, 2]}}
-    assert record.identity(config) != record.identity({**config, **change})
+    assert record.identify(config) != record.identify({**config, **change})
 
 
 def test_statistics_of_a_classifier_by_hand() -> None:
@@ -110,7 +110,7 @@ def test_statistics_of_a_classifier_by_hand() -> None:
         {"epoch": i + 1, "train/loss": loss, "val/loss": loss + 1, "val/acc": acc, "epoch_seconds": 2.0}
         for i, (loss, acc) in enumerate(zip(losses, accuracies, strict=True))
     ]
-    found = summary_statistics(rows)
+    found = summarise_rows(rows)
     # population variance by its definition: the mean is 0.9375
     variance = sum((x - 0.9375) ** 2 for x in losses) / 4
     assert variance == pytest.approx(statistics.pvariance(losses))
@@ -126,11 +126,11 @@ def test_statistics_of_a_regression_ignore_epochs_that_are_no_number() -> None:
         {"epoch": 1, "train/loss": 5.0, "val/loss": 4.0, "epoch_seconds": 1.0},
         {"epoch": 2, "train/loss": math.nan, "val/loss": math.nan, "epoch_seconds": 1.0},
     ]
-    found = summary_statistics(rows)
+    found = summarise_rows(rows)
     assert (found["best_val_loss"], found["best_epoch"], found["stability_score"]) == (4.0, 1, None)
 
 
 def test_statistics_without_validation() -> None:
-    found = summary_statistics([{"epoch": 1, "train/loss": 5.0, "val/loss": None, "epoch_seconds": 1.0}])
+    found = summarise_rows([{"epoch": 1, "train/loss": 5.0, "val/loss": None, "epoch_seconds": 1.0}])
     assert found["best_val_loss"] is None
     assert found["best_epoch"] is None

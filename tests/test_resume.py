@@ -16,8 +16,8 @@ from conftest import main, read_folds, read_layers
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from paribus import record
-from paribus.callbacks import checkpoints
-from paribus.callbacks.recorder import Recorder
+from paribus.training import checkpoints
+from paribus.training.recorder import Recorder
 
 Train = Callable[..., Path]
 SHORT = ("model=regression", "trainer.max_epochs=6", "threads=1", "model.hidden=[16,8]", "figures=false")
@@ -439,7 +439,7 @@ def test_a_configuration_that_can_no_longer_be_had_is_said(train: Train, capsys:
     directory = train(*SHORT)
     summary = record.read_summary(directory)
     summary["config"]["optim"]["eps"] = 1.0  # as if the file had had another default then
-    summary["identity"] = record.identity(summary["config"])
+    summary["identity"] = record.identify(summary["config"])
     (directory / record.SUMMARY).write_text(json.dumps(summary))
     assert main("train.py", f"rerun={directory}") == 1
     assert "can no longer be had by its command: optim.eps was 1.0, is now 1e-08" in capsys.readouterr().err

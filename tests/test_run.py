@@ -17,13 +17,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from paribus import record
-from paribus.callbacks.recorder import Recorder
 from paribus.data.concrete import Concrete
 from paribus.data.fashion_mnist import FashionMNIST
 from paribus.data.module import InMemory
 from paribus.models.mlp import MLP
 from paribus.models.regression import RegressionNet
 from paribus.randomness import generator, stream_seed
+from paribus.training.recorder import Recorder
 
 Train = Callable[..., Path]
 SHORT = ("model=regression", "trainer.max_epochs=3", "threads=1")

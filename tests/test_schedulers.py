@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from paribus import schedulers
+from paribus.training import schedulers
 
 
 def optimizer(kind: type[torch.optim.Optimizer] = torch.optim.SGD, **arguments: float) -> torch.optim.Optimizer:

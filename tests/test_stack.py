@@ -17,18 +17,18 @@ from omegaconf import open_dict
 from torch import nn
 
 from paribus import record
-from paribus.callbacks.weights import Weights
-from paribus.compose import Composer
+from paribus.config.compose import Composer
 from paribus.data.module import InMemory
-from paribus.engines import attempt
-from paribus.grouping import chunks_of, reason_alone, sorted_out
-from paribus.job import Job
-from paribus.models.stacked import NotStackable, StackedLinear, stack
-from paribus.stack import Stack
-from paribus.stacked_optim import StackedOptimizer
-from paribus.stacking import attempt_stack
-from paribus.study import Ended, plan
-from paribus.sweep import expand
+from paribus.instruments.weights import Weights
+from paribus.run.attempt import Outcome, attempt
+from paribus.run.spec import Job
+from paribus.stacked.attempt import attempt_stack
+from paribus.stacked.grouping import find_reason_alone, group_runs, split_group
+from paribus.stacked.modules import NotStackable, StackedLinear, stack_modules
+from paribus.stacked.optimizer import StackedOptimizer
+from paribus.stacked.stack import Stack
+from paribus.sweep.expand import expand_sweep
+from paribus.sweep.plan import plan_study
 
 SMALL = ("model=regression", "threads=1", "trainer=cpu", "trainer.max_epochs=2")
 
@@ -41,8 +41,8 @@ def jobs(directory: Path, *typed: str) -> list[Job]:
         study = loader.load_configuration("train", [*own, "study=s"], RunMode.MULTIRUN)
         with open_dict(study):
             study.hydra.runtime.output_dir = str(directory)
-        sweep = expand([*SMALL, *typed], loader, study, None, None)
-        return [run.job for run in plan(sweep, Composer(loader, "train", own), study)]
+        sweep = expand_sweep([*SMALL, *typed], loader, study, None, None)
+        return [run.job for run in plan_study(sweep, Composer(loader, "train", own), study)]
 
 
 Both = Callable[..., list[tuple[Path, Path]]]
@@ -54,8 +54,8 @@ def both(tmp_path: Path) -> Both:
 
     def make(*typed: str) -> list[tuple[Path, Path]]:
         alone, together = jobs(tmp_path / "alone", *typed), jobs(tmp_path / "stacked", *typed)
-        assert attempt_stack(together) == [Ended()] * len(together)
-        assert [attempt(job, console=False) for job in alone] == [Ended()] * len(alone)
+        assert attempt_stack(together) == [Outcome()] * len(together)
+        assert [attempt(job, console=False) for job in alone] == [Outcome()] * len(alone)
         found = {read_summary(job.directory).get("stacked") for job in together}
         assert found == {len(together)} or "data.split=grouped" in typed, "whose sizes differ by the seed"
         return [(a.directory, b.directory) for a, b in zip(alone, together, strict=True)]
@@ -285,7 +285,7 @@ def test_steps_are_those_of_torch(kind: str, agree: bool) -> None:
 def test_a_stack_that_was_killed_is_taken_up_and_so_is_each_of_its_runs_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from paribus import stack as module
+    from paribus.stacked import stack as module
 
     whole = jobs(tmp_path / "whole", "seed=1,2,3", "scheduler=onecycle", "trainer.max_epochs=6", "model.dropout=0.2")
     attempt_stack(whole)
@@ -301,11 +301,11 @@ def test_a_stack_that_was_killed_is_taken_up_and_so_is_each_of_its_runs_alone(
     monkeypatch.setattr(module, "WRITING_SHARE", math.inf)
     monkeypatch.setattr(Stack, "_train_epoch", killed)
     assert {ended.message for ended in attempt_stack(cut)} == {"interrupted"}
-    assert {record.state(job.directory)[0] for job in cut} == {record.INTERRUPTED}
+    assert {record.read_status(job.directory)[0] for job in cut} == {record.INTERRUPTED}
     monkeypatch.setattr(Stack, "_train_epoch", trained)
     again = jobs(tmp_path / "cut", "seed=1,2,3", "scheduler=onecycle", "trainer.max_epochs=6", "model.dropout=0.2")
-    assert attempt(again[0], console=False) == Ended()  # alone
-    assert attempt_stack(again[1:]) == [Ended()] * 2
+    assert attempt(again[0], console=False) == Outcome()  # alone
+    assert attempt_stack(again[1:]) == [Outcome()] * 2
     for one, other in zip(whole, again, strict=True):
         assert read_summary(other.directory)["taken_up"] == [4]
         pd.testing.assert_frame_equal(curves(one.directory), curves(other.directory), rtol=1e-4)
@@ -317,7 +317,7 @@ def test_a_stack_that_was_killed_is_taken_up_and_so_is_each_of_its_runs_alone(
 
 
 def test_what_can_be_stacked_and_what_cannot(tmp_path: Path, cifar_root: Path) -> None:
-    groups, alone = sorted_out([
+    groups, alone = group_runs([
         *jobs(tmp_path, "seed=1,2,3", "optim.lr=0.01,0.1"),
         *jobs(tmp_path, "seed=1,2", "activation=tanh"),
         *jobs(tmp_path, "seed=1", "activation=elu"),
@@ -330,20 +330,20 @@ def test_what_can_be_stacked_and_what_cannot(tmp_path: Path, cifar_root: Path) -
 
 
 def test_stacks_are_spread_over_processes_and_bounded(tmp_path: Path) -> None:
-    [group], _ = sorted_out(jobs(tmp_path, "seed=range(10)"))
-    assert sorted(map(len, chunks_of(group, 2, None))) == [5, 5]
-    assert sorted(map(len, chunks_of(group, 2, 3))) == [2, 2, 3, 3]
-    assert sorted(map(len, chunks_of(group, 1, None))) == [10]
+    [group], _ = group_runs(jobs(tmp_path, "seed=range(10)"))
+    assert sorted(map(len, split_group(group, 2, None))) == [5, 5]
+    assert sorted(map(len, split_group(group, 2, 3))) == [2, 2, 3, 3]
+    assert sorted(map(len, split_group(group, 1, None))) == [10]
 
 
 def test_a_stack_takes_half_of_the_free_memory_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [group] = sorted_out(jobs(tmp_path, "seed=range(10)", "model.hidden=[1000]"))[0]
+    [group] = group_runs(jobs(tmp_path, "seed=range(10)", "model.hidden=[1000]"))[0]
     # 1000 x 8 + 1000 + 1000 + 1 parameters in 12 copies, two copies of 876 rows of 9 floats, and of an output for each
     needed = 4 * (12 * 10_001 + 2 * 876 * 9 + 2 * 876)
     for fit, largest in ((3, 3), (100, 10), (0, 1)):
         free = 2 * needed * fit + 1
         monkeypatch.setattr("os.sysconf", lambda name, free=free: free if name == "SC_AVPHYS_PAGES" else 1)
-        sizes = list(map(len, chunks_of(group, 1, None)))
+        sizes = list(map(len, split_group(group, 1, None)))
         assert sum(sizes) == 10 and max(sizes) == largest
 
 
@@ -398,7 +398,7 @@ def changed(config: dict, **values: object) -> dict:
 ])  # fmt: skip
 def test_what_the_configuration_says_against_it(tmp_path: Path, values: dict[str, object], reason: str | None) -> None:
     [job] = jobs(tmp_path, "seed=1")
-    assert reason_alone(changed(job.config, **values)) == reason
+    assert find_reason_alone(changed(job.config, **values)) == reason
 
 
 def frozen() -> nn.Module:
@@ -439,7 +439,7 @@ def test_gradients_of_stacked_layers_are_those_of_their_outputs(bias: bool) -> N
                                            (lambda: nn.Sequential(nn.Conv2d(1, 1, 1)), "Conv2d")])  # fmt: skip
 def test_networks_that_cannot_be_stacked(make: Callable[[], nn.Module], why: str) -> None:
     with pytest.raises(NotStackable, match=why):
-        stack([make(), make()])
+        stack_modules([make(), make()])
 
 
 def test_optimizers_that_cannot_be_stacked() -> None:
@@ -468,11 +468,11 @@ def test_a_run_whose_files_cannot_be_written_fails_by_itself(tmp_path: Path, mon
 
     monkeypatch.setattr(Weights, "finish", full)
     ended = attempt_stack(together)
-    assert [record.state(job.directory)[0] for job in together] == ["completed", "interrupted", "completed"]
-    assert ended[0] == ended[2] == Ended() and "No space left" in str(ended[1].message)
+    assert [record.read_status(job.directory)[0] for job in together] == ["completed", "interrupted", "completed"]
+    assert ended[0] == ended[2] == Outcome() and "No space left" in str(ended[1].message)
     monkeypatch.setattr(Weights, "finish", finish)
-    assert attempt_stack(together) == [Ended()] * 3
-    assert {record.state(job.directory)[0] for job in together} == {"completed"}
+    assert attempt_stack(together) == [Outcome()] * 3
+    assert {record.read_status(job.directory)[0] for job in together} == {"completed"}
     assert read_summary(together[1].directory)["taken_up"] == [2]
 
 
@@ -483,7 +483,7 @@ def test_after_ctrl_c_nothing_more_begins(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Stack, "_train_epoch", interrupted)
     both_shapes = [*jobs(tmp_path, "seed=1,2"), *jobs(tmp_path, "seed=1,2", "data.train_subset=100")]
     assert {ended.message for ended in attempt_stack(both_shapes)} == {"interrupted"}
-    assert {record.state(job.directory)[0] for job in both_shapes} == {"interrupted"}
+    assert {record.read_status(job.directory)[0] for job in both_shapes} == {"interrupted"}
 
 
 def test_without_instruments_and_with_all_digits(both: Both) -> None:

@@ -17,13 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from paribus import record, study, timing
-from paribus.compose import Composer
-from paribus.config import read
+from paribus import record
+from paribus.config.check import read_choices
+from paribus.config.compose import Composer
 from paribus.errors import UserError
-from paribus.job import Job
-from paribus.study import Ended, Planned, conduct, name
-from paribus.sweep import expand
+from paribus.run.attempt import Outcome
+from paribus.run.spec import Job
+from paribus.sweep import estimate as timing
+from paribus.sweep import plan as study
+from paribus.sweep.execute import execute_plan
+from paribus.sweep.expand import expand_sweep
+from paribus.sweep.plan import PlannedRun, name_run
 
 QUICK = ("model=regression", "trainer.max_epochs=2", "trainer=cpu", "threads=1", "callbacks=none", "logger=none")
 
@@ -39,7 +43,7 @@ def contents(directory: Path) -> dict[Path, bytes]:
 
 
 def statuses(directory: Path) -> list[str]:
-    return sorted(record.state(run)[0] for run in directory.iterdir() if run.is_dir())
+    return sorted(record.read_status(run)[0] for run in directory.iterdir() if run.is_dir())
 
 
 # --- names
@@ -61,7 +65,7 @@ def composer() -> Composer:
     (["model.hidden=[64,32]"], "model.hidden=[64,32]"),
 ])  # fmt: skip
 def test_a_run_is_named_by_its_choices_sorted(composer: Composer, overrides: list[str], expected: str) -> None:
-    assert name(overrides, composer, "study") == expected
+    assert name_run(overrides, composer, "study") == expected
 
 
 @given(st.lists(st.text("ab /\\'\"=,äß日\t~*?", min_size=0, max_size=60), min_size=1, max_size=3))
@@ -70,13 +74,13 @@ def test_a_name_is_safe_short_and_tells_apart(composer: Composer, texts: list[st
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
     overrides = [f"+k{i}={quoted(text)}" for i, text in enumerate(texts)]
-    found = name(overrides, composer, "study")
+    found = name_run(overrides, composer, "study")
     assert len(found.encode()) <= 100
     assert not set(found) & set("/\\'\" \t*?~ä日")
     assert found not in (".", "..")
-    assert name(list(reversed(overrides)), composer, "study") == found
-    assert name([*overrides, "+other=1"], composer, "study") != found
-    assert name([overrides[0][:-1] + 'x"', *overrides[1:]], composer, "study") != found
+    assert name_run(list(reversed(overrides)), composer, "study") == found
+    assert name_run([*overrides, "+other=1"], composer, "study") != found
+    assert name_run([overrides[0][:-1] + 'x"', *overrides[1:]], composer, "study") != found
 
 
 # --- which runs
@@ -85,7 +89,7 @@ def test_a_name_is_safe_short_and_tells_apart(composer: Composer, texts: list[st
 def expanded(arguments: Sequence[str], params: Any = None, grids: Any = None) -> list[list[str]]:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        return expand(arguments, loader, loader.load_configuration("train", [], RunMode.MULTIRUN), params, grids)
+        return expand_sweep(arguments, loader, loader.load_configuration("train", [], RunMode.MULTIRUN), params, grids)
 
 
 def test_every_combination_is_a_run() -> None:
@@ -192,7 +196,7 @@ def test_one_bad_run_stops_nothing_and_is_tried_again(own: str, tmp_path: Path, 
     assert "The same command goes on with what is not finished, and tries again what failed." in out
     runs = [run for run in directory.iterdir() if run.is_dir()]
     bad_ones = [run for run in runs if record.read_summary(run)["seed"] == 2]
-    failed = bad_ones[0] if record.state(bad_ones[0])[0] == "failed" else bad_ones[1]
+    failed = bad_ones[0] if record.read_status(bad_ones[0])[0] == "failed" else bad_ones[1]
     assert (
         'raise RuntimeError("boom")' in (failed / record.LOG).read_text() or "boom" in (failed / record.LOG).read_text()
     )
@@ -224,7 +228,7 @@ def test_a_run_of_another_configuration_is_refused_with_the_difference(capsys: A
     for run in (d for d in directory.iterdir() if d.is_dir()):
         summary = record.read_summary(run)
         summary["config"]["optim"]["eps"] = 0.5  # as if the file had had another default then
-        summary["identity"] = record.identity(summary["config"])
+        summary["identity"] = record.identify(summary["config"])
         record.write_json(run / record.SUMMARY, summary)
     before = contents(directory)
     sweep("seed=1,2,3", code=1)
@@ -286,7 +290,7 @@ def test_what_belongs_to_somebody_else_is_left_alone() -> None:
         path.write_text("mine")
     sweep("seed=1")
     assert all(path.read_text() == "mine" for path in theirs)
-    assert record.state(theirs[-1].parent)[0] == "completed", "the run went into the directory of its name"
+    assert record.read_status(theirs[-1].parent)[0] == "completed", "the run went into the directory of its name"
 
 
 def test_a_file_where_a_directory_should_be_fails_that_run_alone(capsys: Any) -> None:
@@ -327,7 +331,7 @@ def test_a_run_of_a_study_is_not_made_longer_behind_its_back(capsys: Any) -> Non
     run = next(d for d in sweep("seed=1,2").iterdir() if d.is_dir())
     assert main("train.py", f"resume={run}", "trainer.max_epochs=3") == 1
     assert "is a run of the study s: with more epochs it would be another one." in capsys.readouterr().err
-    assert record.state(run)[0] == "completed"
+    assert record.read_status(run)[0] == "completed"
 
 
 def test_what_a_run_is_drawn_from_tells_it_apart() -> None:
@@ -394,9 +398,10 @@ def test_names_of_studies(of: str) -> None:
 # --- making them, whatever happens
 
 
-def jobs(tmp_path: Path, n: int) -> list[Planned]:
+def jobs(tmp_path: Path, n: int) -> list[PlannedRun]:
     return [
-        Planned(Job(tmp_path / str(i), OmegaConf.create(), OmegaConf.create()), record.ABSENT, None) for i in range(n)
+        PlannedRun(Job(tmp_path / str(i), OmegaConf.create(), OmegaConf.create()), record.ABSENT, None)
+        for i in range(n)
     ]  # type: ignore[arg-type]
 
 
@@ -426,23 +431,23 @@ def test_what_another_process_makes_is_waited_for(tmp_path: Path, monkeypatch: A
     monkeypatch.setattr(record, "is_running", running)
     attempts: list[str] = []
 
-    def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
+    def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
         for job in jobs:
             attempts.append(job.directory.name)
             finish(job)
-            yield job, Ended()
+            yield job, Outcome()
 
     told: list[tuple[str, str]] = []
-    conduct(planned, engine, lambda run, ended: told.append((run.name, run.status)))
+    execute_plan(planned, engine, lambda run, ended: told.append((run.name, run.status)))
     assert attempts == ["0", "2", "1"]
     assert told == [("0", "completed"), ("2", "completed"), ("1", "completed")]
 
 
 def test_a_run_that_turns_out_to_be_taken_is_asked_for_again(tmp_path: Path) -> None:
     planned = jobs(tmp_path, 1)
-    answers = iter([Ended(busy=True), Ended(busy=True), Ended()])
+    answers = iter([Outcome(busy=True), Outcome(busy=True), Outcome()])
 
-    def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
+    def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
         for job in jobs:
             answer = next(answers)
             if not answer.busy:
@@ -450,19 +455,19 @@ def test_a_run_that_turns_out_to_be_taken_is_asked_for_again(tmp_path: Path) -> 
             yield job, answer
 
     told: list[str] = []
-    conduct(planned, engine, lambda run, ended: told.append(run.status))
+    execute_plan(planned, engine, lambda run, ended: told.append(run.status))
     assert told == ["completed"]
 
 
 @pytest.mark.parametrize(("left", "ended", "status", "message"), [
-    ("completed", Ended(), "completed", None),
-    ("failed", Ended(message="boom"), "failed", "boom"),
-    ("metrics", Ended(message="its process was killed"), "unfinished", "its process was killed"),
-    ("nothing", Ended(message="Permission denied"), "failed", "Permission denied"),
-    ("completed", Ended(message="another run is there"), "failed", "another run is there"),
+    ("completed", Outcome(), "completed", None),
+    ("failed", Outcome(message="boom"), "failed", "boom"),
+    ("metrics", Outcome(message="its process was killed"), "unfinished", "its process was killed"),
+    ("nothing", Outcome(message="Permission denied"), "failed", "Permission denied"),
+    ("completed", Outcome(message="another run is there"), "failed", "another run is there"),
 ])  # fmt: skip
 def test_how_a_run_ended_is_what_its_record_says(
-    tmp_path: Path, left: str, ended: Ended, status: str, message: str | None
+    tmp_path: Path, left: str, ended: Outcome, status: str, message: str | None
 ) -> None:
     (run,) = jobs(tmp_path, 1)
     run.job.directory.mkdir()
@@ -479,12 +484,12 @@ def test_how_a_run_ended_is_what_its_record_says(
 
 def test_one_process_owns_a_directory(tmp_path: Path) -> None:
     assert not record.is_running(tmp_path)
-    with record.locked(tmp_path):
+    with record.lock_directory(tmp_path):
         assert record.is_running(tmp_path)
-        with pytest.raises(record.Busy), record.locked(tmp_path):
+        with pytest.raises(record.Busy), record.lock_directory(tmp_path):
             pass
     assert not record.is_running(tmp_path)
-    with record.locked(tmp_path):
+    with record.lock_directory(tmp_path):
         pass
 
 
@@ -500,7 +505,7 @@ def test_one_process_owns_a_directory(tmp_path: Path) -> None:
 def test_states(tmp_path: Path, files: dict[str, str], expected: str) -> None:
     for file, text in files.items():
         (tmp_path / file).write_text(text)
-    assert record.state(tmp_path)[0] == expected
+    assert record.read_status(tmp_path)[0] == expected
 
 
 def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(capsys: Any) -> None:
@@ -515,10 +520,10 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(capsys: Any) -> Non
     assert contents(directory) == before
 
 
-def one_job(composer: Composer, *overrides: str) -> Planned:
+def one_job(composer: Composer, *overrides: str) -> PlannedRun:
     config = composer.compose(["model=regression", "trainer=cpu", *overrides])
-    return Planned(
-        Job(Path("nowhere"), config, config.hydra, read(config, config.hydra.runtime.choices, composer)),
+    return PlannedRun(
+        Job(Path("nowhere"), config, config.hydra, read_choices(config, config.hydra.runtime.choices, composer)),
         record.ABSENT,
         None,
     )
@@ -531,8 +536,8 @@ def test_the_time_is_estimated_from_runs_like_them(composer: Composer, capsys: A
         summary["statistics"]["mean_epoch_seconds"] = seconds
         record.write_json(run / record.SUMMARY, summary)
     planned = [one_job(composer, f"seed={seed}", "trainer.max_epochs=7") for seed in (4, 5)]
-    assert timing.estimate(planned, directory) == 5.0 * 7 * 2
-    assert timing.estimate(planned, directory.parent / "another study") == 5.0 * 7 * 2
+    assert timing.estimate_seconds(planned, directory) == 5.0 * 7 * 2
+    assert timing.estimate_seconds(planned, directory.parent / "another study") == 5.0 * 7 * 2
 
 
 def test_the_time_is_estimated_by_a_trial_where_there_are_none(
@@ -540,7 +545,7 @@ def test_the_time_is_estimated_by_a_trial_where_there_are_none(
 ) -> None:
     monkeypatch.setattr(timing, "TRIAL", 0.05)
     planned = [one_job(composer, "trainer.max_epochs=7")]
-    found = timing.estimate(planned, tmp_path / "outputs" / "s")
+    found = timing.estimate_seconds(planned, tmp_path / "outputs" / "s")
     assert found is not None
     assert 7 * 12 * 0.00005 < found < 7 * 12 * 0.5, "an epoch has 12 steps of some milliseconds at most"
-    assert timing.estimate([one_job(composer, "data.path=nowhere.csv")], tmp_path / "outputs" / "s") is None
+    assert timing.estimate_seconds([one_job(composer, "data.path=nowhere.csv")], tmp_path / "outputs" / "s") is None

@@ -18,9 +18,11 @@ import torch
 from conftest import ROOT, main, read_layers, typed
 from omegaconf import OmegaConf
 
-from paribus import engines, record, study
-from paribus.config import Choices
-from paribus.job import Job
+from paribus import record
+from paribus.config.check import Choices
+from paribus.run.spec import Job
+from paribus.sweep import launch as engines
+from paribus.sweep import plan as study
 
 KILLS = int(os.environ.get("PARIBUS_SOAK", "0"))
 SEED = int(os.environ.get("PARIBUS_SOAK_SEED", "0")) or random.randrange(10**6)
@@ -46,7 +48,7 @@ def runs(directory: Path) -> list[Path]:
 
 
 def finished_runs(directory: Path) -> list[Path]:
-    return [run for run in runs(directory) if record.state(run)[0] in record.FINISHED]
+    return [run for run in runs(directory) if record.read_status(run)[0] in record.FINISHED]
 
 
 def finished(directory: Path) -> dict[Path, bytes]:
@@ -244,7 +246,7 @@ def test_the_cores_and_the_gpus_are_divided(monkeypatch: Any, gpus: int, threads
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: gpus)
     config = {"threads": None, "trainer": {"accelerator": "auto", "devices": 1}}
     job = Job(Path(), OmegaConf.create(), OmegaConf.create(), Choices({}, {}, config))  # type: ignore[arg-type]
-    made = engines.placed(job, slot=1, slots=4)
+    made = engines.assign_device(job, slot=1, slots=4)
     assert (made.threads, made.config["trainer"]["devices"]) == (threads, devices)
     assert config == {"threads": None, "trainer": {"accelerator": "auto", "devices": 1}}
 

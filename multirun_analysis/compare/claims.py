@@ -9,7 +9,7 @@ from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.inference import ALPHA, Estimate
 from multirun_analysis.compare.metric import parse_margin
 from multirun_analysis.records.described import in_words
-from paribus.errors import UserError, unknown
+from paribus.errors import UserError, unknown_name
 
 FORM = 'FACTOR: LEVEL OP LEVEL [+ or - MARGIN], with OP one of >=, <=, >, <, ==; "optim: adam >= sgd - 0.3pt"'
 PATTERN = re.compile(r"\s*(?P<factor>[^:]+?)\s*:\s*(?P<a>.+?)\s*(?P<op>>=|<=|==|>|<)\s*(?P<b>.+?)\s*"
@@ -54,7 +54,9 @@ def check_claim(comparison: Comparison, text: str) -> Claim:
         raise UserError(f"The claim {text!r} is not understood. Its form is {FORM}.")
     results = [r for r in comparison.results if _names(r.factor, found["factor"])]
     if not results:
-        raise unknown(found["factor"], "what was compared (--claim)", sorted({r.factor for r in comparison.results}))
+        raise unknown_name(
+            found["factor"], "what was compared (--claim)", sorted({r.factor for r in comparison.results})
+        )
     metric, margin = comparison.metric, 0.0
     if found["margin"]:
         margin = parse_margin(found["margin"], metric)
@@ -66,7 +68,7 @@ def check_claim(comparison: Comparison, text: str) -> Claim:
     known = {in_words(level.level): level.level for result in results for level in result.levels}
     for name in (found["a"], found["b"]):
         if name not in known:
-            raise unknown(name, f"the levels of {results[0].factor} (--claim)", sorted(known))
+            raise unknown_name(name, f"the levels of {results[0].factor} (--claim)", sorted(known))
     pairs = [(r, p) for r in results if (p := r.pair(known[found["a"]], known[found["b"]])) is not None]
     if not pairs:
         why = "never compared with all else equal, or one of them is unusable"

@@ -28,7 +28,7 @@ from multirun_analysis.records.described import (
 )
 from multirun_analysis.records.load import Study
 from paribus import record
-from paribus.errors import UserError, unknown
+from paribus.errors import UserError, unknown_name
 
 RESOLUTION = 1e-4  # of a loss, relative: a smaller difference is not measured
 OTHER_FIGURE = {"selected": "settled", "settled": "best"}  # beside which a figure is held
@@ -190,13 +190,13 @@ def compare(
     if task is None and len(known) > 1:
         raise UserError(f"These runs have several tasks: {', '.join(known)}. Name one of them.")
     if task is not None and task not in known:
-        raise unknown(task, "the tasks of these runs", known)
+        raise unknown_name(task, "the tasks of these runs", known)
     study = study.of(known[0] if task is None else task)
     described = with_unexplained(one_architecture(study.described))
     factors = factors_of(described.values())
     for name in by:
         if name not in factors:
-            raise unknown(name, "what differs between these runs (--by)", factors)
+            raise unknown_name(name, "what differs between these runs (--by)", factors)
     default = default_metric(study, task or known[0], factors)
     measured = Metric(metric) if metric else default
     if metric:

@@ -12,7 +12,7 @@ from multirun_analysis.compare.inference import Estimate
 from multirun_analysis.records.load import Study
 from multirun_analysis.records.run_figures import higher_is_better
 from paribus import record
-from paribus.errors import UserError, unknown
+from paribus.errors import UserError, unknown_name
 
 DIRECTED = {"loss", "mse", "rmse", "mae", "seconds", "90pct", "acc", "accuracy", "r2", "stability"}
 LOSSES = {"loss", "mse", "rmse", "mae"}
@@ -96,7 +96,7 @@ class Metric:
         tried = columns[: columns.index("seed") + 1]
         numeric = [c for c in map(str, study.runs) if c not in tried and pd.api.types.is_numeric_dtype(study.runs[c])]
         if self.name not in numeric:
-            raise unknown(self.name, "the figures of these runs (--metric)", numeric)
+            raise unknown_name(self.name, "the figures of these runs (--metric)", numeric)
 
     def show(self, value: float) -> str:
         """Format a value as one reads it."""

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.interactions import Interaction
 from multirun_analysis.figures.registry import Drawing, declared, fail
-from paribus.record import RecordError, replacing
+from paribus.record import RecordError, replace_file
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ def save(figure: Figure, path: Path, pdf: bool) -> None:
     if engine is not None:  # laid out once, instead of in every one of the drawings that saving makes
         engine.execute(figure)
         figure.set_layout_engine("none")
-    with replacing(path.with_name(f"{path.name}.png")) as temporary:
+    with replace_file(path.with_name(f"{path.name}.png")) as temporary:
         figure.savefig(temporary, format="png", pil_kwargs={"compress_level": 3})
     if pdf:
-        with replacing(path.with_name(f"{path.name}.pdf")) as temporary:
+        with replace_file(path.with_name(f"{path.name}.pdf")) as temporary:
             figure.savefig(temporary, format="pdf")
 
 

@@ -16,7 +16,8 @@ from multirun_analysis.compare.design import UNUSABLE_SHARE
 from multirun_analysis.figures.registry import Drawing, figure, main_factors
 from multirun_analysis.figures.style import pick, plain
 from multirun_analysis.records.described import in_words, order
-from paribus import figures, record
+from paribus import plots as figures
+from paribus import record
 
 MOST_LAYERS = 16  # drawn of a network
 MOST_RUNS = 4  # whose predictions are side by side

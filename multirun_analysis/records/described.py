@@ -87,7 +87,10 @@ def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
         choices, given, config = _composed(directory)
         if config is None:
             return Described(problem=f"{record.COMPOSITION} cannot be read")
-    flat = {key: _hashable(value) for key, value in record.flatten(record.experimental(config)).items()}
+    flat = {
+        key: _hashable(value)
+        for key, value in record.flatten(record.name_all_stably(record.select_experimental(config))).items()
+    }
     set_values = {key: _hashable(value) for key, value in given.items() if key in flat}
     sha = (found.get("data") or {}).get("sha256")
     if isinstance(sha, str):
@@ -109,7 +112,7 @@ def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
     seed, split = flat.pop("seed", None), flat.pop("data.seed", None)
     known = {group: choices[group] for group in GROUPS if group in choices}
     confirms = config.get("confirm") is True
-    return Described(known, set_values, flat, seed, record.identity(config), None, split, confirms)
+    return Described(known, set_values, flat, seed, record.identify(config), None, split, confirms)
 
 
 def _composed(directory: Path) -> tuple[dict[str, str], dict[str, Any], dict[str, Any] | None]:

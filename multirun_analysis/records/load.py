@@ -112,7 +112,7 @@ def load_runs(
 
 def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, dict[str, Any]]:
     """A run's row, its metrics.csv as it stands, what was tried, and its summary."""
-    status, summary = record.state(directory)
+    status, summary = record.read_status(directory)
     message = (summary or {}).get("message")
     if summary is not None:
         what = wrong(summary)

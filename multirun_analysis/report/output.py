@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from paribus.errors import UserError
-from paribus.record import replacing
+from paribus.record import replace_file
 
 MANIFEST = ".paribus.json"
 FIXED = ("report.html", "runs.csv", "comparison.csv", "tables.md", "tables.tex")
@@ -58,7 +58,7 @@ class Output:
     def write_text(self, name: str, text: str) -> None:
         """Write a file that was claimed."""
         assert name in self.ours, name
-        with replacing(self.folder / name) as temporary:
+        with replace_file(self.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
     def finish(self, written: Iterable[str]) -> None:
@@ -80,7 +80,7 @@ class Output:
         raise UserError(f"{path} is damaged, so nobody knows which files may be replaced. Write elsewhere: --out DIR.")
 
     def _write(self) -> None:
-        with replacing(self.folder / MANIFEST) as temporary:
+        with replace_file(self.folder / MANIFEST) as temporary:
             temporary.write_text(json.dumps({"files": sorted(self.ours)}, indent=1), encoding="utf-8")
 
 

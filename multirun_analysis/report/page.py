@@ -21,7 +21,7 @@ from multirun_analysis.report.documents import Part
 from multirun_analysis.report.page_data import data_of
 from multirun_analysis.report.page_pictures import picture
 from multirun_analysis.report.verdict import Verdict
-from paribus.record import replacing
+from paribus.record import replace_file
 
 SCRIPTS = ("shared.js", "charts.js", "table.js")  # in this order, as one
 MOST_PICTURES = 6
@@ -50,7 +50,7 @@ def write_report(comparison: Comparison, found: Verdict, details: Sequence[Part]
         before, mark, after = text.partition(f"<!--{name}-->")
         assert mark, name
         text = before + part + after
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -14,11 +14,11 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from paribus.importing import heavy_imports
-from paribus.workers import begin_forkserver
+from paribus.process import importing_torch
+from paribus.sweep._workers import start_forkserver
 
 if TYPE_CHECKING:
-    from paribus.study import Engine
+    from paribus.sweep.execute import Executor
 
 
 class StudyLauncher(Launcher):
@@ -29,7 +29,7 @@ class StudyLauncher(Launcher):
         self.loader = hydra_context.config_loader
 
     @abstractmethod
-    def engine(self, directory: Path) -> "Engine":
+    def engine(self, directory: Path) -> "Executor":
         """What makes the runs of the study in `directory`."""
 
     def begin(self) -> None:
@@ -39,11 +39,11 @@ class StudyLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Make a run of each list of overrides; those that lead to the same run give one result."""
-        from paribus.sweep import sweep
+        from paribus.sweep.study import run_study
 
         returned = []
         engine = None if self.study.dry_run else self.engine
-        for run in sweep(job_overrides, self.loader, self.study, engine, self.live):
+        for run in run_study(job_overrides, self.loader, self.study, engine, self.live):
             job = JobReturn(overrides=run.job.overrides, cfg=run.job.composed)
             job.working_dir = str(run.job.directory)
             if run.finished:
@@ -59,10 +59,10 @@ class SerialLauncher(StudyLauncher):
 
     live = False
 
-    def engine(self, directory: Path) -> "Engine":
-        from paribus.engines import serial
+    def engine(self, directory: Path) -> "Executor":
+        from paribus.sweep.launch import run_serially
 
-        return serial
+        return run_serially
 
 
 class ParallelLauncher(StudyLauncher):
@@ -76,12 +76,12 @@ class ParallelLauncher(StudyLauncher):
         self.n_jobs = n_jobs
 
     def begin(self) -> None:
-        begin_forkserver()
+        start_forkserver()
 
-    def engine(self, directory: Path) -> "Engine":
-        from paribus.engines import parallel
+    def engine(self, directory: Path) -> "Executor":
+        from paribus.sweep.launch import make_parallel_executor
 
-        return parallel(self.n_jobs)
+        return make_parallel_executor(self.n_jobs)
 
 
 class StackedLauncher(StudyLauncher):
@@ -97,12 +97,12 @@ class StackedLauncher(StudyLauncher):
         self.most = most
 
     def begin(self) -> None:
-        begin_forkserver()
+        start_forkserver()
 
-    def engine(self, directory: Path) -> "Engine":
-        from paribus.engines import stacked
+    def engine(self, directory: Path) -> "Executor":
+        from paribus.sweep.launch import make_stacked_executor
 
-        return stacked(self.n_jobs, self.most)
+        return make_stacked_executor(self.n_jobs, self.most)
 
 
 class SlurmLauncher(StudyLauncher):
@@ -117,11 +117,13 @@ class SlurmLauncher(StudyLauncher):
         self.cluster = cluster
         self.parameters = OmegaConf.to_container(OmegaConf.create(dict(parameters)), resolve=True)
 
-    def engine(self, directory: Path) -> "Engine":
-        from paribus.engines import slurm
+    def engine(self, directory: Path) -> "Executor":
+        from paribus.sweep.clusters import make_slurm_executor
 
         assert isinstance(self.parameters, dict)
-        return slurm(directory, self.cluster, {str(k): v for k, v in self.parameters.items() if v is not None})
+        return make_slurm_executor(
+            directory, self.cluster, {str(k): v for k, v in self.parameters.items() if v is not None}
+        )
 
 
 class RayLauncher(StudyLauncher):
@@ -138,10 +140,10 @@ class RayLauncher(StudyLauncher):
         self.num_cpus = num_cpus
         self.num_gpus = num_gpus
 
-    def engine(self, directory: Path) -> "Engine":
-        from paribus.engines import on_ray
+    def engine(self, directory: Path) -> "Executor":
+        from paribus.sweep.clusters import make_ray_executor
 
-        return on_ray(self.address, self.num_cpus, self.num_gpus)
+        return make_ray_executor(self.address, self.num_cpus, self.num_gpus)
 
 
 class StudySweeper(Sweeper):
@@ -172,21 +174,20 @@ class StudySweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from paribus.command import RunFailed
-        from paribus.errors import UserError, unknown
+        from paribus.errors import RunFailed, UserError, unknown_name
 
         for key in self.others:
-            raise unknown(key, "hydra.sweeper", ("params", "grids"))
+            raise unknown_name(key, "hydra.sweeper", ("params", "grids"))
         if not isinstance(self.study_launcher, StudyLauncher):
             raise UserError(
                 "A study needs a launcher of its own: hydra/launcher=serial, parallel, stacked, slurm or ray."
             )
         if not self.study.dry_run:
             self.study_launcher.begin()
-        with heavy_imports():
-            from paribus.sweep import expand
+        with importing_torch():
+            from paribus.sweep.expand import expand_sweep
 
-        sweep = expand(arguments, self.loader, self.study, self.params, self.grids)
+        sweep = expand_sweep(arguments, self.loader, self.study, self.params, self.grids)
         returned = self.study_launcher.launch(sweep, 0)
         failed = [job for job in returned if job.status is JobStatus.FAILED]
         if failed and not self.study.dry_run:

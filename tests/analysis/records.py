@@ -65,7 +65,7 @@ def write_run(
     found |= {"best_val_loss": best, "baseline_val_loss": 10.0} if task == "regression" else {
         "best_val_acc": None if best is None else 1 - best, "epochs_to_90pct": 1}  # fmt: skip
     summary = {
-        "status": status, "message": None, "study": directory.parent.name, "identity": record.identity(config),
+        "status": status, "message": None, "study": directory.parent.name, "identity": record.identify(config),
         "command": f"python train.py seed={seed}", "choices": choices, "set": given, "seed": seed, "config": config,
         "statistics": {**found, **(statistics or {})}, "data": {"sha256": "0123456789", "train": 722, "val": 154},
         "versions": {"paribus": "0.1.0", "torch": "2.6.0"}, "git": {"commit": "abc", "dirty": False}, "device": "cpu",

@@ -14,7 +14,7 @@ from multirun_analysis.figures import weights
 from multirun_analysis.records.described import Described
 from multirun_analysis.records.load import Study
 from paribus.record import RecordError
-from paribus.writers import write_predictions, write_weights
+from paribus.record.tables import write_predictions, write_weights
 
 
 def drawn(figure: Figure | None) -> Figure:

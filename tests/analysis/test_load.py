@@ -215,7 +215,7 @@ def test_a_record_of_an_older_version_says_why_it_cannot_be_compared(tmp_path: P
 def test_a_run_that_is_being_made_says_so(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a")
     (run / record.SUMMARY).unlink()
-    with record.locked(run):
+    with record.lock_directory(run):
         code = f"from multirun_analysis import load_runs; print(load_runs({str(run)!r}).runs['status'].item())"
         found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "running"

@@ -12,8 +12,9 @@ from conftest import CIFAR_TRAIN, striped
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from paribus.data import __main__ as command
-from paribus.data import concrete, figures
+from paribus.cli import data as command
+from paribus.data import concrete
+from paribus.data import plots as figures
 from paribus.errors import UserError
 
 TINY = """cement,age,strength

@@ -7,21 +7,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from paribus.models.layers import WeightLayer, evaluating, on_activations, trace, weight_layers
+from paribus.models.layers import WeightLayer, evaluation_mode, find_weight_layers, trace_calls, watch_activations
 from paribus.models.mlp import MLP
 from paribus.models.regression import RegressionNet
 from paribus.models.vgg6 import VGG6
 
 
 def found(network: nn.Module, *shape: int) -> list[WeightLayer]:
-    return weight_layers(network, trace(network, torch.randn(2, *shape))[1])
+    return find_weight_layers(network, trace_calls(network, torch.randn(2, *shape))[1])
 
 
 def seen(network: nn.Module, inputs: Tensor) -> list[tuple[str, Tensor]]:
     outputs: list[tuple[str, Tensor]] = []
-    layers = weight_layers(network, trace(network, inputs)[1])
-    handles = on_activations(layers, lambda layer, output: outputs.append((layer.path, output.detach().clone())))
-    with evaluating(network):
+    layers = find_weight_layers(network, trace_calls(network, inputs)[1])
+    handles = watch_activations(layers, lambda layer, output: outputs.append((layer.path, output.detach().clone())))
+    with evaluation_mode(network):
         network(inputs)
     for handle in handles:
         handle.remove()

@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from paribus.errors import UserError
-from paribus.models.learners import Classifier, EpochSums, Regressor, average_by_fold, learner_for
+from paribus.training.learner import Classifier, Regressor, find_learner
+from paribus.training.sums import EpochSums, average_by_fold
 
 
 @given(st.lists(st.tuples(st.integers(1, 7), st.floats(0, 100, width=32)), min_size=1, max_size=9))
@@ -87,7 +88,7 @@ def test_a_regressor_measures_both_errors_whatever_its_loss(loss: str) -> None:
 def test_losses_are_torchs() -> None:
     assert learner(Classifier, nn.Identity(), "cross_entropy").loss is F.cross_entropy
     assert learner(Regressor, nn.Identity(), "mae").loss is F.l1_loss
-    assert learner_for("cross_entropy") is Classifier
-    assert learner_for("mse") is learner_for("mae") is Regressor
+    assert find_learner("cross_entropy") is Classifier
+    assert find_learner("mse") is find_learner("mae") is Regressor
     with pytest.raises(UserError, match="Did you mean 'mse'"):
-        learner_for("msee")
+        find_learner("msee")

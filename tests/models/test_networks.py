@@ -177,11 +177,11 @@ def test_layers_come_in_the_order_of_their_use() -> None:
     network = Branching()
     network.drop.eval()
     state = torch.random.get_rng_state()
-    output, calls = layers.trace(network, torch.ones(3, 4))
+    output, calls = layers.trace_calls(network, torch.ones(3, 4))
     assert torch.equal(state, torch.random.get_rng_state())
     assert [x.path for x in calls] == ["shared", "shared", "drop", "last"]
     assert [(x.output_shape, x.parameters) for x in calls] == [((4,), 20), ((4,), 20), ((4,), 0), ((2,), 10)]
-    assert [line.split()[0] for line in layers.table(calls, 120).splitlines()] == [
+    assert [line.split()[0] for line in layers.format_table(calls, 120).splitlines()] == [
         "layer", "shared", "drop", "last", "elsewhere", "total"
     ]  # fmt: skip
     assert torch.equal(output, network.last(network.shared(network.shared(torch.ones(3, 4)))))
@@ -190,17 +190,17 @@ def test_layers_come_in_the_order_of_their_use() -> None:
 
 
 def test_the_table_of_layers_adds_up() -> None:
-    _, calls = layers.trace(MLP((1, 28, 28), 10, nn.ReLU), torch.zeros(1, 1, 28, 28))
-    lines = layers.table(calls, 235_146).splitlines()
+    _, calls = layers.trace_calls(MLP((1, 28, 28), 10, nn.ReLU), torch.zeros(1, 1, 28, 28))
+    lines = layers.format_table(calls, 235_146).splitlines()
     assert lines[2].split() == ["linear1", "Linear", "256", "200,960"]
     assert lines[-1].split() == ["total", "235,146"]
     assert len({len(line) for line in lines}) == 1
-    assert "elsewhere" not in layers.table(calls, 235_146)
+    assert "elsewhere" not in layers.format_table(calls, 235_146)
 
 
 def test_parameters_outside_of_any_layer_are_counted() -> None:
     network = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
-    _, calls = layers.trace(network, torch.zeros(1, 3, 4))
-    last = [line.split() for line in layers.table(calls, count(network)).splitlines()[-2:]]
+    _, calls = layers.trace_calls(network, torch.zeros(1, 3, 4))
+    last = [line.split() for line in layers.format_table(calls, count(network)).splitlines()[-2:]]
     assert last[0] == ["elsewhere", str(count(network) - sum(x.parameters for x in calls))]
     assert last[1] == ["total", str(count(network))]

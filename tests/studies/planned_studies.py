@@ -14,10 +14,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from records import write_layers
 
 from paribus import record
-from paribus.compose import Composer
-from paribus.job import Job
-from paribus.study import plan
-from paribus.sweep import expand
+from paribus.config.compose import Composer
+from paribus.run.spec import Job
+from paribus.sweep.expand import expand_sweep
+from paribus.sweep.plan import plan_study
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
 BASELINE = 280.0
@@ -32,7 +32,7 @@ def expanded(experiment: str, *more: str) -> tuple[list[list[str]], Composer, Di
         with open_dict(study):
             study.hydra.runtime.output_dir = "outputs"
         OmegaConf.resolve(study.hydra.sweeper)
-        sweep = expand(typed, loader, study, study.hydra.sweeper.params, study.hydra.sweeper.grids)
+        sweep = expand_sweep(typed, loader, study, study.hydra.sweeper.params, study.hydra.sweeper.grids)
         return sweep, Composer(loader, "train"), study
 
 
@@ -40,13 +40,13 @@ def expanded(experiment: str, *more: str) -> tuple[list[list[str]], Composer, Di
 def planned(experiment: str, *more: str) -> tuple[Job, ...]:
     """The runs of an experiment, with what else is typed, composed and checked."""
     sweep, composer, study = expanded(experiment, *more)
-    return tuple(run.job for run in plan(sweep, composer, study))
+    return tuple(run.job for run in plan_study(sweep, composer, study))
 
 
 def first(experiment: str, directory: Path, *more: str) -> Job:
     """Its first run alone, in this directory."""
     sweep, composer, study = expanded(experiment, *more)
-    return replace(plan(sweep[:1], composer, study)[0].job, directory=directory)
+    return replace(plan_study(sweep[:1], composer, study)[0].job, directory=directory)
 
 
 def make_record(job: Job, directory: Path, best: float, tested: bool = False) -> None:
@@ -76,7 +76,7 @@ def make_record(job: Job, directory: Path, best: float, tested: bool = False) ->
     test = {"acc": best - 0.01} if classifies else {"mse": best + 1, "baseline_mse": BASELINE}
     chosen = job.choices
     assert chosen is not None
-    summary = {"status": record.COMPLETED, "study": directory.parent.name, "identity": record.identity(config), "command": "python train.py",
+    summary = {"status": record.COMPLETED, "study": directory.parent.name, "identity": record.identify(config), "command": "python train.py",
                "choices": chosen.options, "set": chosen.given, "seed": config["seed"], "config": config, "statistics": found,
                "data": {"sha256": "0123", "train": 700, "val": 150}, "threads": 1, "device": "cpu", "test": test if tested else {}}  # fmt: skip
     record.write_json(directory / record.SUMMARY, summary)

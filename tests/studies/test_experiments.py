@@ -9,7 +9,7 @@ from conftest import ROOT
 from planned_studies import EXPERIMENTS, expanded, first, planned
 
 from paribus import record
-from paribus.run import perform
+from paribus.run.execute import execute_run
 from studies import reports
 from studies.catalogue import STUDIES, runs_of
 
@@ -22,8 +22,8 @@ DATA = {"concrete": ("data.train_subset=60",), "mlp": ("data.train_subset=60", "
 def test_it_runs_a_short_epoch(experiment: str, tmp_path: Path, fashion_root: Path, cifar_root: Path) -> None:
     kind = experiment.split("_")[0]
     roots = {"mlp": (f"data.root={fashion_root}",), "vgg6": (f"data.root={cifar_root}",), "concrete": ()}
-    perform(first(experiment, tmp_path / "run", *SMALL, *DATA[kind], *roots[kind]))
-    status, summary = record.state(tmp_path / "run")
+    execute_run(first(experiment, tmp_path / "run", *SMALL, *DATA[kind], *roots[kind]))
+    status, summary = record.read_status(tmp_path / "run")
     assert status == record.COMPLETED
     assert summary is not None and summary["statistics"]["epochs"] == 1
 
@@ -88,7 +88,7 @@ def test_a_stand_in_differs_from_the_study_in_its_size_alone(experiment: str, tm
     renamed = [[text.replace("_standin", "") for text in overrides] for overrides in small]
     assert whole == renamed
     a, b = (
-        record.flatten(record.experimental(first(name, tmp_path).config))
+        record.flatten(record.select_experimental(first(name, tmp_path).config))
         for name in (experiment, f"{experiment}_standin")
     )
     size = {"model.width_multiplier", "data.train_subset", "data.val_size", "trainer.max_epochs"}

@@ -24,10 +24,10 @@ from multirun_analysis.compare.comparison import Comparison, compare
 from multirun_analysis.records.described import columns_of, describe
 from multirun_analysis.records.load import Study
 from multirun_analysis.report.verdict import Verdict, verdict
-from paribus.compose import Composer
-from paribus.job import Job
-from paribus.study import plan
-from paribus.sweep import expand
+from paribus.config.compose import Composer
+from paribus.run.spec import Job
+from paribus.sweep.expand import expand_sweep
+from paribus.sweep.plan import plan_study
 
 SEEDS = 3
 EPOCHS = 10
@@ -40,7 +40,7 @@ def jobs_of(experiment: str) -> tuple[Job, ...]:
     sweep, composer, study = expanded(experiment)
     seeds = sorted({int(word[5:]) for run in sweep for word in run if word.startswith("seed=")})[:SEEDS]
     kept = [run for run in sweep if all(int(word[5:]) in seeds for word in run if word.startswith("seed="))]
-    return tuple(run.job for run in plan(kept, composer, study))
+    return tuple(run.job for run in plan_study(kept, composer, study))
 
 
 def jobs_of_command(command: str, most: int | None = None) -> list[Job]:
@@ -55,8 +55,8 @@ def jobs_of_command(command: str, most: int | None = None) -> list[Job]:
             study.hydra.runtime.output_dir = "outputs"
         OmegaConf.resolve(study.hydra.sweeper)
         typed = [word for word in words[3:] if not word.startswith("hydra.")]
-        sweep = expand(typed, loader, study, study.hydra.sweeper.params, study.hydra.sweeper.grids)
-        return [run.job for run in plan(sweep[:most], Composer(loader, "train"), study)]
+        sweep = expand_sweep(typed, loader, study, study.hydra.sweeper.params, study.hydra.sweeper.grids)
+        return [run.job for run in plan_study(sweep[:most], Composer(loader, "train"), study)]
 
 
 def told(experiment: str, value: Value) -> Comparison:

@@ -60,7 +60,7 @@ class CIFAR10(Images):
         if not self.verify:
             raise UserError(f"{self.folder} is not there. data.verify=false reads a copy of your own: "
                             "name the directory that holds it with data.root=DIR.")  # fmt: skip
-        with files.prepared(Path(self.root)) as temporary:
+        with files.preparing(Path(self.root)) as temporary:
             if not self.folder.exists():
                 self._get(temporary)
 
@@ -70,7 +70,7 @@ class CIFAR10(Images):
         archive = temporary / Torchvision.filename
         try:
             files.download(Torchvision.url, archive)
-            if files.digest(archive.read_bytes(), "md5") != Torchvision.tgz_md5:
+            if files.compute_digest(archive.read_bytes(), "md5") != Torchvision.tgz_md5:
                 raise OSError("what came has another md5 than the published one")
             with tarfile.open(archive) as tar:
                 tar.extractall(temporary, filter="data")
@@ -88,7 +88,7 @@ class CIFAR10(Images):
 
         listed = Torchvision.test_list if test else Torchvision.train_list
         batches = [_read(self.folder / name, md5 if self.verify else None) for name, md5 in listed]
-        self.fingerprint = files.digest("".join(fingerprint for _, _, fingerprint in batches).encode())
+        self.fingerprint = files.compute_digest("".join(fingerprint for _, _, fingerprint in batches).encode())
         images = np.concatenate([images for images, _, _ in batches]).reshape(-1, *self.in_shape)
         labels = np.concatenate([labels for _, labels, _ in batches])
         return torch.from_numpy(images), torch.from_numpy(labels)
@@ -101,7 +101,7 @@ def _read(path: Path, md5: str | None) -> tuple[np.ndarray, np.ndarray, str]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing. Delete {path.parent} and run again to fetch it anew, or name another "
                         "directory with data.root=DIR.") from None  # fmt: skip
-    if md5 is not None and files.digest(content, "md5") != md5:
+    if md5 is not None and files.compute_digest(content, "md5") != md5:
         raise UserError(f"{path} is truncated or altered: it has another md5 than CIFAR-10's. Delete {path.parent} and "
                         "run again to fetch it anew, or read a copy of your own with data.verify=false.")  # fmt: skip
     try:
@@ -115,7 +115,7 @@ def _read(path: Path, md5: str | None) -> tuple[np.ndarray, np.ndarray, str]:
         raise UserError(f"{path}: the images have the wrong shape or type: {shape}, expected (n, 3072) bytes.")
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or not ((labels >= 0) & (labels < 10)).all():
         raise UserError(f"{path}: expected {len(images)} labels from 0 to 9, one for each image.")
-    return images, labels.astype(np.int64), files.digest(content)
+    return images, labels.astype(np.int64), files.compute_digest(content)
 
 
 def _encode(text: str, encoding: str) -> bytes:

@@ -17,7 +17,7 @@ from torch import Tensor
 from paribus.data import files
 from paribus.data.encoding import piecewise_linear, quantile_edges
 from paribus.data.module import InMemory, Part
-from paribus.errors import UserError, unknown
+from paribus.errors import UserError, unknown_name
 from paribus.randomness import generator
 
 CONCRETE = Path(__file__).with_name("concrete.csv")
@@ -59,7 +59,7 @@ class Concrete(InMemory):
         if not isinstance(bins or 0, int) or (bins or 0) < 0:
             raise UserError(f"data.bins is {bins}; it must be a whole number, at least 1, or null for none.")
         if split not in ("random", "grouped"):
-            raise unknown(split, "data.split", ("random", "grouped"))
+            raise unknown_name(split, "data.split", ("random", "grouped"))
         self.path = CONCRETE if path is None else Path(path)
         self.target = target
         self.split = split
@@ -187,7 +187,7 @@ def read_table(path: Path, target: str) -> tuple[pd.DataFrame, str]:
     if table.shape[1] == 1 and any(mark in table.columns[0] for mark in ";\t|"):
         raise UserError(f"{path} has other separators than commas: its first line is {table.columns[0]!r}.")
     if target not in table:
-        raise unknown(target, f"the columns of {path} (data.target)", table.columns)
+        raise unknown_name(target, f"the columns of {path} (data.target)", table.columns)
     if table.shape[1] < 2 or len(table) < 3:
         raise UserError(f"{path} needs a feature beside {target!r} and at least 3 rows; it has {len(table)}.")
     for column in table:
@@ -201,4 +201,4 @@ def read_table(path: Path, target: str) -> tuple[pd.DataFrame, str]:
                 f"number ({len(bad)} of {len(table)} in this column are not). Correct or remove those rows."
             )
         table[column] = numbers
-    return table, files.digest(path.read_bytes())
+    return table, files.compute_digest(path.read_bytes())

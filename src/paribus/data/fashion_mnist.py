@@ -72,7 +72,7 @@ class FashionMNIST(Images):
         if all(self._find(name) for name in names):
             return
         root = Path(self.root)
-        with files.prepared(root) as temporary:
+        with files.preparing(root) as temporary:
             missing = [name for name in names if not self._find(name)]
             if missing:
                 self._get(missing, temporary, root / "FashionMNIST" / "raw")
@@ -120,7 +120,7 @@ class FashionMNIST(Images):
                     f"{error} Delete it and run again to fetch it anew, or name another directory with data.root=DIR."
                 ) from None
         images, labels = contents
-        self.fingerprint = files.digest(images + labels)
+        self.fingerprint = files.compute_digest(images + labels)
         pixels = np.frombuffer(images, np.uint8, offset=16).reshape(-1, *self.in_shape)
         classes = np.frombuffer(labels, np.uint8, offset=8).astype(np.int64)
         return torch.from_numpy(pixels.copy()), torch.from_numpy(classes)
@@ -145,7 +145,7 @@ def _from_mirrors(names: list[str], temporary: Path) -> dict[str, Path]:
 
 def _from_package(names: list[str], temporary: Path) -> dict[str, Path]:
     """the distribution's package dataset-fashion-mnist"""
-    folder = files.debian_package(PACKAGE, temporary) / SYSTEM.relative_to("/")
+    folder = files.download_debian_package(PACKAGE, temporary) / SYSTEM.relative_to("/")
     paths = {name: folder / f"{name}.gz" for name in names}
     for name, path in paths.items():
         _read(path, {**TRAIN, **TEST}[name])
@@ -158,7 +158,7 @@ def _read(path: Path, sha256: str) -> bytes:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path} is truncated or altered: {error}.") from None
-    if files.digest(content) != sha256:
+    if files.compute_digest(content) != sha256:
         raise UserError(f"{path} is truncated or altered: its content ({len(content):,} bytes) has another sha256 "
                         f"than Fashion-MNIST's.")  # fmt: skip
     return content

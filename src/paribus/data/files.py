@@ -20,7 +20,7 @@ NETWORK_TIMEOUT = 20  # seconds without an answer
 
 
 @contextmanager
-def prepared(root: Path) -> Iterator[Path]:
+def preparing(root: Path) -> Iterator[Path]:
     """Hold the lock on `root` (made if need be) and lend a temporary directory inside it, on the same file system.
 
     Whoever else prepares data there waits. What is to stay is moved out of the temporary directory when it is whole,
@@ -42,7 +42,7 @@ def prepared(root: Path) -> Iterator[Path]:
         lock.release()
 
 
-def digest(content: bytes, algorithm: str = "sha256") -> str:
+def compute_digest(content: bytes, algorithm: str = "sha256") -> str:
     """The checksum of `content` in hexadecimal digits. Not for secrets: md5 is allowed."""
     return hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
 
@@ -64,7 +64,7 @@ def download(url: str, path: Path) -> None:
         socket.setdefaulttimeout(before)
 
 
-def debian_package(name: str, directory: Path) -> Path:
+def download_debian_package(name: str, directory: Path) -> Path:
     """Download a Debian or Ubuntu package and unpack it below `directory`; needs neither root nor an installation.
 
     Where the system has no list of packages, one is made in `directory` from the system's own sources.
@@ -76,20 +76,20 @@ def debian_package(name: str, directory: Path) -> Path:
     apt = ["apt-get", "-q", "-oAPT::Sandbox::User=root", *timeout]
     log.info("Downloading the Debian package %s", name)
     try:
-        _call([*apt, "download", name], directory)
+        _run_command([*apt, "download", name], directory)
     except OSError:
         for folder in ("lists/partial", "cache/archives/partial"):
             (directory / folder).mkdir(parents=True)
         apt += [f"-oDir::State::Lists={directory / 'lists'}", f"-oDir::Cache={directory / 'cache'}"]
         log.info("Making a list of the packages of this system's sources")
-        _call([*apt, "update"], directory)
-        _call([*apt, "download", name], directory)
+        _run_command([*apt, "update"], directory)
+        _run_command([*apt, "download", name], directory)
     (package,) = directory.glob(f"{name}_*.deb")
-    _call(["dpkg-deb", "-x", package.name, "unpacked"], directory)
+    _run_command(["dpkg-deb", "-x", package.name, "unpacked"], directory)
     return directory / "unpacked"
 
 
-def _call(command: list[str], directory: Path) -> None:
+def _run_command(command: list[str], directory: Path) -> None:
     """Run `command` in `directory`; OSError with the end of what it said where it fails."""
     environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)

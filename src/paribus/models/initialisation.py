@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import nn
 
-from paribus.errors import unknown
+from paribus.errors import unknown_name
 
 SCHEMES = ("torch", "kaiming", "xavier", "orthogonal", "auto")
 # The gain that keeps a signal's scale through the activation (torch.nn.init.calculate_gain); smooth relatives of ReLU
@@ -25,7 +25,7 @@ def initialise(network: nn.Module, scheme: str, activation: nn.Module) -> None:
     Biases become 0 except with "torch".
     """
     if scheme not in SCHEMES:
-        raise unknown(scheme, "model.init", SCHEMES)
+        raise unknown_name(scheme, "model.init", SCHEMES)
     if scheme == "torch":
         return
     saturating = next((name for kind, name in _SATURATING.items() if isinstance(activation, kind)), None)

@@ -79,7 +79,7 @@ class WeightLayer:
 
 
 @contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
     """`network` in evaluation mode and without gradients; then each of its modules in the mode it was in."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
@@ -91,7 +91,7 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def trace(network: nn.Module, inputs: Tensor) -> tuple[Any, list[Call]]:
+def trace_calls(network: nn.Module, inputs: Tensor) -> tuple[Any, list[Call]]:
     """What `network` returns of `inputs` in evaluation mode, and the calls of its modules, in their order.
 
     Draws no random number and leaves the network as it was.
@@ -113,7 +113,7 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Any, list[Call]]:
             handles.append(module.register_forward_pre_hook(partial(begin, path)))
             handles.append(module.register_forward_hook(end))
     try:
-        with evaluating(network):
+        with evaluation_mode(network):
             output = network(inputs)
     finally:
         for handle in handles:
@@ -121,7 +121,7 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Any, list[Call]]:
     return output, calls
 
 
-def weight_layers(network: nn.Module, calls: Sequence[Call]) -> list[WeightLayer]:
+def find_weight_layers(network: nn.Module, calls: Sequence[Call]) -> list[WeightLayer]:
     """The layers of `network` that have weights, in the order of their first use in `calls`.
 
     A module that was not called takes the place of the one that holds it, if that was (attention reaches into its
@@ -154,12 +154,14 @@ def weight_layers(network: nn.Module, calls: Sequence[Call]) -> list[WeightLayer
     owners = {module for _, _, module, _, _ in found}
     digits = len(str(max(len(found) - 1, 0)))
     return [
-        WeightLayer(path, i, f"{i:0{digits}}_{path}", module, weight, bias, _route(calls, first.get(module), owners))
+        WeightLayer(
+            path, i, f"{i:0{digits}}_{path}", module, weight, bias, _find_route(calls, first.get(module), owners)
+        )
         for i, (_, path, module, weight, bias) in enumerate(found)
     ]
 
 
-def _route(calls: Sequence[Call], start: int | None, owners: set[nn.Module]) -> tuple[nn.Module, ...]:
+def _find_route(calls: Sequence[Call], start: int | None, owners: set[nn.Module]) -> tuple[nn.Module, ...]:
     """The modules that the output of call `start` goes through, up to its activation; none where it meets none."""
     if start is None:
         return ()
@@ -179,7 +181,9 @@ def _route(calls: Sequence[Call], start: int | None, owners: set[nn.Module]) -> 
     return tuple(met[: ends[0] + 1]) if ends else ()
 
 
-def on_activations(layers: Sequence[WeightLayer], see: Callable[[WeightLayer, Tensor], None]) -> list[RemovableHandle]:
+def watch_activations(
+    layers: Sequence[WeightLayer], see: Callable[[WeightLayer, Tensor], None]
+) -> list[RemovableHandle]:
     """Have `see` called with each of `layers` and its activation whenever data pass through them.
 
     A module that is used more than once is seen each time. The handles end it. Activations that are no modules
@@ -210,7 +214,7 @@ def on_activations(layers: Sequence[WeightLayer], see: Callable[[WeightLayer, Te
     return handles + [module.register_forward_hook(pass_on) for module in routes]
 
 
-def table(calls: Sequence[Call], total: int) -> str:
+def format_table(calls: Sequence[Call], total: int) -> str:
     """The modules as text, a line each; then parameters that belong to none of them, and `total`, the network's."""
     first: dict[str, Call] = {}
     for call in calls:

@@ -5,7 +5,7 @@ from math import prod
 
 from torch import nn
 
-from paribus.errors import unknown
+from paribus.errors import unknown_name
 
 NORMS = ("none", "batch")
 
@@ -43,7 +43,7 @@ class MLP(nn.Sequential):
     ):
         super().__init__()
         if norm not in NORMS:
-            raise unknown(norm, "model.norm", NORMS)
+            raise unknown_name(norm, "model.norm", NORMS)
         widths = layer_widths(width, depth)
         if hidden is not None and widths is not None and list(hidden) != widths:
             raise ValueError(f"hidden is {list(hidden)}, but width and depth say {widths}: give one of them")

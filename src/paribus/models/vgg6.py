@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from paribus.errors import UserError, unknown
+from paribus.errors import UserError, unknown_name
 from paribus.models.mlp import NORMS
 
 CHANNELS = (64, 64, "pool", 128, 128, "pool", 256, "pool")
@@ -39,7 +39,7 @@ class VGG6(nn.Sequential):
     ):
         super().__init__()
         if norm not in NORMS:
-            raise unknown(norm, "model.norm", NORMS)
+            raise unknown_name(norm, "model.norm", NORMS)
         if len(in_shape) != 3 or min(in_shape[1:]) < 8:
             raise UserError(f"VGG6 takes images of 8 x 8 pixels or more, not inputs of shape {tuple(in_shape)}. "
                             "Choose another model, or data=cifar10 or fashion_mnist.")  # fmt: skip

@@ -1,0 +1,53 @@
+"""Turn exceptions into one message and an exit code."""
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from paribus.config.messages import explain
+from paribus.errors import RunFailed, UserError
+
+log = logging.getLogger(__name__)
+_FULL = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"  # as the user has set it; report_errors sets it too
+
+
+@contextmanager
+def report_errors(exit_code: int = 1) -> Iterator[None]:
+    """Print an error as one message on standard error and exit with `exit_code`, or with 130 after Ctrl-C.
+
+    With HYDRA_FULL_ERROR=1 in the environment, exceptions pass through with their traceback. Around a task function of
+    Hydra as well, whose errors would otherwise reach the terminal in Hydra's way first.
+    """
+    if _FULL:
+        yield
+        return
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints errors in its own way and exits before we see them
+    try:
+        yield
+    except RunFailed:
+        sys.exit(exit_code)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+    except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
+        print(f"error: {explain(error)}", file=sys.stderr)
+        sys.exit(exit_code)
+    except ValueError as error:
+        if isinstance(error.__cause__, OSError):  # a log that logging cannot open
+            print(f"error: {explain(error.__cause__)}", file=sys.stderr)
+            sys.exit(exit_code)
+        raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        if not raised_in.is_relative_to(Path(hydra.__file__).parent):
+            raise
+        print(f"error: {error}", file=sys.stderr)  # what Hydra says of an override such as trainer=null
+        sys.exit(exit_code)
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR", None)

@@ -1,0 +1,184 @@
+"""What a composed configuration says: which choices, which values beyond them, and whether it can be right.
+
+Imports no torch itself; `choices` loads the classes that the configuration names, to see what they take.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import NoneType
+from typing import Any, get_args
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.utils import get_object
+from omegaconf import DictConfig
+
+from paribus.config.compose import PROCESS_KEYS, Composer, get_chosen_options, to_resolved, to_unresolved
+from paribus.errors import UserError, unknown_name
+from paribus.record import locate_all, flatten, select_experimental
+
+OPEN_NODES = ("callbacks", "logger")  # any number of entries, each with a _target_
+REQUIRED = ("model", "data", "activation", "optim", "scheduler", "trainer")
+# What the run itself gives to constructors.
+INJECTED = (
+    *("in_shape", "out_features", "activation", "params", "optimizer", "save_dir", "callbacks", "logger"),
+    *("default_root_dir", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"),
+    *("num_sanity_val_steps", "self"),
+)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How a configuration came about.
+
+    Attributes:
+        options: the option of each group, {"optim": "adam", ...}; "experiment" among them where one was chosen.
+        given: values beyond what the options bring, from an experiment or the command line, by dotted key.
+        config: the configuration itself, resolved.
+    """
+
+    options: dict[str, str]
+    given: dict[str, Any]
+    config: dict[str, Any]
+
+
+def read_job_choices(config: DictConfig) -> Choices:
+    """The choices behind the configuration of the Hydra job that is running, checked; see `read`."""
+    hydra = HydraConfig.get()
+    searchpath = [text for text in hydra.overrides.hydra if str(text).startswith("hydra.searchpath=")]
+    composer = Composer(GlobalHydra.instance().config_loader(), str(hydra.job.config_name), searchpath)
+    return read_choices(config, hydra.runtime.choices, composer)
+
+
+def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Composer) -> Choices:
+    """The choices behind `config`, for which the options `chosen` by group were composed.
+
+    Raises UserError for a key that nothing reads, a value of another type than the option's own, or width and depth
+    beside hidden.
+    """
+    options = get_chosen_options(chosen)
+    for group in REQUIRED:
+        if group not in options:
+            raise UserError(
+                f"{group} needs one option: {group}=NAME. To try several, add --multirun: {group}=NAME,NAME."
+            )
+    raw = locate_all(to_unresolved(config))
+    raw_base, base = composer.of_options({group: option for group, option in options.items() if group != "experiment"})
+    _check_keys(raw, raw_base, "")
+    plain = locate_all(to_resolved(config))
+    _check_values(plain, base, "")
+    resolved = flatten(plain)
+    # Unresolved values are compared: what follows from another value is not set, whatever it comes to.
+    tables = {key: raw[key] for key in ("default_lr", "default_epochs") if key in raw}
+    tried, of_options = flatten(select_experimental(raw) | tables), flatten(raw_base)
+    given = {
+        key: resolved[key]
+        for key, value in tried.items()
+        if key not in ("seed", *PROCESS_KEYS) and (key not in of_options or of_options[key] != value)
+    }
+    if resolved.get("model.width") is not None or resolved.get("model.depth") is not None:
+        if "model.hidden" in given:
+            raise UserError("model.hidden and model.width with model.depth say the same thing twice; give one of them.")
+        if resolved["model.width"] is None or resolved["model.depth"] is None:
+            raise UserError("model.width and model.depth are given together, or not at all.")
+    return Choices(options, given, plain)
+
+
+def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:
+    """Refuse what was added to `base` (with + or in an experiment) and no constructor takes, or removed (~)."""
+    accepted = _accepted_arguments(node, path)
+    where = path.rstrip(".")
+    for key in base:
+        if key not in node and where not in OPEN_NODES:
+            raise UserError(f"{path}{key} is missing from the configuration. Set it instead of removing it.")
+    for key, value in node.items():
+        if key in base:
+            if isinstance(value, Mapping) and isinstance(base[key], Mapping):
+                _check_keys(value, base[key], f"{path}{key}.")
+            continue
+        argument = accepted is not None and ("**" in accepted or key in accepted or str(key).startswith("_"))
+        entry = where in OPEN_NODES and isinstance(value, Mapping) and "_target_" in value
+        if not (argument or entry):
+            valid = sorted({*map(str, base), *(accepted or ())} - {"_target_", "hydra"})
+            raise unknown_name(key, where or "the configuration", valid)
+
+
+def _signature(node: Mapping[str, Any], path: str) -> inspect.Signature | None:
+    """Of the constructor that a node names with _target_; None where it names none."""
+    target = node.get("_target_")
+    if target is None:
+        return None
+    try:
+        return _inspect_signature(get_object(str(target)))
+    except (HydraException, ImportError, AttributeError) as error:
+        raise UserError(f"{path}_target_: {str(error.__cause__ or error).splitlines()[0]}") from None
+
+
+@cache
+def _inspect_signature(constructor: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(constructor, eval_str=True)
+    except (NameError, TypeError):  # an annotation that cannot be evaluated here
+        return inspect.signature(constructor)
+
+
+def _accepted_arguments(node: Mapping[str, Any], path: str) -> set[str] | None:
+    """The arguments that a node's _target_ takes from a configuration, "**" for any; None without a _target_."""
+    signature = _signature(node, path)
+    if signature is None:
+        return None
+    if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+        return {"**"}
+    return set(signature.parameters) - set(INJECTED)
+
+
+def _check_values(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:
+    """Refuse a value of another type than the option's own, or, where that is null, than the constructor's annotation.
+
+    Lightning checks the trainer's values itself, and knows more forms of them than an example shows.
+    """
+    signature = None if path == "trainer." else _signature(node, path)
+    for key, value in node.items():
+        full, example = f"{path}{key}", base.get(key)
+        if isinstance(value, Mapping):
+            _check_values(value, example if isinstance(example, Mapping) else {}, f"{full}.")
+        elif path == "trainer." or key == "_target_":
+            continue
+        elif example is not None:
+            _check_example(full, value, example)
+        elif value is not None and signature is not None and key in signature.parameters:
+            _check_annotation(full, value, signature.parameters[key].annotation)
+
+
+def _check_example(key: str, value: Any, example: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(example, bool):
+        good, kind = isinstance(value, bool), "true or false"
+    elif isinstance(example, int) and not key.startswith(("optim.", "scheduler.", "activation.", "default_lr.")):
+        good, kind = number and isinstance(value, int), "a whole number"
+    elif isinstance(example, int | float):
+        good, kind = number, "a number"
+    elif isinstance(example, list):
+        numbers = all(isinstance(x, int | float) for x in example)
+        same = isinstance(value, list) and (not numbers or all(isinstance(x, int | float) for x in value))
+        good, kind = same, f"a list, such as {example}"
+    else:
+        good, kind = isinstance(value, str), f"a word, such as {example}"
+    if not good:
+        raise UserError(f"{key} is {value!r}; it must be {kind}.")
+
+
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def _check_annotation(key: str, value: Any, annotation: Any) -> None:
+    kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
+    if not kinds or not all(kind in _NAMES for kind in kinds):
+        return
+    fits = type(value) in kinds or (type(value) is int and float in kinds)
+    if not fits:
+        raise UserError(f"{key} is {value!r}; it must be {' or '.join(_NAMES[kind] for kind in kinds)}.")

@@ -1,0 +1,43 @@
+"""Explain errors of Hydra, OmegaConf and the file system to the user."""
+
+import errno
+import re
+
+from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
+
+from paribus.errors import unknown_name
+
+_UNWRITABLE = "Write elsewhere: hydra.run.dir=DIR for a run, hydra.sweep.dir=DIR for a study, data.root=DIR for data."
+_REMEDIES = {
+    errno.ENOSPC: "Free some space and run again.",
+    errno.EDQUOT: "Free some space and run again.",
+    errno.EACCES: _UNWRITABLE,
+    errno.EPERM: _UNWRITABLE,
+    errno.EROFS: _UNWRITABLE,
+    errno.ENOTDIR: _UNWRITABLE,
+    errno.ENOENT: _UNWRITABLE,
+    errno.EEXIST: _UNWRITABLE,
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+}
+
+
+def explain(error: BaseException) -> str:
+    """The message for an error of a user, of Hydra or OmegaConf, or of the file system."""
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        return str(unknown_name(option, group or "conf", error.options))
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(cause, InterpolationKeyError) and cause.full_key and cause.msg:
+        return f"{cause.full_key}: {str(cause.msg).splitlines()[0]}. Give {cause.full_key} a value, or define that key."
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
+        path, _, key = str(cause.full_key).rpartition(".")
+        valid = [name for name in cause.parent_node if name not in ("_target_", "hydra")]
+        return str(unknown_name(key, path or "the configuration", valid))
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} is not of the form key=value: {error}."
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}. {_REMEDIES.get(error.errno or 0, '')}".strip()
+    text = re.sub(r"\n(See https?:\S+.*|\s*full_key:.*|\s*object_type=.*)", "", str(error))
+    return " ".join([text.strip() or type(error).__name__, *getattr(error, "__notes__", ())])

@@ -1,0 +1,160 @@
+"""Figures of a data set before anything is trained, from plain arrays and tables. Knows nothing of torch.
+
+Columns of a table are labelled with their names as they stand, so the caller puts units into the names.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+from textwrap import fill
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
+
+from paribus.plots import BOUND, TRAINED, UNTRAINED
+
+BINS = 30
+ROWS = LinearSegmentedColormap.from_list("rows", ["#c6dfee", TRAINED, "#0a2233"])  # one row must show on white
+
+
+def histograms(table: pd.DataFrame) -> Figure:
+    """A panel a column: how many rows have which values."""
+    figure, panels = _grid(len(table.columns), columns=3, width=3.2, height=2.2)
+    for i, (axes, name) in enumerate(zip(panels, table, strict=True)):
+        values = table[name].to_numpy(dtype=float)
+        edges = _edges(values)
+        axes.stairs(np.histogram(values, edges)[0], edges, fill=True, color=TRAINED)
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        _scale(axes.xaxis, str(name), values)
+        if i % 3 == 0:
+            axes.set_ylabel("rows", fontsize=10)
+    return figure
+
+
+def box_plots(table: pd.DataFrame) -> Figure:
+    """A panel a column: median, quartiles, whiskers to the last value within 1.5 box lengths, and what lies beyond."""
+    figure, panels = _grid(len(table.columns), columns=5, width=1.9, height=2.6)
+    for axes, name in zip(panels, table, strict=True):
+        values = table[name].to_numpy(dtype=float)
+        axes.boxplot(
+            values,
+            widths=0.5,
+            patch_artist=True,
+            boxprops={"facecolor": TRAINED, "alpha": 0.6},
+            medianprops={"color": BOUND, "linewidth": 2},
+            flierprops={"marker": ".", "markersize": 5, "markerfacecolor": UNTRAINED, "markeredgecolor": "none"},
+        )
+        axes.set_xticks([])
+        _scale(axes.yaxis, str(name), values)
+    figure.suptitle("Median and quartiles; whiskers to 1.5 box lengths", fontsize=10)
+    return figure
+
+
+def with_target(table: pd.DataFrame, target: str) -> Figure:
+    """A panel a feature: how many rows have which values of it and of the target, on one scale of colours."""
+    features = [name for name in table if name != target]
+    figure, panels = _grid(len(features), columns=3, width=3.2, height=2.5)
+    goal = table[target].to_numpy(dtype=float)
+    drawn, most = [], 2.0
+    for i, (axes, name) in enumerate(zip(panels, features, strict=True)):
+        values = table[name].to_numpy(dtype=float)
+        edges, goal_edges = _edges(values), _edges(goal)
+        counts = np.histogram2d(values, goal, [edges, goal_edges])[0].T
+        most = max(most, counts.max())
+        drawn.append(axes.pcolormesh(edges, goal_edges, np.ma.masked_equal(counts, 0), cmap=ROWS))
+        _scale(axes.xaxis, str(name), values)
+        _scale(axes.yaxis, target if i % 3 == 0 else "", goal)
+    for mesh in drawn:
+        mesh.set_norm(LogNorm(1, most))
+    ticks = LogLocator(subs=(1, 2, 5))
+    bar = figure.colorbar(drawn[0], ax=panels, aspect=40, ticks=ticks, format=StrMethodFormatter("{x:,.0f}"))
+    bar.minorticks_off()
+    bar.set_label("rows", fontsize=10)
+    bar.ax.tick_params(labelsize=9)
+    return figure
+
+
+def class_counts(counts: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
+    """Bars: how many images each class has in each part.
+
+    Args:
+        counts: (classes,), by part.
+        names: of the classes.
+    """
+    figure = Figure(figsize=(7, 0.48 * len(names) + 1), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    height = 0.8 / len(counts)
+    for i, (part, numbers) in enumerate(counts.items()):
+        places = np.arange(len(names)) + (i + 0.5) * height - 0.4
+        bars = axes.barh(places, numbers, height, color=(TRAINED, UNTRAINED)[i % 2], label=part)
+        axes.bar_label(bars, fmt="{:,.0f}", fontsize=9, padding=3)
+    axes.set_yticks(range(len(names)), names, fontsize=10)
+    axes.invert_yaxis()
+    axes.margins(x=0.1)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.tick_params(axis="x", labelsize=9)
+    axes.set_xlabel("images", fontsize=10)
+    figure.legend(loc="outside upper center", ncols=len(counts), fontsize=10, frameon=False)
+    return figure
+
+
+def samples(images: np.ndarray, labels: np.ndarray, names: Sequence[str], columns: int = 8) -> Figure:
+    """A row a class: its first images.
+
+    Args:
+        images: (n, channels, height, width) bytes; 1 channel is grey, 3 are red, green and blue.
+        labels: (n,), which of `names` each image is.
+        columns: images of a class.
+    """
+    gap = 2
+    channels, height, width = images.shape[1:]
+    sheet = np.full((channels, len(names) * (height + gap), columns * (width + gap)), 255, np.uint8)
+    for i in range(len(names)):
+        for j, image in enumerate(images[np.flatnonzero(labels == i)[:columns]]):
+            top, left = i * (height + gap), j * (width + gap)
+            sheet[:, top : top + height, left : left + width] = image
+    figure = Figure(figsize=(0.75 * columns + 1.2, 0.75 * len(names) + 0.2), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    shown = np.broadcast_to(sheet, (3, *sheet.shape[1:])).transpose(1, 2, 0)
+    axes.imshow(shown, interpolation="nearest")
+    axes.set_yticks(np.arange(len(names)) * (height + gap) + height / 2, names, fontsize=10)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_anchor("E")  # what the figure has to spare is for the names
+    return figure
+
+
+def _grid(n: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with `n` panels in rows of `columns`, each of `width` and `height` inches."""
+    rows, columns = ceil(n / columns), min(n, columns)
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    figure = Figure(figsize=(width * columns + 0.6, height * rows), dpi=100, layout=layout)
+    return figure, [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """The edges of equal bins from the least to the greatest value; of one bin where floats in between run out."""
+    low, high = float(values.min()), float(values.max())
+    edges = np.linspace(low, high, BINS + 1)
+    if (np.diff(edges) > 0).all():
+        return edges
+    margin = 0.1 * max(abs(low), abs(high)) or 0.5
+    return np.array([low - margin, high + margin])
+
+
+def _scale(axis: Axis, label: str, values: np.ndarray) -> None:
+    """Few ticks, with thousands separators as long as the numbers stay short, and a label that means no formula."""
+    most = np.abs(values).max()
+    axis.set_major_locator(MaxNLocator(4 if most < 1e4 else 3 if most < 1e6 else 2))
+    if most < 1e7:
+        axis.set_major_formatter(StrMethodFormatter("{x:,.7g}"))
+    axis.set_tick_params(labelsize=9)
+    axis.set_label_text(fill(label, 30), fontsize=10, parse_math=False)

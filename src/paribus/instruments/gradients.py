@@ -1,0 +1,103 @@
+"""The gradients of the loss."""
+
+import logging
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from paribus.data.module import InMemory
+from paribus.instruments import quantities
+from paribus.instruments.instrument import Instrument
+from paribus.instruments.measured import Measured, StepMeans, require_positive, split_by_tensor
+from paribus.instruments.subject import Subject
+from paribus.models.layers import WeightLayer
+
+log = logging.getLogger(__name__)
+
+
+class Gradients(Instrument):
+    """Size and shape of each layer's gradient, before clipping and without the scale of mixed precision.
+
+    grad_mean_abs, the mean over the epoch of each batch's mean |g|, sees every step; grad_std, grad_norm and
+    grad_zero_fraction see every n-th one. All are weighted by the samples of the batches. A layer that the loss does
+    not depend on has a gradient of 0; a frozen one has none. Steps that a loss scaler skips, because its scale was too
+    large for their gradients, do not count.
+
+    Args:
+        every_n_steps: how often an epoch's steps are looked at more closely, from the first on.
+    """
+
+    in_stack = "together"
+
+    def __init__(self, every_n_steps: int = 50):
+        require_positive("gradients.every_n_steps", every_n_steps)
+        self.every_n_steps = every_n_steps
+        self._sums, self._closer = StepMeans(), StepMeans()
+        self._finite = torch.empty(0, 0, dtype=torch.bool)
+        self._first_bad: list[float] = []  # step of the epoch, of each run; infinity: none
+
+    def attach(self, learner: Subject, data: InMemory) -> None:
+        super().attach(learner, data)
+        self._find_parameters()
+        frozen = [layer.path for layer in learner.layers if not layer.weight.requires_grad]
+        if frozen:
+            log.info("No gradient is recorded of frozen layers: %s", ", ".join(frozen))
+
+    def _find_parameters(self) -> None:
+        found = [(layer, *pair) for layer in self.learner.layers for pair in layer.tensors if pair[1].requires_grad]
+        self._owners = [(layer, tensor) for layer, tensor, _ in found]
+        self._parameters = [parameter for _, _, parameter in found]
+        lead = self.learner.lead
+        self._sizes = torch.tensor([p.shape[lead:].numel() for p in self._parameters], dtype=torch.float64)
+
+    def before_step(self, step: int, samples: int) -> None:
+        if step == 0:
+            self._find_parameters()  # a user's callback may have thawed some
+        if not self._parameters:
+            return
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
+        if any(g.is_sparse for g in gradients):
+            gradients = [g.to_dense() if g.is_sparse else g for g in gradients]
+        lead = self.learner.lead
+        self._sums.add(samples, quantities.sum_abs(gradients, lead))
+        if step % self.every_n_steps == 0:
+            norms = quantities.norm(gradients, lead)
+            others = quantities.std(gradients, lead), quantities.zero_fraction(gradients, lead)
+            self._closer.add(samples, torch.stack([norms, *(other.to(norms.dtype) for other in others)]))
+
+    def measure(self, epoch: int) -> Iterable[Measured]:
+        sums, closer = self._sums.read(), self._closer.read()
+        self._finite, self._first_bad = torch.empty(0, 0, dtype=torch.bool), []
+        if sums is not None and closer is not None:
+            weights, vectors = sums
+            self._finite = torch.isfinite(vectors)
+            broken = ~self._finite.all(-1)
+            first = torch.where(broken.any(0), broken.byte().argmax(0), math.inf)
+            self._first_bad = first.flatten().tolist()
+            yield from self._averages(("grad_mean_abs",), weights, (vectors / self._sizes).unsqueeze(1))
+            yield from self._averages(("grad_norm", "grad_std", "grad_zero_fraction"), *closer)
+
+    def _averages(self, names: tuple[str, ...], weights: Tensor, vectors: Tensor) -> Iterable[Measured]:
+        """Of vectors (steps, names, ..., tensors)."""
+        if self.learner.loss_scaled:
+            kept = torch.isfinite(vectors).flatten(1).all(1)
+            weights, vectors = weights[kept], vectors[kept]
+        averages = torch.tensordot(weights, vectors, dims=1) / weights.sum()
+        for name, values in zip(names, averages, strict=True):
+            yield from split_by_tensor(name, self._owners, values)
+
+    def first_not_finite(self, *run: int) -> int | None:
+        if self.learner.loss_scaled:
+            return None  # the scaler skips the step, and lowers its scale
+        bad = self._first_bad[run[0] if run else 0] if self._first_bad else math.inf
+        return int(bad) if math.isfinite(bad) else None
+
+    def not_finite_at(self, step: int, *run: int) -> tuple[WeightLayer, str] | None:
+        """The layer nearest the output whose gradient was not finite."""
+        if step >= len(self._finite):
+            return None
+        finite = self._finite[step, run[0]] if run else self._finite[step]
+        bad = (~finite).nonzero().flatten().tolist()
+        return (self._owners[bad[-1]][0], "gradient") if bad else None

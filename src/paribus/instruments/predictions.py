@@ -1,0 +1,42 @@
+"""What a regression predicts."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from paribus.instruments.instrument import Instrument
+from paribus.record.tables import write_predictions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Predictions(Instrument):
+    """For regression: predictions beside targets, of the training and the validation part, with the weights of the best
+    epoch (the last one without validation): predictions.parquet, and a scatter beside the mean of the training part,
+    which predicts nothing."""
+
+    in_stack = "once a run"
+
+    def finish(self, directory: Path, best: dict[str, Tensor]) -> None:
+        if self.data.task != "regression":
+            return
+        self._parts = {}
+        network = self.learner.network
+        last = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        network.load_state_dict(best)
+        for split, part in (("train", self.data.train), ("val", self.data.val)):
+            if part and len(part[0]):
+                outputs = [self.learner.infer(inputs).float().cpu() for inputs, _ in self.data.batches_in_order(part)]
+                self._parts[split] = (part[1].cpu().numpy(), torch.cat(outputs).numpy())
+        network.load_state_dict(last)
+        write_predictions(directory, self._parts)
+
+    def figures(self, epoch: int, last: bool) -> Iterable[tuple[str, "Figure"]]:
+        if last and self.data.task == "regression":
+            from paribus import plots as figures
+
+            yield "predictions", figures.predictions(self._parts, float(self._parts["train"][0].mean()))

@@ -1,0 +1,123 @@
+"""The weights themselves."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor, nn
+
+from paribus.data.module import InMemory
+from paribus.instruments import quantities
+from paribus.instruments.instrument import Instrument
+from paribus.instruments.measured import Measured, require_positive, split_by_tensor
+from paribus.instruments.subject import Subject
+from paribus.loggers.histogram import Histogram
+from paribus.models.layers import WeightLayer
+from paribus.record.tables import write_weights
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BINS = 64
+LARGEST = 1e150  # in a histogram: squares, and what is divided by its range, have to be numbers
+MOST_DRAWN = 16  # layers in a figure
+UNIFORM = (nn.Linear, nn.modules.conv._ConvNd)  # torch draws their default weights within +-1/sqrt(fan_in)
+
+
+class Weights(Instrument):
+    """weight_mean, weight_std and weight_norm of each layer; histograms; for small networks also heat maps, and the
+    weights before and after training in weights.npz.
+
+    Figures show at most 16 layers of a deep network, evenly spaced.
+
+    Args:
+        every_n_epochs: how often TensorBoard gets histograms, besides at the start and the end.
+        small: networks of up to so many parameters are small.
+    """
+
+    in_stack = "together"
+
+    def __init__(self, every_n_epochs: int = 10, small: int = 300_000):
+        require_positive("weights.every_n_epochs", every_n_epochs)
+        require_positive("weights.small", small)
+        self.every_n_epochs = every_n_epochs
+        self.small = small
+
+    def attach(self, learner: Subject, data: InMemory) -> None:
+        super().attach(learner, data)
+        self._is_small = sum(p.numel() for p in learner.network.parameters()) <= self.small
+        chosen = np.linspace(0, len(learner.layers) - 1, min(MOST_DRAWN, len(learner.layers))).round()
+        self._drawn = [learner.layers[int(i)] for i in chosen]
+        kept = learner.layers if self._is_small else self._drawn
+        self._before = {layer: _array(learner.initial[layer.path]) for layer in kept}
+
+    def measure(self, epoch: int) -> Iterable[Measured]:
+        owners = [(layer, tensor) for layer in self.learner.layers for tensor, _ in layer.tensors]
+        tensors = [parameter for layer in self.learner.layers for _, parameter in layer.tensors]
+        if tensors:
+            lead = self.learner.lead
+            yield from split_by_tensor("weight_mean", owners, quantities.mean(tensors, lead))
+            yield from split_by_tensor("weight_std", owners, quantities.std(tensors, lead))
+            yield from split_by_tensor("weight_norm", owners, quantities.norm(tensors, lead))
+
+    def histograms(self, epoch: int, last: bool) -> Iterable[Histogram]:
+        if (epoch % self.every_n_epochs == 0) == last:
+            return
+        for layer in self.learner.layers:
+            for tensor, parameter in layer.tensors:
+                values = parameter.detach().cpu().double().numpy()  # the range of two floats may be no float
+                if values.size:
+                    yield _histogram(layer, tensor, values.reshape(*values.shape[: self.learner.lead], -1))
+
+    def figures(self, epoch: int, last: bool) -> Iterable[tuple[str, "Figure"]]:
+        from paribus import plots as figures
+
+        if not self._drawn:
+            return
+        now = {layer.path: _array(layer.weight) for layer in self._drawn}
+        bounds = {layer.path: layer.fan_in**-0.5 for layer in self._drawn if isinstance(layer.module, UNIFORM)}
+        before = {layer.path: self._before[layer] for layer in self._drawn}
+        of = f"{len(self._drawn)} of {len(self.learner.layers)} layers" if len(now) < len(self.learner.layers) else ""
+        yield "weight_histograms", figures.weight_histograms(now, before if last else None, bounds, of)
+        if last and self._is_small:
+            for layer in self._drawn:
+                pair = self._before[layer], now[layer.path]
+                if isinstance(layer.module, nn.modules.conv._ConvTransposeNd):  # its units are along the second axis
+                    pair = pair[0].swapaxes(0, 1), pair[1].swapaxes(0, 1)
+                yield f"weight_heat_maps/{layer.label}", figures.heat_maps(layer.path, *pair)
+
+    def finish(self, directory: Path, best: dict[str, Tensor]) -> None:
+        if self._is_small:
+            write_weights(
+                directory,
+                {layer.path: self._before[layer] for layer in self.learner.layers},
+                {layer.path: _array(layer.weight) for layer in self.learner.layers},
+            )
+
+
+def _array(parameter: Tensor) -> np.ndarray:
+    return parameter.detach().float().cpu().numpy().copy()
+
+
+def _histogram(layer: WeightLayer, tensor: str, values: np.ndarray) -> Histogram:
+    """Of the finite ones among `values`, (n,) or (K, n), n at least 1."""
+    finite = np.abs(values) < LARGEST
+    low = values.min(-1, keepdims=True, where=finite, initial=np.inf)
+    high = values.max(-1, keepdims=True, where=finite, initial=-np.inf)
+    low, high = np.where(low > high, 0, low), np.where(low > high, 0, high)  # none in a network that has diverged
+    around = np.where(high - low < 1 / LARGEST, np.maximum(1, np.abs(low)), 0)  # 1e30 + 1 is 1e30
+    low, high = low - around, high + around
+    known = np.where(finite, values, 0)
+    bins = np.clip((known - low) * (BINS / (high - low)), 0, BINS - 1).astype(np.intp)
+    rows = bins.reshape(-1, bins.shape[-1])
+    places = rows + BINS * np.arange(len(rows))[:, None]
+    counts = np.bincount(places.ravel(), finite.ravel(), BINS * len(rows))
+    return Histogram(
+        layer,
+        tensor,
+        counts.reshape(*values.shape[:-1], BINS),
+        np.linspace(low[..., 0], high[..., 0], BINS + 1, axis=-1),
+        known.sum(-1),
+        np.square(known).sum(-1),
+    )

@@ -1,0 +1,106 @@
+"""Write TensorBoard events."""
+
+import io
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary
+
+from paribus.loggers.events import EventFile, ScalarEvents
+from paribus.loggers.histogram import Histogram
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch.utils.tensorboard import SummaryWriter
+
+FAMILIES = {"grad": "gradients", "update": "updates", "activation": "activations", "weight": "weights"}
+
+
+class TensorBoard(TensorBoardLogger):
+    """TensorBoard events directly in `save_dir`; the horizontal axis is the epoch.
+
+    All scalars of a call go into one event; SummaryWriter.add_scalar would make one of each.
+    """
+
+    def __init__(self, save_dir: str | Path):
+        super().__init__(save_dir, name="", version="", default_hp_metric=False)
+        self._scalars: dict[tuple[str, ...], ScalarEvents] = {}
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> "SummaryWriter":
+        """torch's SummaryWriter, but that an EventFile writes its events."""
+        writer: SummaryWriter = super().experiment
+        files = writer._get_file_writer()
+        if not isinstance(files.event_writer, EventFile):
+            files.event_writer.close()
+            files.event_writer = EventFile(Path(files.event_writer._file_name))
+        return writer
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        tags = tuple(metrics)
+        if tags not in self._scalars:
+            self._scalars[tags] = ScalarEvents(tags)
+        event = self._scalars[tags].event(int(step or 0), list(metrics.values()))
+        self.experiment._get_file_writer().event_writer.write(event)
+
+    def log_hyperparams(self, params: Mapping[str, Any], metrics: Mapping[str, Any] | None = None) -> None:  # type: ignore[override]
+        """One entry in the HPARAMS tab: `params`, and the scalars named by `metrics` as the entry's results."""
+        from torch.utils.tensorboard.summary import hparams
+
+        writer = self.experiment._get_file_writer()
+        for summary in hparams(dict(params), dict(metrics or {})):
+            writer.add_summary(summary)
+
+    def log_histogram(self, histogram: Histogram, step: int) -> None:
+        """Under weight/LAYER or bias/LAYER."""
+        if not histogram.counts.any():
+            return
+        self.experiment.add_histogram_raw(
+            f"{histogram.tensor}/{histogram.layer.label}",
+            min=histogram.edges[0],
+            max=histogram.edges[-1],
+            num=histogram.counts.sum(),
+            sum=float(histogram.total),
+            sum_squares=float(histogram.total_squares),
+            bucket_limits=histogram.edges[1:].tolist(),
+            bucket_counts=histogram.counts.tolist(),
+            global_step=step,
+        )
+
+    def log_figure(self, tag: str, figure: "Figure", step: int) -> None:
+        """As an image."""
+        png = io.BytesIO()
+        figure.savefig(png, format="png")
+        width, height = figure.canvas.get_width_height()
+        image = Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=png.getvalue())
+        self.experiment._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+
+    def log_layout(self, columns: Iterable[str], quantities: Iterable[tuple[str, str]]) -> None:
+        """Arrange the CUSTOM SCALARS tab: training beside validation, then all layers of a quantity in one chart.
+
+        Args:
+            columns: of metrics.csv.
+            quantities: what was measured, and of which tensor: ("grad_norm", "bias").
+        """
+        from torch.utils.tensorboard.summary import custom_scalars
+
+        layout: dict[str, dict[str, list[Any]]] = {"training": {}}
+        for name in dict.fromkeys(column.partition("/")[2] for column in columns if "/" in column):
+            layout["training"][name] = ["Multiline", [f"^(train|val)/{name}$"]]
+        layout |= {family: {} for family in (*FAMILIES.values(), "more")}
+        for quantity, tensor in quantities:
+            family = "activation" if tensor == "activation" else quantity.partition("_")[0]
+            title = f"{quantity} (biases)" if tensor == "bias" else quantity
+            layout[FAMILIES.get(family, "more")][title] = [
+                "Multiline", [f"^{re.escape(quantity)}/" + (rf".*\.{tensor}$" if tensor != "activation" else "")]
+            ]  # fmt: skip
+        shown = {family: charts for family, charts in layout.items() if charts}
+        self.experiment._get_file_writer().add_summary(custom_scalars(shown))
+
+    def save(self) -> None:
+        """No hparams.yaml: .hydra/ has the configuration."""

@@ -1,0 +1,17 @@
+"""Name the files, columns and statuses of a run record."""
+
+METRICS = "metrics.csv"
+LAYERS = "layers.parquet"
+FOLDS = "folds.parquet"
+PREDICTIONS = "predictions.parquet"
+WEIGHTS = "weights.npz"
+SUMMARY = "summary.json"
+LOG = "train.log"
+BEST = "checkpoints/best.ckpt"
+LAST = "checkpoints/last.ckpt"
+LOCK = ".lock"
+COMPOSITION = ".hydra/config.yaml"
+N_FOLDS = 5  # of the validation samples
+COMPLETED, DIVERGED, FAILED, INTERRUPTED = "completed", "diverged", "failed", "interrupted"  # written in summary.json
+RUNNING, UNFINISHED, DAMAGED, ABSENT = "running", "unfinished", "damaged", "absent"  # inferred by who reads
+FINISHED = (COMPLETED, DIVERGED)

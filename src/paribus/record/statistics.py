@@ -1,0 +1,45 @@
+"""A run in a few numbers. Knows nothing of torch."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+
+
+def score_epoch(row: Mapping[str, float | None]) -> float | None:
+    """By what the best epoch is chosen, higher is better: val/acc, or where there is none, the negative of val/loss.
+
+    None where val/loss is missing or not finite: a network that returns NaN still has an accuracy, that of class 0.
+    """
+    loss = row.get("val/loss")
+    if loss is None or not math.isfinite(loss):
+        return None
+    return row.get("val/acc", -loss)
+
+
+def summarise_rows(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | int | None]:
+    """The run in a few numbers, from the rows of metrics.csv (at least one).
+
+    best_val_acc (classification) or best_val_loss (regression) and best_epoch ignore epochs whose loss is not finite;
+    epochs_to_90pct is the first epoch that reaches 0.9 of the run's own best accuracy; stability_score is
+    1 / (1 + population variance of the epochs' training losses); train_seconds is the sum of the epochs' seconds.
+    """
+
+    scores = [(int(row["epoch"] or 0), value) for row in rows if (value := score_epoch(row)) is not None]
+    best_epoch, best = max(scores, key=lambda pair: pair[1], default=(None, None))
+    result: dict[str, float | int | None] = {
+        "epochs": len(rows),
+        "final_train_loss": rows[-1]["train/loss"],
+        "final_val_loss": rows[-1]["val/loss"],
+    }
+    if "val/acc" in rows[0]:
+        result |= {"best_val_acc": best, "best_epoch": best_epoch}
+        result["epochs_to_90pct"] = next((e for e, v in scores if best is not None and v >= 0.9 * best), None)
+    else:
+        result |= {"best_val_loss": None if best is None else -best, "best_epoch": best_epoch}
+    losses = [row["train/loss"] for row in rows]
+    if all(loss is not None and math.isfinite(loss) for loss in losses):
+        result["stability_score"] = 1 / (1 + statistics.pvariance([float(loss or 0) for loss in losses]))
+    else:
+        result["stability_score"] = None
+    seconds = [row["epoch_seconds"] or 0.0 for row in rows]
+    return result | {"mean_epoch_seconds": sum(seconds) / len(seconds), "train_seconds": sum(seconds)}

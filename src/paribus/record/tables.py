@@ -1,0 +1,173 @@
+"""Writes the tables and arrays of the run record. Knows nothing of torch."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pyarrow
+import pyarrow.parquet
+
+from paribus.record import N_FOLDS, PREDICTIONS, WEIGHTS, RecordError, replace_file
+
+
+class MetricsWriter:
+    """Writes metrics.csv anew with `rows`, then appends to it; a row is on its way to the disk when `write` returns."""
+
+    def __init__(self, path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float | None]] = ()):
+        self.columns = columns
+        with replace_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as self._file:
+            csv.writer(self._file, lineterminator="\n").writerow(columns)
+            for row in rows:
+                self.write(row)
+        self._file = path.open("a", newline="", encoding="utf-8")
+
+    def write(self, row: Mapping[str, float | None]) -> None:
+        """Write one row; a column that `row` lacks, or has as None, stays empty. Floats keep all their digits."""
+        values = (row.get(column) for column in self.columns)
+        self._file.write(",".join("" if value is None else repr(value) for value in values) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class LayersWriter:
+    """Gathers the rows of layers.parquet, and writes the file anew whenever asked: a Parquet file cannot grow.
+
+    Columns: epoch (0: before training), layer, depth, tensor, quantity, value (a double; NaN where it was no number).
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._keys: dict[tuple[str, int, str, str], int] = {}
+        self._indices: dict[tuple[tuple[str, int, str, str], ...], np.ndarray] = {}  # of an epoch's keys
+        self._epochs: list[tuple[int, np.ndarray, np.ndarray]] = []
+
+    def restore(self, epoch: int) -> None:
+        """Start with the rows that the file has up to `epoch`, if there is one."""
+        if not self.path.exists():
+            return
+        frame = pandas.read_parquet(self.path, filters=[("epoch", "<=", epoch)])
+        frame = frame.astype({"layer": str, "tensor": str, "quantity": str})
+        for number in frame["epoch"].unique().tolist():
+            rows = frame[frame["epoch"] == number]
+            keys = zip(rows["layer"], rows["depth"].tolist(), rows["tensor"], rows["quantity"], strict=True)
+            self.add(number, tuple(keys), rows["value"].to_numpy())
+
+    def add(self, epoch: int, keys: tuple[tuple[str, int, str, str], ...], values: np.ndarray) -> None:
+        """Add rows of an epoch: keys of (layer, depth, tensor, quantity), n of them, and `values` (n,)."""
+        if keys not in self._indices:
+            indices = [self._keys.setdefault(key, len(self._keys)) for key in keys]
+            self._indices[keys] = np.array(indices, dtype=np.int32)
+        self._epochs.append((epoch, self._indices[keys], values))
+
+    def write(self) -> None:
+        """Write all rows so far. Without any there is no file."""
+        if not self._epochs:
+            return
+        epochs, indices, values = (list(column) for column in zip(*self._epochs, strict=True))
+        rows = np.concatenate(indices)
+        layer, depth, tensor, quantity = (list(column) for column in zip(*self._keys, strict=True))
+
+        def words(of_key: Sequence[str]) -> pyarrow.DictionaryArray:
+            distinct = list(dict.fromkeys(of_key))
+            codes = np.array([distinct.index(word) for word in of_key], dtype=np.int32)
+            return pyarrow.DictionaryArray.from_arrays(codes[rows], pyarrow.array(distinct))
+
+        columns = {
+            "epoch": np.repeat(np.array(epochs, dtype=np.int32), [len(i) for i in indices]),
+            "layer": words(layer),
+            "depth": np.array(depth, dtype=np.int32)[rows],
+            "tensor": words(tensor),
+            "quantity": words(quantity),
+            "value": np.concatenate(values),
+        }
+        with replace_file(self.path) as temporary:
+            pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
+
+    def early_layer_gradient(self) -> float | None:
+        """Mean over the epochs of grad_mean_abs of the first two weight tensors; None where it was not measured."""
+        early = [i for (_, depth, tensor, quantity), i in self._keys.items()
+                 if quantity == "grad_mean_abs" and tensor == "weight" and depth < 2]  # fmt: skip
+        if not early or not self._epochs:
+            return None
+        _, indices, values = zip(*self._epochs, strict=True)
+        found = np.concatenate(values)[np.isin(np.concatenate(indices), early)]
+        return float(found.mean()) if len(found) else None
+
+
+class FoldsWriter:
+    """Gathers the rows of folds.parquet, and writes the file anew whenever asked.
+
+    Columns: epoch and fold, both counted from 1, samples, and `columns`, the validation columns of metrics.csv.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str]):
+        self.path = path
+        self.columns = columns
+        self._epochs: list[int] = []
+        self._rows: list[Mapping[str, np.ndarray]] = []
+        self._abandoned = False
+
+    def restore(self, epochs: Sequence[int]) -> None:
+        """Start with the rows that the file has of `epochs`. Raises RecordError where it does not have them all."""
+        if not epochs:
+            return
+        try:
+            frame = pandas.read_parquet(self.path, filters=[("epoch", "<=", epochs[-1])])
+            found = list(zip(frame["epoch"], frame["fold"], strict=True))
+            rows = {name: frame[name].to_numpy(float) for name in ("samples", *self.columns)}
+        except FileNotFoundError:
+            raise RecordError(f"{self.path} is not there.") from None
+        except Exception as error:  # noqa: BLE001  whatever the damage is, the caller can do without the file
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise RecordError(f"{self.path} is damaged ({reason}).") from None
+        if found != [(epoch, fold) for epoch in epochs for fold in range(1, N_FOLDS + 1)]:
+            raise RecordError(f"{self.path} does not have all epochs up to {epochs[-1]}.")
+        self._epochs, self._rows = list(epochs), [rows]
+
+    def add(self, epoch: int, rows: Mapping[str, np.ndarray]) -> None:
+        """Add the rows of an epoch: by column but for the first two, (N_FOLDS,)."""
+        if not self._abandoned:
+            self._epochs.append(epoch)
+            self._rows.append(rows)
+
+    def abandon(self) -> None:
+        """Have no file, now or later: one that lacks epochs would mislead about which was the best."""
+        self._abandoned = True
+        self.path.unlink(missing_ok=True)
+
+    def write(self) -> None:
+        """Write all rows so far. Without any there is no file."""
+        if not self._epochs:
+            return
+        columns: dict[str, Any] = {
+            "epoch": np.repeat(np.array(self._epochs, dtype=np.int32), N_FOLDS),
+            "fold": np.tile(np.arange(1, N_FOLDS + 1, dtype=np.int8), len(self._epochs)),
+            "samples": np.concatenate([rows["samples"] for rows in self._rows]).astype(np.int32),
+            **{name: np.concatenate([rows[name] for rows in self._rows]) for name in self.columns},
+        }
+        with replace_file(self.path) as temporary:
+            pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
+
+
+def write_weights(directory: Path, before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> None:
+    """Write weights.npz: the weights of each layer, by its path, as before/LAYER and after/LAYER."""
+    arrays = {f"before/{layer}": array for layer, array in before.items()}
+    arrays |= {f"after/{layer}": array for layer, array in after.items()}
+    with replace_file(directory / WEIGHTS) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def write_predictions(directory: Path, parts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Write predictions.parquet: a row a sample, its split ("train", "val", "test"), target and prediction.
+
+    `parts` has targets (n,) and predictions (n,) by split.
+    """
+    frames = [pandas.DataFrame({"split": split, "target": targets, "prediction": predictions})
+              for split, (targets, predictions) in parts.items()]  # fmt: skip
+    with replace_file(directory / PREDICTIONS) as temporary:
+        pandas.concat(frames, ignore_index=True).to_parquet(temporary, index=False)

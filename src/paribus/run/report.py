@@ -1,0 +1,52 @@
+"""Report how a run ended."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from paribus import record
+
+log = logging.getLogger(__name__)
+
+
+def report_end(summary: Mapping[str, Any], directory: Path) -> None:
+    """Say how the run ended and where its record is."""
+    statistics = summary["statistics"]
+    if summary["status"] == record.DIVERGED:
+        at = summary["diverged"]
+        broken, when = {
+            "train/loss": ("the training loss was", "in"),
+            "gradient": ("a gradient was", "in"),
+            "val/loss": ("the validation loss was", "after"),
+            "weights": ("the weights were", "after"),
+        }[at["what"]]
+        blamed = ""
+        if "layer" in at and at["tensor"] == "activation":
+            blamed = f"; the first activation that was not is that of {at['layer']}"
+        elif "layer" in at:
+            blamed = f"; activations were finite, but the gradient of {at['layer']} was not"
+        log.warning(
+            "Diverged: %s no longer finite %s epoch %d, step %d%s.", broken, when, at["epoch"], at["step"], blamed
+        )
+    if statistics.get("best_val_acc") is not None:
+        log.info(
+            "Best validation accuracy %.2f %%, epoch %d.", 100 * statistics["best_val_acc"], statistics["best_epoch"]
+        )
+    elif statistics.get("best_val_loss") is not None:
+        log.info(
+            "Best validation loss %.4g, epoch %d (predicting the training mean: %.4g).",
+            statistics["best_val_loss"],
+            statistics["best_epoch"],
+            statistics["baseline_val_loss"],
+        )
+    shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
+    log.info("Took %.1f s. The record is in %s", statistics["train_seconds"], shown)
+
+
+def format_best(summary: dict[str, Any] | None) -> str:
+    """The figure that a run is judged by, in words; empty where it has none."""
+    found = (summary or {}).get("statistics", {})
+    if found.get("best_val_acc") is not None:
+        return f"val acc {found['best_val_acc']:.2%}"
+    return f"val loss {found['best_val_loss']:.4g}" if found.get("best_val_loss") is not None else ""

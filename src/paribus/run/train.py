@@ -1,0 +1,71 @@
+"""Train a prepared run with Lightning."""
+
+import logging
+
+import torch
+
+from paribus import record
+from paribus.errors import UserError
+from paribus.loggers.lifecycle import close_logger, resume_logger
+from paribus.run.build import build_callbacks, build_trainer
+from paribus.run.following import Interruptible, Place, strategy
+from paribus.run.lifecycle import SummaryKeeper
+from paribus.run.prepare import collect_hyperparameters, prepare
+from paribus.run.processes import other_ranks, without_ddp
+from paribus.run.resume import ResumePoint
+from paribus.run.spec import Job
+from paribus.training.checkpoints import Checkpoints
+from paribus.training.recorder import Recorder
+
+log = logging.getLogger(__name__)
+
+
+def train(job: Job, left: ResumePoint | None, account: SummaryKeeper) -> None:
+    """Build everything, fit, and fill in the summary, also where an exception ends the run."""
+    summary, directory = account.summary, job.directory
+    prepared = prepare(job, left, summary)
+    config, data, learner, description = prepared.config, prepared.data, prepared.learner, prepared.description
+    processes = summary["processes"]
+    assert data.train is not None and data.val is not None
+    instruments, others = build_callbacks(config)
+    figures = summary["study"] is None if config["figures"] is None else config["figures"]
+    checkpoints = Checkpoints(directory, description)
+    recorder = Recorder(directory, collect_hyperparameters(summary), instruments, checkpoints, figures)
+    if processes == 1:
+        trainer = build_trainer(without_ddp(config), directory, [recorder, checkpoints, *others])
+    else:
+        callbacks = [recorder, checkpoints, Interruptible(), *others]
+        trainer = build_trainer(config, directory, callbacks, strategy(config, Place(0, processes)))
+    if trainer.world_size != processes:
+        raise UserError(
+            f"trainer.devices={config['trainer']['devices']}: a run trains on one device. For several processes choose "
+            "trainer=ddp; there is no other strategy here."
+        )
+    device = trainer.strategy.root_device
+    summary["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    where = f"cpu, {summary['threads']} threads" if device.type == "cpu" else summary["device"]
+    if processes > 1:
+        where = f"{processes} processes, each on {where}"
+    log.info("%d training, %d validation samples; %s", len(data.train[0]), len(data.val[0]), where)
+    if left is not None:
+        account.begin()
+        log.info("Taken up after epoch %d.", left.epoch)
+        for logger in trainer.loggers:
+            resume_logger(logger, left.epoch)
+    checkpoint = left.path if left else None
+    try:
+        with other_ranks(config, directory, processes, device, checkpoint):
+            trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    finally:
+        recording = recorder.recording
+        if recording is not None and recording.rows:
+            summary["statistics"] |= recording.statistics()
+        if recording is not None and recording.taken_up:
+            summary["taken_up"] = recording.taken_up
+        for logger in trainer.loggers:
+            close_logger(logger)
+    if recording is None or not recording.rows:
+        raise UserError("No epoch was trained: the trainer's options leave no batch to train on.")
+    summary["status"] = record.DIVERGED if recording.diverged else record.COMPLETED
+    if recording.diverged:
+        summary["diverged"] = recording.diverged

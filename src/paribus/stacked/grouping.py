@@ -1,0 +1,148 @@
+"""Which runs can be trained as one: what has to agree, and how many fit."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from paribus.data.module import InMemory
+from paribus.instruments.divergence import Divergence
+from paribus.run.build import build_callbacks, build_data, build_initial
+from paribus.run.spec import Job
+from paribus.stacked.modules import NotStackable, stack_modules
+from paribus.stacked.optimizer import StackedOptimizer
+from paribus.training.learner import Learner
+from paribus.training.progress import Progress
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
+COPIES = 12  # of a parameter in memory
+TRAINER = {"_target_", "accelerator", "devices", "precision", "max_epochs", "gradient_clip_val", "deterministic"}
+
+
+def find_reason_alone(config: Mapping[str, Any]) -> str | None:
+    """Why a run of this configuration is made by itself, as far as the configuration tells; None: it may be stacked."""
+    trainer = config["trainer"]
+    if trainer["_target_"] != "lightning.Trainer":
+        return f"its trainer is {trainer['_target_']}"
+    on_cpu = trainer["accelerator"] == "cpu" or (
+        trainer["accelerator"] == "auto" and not torch.accelerator.is_available()
+    )
+    if not on_cpu:
+        return "it trains on a GPU"
+    if any(node["_target_"] != "paribus.loggers.TensorBoard" for node in config["logger"].values()):
+        return "its logger is not TensorBoard"
+    more = sorted(set(trainer) - TRAINER)
+    if more:
+        return f"trainer.{more[0]} is set"
+    if trainer["devices"] != 1:
+        return "it takes several devices"
+    if trainer["precision"] not in ("32-true", 32, "32"):
+        return f"its precision is {trainer['precision']}"
+    if trainer["gradient_clip_val"] is not None:
+        return "its gradients are clipped"
+    if config["data"].get("augment"):
+        return "its data are augmented"
+    if config["figures"]:
+        return "it draws figures"
+    return None
+
+
+def stack_key(config: Mapping[str, Any]) -> str:
+    """What runs of a stack have to agree in, as text: everything but seeds and what a stack keeps for each run."""
+    own = {"optim": ("_target_",), "scheduler": ("_target_", "interval")}
+    agreed = {part: {key: config[part].get(key) for key in keys} for part, keys in own.items()}
+    model = {key: value for key, value in config["model"].items() if key != "init"}
+    model["dropout"] = bool(model.get("dropout"))
+    data = {key: value for key, value in config["data"].items() if key not in ("seed", "log_age")}
+    same = {key: config[key] for key in ("activation", "trainer", "callbacks", "logger", "threads")}
+    return json.dumps([agreed, model, data, same], sort_keys=True, default=str)
+
+
+def _build(job: Job) -> tuple[InMemory, Learner]:
+    data = build_data(job.config)
+    data.prepare_data()
+    data.setup("fit")
+    return data, build_initial(job.config, data)[0]
+
+
+def require_stackable(job: Job) -> None:
+    """Raises NotStackable where the run cannot be stacked, whatever the others are."""
+    config = job.config
+    data, learner = _build(job)
+    if data.augment is not None:
+        raise NotStackable("its data are augmented")
+    network = stack_modules([learner.network, learner.network])
+    optimizer = learner.optimizer_of([nn.Parameter(torch.zeros(1))])
+    StackedOptimizer([next(network.parameters())], [optimizer, optimizer])
+    instruments, others = build_callbacks(config)
+    # of its own: a subclass may do what a stack knows nothing of
+    alone = [name for name, instrument in instruments.items() if vars(type(instrument)).get("in_stack") is None]
+    alone += [name for name, i in instruments.items() if isinstance(i, Divergence) and i.look is False]
+    alone += [type(other).__name__ for other in others if not isinstance(other, Progress)]
+    if alone:
+        raise NotStackable(f"callbacks.{alone[0]} looks at one run")
+
+
+def group_runs(jobs: Sequence[Job]) -> tuple[list[list[Job]], dict[str, list[Job]]]:
+    """Groups of runs that can be trained as one, and, by the reason, those that are made alone."""
+    alone: dict[str, list[Job]] = {}
+    alike: dict[str, list[Job]] = {}
+    for job in jobs:
+        reason = find_reason_alone(job.config)
+        if reason is None:
+            alike.setdefault(stack_key(job.config), []).append(job)
+        else:
+            alone.setdefault(reason, []).append(job)
+    groups: list[list[Job]] = []
+    for together in alike.values():
+        if len(together) == 1:
+            alone.setdefault("no other run is like it", []).extend(together)
+            continue
+        try:
+            require_stackable(together[0])
+        except NotStackable as error:
+            alone.setdefault(str(error), []).extend(together)
+        except Exception:  # noqa: BLE001  what is wrong with it is said when it is made
+            alone.setdefault("it cannot be built", []).extend(together)
+        else:
+            groups.append(together)
+    return groups, alone
+
+
+def split_group(group: Sequence[Job], at_once: int, most: int | None) -> list[list[Job]]:
+    """The group in stacks of about equal size, one a process or more, none larger than `most` or than what fits."""
+    size = -(-len(group) // at_once)
+    size = max(1, min(size, most or size, count_fitting(group[0], at_once), count_open_files()))
+    number = -(-len(group) // size)
+    return [list(group[i::number]) for i in range(number)]
+
+
+def count_open_files() -> int:
+    """How many runs' files this process may have open at once."""
+    if resource is None:
+        return 100
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, (soft - 100) // 5) if soft != resource.RLIM_INFINITY else 10_000
+
+
+def count_fitting(job: Job, at_once: int) -> int:
+    """How many runs like this one fit into a process's share of half of the memory that is free."""
+    data, learner = _build(job)
+    tensors = [*(data.train or ()), *(data.val or ())]
+    # the data, in the order of an epoch once more; outputs of an epoch, and these as one tensor; the parameters with
+    # their gradients, directions, states and copies
+    needed = 2 * sum(t.numel() * t.element_size() for t in tensors)
+    needed += 2 * 4 * data.out_features * sum(len(part[0]) for part in (data.train, data.val) if part is not None)
+    needed += COPIES * sum(p.numel() * p.element_size() for p in learner.network.parameters())
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):  # not every system can tell
+        free = 4 * 2**30
+    return max(1, int(free / 2 / at_once / max(needed, 1)))

@@ -1,0 +1,171 @@
+"""Networks of one shape as one: the parameters of K networks lie along a first axis, a layer is one batched product.
+
+    stacked = stack([network1, network2, ...])      # inputs (K, n, ...), outputs (K, n, ...)
+    state_of(stacked, 1)                            # what network2.state_dict() would be
+"""  # fmt: skip
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+# Activations that take every number by itself and have nothing to learn.
+ELEMENTWISE = (
+    nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Identity, nn.Hardswish, nn.Mish, nn.SELU,
+    nn.Softplus,
+)  # fmt: skip
+
+
+class NotStackable(Exception):
+    """Why networks cannot be trained as one."""
+
+
+class StackedLinear(nn.Module):
+    """K linear layers: inputs (K, n, in), outputs (K, n, out), weight (K, out, in), bias (K, out)."""
+
+    def __init__(self, layers: Sequence[nn.Linear]):
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
+        biases = [layer.bias.detach() for layer in layers if layer.bias is not None]
+        self.bias = nn.Parameter(torch.stack(biases)) if biases else None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        products: Tensor = _Products.apply(inputs, self.weight, self.bias)
+        return products
+
+
+class _Products(torch.autograd.Function):
+    """What K linear layers do. By itself autograd finds the gradient of a transposed weight, and takes a tenth of the
+    backward pass to copy it to where the weight's lies."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(inputs, weight)
+        ctx.biased = bias is not None
+        transposed = weight.transpose(1, 2)
+        return torch.bmm(inputs, transposed) if bias is None else torch.baddbmm(bias.unsqueeze(1), inputs, transposed)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
+        inputs, weight = ctx.saved_tensors
+        of_inputs = torch.bmm(gradient, weight) if ctx.needs_input_grad[0] else None
+        return of_inputs, torch.bmm(gradient.transpose(1, 2), inputs), gradient.sum(1) if ctx.biased else None
+
+
+class StackedBatchNorm(nn.Module):
+    """K batch normalisations over n samples of the same features: (K, n, features)."""
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, layers: Sequence[nn.BatchNorm1d]):
+        super().__init__()
+        first = layers[0]
+        assert first.momentum is not None
+        self.eps, self.momentum = first.eps, first.momentum
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
+        self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
+        self.register_buffer("running_mean", _stacked([layer.running_mean for layer in layers]))
+        self.register_buffer("running_var", _stacked([layer.running_var for layer in layers]))
+        self.register_buffer("num_batches_tracked", _stacked([layer.num_batches_tracked for layer in layers]))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        k, n, features = inputs.shape
+        if self.training:
+            self.num_batches_tracked += 1
+        whole = F.batch_norm(
+            inputs.transpose(0, 1).reshape(n, k * features),
+            self.running_mean.view(-1),
+            self.running_var.view(-1),
+            self.weight.view(-1),
+            self.bias.view(-1),
+            self.training,
+            self.momentum,
+            self.eps,
+        )
+        return whole.view(n, k, features).transpose(0, 1)
+
+
+def _stacked(tensors: Sequence[Tensor | None]) -> Tensor:
+    return torch.stack([tensor for tensor in tensors if tensor is not None])
+
+
+class StackedDropout(nn.Module):
+    """K dropouts, each with a share and a generator of its own, so that each draws what it would draw alone."""
+
+    def __init__(self, layers: Sequence[nn.Dropout]):
+        super().__init__()
+        self.shares = [layer.p for layer in layers]
+        self.generators: list[torch.Generator] = []  # of each run; set as an epoch begins
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self.training:
+            return inputs
+        mask = torch.empty_like(inputs, memory_format=torch.contiguous_format)
+        for kept, share, generator in zip(mask, self.shares, self.generators, strict=True):
+            kept.bernoulli_(1 - share, generator=generator)
+            if share < 1:
+                kept.div_(1 - share)
+        return inputs * mask
+
+
+def stack_modules(networks: Sequence[nn.Module]) -> nn.Module:
+    """One network of several of the same structure; they are left as they are.
+
+    The copy has the modules of the first under the same names, each but for the activations replaced by what takes the
+    modules of that name of all networks. Raises NotStackable, saying what cannot be.
+    """
+    first = networks[0]
+    if any(not parameter.requires_grad for parameter in first.parameters()):
+        raise NotStackable("a part of the network is frozen")
+    names, parameters = len(list(first.named_modules())), len(list(first.named_parameters()))
+    if names < len(list(first.named_modules(remove_duplicate=False))) or parameters < len(
+        list(first.named_parameters(remove_duplicate=False))
+    ):
+        raise NotStackable("a part of the network is used under two names")
+    stacked = copy.deepcopy(first)
+    for path, module in first.named_modules():
+        if path and not list(module.children()):
+            alike = [network.get_submodule(path) for network in networks]
+            parent, _, name = path.rpartition(".")
+            setattr(stacked.get_submodule(parent), name, _together(path, alike))
+        elif [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
+            raise NotStackable(f"{type(module).__name__} has parameters or buffers of its own")
+    return stacked
+
+
+def _together(path: str, modules: Sequence[nn.Module]) -> nn.Module:
+    kinds = {type(module) for module in modules}
+    if len(kinds) > 1:
+        raise NotStackable(f"{path} is not of one kind")
+    [kind] = kinds
+    if kind is nn.Linear:
+        return StackedLinear(modules)  # type: ignore[arg-type]
+    if kind is nn.Dropout:
+        return StackedDropout(modules)  # type: ignore[arg-type]
+    if kind is nn.BatchNorm1d and all(m.affine and m.track_running_stats and m.momentum is not None for m in modules):
+        return StackedBatchNorm(modules)  # type: ignore[arg-type]
+    if kind is nn.Flatten:
+        return nn.Flatten(start_dim=2)
+    if kind in ELEMENTWISE:
+        return copy.deepcopy(modules[0])
+    raise NotStackable(f"{path} is a {kind.__name__}")
+
+
+def get_member_state(stacked: nn.Module, k: int) -> dict[str, Tensor]:
+    """The state that the k-th network has, under its names; views of the stack's."""
+    return {name: tensor[k] for name, tensor in stacked.state_dict().items()}
+
+
+def set_generators(stacked: nn.Module, make: Callable[[], Sequence[torch.Generator]]) -> None:
+    """Have the dropouts, if there are any, draw from these from now on, one a network."""
+    dropouts = [module for module in stacked.modules() if isinstance(module, StackedDropout)]
+    generators = make() if dropouts else ()
+    for module in dropouts:
+        module.generators = list(generators)

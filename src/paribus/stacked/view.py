@@ -1,0 +1,68 @@
+"""A stack as the instruments see it: like a learner and its data, but that every tensor has a first axis of runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from paribus.data.module import InMemory, Part
+from paribus.models.layers import WeightLayer, evaluation_mode
+from paribus.stacked.modules import get_member_state, stack_modules
+from paribus.training.learner import Learner
+from paribus.training.sums import EpochSums
+
+
+class StackView:
+    """What the instruments see of a stack: as of a learner, but every tensor has a first axis that counts the runs."""
+
+    lead = 1
+    loss_scaled = False
+    look = None
+
+    def __init__(self, learners: Sequence[Learner]):
+        self.network = stack_modules([learner.network for learner in learners])
+        first = learners[0]
+        self.device = first.device
+        names = {module: name for name, module in first.network.named_modules()}
+        self.layers = [_stacked_layer(layer, self.network, names) for layer in first.layers]
+        self.initial = {layer.path: layer.weight.detach().clone() for layer in self.layers}
+        self.training_sums, self.validation_sums = EpochSums(), EpochSums()
+
+    def infer(self, inputs: Tensor) -> Tensor:
+        with evaluation_mode(self.network):
+            return self.network(inputs)
+
+
+def _stacked_layer(layer: WeightLayer, network: nn.Module, names: Mapping[nn.Module, str]) -> WeightLayer:
+    module = network.get_submodule(layer.path)
+    assert isinstance(module.weight, nn.Parameter)
+    route = tuple(network.get_submodule(names[met]) for met in layer.route)
+    bias = module.bias if isinstance(module.bias, nn.Parameter) else None
+    return replace(layer, module=module, weight=module.weight, bias=bias, route=route)
+
+
+def share_memory(network: nn.Module, stacked: nn.Module, k: int) -> None:
+    """Have the tensors of a network be those of the k-th in the stack, without a copy."""
+    state = get_member_state(stacked, k)
+    for path, module in network.named_modules():
+        prefix = f"{path}." if path else ""
+        for name, parameter in module.named_parameters(recurse=False):
+            parameter.data = state[prefix + name]
+        for name in [name for name, _ in module.named_buffers(recurse=False)]:
+            module._buffers[name] = state[prefix + name]
+
+
+@dataclass(frozen=True)
+class StackProbes:
+    """The data modules of a stack, as far as instruments ask for them."""
+
+    modules: Sequence[InMemory]
+
+    @property
+    def val(self) -> Part | None:
+        return self.modules[0].val
+
+    def first_inputs(self, split: Literal["train", "val"], n: int) -> Tensor:
+        return torch.stack([module.first_inputs(split, n) for module in self.modules])

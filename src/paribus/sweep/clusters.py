@@ -1,0 +1,67 @@
+"""Execute runs on a Slurm or Ray cluster."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from paribus.errors import UserError
+from paribus.run.attempt import Outcome, attempt
+from paribus.run.spec import Job
+from paribus.sweep.execute import Executor
+from paribus.sweep.launch import limit_threads
+
+log = logging.getLogger(__name__)
+
+
+def make_slurm_executor(directory: Path, cluster: str, parameters: Mapping[str, Any]) -> Executor:
+    """Each as a job of a Slurm cluster; submitit's files are in the study's .submitit."""
+    try:
+        import submitit
+    except ImportError:
+        raise UserError("hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'") from None
+
+    try:
+        executor = submitit.AutoExecutor(folder=directory / ".submitit", cluster=cluster)
+        executor.update_parameters(name=directory.name, **parameters)
+    except (RuntimeError, NameError, TypeError, ValueError) as error:
+        raise UserError(
+            f"hydra/launcher=slurm: {str(error).splitlines()[0]} (hydra.launcher.cluster is slurm, or local to try it "
+            "out on this machine; hydra.launcher.parameters are those of submitit.AutoExecutor.)"
+        ) from error
+
+    def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+        threads = int(parameters.get("cpus_per_task", 1))
+        with executor.batch():
+            submitted = {executor.submit(attempt, limit_threads(job, threads), False): job for job in jobs}
+        log.info("Submitted %d jobs; their own logs are in %s", len(submitted), directory / ".submitit")
+        for future in submitit.helpers.as_completed(list(submitted), poll_frequency=1):
+            failed = future.exception()
+            if failed is None:
+                yield submitted[future], future.result()
+            else:
+                yield submitted[future], Outcome(message=f"job {future.job_id}: {str(failed).strip().splitlines()[0]}")
+
+    return engine
+
+
+def make_ray_executor(address: str | None, num_cpus: int, num_gpus: float) -> Executor:
+    """Each as a task of a Ray cluster."""
+    try:
+        import ray
+    except ImportError:
+        raise UserError("hydra/launcher=ray needs Ray: pip install -e '.[ray]'") from None
+
+    def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+        ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
+        task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0)(attempt)
+        running = {task.remote(limit_threads(job, num_cpus), False): job for job in jobs}
+        while running:
+            (done, *_), _ = ray.wait(list(running), num_returns=1)
+            job = running.pop(done)
+            try:
+                yield job, ray.get(done)
+            except ray.exceptions.RayError as error:
+                yield job, Outcome(message=str(error).strip().splitlines()[0])
+
+    return engine

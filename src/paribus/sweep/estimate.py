@@ -1,0 +1,83 @@
+"""How long runs will take: as runs like them took, or as a trial of a few steps says."""
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from paribus import record
+from paribus.errors import UserError
+from paribus.run.build import build_data, build_initial
+from paribus.run.spec import Job
+from paribus.sweep.launch import count_gpus
+from paribus.sweep.plan import PlannedRun
+from paribus.sweep.tables import count_epochs, get_planned_epochs
+
+TRIAL = 1.0  # seconds of steps
+RECORDING_FACTOR = 1.25  # the README measures an epoch with its record, instruments and validation against such steps
+
+
+def estimate_seconds(planned: Sequence[PlannedRun], directory: Path) -> float | None:
+    """Seconds that the runs which are not finished will take, one after the other; None where that cannot be told.
+
+    The time of an epoch is the median of finished runs of the same network on the same data, in the study or beside
+    it; where there is none, that of a few steps made for the purpose.
+    """
+    known: dict[str, list[float]] = {}
+    for path in {*directory.glob(f"*/{record.SUMMARY}"), *directory.parent.glob(f"*/*/{record.SUMMARY}")}:
+        status, summary = record.read_status(path.parent)
+        seconds = (summary or {}).get("statistics", {}).get("mean_epoch_seconds")
+        if summary is not None and status in record.FINISHED and isinstance(seconds, int | float):
+            known.setdefault(_epoch_key(summary["config"]), []).append(seconds)
+    total = 0.0
+    for run in planned:
+        if not run.finished:
+            kind = _epoch_key(run.job.config)
+            if kind not in known:
+                tried = time_epoch(run.job)
+                if tried is None:
+                    return None
+                known[kind] = [tried]
+            left = max(0, get_planned_epochs(run) - count_epochs(run.job.directory))
+            total += statistics.median(known[kind]) * left
+    return total
+
+
+def _epoch_key(config: Mapping[str, Any]) -> str:
+    """What the time of an epoch depends on most."""
+    data = {
+        key: value
+        for key, value in dict(config.get("data", {})).items()
+        if key not in ("seed", "root", "path", "verify")
+    }
+    return repr((config.get("model"), data))
+
+
+def time_epoch(job: Job) -> float | None:
+    """Seconds of an epoch of the job's run, from up to a second of training steps; None where it cannot be tried here
+    (its data are not there yet, say)."""
+    try:
+        data = build_data(job.config)
+        data.setup("fit")
+        learner, _ = build_initial(job.config, data)
+    except (UserError, OSError):
+        return None
+    device = torch.accelerator.current_accelerator() if count_gpus(job) else None
+    learner.to(device or torch.device("cpu"))
+    optimizer = learner.make_optimizer(learner.parameters())
+    batches, steps, start = data.train_dataloader(), 0, 0.0
+    for step, (inputs, targets) in enumerate(batches):
+        if step == min(3, len(batches) - 1):  # the first ones warm up
+            steps, start = 0, time.perf_counter()
+        optimizer.zero_grad()
+        loss = learner.loss(learner(inputs.to(learner.device)), targets.to(learner.device))
+        loss.backward()
+        optimizer.step()
+        steps += 1
+        loss.item()  # waits for the device
+        if start and time.perf_counter() - start > TRIAL:
+            break
+    return (time.perf_counter() - start) / steps * len(batches) * RECORDING_FACTOR

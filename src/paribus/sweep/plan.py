@@ -1,0 +1,178 @@
+"""Plan a study: which runs it asks for, and what is there of them."""
+
+import hashlib
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from paribus import record
+from paribus.config.check import read_choices
+from paribus.config.compose import PROCESS_KEYS, Composer, to_resolved
+from paribus.config.messages import explain
+from paribus.errors import UserError
+from paribus.run.attempt import Outcome
+from paribus.run.resume import conflicting_run
+from paribus.run.spec import Job
+
+log = logging.getLogger(__name__)
+LONGEST = 100  # bytes of a directory's name
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of the study: what was asked for, and what is there of it.
+
+    Attributes:
+        status: one of record.py.
+        summary: its summary.json, where it has one.
+        message: why it is not finished, where that is known.
+    """
+
+    job: Job
+    status: str
+    summary: dict[str, Any] | None
+    message: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.job.directory.name
+
+    @property
+    def finished(self) -> bool:
+        return self.status in record.FINISHED
+
+    @property
+    def best(self) -> float | None:
+        """The figure that it is judged by: validation accuracy, or loss."""
+        statistics = (self.summary or {}).get("statistics", {})
+        value: float | None = statistics.get("best_val_acc", statistics.get("best_val_loss"))
+        return value
+
+    def after(self, ended: "Outcome") -> "PlannedRun":
+        """The same as it is now that an attempt has ended."""
+        status, summary = record.read_status(self.job.directory)
+        if ended.message is not None and status not in (record.FAILED, record.INTERRUPTED):
+            status, summary = record.UNFINISHED if status == record.UNFINISHED else record.FAILED, None
+        message = ended.message or (summary or {}).get("message")
+        return replace(self, status=status, summary=summary, message=message)
+
+
+def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictConfig) -> list[PlannedRun]:
+    """What a sweep asks for: a run for each list of overrides, each checked, and what is there of it already.
+
+    Overrides that come to the same run, by identity, give one. `study` is the configuration that the sweep was started
+    with, Hydra's own included. Raises UserError for the first that cannot be, and where a directory of the study holds
+    a run of another configuration.
+    """
+    directory = Path(study.hydra.sweep.dir).absolute()
+    known = find_known_runs(directory)
+    planned: dict[str, PlannedRun] = {}
+    conflicts: list[UserError] = []
+    again: list[str] = []
+    for number, overrides in enumerate(sweep):
+        try:
+            job = _compose_job(number, overrides, composer, study, directory)
+        except (UserError, HydraException, OmegaConfBaseException) as error:
+            raise UserError(f"{explain(error)} (In the run {' '.join(overrides)}; nothing was run.)") from error
+        identity = record.identify(job.config)
+        if identity in planned:
+            again.append(" ".join(overrides))
+            continue
+        if identity in known:
+            job = job.moved_to(known[identity])
+        if record.is_running(job.directory):
+            status, summary = record.RUNNING, None
+        else:
+            status, summary = record.read_status(job.directory)
+        alike = [other for other in planned.values() if other.job.directory == job.directory]
+        if alike:
+            raise UserError(
+                f"Two runs of the sweep would have one directory, {job.directory}. Leave hydra.sweep.subdir out, or "
+                "let it tell them apart."
+            )
+        if summary is not None and summary.get("identity") not in (None, identity):
+            conflicts.append(conflicting_run(job.directory, summary["config"], job.config))
+        if status == record.DAMAGED:
+            log.warning("%s cannot be read: that run is made again.", job.directory / record.SUMMARY)
+        planned[identity] = PlannedRun(job, status, summary)
+    if again:
+        log.info("%s to a run that the sweep has already (%s): each run is made once.",
+                 "1 combination comes" if len(again) == 1 else f"{len(again)} combinations come",
+                 "; ".join(again[:3]) + ("; ..." if len(again) > 3 else ""))  # fmt: skip
+    if conflicts:
+        more = f" {len(conflicts) - 1} more are in the same case." if len(conflicts) > 1 else ""
+        raise UserError(f"{conflicts[0]}{more}")
+    return list(planned.values())
+
+
+def _compose_job(number: int, overrides: Sequence[str], composer: Composer, study: DictConfig, directory: Path) -> Job:
+    composed = composer.compose(overrides)
+    OmegaConf.copy_cache(study, composed)  # so that a date in the study's name is that of its start
+    HydraConfig.instance().cfg = cast(Any, composed)  # for ${hydra:...} in it
+    with open_dict(composed):
+        composed.hydra.job.num, composed.hydra.job.id = number, str(number)
+        composed.study = str(study.study)  # with its date, which another process could not tell
+        composed.hydra.job.override_dirname = name_run(overrides, composer, composed.study)
+        composed.hydra.runtime.output_dir = str(directory / composed.hydra.sweep.subdir)
+        hydra = HydraConfig.get()
+        choices = read_choices(composed, hydra.runtime.choices, composer)
+        del composed["hydra"]
+    return Job(Path(hydra.runtime.output_dir), composed, hydra, choices)
+
+
+def name_run(overrides: Sequence[str], composer: Composer, study: str) -> str:
+    """The name of a run's directory: its overrides as typed, sorted, but for those that are no part of the experiment.
+
+    Nor is the name of an experiment repeated that the study is called by. What is not safe in a file's name becomes _,
+    and a name of more than 100 bytes is cut; a hash then tells it apart.
+    """
+    kept = []
+    for override in map(composer.parse, overrides):
+        key = override.key_or_group
+        tables = ("default_lr", "default_epochs")  # what is drawn from them is part of the experiment
+        execution = any(
+            key == k or key.startswith(f"{k}.") for k in (*record.EXECUTION_KEYS, *PROCESS_KEYS) if k not in tables
+        )
+        named = key == "experiment" and override.value() == study
+        if not execution and not named and not override.is_hydra_override():
+            kept.append(str(override.input_line))
+    text = ",".join(sorted(kept)) or "defaults"
+    safe = re.sub(r"[^A-Za-z0-9._=,+\-\[\]]", "_", text)
+    if safe == text and len(text) <= LONGEST:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{safe[: LONGEST - 9]}-{digest}"
+
+
+def find_known_runs(directory: Path) -> dict[str, Path]:
+    """The runs in a study's directory, ended or not, by their identity; of two with the same one, that which ended."""
+    found: dict[str, Path] = {}
+    children = sorted(directory.iterdir()) if directory.is_dir() else []
+    for run in (child for child in children if child.is_dir()):
+        status, summary = record.read_status(run)
+        if summary is not None:
+            if "identity" in summary and (status in record.FINISHED or summary["identity"] not in found):
+                found[summary["identity"]] = run
+        elif status == record.UNFINISHED or record.is_running(run):
+            identity = _identify_unfinished(run)
+            if identity is not None:
+                found.setdefault(identity, run)
+    return found
+
+
+def _identify_unfinished(run: Path) -> str | None:
+    try:
+        composed = OmegaConf.load(run / record.COMPOSITION)
+        assert isinstance(composed, DictConfig)
+        return record.identify(to_resolved(composed))
+    except Exception as error:  # noqa: BLE001  a half-written file fails in many ways, and only its name is left then
+        log.warning("%s: what run this was cannot be told (%s).", run / record.COMPOSITION, type(error).__name__)
+        return None

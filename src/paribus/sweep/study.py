@@ -1,0 +1,88 @@
+"""Carry out a sweep: plan, execute, report."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.utils import configure_log
+from omegaconf import DictConfig
+from rich.console import Console
+
+from paribus.errors import UserError
+from paribus.formatting import format_duration
+from paribus.run.attempt import Outcome
+from paribus.run.spec import plain_list
+from paribus.sweep.board import Board
+from paribus.sweep.execute import Executor, execute_plan
+from paribus.sweep.expand import make_composer
+from paribus.sweep.plan import PlannedRun, plan_study
+from paribus.sweep.tables import announce_study, tabulate_study, warn_of_changed_data
+
+
+def run_study(
+    overrides: Sequence[Sequence[str]],
+    loader: ConfigLoader,
+    study: DictConfig,
+    engine: Callable[[Path], Executor] | None,
+    live: bool,
+) -> list[PlannedRun]:
+    """Make the runs that are not finished, each of one list of overrides, and return them all as they are then.
+
+    `study` is the configuration that the sweep was started with, Hydra's own included. Without an engine nothing is
+    made: what would be is said. Raises UserError before anything is made where a run cannot be.
+    """
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)  # a file, say, where a table need not be narrow
+    directory = Path(study.hydra.sweep.dir).absolute()
+    name = str(study.study)
+    if not name.strip() or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise UserError(f"study is {name!r}; it must be a name, of a directory in outputs/.")
+    if study.dry_run not in (True, False):
+        raise UserError(f"dry_run is {study.dry_run!r}; it must be true or false.")
+    if study.hydra.job.chdir or study.hydra.callbacks:
+        raise UserError("hydra.job.chdir and hydra.callbacks have no effect on the runs of a study. Leave them out.")
+    composer = make_composer(loader, study)
+    making = None if engine is None else engine(directory)  # before all else: what it needs may not be there
+    with console.status(f"Reading the configurations of {len(overrides)} runs"):
+        planned = plan_study(overrides, composer, study)
+    shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
+    announce_study(console, planned, shown)
+    if making is None:
+        console.print(tabulate_study(planned, shown, console.width, to_do=True))
+        from paribus.sweep.estimate import estimate_seconds
+
+        with console.status("Estimating the time"):
+            seconds = estimate_seconds(planned, directory)
+        about = "unknown, as their data cannot be read yet" if seconds is None else f"about {format_duration(seconds)}"
+        console.print(f"Nothing was run (dry_run=true). Time for what is to be made, one run after the other: {about}.")
+        return planned
+    if all(run.finished for run in planned):
+        warn_of_changed_data(console, planned)
+        console.print(tabulate_study(planned, shown, console.width))
+        return planned
+    directory.mkdir(parents=True, exist_ok=True)
+    board = Board(console, planned, directory, live)
+    finished = sum(run.finished for run in planned)
+    typed = [*plain_list(study.hydra.overrides.task), *plain_list(study.hydra.overrides.hydra)]
+    board.note(f"{len(planned)} runs, {finished} of them finished: {shlex.join(typed)}")
+
+    def told(run: PlannedRun, ended: Outcome) -> None:
+        configure_log(study.hydra.hydra_logging, study.hydra.verbose)  # the run had its own
+        board.told(run, ended)
+
+    try:
+        with board.shown():
+            execute_plan(planned, making, told)
+    except KeyboardInterrupt:
+        configure_log(study.hydra.hydra_logging, study.hydra.verbose)
+        board.note("interrupted")
+        for run in planned:
+            if not run.finished:
+                board.runs[run.job.directory] = run.after(Outcome())
+        raise
+    finally:
+        warn_of_changed_data(console, list(board.runs.values()))
+        console.print(tabulate_study(list(board.runs.values()), shown, console.width))
+    return list(board.runs.values())

@@ -1,0 +1,168 @@
+"""Writes best.ckpt and last.ckpt: tensors and plain values only, so that torch.load(weights_only=True) reads them."""
+
+import io
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning import Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from paribus import record
+from paribus.record.statistics import score_epoch as score_of
+from paribus.training.learner import Learner
+
+SECONDS_BETWEEN = 10.0
+
+
+class Checkpoints(Checkpoint):
+    """Keeps the weights of the best epoch in memory, and writes both checkpoints after the first epoch, then at the end
+    of an epoch, at most every ten seconds, and at the end of the run; best.ckpt also when an exception ends it. Of a
+    run in a stack it is the stack that says when.
+
+    The best epoch is the one with the highest val/acc (classification) or the lowest val/loss (regression); the first
+    one on a tie; never one whose loss is not finite. last.ckpt is a whole Lightning checkpoint, best.ckpt holds the
+    `state_dict` only. `paribus` in both is `description` with the `epoch`, counted from 1, of the weights. last.ckpt is
+    all that a run needs to go on with: the best weights so far are in it too. A Checkpoint to Lightning, which calls
+    these after all other callbacks, so that the state of early stopping is that of the epoch.
+
+    Args:
+        directory: the run's.
+        description: plain values that go into both files: configuration, statistics of the data.
+    """
+
+    def __init__(self, directory: Path, description: Mapping[str, Any]):
+        self.directory = directory
+        self.description = dict(description)
+        self.best: dict[str, Any] | None = None
+        self._score = -math.inf
+        self._epoch = 0
+        self._best_written = True
+        self._written_at = -math.inf
+
+    def go_on(self, epoch: int, state: dict[str, Any]) -> None:
+        """Go on from the state in a checkpoint of that epoch."""
+        self._epoch = epoch
+        self.load_state_dict(state)
+
+    def open(self) -> None:
+        (self.directory / record.BEST).parent.mkdir(exist_ok=True)
+
+    def consider(self, epoch: int, validation: Mapping[str, float], learner: Learner) -> None:
+        """Keep the weights of an epoch, counted from 1, if it is the best so far."""
+        self._epoch = epoch
+        score = score_of(validation)
+        if score is not None and score > self._score:
+            self._score = score
+            weights = {name: tensor.detach().clone() for name, tensor in learner.state_dict().items()}
+            self.best = {"state_dict": weights, "paribus": {**self.description, "epoch": epoch}}
+            self._best_written = False
+
+    def on_fit_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        self.open()
+
+    def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        assert isinstance(learner, Learner)
+        self.consider(trainer.current_epoch + 1, learner.validation, learner)
+        if time.monotonic() - self._written_at >= SECONDS_BETWEEN:
+            self.write(trainer)
+
+    def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
+        self.write_best()  # but not last: the run is somewhere within an epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        best = None if self.best is None else (self.best["state_dict"], self.best["paribus"]["epoch"])
+        return {"best": best, "score": self._score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._score = state_dict["score"]
+        if state_dict["best"] is not None:
+            weights, epoch = state_dict["best"]
+            self.best = {"state_dict": weights, "paribus": {**self.description, "epoch": epoch}}
+            self._best_written = False
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["paribus"] = {**self.description, "epoch": self._epoch}
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._epoch = checkpoint["paribus"]["epoch"]
+
+    def best_state(self) -> dict[str, torch.Tensor] | None:
+        """The network's state in the best epoch; None where there is none."""
+        if self.best is None:
+            return None
+        prefix = "network."
+        return {name.removeprefix(prefix): t for name, t in self.best["state_dict"].items() if name.startswith(prefix)}
+
+    def write(self, trainer: Trainer) -> None:
+        """Write both; the recorder calls it when training ends, before anything else is done."""
+        self.write_best()
+        with record.replace_file(self.directory / record.LAST) as path:
+            if trainer.world_size == 1:
+                trainer.save_checkpoint(path)
+            else:  # which would wait for the other processes, and it is this one's clock that says when
+                trainer.strategy.save_checkpoint(trainer._checkpoint_connector.dump_checkpoint(), path)
+        self._written_at = time.monotonic()
+
+    def write_last(self, checkpoint: dict[str, Any]) -> None:
+        """Write both, the last one as Lightning would have it but for what this adds."""
+        self.write_best()
+        described = {**self.description, "epoch": self._epoch}
+        _save({**checkpoint, "callbacks": {"Checkpoints": self.state_dict()}, "paribus": described},
+              self.directory / record.LAST)  # fmt: skip
+
+    def write_best(self) -> None:
+        if self.best is not None and not self._best_written:
+            _save(self.best, self.directory / record.BEST)
+            self._best_written = True
+
+
+def _save(content: Mapping[str, Any], path: Path) -> None:
+    buffer = io.BytesIO()  # torch.save into a file hides a full disk behind an error of its own
+    torch.save(content, buffer)
+    with record.replace_file(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def loops(epochs: int, steps: int, validates: bool, scheduled: bool, interval: str) -> dict[str, Any]:
+    """What Lightning's loops keep in a checkpoint at the end of an epoch, of one optimizer and one scheduler."""
+    total = epochs * steps
+
+    def counts(number: int, *names: str) -> dict[str, int]:
+        return dict.fromkeys(names or ("ready", "completed", "started", "processed"), number)
+
+    def batches(all_of_them: int, now: int, last: bool) -> dict[str, Any]:
+        return {"total": counts(all_of_them), "current": counts(now), "is_last_batch": last}
+
+    some = ("ready", "completed")
+    by_epoch = interval == "epoch"
+    schedule = (epochs if by_epoch else total, 1 if by_epoch else steps) if scheduled else (0, 0)
+    evaluation = {"state_dict": {}, "batch_progress": batches(0, 0, False)}
+    fit = {
+        "state_dict": {},
+        "epoch_loop.state_dict": {"_batches_that_stepped": total},
+        "epoch_loop.batch_progress": batches(total, steps, True),
+        "epoch_loop.scheduler_progress": {"total": counts(schedule[0], *some), "current": counts(schedule[1], *some)},
+        "epoch_loop.automatic_optimization.state_dict": {},
+        "epoch_loop.automatic_optimization.optim_progress": {
+            "optimizer": {
+                "step": {"total": counts(total, *some), "current": counts(steps, *some)},
+                "zero_grad": {"total": counts(total, *some, "started"), "current": counts(steps, *some, "started")},
+            }
+        },
+        "epoch_loop.manual_optimization.state_dict": {},
+        "epoch_loop.manual_optimization.optim_step_progress": {"total": counts(0, *some), "current": counts(0, *some)},
+        "epoch_loop.val_loop.state_dict": {},
+        "epoch_loop.val_loop.batch_progress": batches(int(validates), int(validates), validates),
+        "epoch_progress": {"total": counts(epochs), "current": counts(epochs)},
+    }
+    predict = {"state_dict": {}, "batch_progress": {"total": counts(0), "current": counts(0)}}
+    return {"fit_loop": fit, "validate_loop": evaluation, "test_loop": evaluation, "predict_loop": predict}

@@ -1,0 +1,223 @@
+"""Train a network: the loss, what is counted beside it, and the steps that Lightning calls."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from paribus.data.batches import share
+from paribus.errors import UserError, unknown_name
+from paribus.models.layers import WeightLayer, evaluation_mode
+from paribus.randomness import stream_seed
+from paribus.training.sums import EpochSums, average_by_fold
+
+Loss = Callable[..., Tensor]  # of outputs and targets; with reduction="none" of each sample
+
+
+class Learner(lightning.LightningModule, ABC):
+    """Trains `network` on batches of (inputs, targets).
+
+    Args:
+        network: any module; for what it must return see the two subclasses.
+        loss: one of the names in `losses`.
+        make_optimizer: from the network's parameters.
+        make_scheduler: from the optimizer and the number of optimizer steps of the whole run; None: constant rate.
+        interval: whether the scheduler moves on every "epoch" or every "step".
+        seed: the run's; dropout and whatever else the network draws while training follow from it and the epoch.
+    """
+
+    losses: ClassVar[dict[str, Loss]]
+    task: ClassVar[Literal["classification", "regression"]]
+    columns: ClassVar[tuple[str, ...]]  # of metrics.csv, between lr and epoch_seconds
+    lead: ClassVar[int] = 0  # axes of the layers' tensors that count runs: none
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: str,
+        make_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        make_scheduler: Callable[[Optimizer, int], LRScheduler] | None = None,
+        interval: str = "epoch",
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.network = network
+        self.loss = self.losses[loss]
+        self.make_optimizer = make_optimizer
+        self.make_scheduler = make_scheduler
+        self.interval = interval
+        self.seed = seed
+        self.training_sums = EpochSums()
+        self.validation_sums = EpochSums()
+        self.validation: dict[str, float] = {}  # the means of this epoch's validation, by column of metrics.csv
+        self.folds: dict[str, np.ndarray] | None = None  # the same of each fold, by column of folds.parquet
+        self._validated: list[tuple[Tensor, Tensor, slice]] = []  # outputs and targets of a batch; which samples
+        self.lr = 0.0  # of the last optimizer step
+        self.momentum: float | None = None  # Adam's beta1; None for optimizers without
+        self.layers: Sequence[WeightLayer] = []  # of the network, for the instruments
+        self.initial: Mapping[str, Tensor] = {}  # each layer's weight before training, by its path, on the CPU
+        self.look: Callable[[Tensor, Tensor, Tensor], None] | None = None  # at inputs, output and loss of each step
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes here which hook it is in, forty times a step; nn.Module would ask each time whether the name
+        # is that of a parameter.
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    def has_finite_weights(self) -> bool:
+        """Return whether every parameter is finite. Waits for the device."""
+        return all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters())
+
+    @property
+    def loss_scaled(self) -> bool:
+        """Whether gradients are those of a scaled loss (16-mixed): a step whose gradients overflow is then skipped."""
+        return getattr(self.trainer.precision_plugin, "scaler", None) is not None
+
+    @abstractmethod
+    def counts(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """What is counted beside the loss, of each sample, (n,)."""
+
+    def infer(self, inputs: Tensor) -> Tensor:
+        """What the network returns in evaluation mode and in the run's precision; without a trainer in its own."""
+        if self._trainer is None:
+            with evaluation_mode(self.network):
+                return self.network(inputs)
+        precision = self.trainer.precision_plugin
+        with evaluation_mode(self.network), precision.forward_context():
+            return self.network(precision.convert_input(inputs))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.network(inputs)
+
+    def on_train_epoch_start(self) -> None:
+        self.validation, self.folds = {}, None
+        # each process draws the dropout of its own samples, the first one as it would alone
+        stream = f"training, rank {self.global_rank}" if self.global_rank else "training"
+        torch.manual_seed(stream_seed(self.seed, stream, self.current_epoch))
+
+    def training_step(self, batch: tuple[Any, ...], batch_idx: int) -> Tensor:
+        inputs, targets, *shared = batch
+        output = self.network(inputs)
+        loss = self.loss(output, targets)
+        found, cost = output.detach(), loss.detach()
+        if self.look is not None:
+            self.look(inputs, found, cost)
+        own, whole = shared or (len(targets), None)
+        self.training_sums.add(own, cost, self._sums(found, targets), whole)
+        group = self.trainer.optimizers[0].param_groups[0]
+        self.lr, self.momentum = group["lr"], group["betas"][0] if "betas" in group else group.get("momentum")
+        # the mean over the processes, which their gradients become, is then that over all samples
+        return loss if whole is None else loss * (own * self.trainer.world_size / whole)
+
+    def validation_step(self, batch: tuple[Any, ...], batch_idx: int) -> None:
+        inputs, targets, *shared = batch
+        output = self.network(inputs)
+        own, whole = shared or (len(targets), None)
+        first = self.validation_sums.samples
+        if whole is not None:
+            first += share(whole, self.global_rank, self.trainer.world_size).start
+        self._validated.append((output[:own], targets[:own], slice(first, first + own)))
+        self.validation_sums.add(own, self.loss(output, targets), self._sums(output, targets), whole)
+
+    def _sums(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        return {name: each.sum() for name, each in self.counts(output, targets).items()}
+
+    def read(self, sums: EpochSums) -> tuple[dict[str, float], int | None]:
+        """What `sums` has gathered in all processes; see EpochSums.read. Every process has to call it."""
+        return sums.read(self._reduction)
+
+    @property
+    def _reduction(self) -> Callable[[Tensor, str], Tensor] | None:
+        return None if self.trainer.world_size == 1 else self._reduce
+
+    def _reduce(self, tensor: Tensor, how: str) -> Tensor:
+        return self.trainer.strategy.reduce(tensor.to(self.device), reduce_op=how).cpu()
+
+    def on_validation_epoch_end(self) -> None:
+        means, _ = self.read(self.validation_sums)
+        self.validation = {f"val/{name}": value for name, value in means.items()}
+        # For callbacks that watch a metric. self.log_dict would do the same in 1.3 ms.
+        self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in self.validation.items()})
+        outputs, targets, samples = zip(*self._validated, strict=True)
+        self._validated = []
+        folds = self.trainer.datamodule.validation_folds  # type: ignore[attr-defined]
+        if folds is not None:
+            output, target = torch.cat(outputs), torch.cat(targets)
+            output = output.to(torch.promote_types(output.dtype, torch.float32))  # as autocast does for a loss
+            each = {"loss": self.loss(output, target, reduction="none"), **self.counts(output, target)}
+            self.folds = average_by_fold(each, torch.cat([folds[chosen] for chosen in samples]), self._reduction)
+
+    def optimizer_of(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        """The run's optimizer, of these parameters."""
+        optimizer = self.make_optimizer(parameters)
+        if self.device.type == "cpu":
+            # The same update in one kernel instead of ten. Not on a GPU, where torch's default is fast already and a
+            # fused step would hide the unscaled gradients of mixed precision.
+            for group in optimizer.param_groups:
+                if group.get("fused", False) is None and not (group["foreach"] or group["differentiable"]):
+                    group["fused"] = True
+            skip_graph_check(optimizer)
+        return optimizer
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer_of(self.parameters())
+        if self.trainer.world_size > 1 and isinstance(optimizer, torch.optim.LBFGS):
+            raise UserError(
+                "LBFGS decides by the loss how often to compute it, and each process sees its own share of the loss. "
+                "Choose another optimizer, or trainer=auto."
+            )
+        if self.make_scheduler is None:
+            return optimizer
+        scheduler = self.make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": self.interval}}
+
+
+class Classifier(Learner):
+    """For networks that return a score (logit) for each class, (n, classes); targets are class numbers, (n,)."""
+
+    losses: ClassVar[dict[str, Loss]] = {"cross_entropy": F.cross_entropy}
+    task = "classification"
+    columns = ("train/loss", "val/loss", "train/acc", "val/acc")
+
+    def counts(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        return {"acc": output.argmax(1) == targets}
+
+
+class Regressor(Learner):
+    """For networks that return a number for each sample, (n,), in the unit of the targets, (n,).
+
+    val/mse and val/mae are there whatever the loss, so that runs with different losses can be compared.
+    """
+
+    losses: ClassVar[dict[str, Loss]] = {"mse": F.mse_loss, "mae": F.l1_loss}
+    task = "regression"
+    columns = ("train/loss", "val/loss", "val/mse", "val/mae")
+
+    def counts(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        if self.training:
+            return {}
+        error = output - targets
+        return {"mse": error.square(), "mae": error.abs()}
+
+
+def skip_graph_check(optimizer: Optimizer) -> None:
+    """Adam's step asks whether there is a GPU that records a graph of it. On a CPU the question takes 0.04 ms."""
+    optimizer._accelerator_graph_capture_health_check = lambda: None  # type: ignore[method-assign]
+
+
+def find_learner(loss: str) -> type[Learner]:
+    """The learner that knows the loss of that name. Raises UserError for an unknown name."""
+    kinds: list[type[Learner]] = [Classifier, Regressor]
+    for kind in kinds:
+        if loss in kind.losses:
+            return kind
+    raise unknown_name(loss, "model.loss", [name for kind in kinds for name in kind.losses])

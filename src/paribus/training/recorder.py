@@ -1,0 +1,214 @@
+"""Writes the run record while the run goes on, and tells the loggers: metrics.csv, layers.parquet, folds.parquet."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning import Trainer
+from torch.optim import Optimizer
+
+from paribus.errors import UserError
+from paribus.instruments.instrument import Instrument
+from paribus.instruments.measured import Measured, split_by_tensor
+from paribus.training.checkpoints import Checkpoints
+from paribus.training.learner import Learner
+from paribus.training.recording import LayerRows, Recording
+
+
+class Recorder(lightning.Callback):
+    """Keeps the rows of metrics.csv, carries the instruments, and ends the run where it diverges.
+
+    Args:
+        directory: the run's.
+        hyperparameters: flat and plain; what the loggers are told about the run.
+        instruments: what is measured of the layers, by name.
+        checkpoints: knows the best epoch's weights.
+        figures: whether the instruments draw figures.
+
+    Attributes:
+        recording: what is written down. Its `diverged` is None, or the epoch and the optimizer step (both counted from
+            1) of the first loss that was not finite (or gradient that broke the weights, where an instrument sees it);
+            for a validation loss, or weights that are not finite at the end, the last step before it; and what was not
+            finite: train/loss, val/loss, gradient or weights. Where an instrument can tell, also the layer to blame,
+            and its tensor: activation (the first that was not finite) or gradient (the one nearest the output, where
+            all activations were finite).
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        hyperparameters: Mapping[str, Any],
+        instruments: Mapping[str, Instrument],
+        checkpoints: Checkpoints,
+        figures: bool,
+    ):
+        self.directory = directory
+        self.hyperparameters = hyperparameters
+        self.instruments = instruments
+        self.checkpoints = checkpoints
+        self.figures = figures
+        self.recording: Recording | None = None  # from the start of the fit
+        self._left: dict[str, Any] | None = None  # the state in the checkpoint, where the run was taken up
+        self._finished = False
+        self._started = 0.0
+        self._first_step = 0  # optimizer steps before this epoch
+        self._step = -1  # of this epoch
+        self._samples = 0  # of this epoch, up to the last step
+        self._stepping = False
+        self._before_step = [i for i in instruments.values() if type(i).before_step is not Instrument.before_step]
+        self._after_step = [i for i in instruments.values() if type(i).after_step is not Instrument.after_step]
+
+    def on_fit_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        assert isinstance(learner, Learner)
+        unscales_itself = any(getattr(o, "_step_supports_amp_scaling", False) for o in trainer.optimizers)
+        if learner.loss_scaled and unscales_itself and self._before_step:
+            raise UserError(
+                f"A fused optimizer hides the true gradients of precision {trainer.precision}. Leave optim.fused out, "
+                "or choose callbacks=none."
+            )
+        self.recording = Recording(
+            self.directory, self.hyperparameters, learner.columns, trainer.max_epochs or 0, trainer.loggers
+        )
+        if self._left is not None:
+            self.recording.take_up(self._left)
+            trainer.should_stop = self._left["stopped"]
+        self.recording.open()
+        for name, instrument in self.instruments.items():
+            with self._named(name):
+                instrument.attach(learner, trainer.datamodule)  # type: ignore[attr-defined]
+                if self._left is not None and name in self._left["instruments"]:
+                    instrument.load_state_dict(self._left["instruments"][name])
+
+    def on_train_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        assert isinstance(learner, Learner) and self.recording is not None
+        if not self.instruments or self.recording.rows:
+            return
+        tensors = [(layer, tensor, p.numel()) for layer in learner.layers for tensor, p in layer.tensors]
+        sizes = torch.tensor([size for _, _, size in tensors])
+        # first, so that the layers of the file come in order of depth
+        owners = [(layer, tensor) for layer, tensor, _ in tensors]
+        self.recording.add(0, LayerRows.of(list(split_by_tensor("size", owners, sizes))), told=False)
+        self.recording.before_training(LayerRows.of(self._measure(0)))
+        self._draw(0, last=False)
+
+    def on_train_epoch_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        self._started = time.perf_counter()
+        self._first_step, self._step, self._samples = trainer.global_step, -1, 0
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, learner: lightning.LightningModule, optimizer: Optimizer
+    ) -> None:
+        assert isinstance(learner, Learner)
+        if self._stepping:
+            return  # LBFGS computes its loss several times a step; the first time is that of the step's own weights
+        self._step += 1
+        self._stepping = True
+        for instrument in self._before_step:
+            instrument.before_step(self._step, learner.training_sums.samples - self._samples)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, learner: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._stepping:
+            self._stepping = False
+            self._samples = learner.training_sums.samples  # type: ignore[assignment, union-attr]
+            for instrument in self._after_step:
+                instrument.after_step(self._step)
+
+    def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        assert isinstance(learner, Learner) and self.recording is not None
+        epoch = trainer.current_epoch + 1
+        means, bad_batch = learner.read(learner.training_sums)
+        measured = {f"train/{name}": value for name, value in means.items()} | learner.validation
+        seconds = time.perf_counter() - self._started
+        self.recording.epoch(trainer.global_step, learner.lr, measured, seconds, learner.momentum, learner.folds)
+        self.recording.tell(self.recording.add(epoch, LayerRows.of(self._measure(epoch))))
+        self._draw(epoch, last=False)
+        bad_step = None if bad_batch is None else bad_batch // trainer.accumulate_grad_batches
+        # a gradient may be that of an activation which another process saw
+        believed = ("activation", "gradient") if trainer.world_size == 1 else ("activation",)
+        val_loss = learner.validation.get("val/loss", 0.0)
+        self.recording.find_divergence(
+            trainer.global_step, self._first_step, bad_step, val_loss, self.instruments.values(),
+            learner.has_finite_weights, believed=believed,
+        )  # fmt: skip
+        trainer.should_stop = trainer.should_stop or self.recording.diverged is not None
+        # where there are other processes, they stop as this one does: Follower waits for it
+        trainer.should_stop = trainer.strategy.broadcast(trainer.should_stop)
+
+    def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        """Finish while the network is on its device still, and after the checkpoints are safe."""
+        assert isinstance(learner, Learner) and self.recording is not None
+        self._finished = True
+        rows = self.recording.rows
+        # Without a validation nobody has looked at the weights since the last step.
+        if rows and self.recording.diverged is None and not learner.has_finite_weights():
+            self.recording.diverged = {"epoch": len(rows), "step": trainer.global_step, "what": "weights"}
+        self.checkpoints.write(trainer)
+        self.recording.close()
+        if not rows:
+            return
+        best = self.checkpoints.best_state() or learner.network.state_dict()
+        for name, instrument in self.instruments.items():
+            with self._named(name):
+                instrument.finish(self.directory, best)
+        self._draw(len(rows), last=True)
+        self.recording.finish()
+
+    def on_fit_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        if not self._finished:  # the process that left this run had trained all of its epochs
+            self.on_train_end(trainer, learner)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        assert self.recording is not None
+        checkpoint["recorder"] = {
+            **self.recording.state(trainer.should_stop),
+            "instruments": {name: state for name, i in self.instruments.items() if (state := i.state_dict())},
+        }
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._left = checkpoint["recorder"]
+
+    def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
+        if self.recording is not None:
+            self.recording.close()
+
+    def _measure(self, epoch: int) -> list[Measured]:
+        """What the instruments measure. Where one of them fails, what others measured before it is kept."""
+        measured: list[Measured] = []
+        try:
+            for name, instrument in self.instruments.items():
+                with self._named(name), torch.no_grad():
+                    for found in instrument.measure(epoch):
+                        alike = [m for m in measured if (m.quantity, m.tensor) == (found.quantity, found.tensor)]
+                        found.check({layer for m in alike for layer in m.layers})
+                        measured.append(found)
+        except BaseException:
+            assert self.recording is not None
+            self.recording.add(epoch, LayerRows.of(measured))
+            raise
+        return measured
+
+    @contextmanager
+    def _named(self, name: str) -> Iterator[None]:
+        """Name an instrument in the errors that come out of it."""
+        try:
+            yield
+        except Exception as error:
+            error.add_note(f"(In callbacks.{name}.)")
+            raise
+
+    def _draw(self, epoch: int, last: bool) -> None:
+        assert self.recording is not None
+        instruments = self.instruments.values()
+        figures = (drawn for i in instruments for drawn in i.figures(epoch, last))
+        histograms = (histogram for i in instruments for histogram in i.histograms(epoch, last))
+        self.recording.draw(epoch, histograms, figures if self.figures and (last or epoch == 0) else ())
