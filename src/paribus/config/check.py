@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from paribus.config.compose import PROCESS_KEYS, Composer, get_chosen_options, to_resolved, to_unresolved
 from paribus.errors import UserError, unknown_name
-from paribus.record import locate_all, flatten, select_experimental
+from paribus.record import flatten, locate_all, select_experimental
 
 OPEN_NODES = ("callbacks", "logger")  # any number of entries, each with a _target_
 REQUIRED = ("model", "data", "activation", "optim", "scheduler", "trainer")
