@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from paribus.cli.arguments import prepare_arguments
 from paribus.cli.errors import report_errors
 from paribus.process import importing_torch
+from paribus.terminal import guarding_streams
 
 
 def find_config_directory() -> Path:
@@ -19,7 +20,7 @@ def find_config_directory() -> Path:
 
 def main() -> None:
     """Train what sys.argv asks for. Exits with 1 after an error, with 130 after Ctrl-C."""
-    with report_errors():
+    with guarding_streams(), report_errors():
         sys.argv[1:] = prepare_arguments(sys.argv[1:])
         hydra.main(config_path=str(find_config_directory()), config_name="train", version_base="1.3")(train)()
 
