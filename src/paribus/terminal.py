@@ -4,7 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -43,11 +43,9 @@ class GuardedStream(io.TextIOBase):
 
     def _fail(self, error: OSError) -> None:
         self._failed = True
-        try:
+        with suppress(OSError, ValueError):  # a stream without a file descriptor
             # Python flushes the stream once more when it exits, and would complain there.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-        except (OSError, ValueError):  # it has no file descriptor
-            pass
         if self._report_to is not None:
             self._report_to.write(
                 f"error: {self._stream.name}: {error.strerror or error}. Output goes on without it.\n"

@@ -54,9 +54,7 @@ class Range:
             bounds.append(f"{'below' if self.open_high else 'at most'} {self.high:g}")
         if self.length is not None:
             count = f"{self.length} {noun}s" if self.length else f"{noun}s"
-            return " ".join(
-                [f"a list of {count},", *(["each"] if bounds else ["finite"]), " and ".join(bounds)]
-            ).strip()
+            return f"a list of {count}, {'each ' + ' and '.join(bounds) if bounds else 'finite'}"
         return f"a {noun}, {' and '.join(bounds) or 'finite'}"
 
 
