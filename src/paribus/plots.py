@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 TRAINED, UNTRAINED, BOUND = "#2a6f97", "#9a9a9a", "#c1440e"
 
 
-def weight_histograms(
+def plot_weight_histograms(
     weights: Mapping[str, np.ndarray],
     before: Mapping[str, np.ndarray] | None,
     bounds: Mapping[str, float],
@@ -59,7 +59,7 @@ def weight_histograms(
     return figure
 
 
-def heat_maps(layer: str, before: np.ndarray, after: np.ndarray) -> Figure:
+def plot_heat_maps(layer: str, before: np.ndarray, after: np.ndarray) -> Figure:
     """A layer's weights before and after training, side by side on one scale: a row a unit, a column an input.
 
     Args:
@@ -91,7 +91,7 @@ def heat_maps(layer: str, before: np.ndarray, after: np.ndarray) -> Figure:
     return figure
 
 
-def predictions(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], mean: float | Mapping[str, float]) -> Figure:
+def plot_predictions(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], mean: float | Mapping[str, float]) -> Figure:
     """A panel a split: predictions against targets, the line where they agree, and the prediction of a constant.
 
     Args:

@@ -28,10 +28,10 @@ Look at a data set before anything is trained: figures in a directory, a table o
 Of the test images the labels are counted, and nothing else is looked at; a table is shown whole.
 """
 NAMES = ("concrete", "fashion_mnist", "cifar10")
-FOR = {"path": NAMES[:1], "target": NAMES[:1], "root": NAMES[1:], "no_verify": NAMES[2:]}
-SHOWN = 24  # columns in a figure
+OPTION_DATA_SETS = {"path": NAMES[:1], "target": NAMES[:1], "root": NAMES[1:], "no_verify": NAMES[2:]}
+MOST_COLUMNS = 24  # columns in a figure
 # How the errors of the data sets name their options, and how this command does.
-OPTIONS = {
+OPTION_NAMES = {
     "data.root=": "--root ",
     "data.root": "--root",
     "data.path=": "--path ",
@@ -57,7 +57,7 @@ def parse_arguments(typed: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(typed)
     if options.name not in NAMES:
         raise unknown_name(options.name, "the data sets", NAMES)
-    for option, names in FOR.items():
+    for option, names in OPTION_DATA_SETS.items():
         if getattr(options, option) and options.name not in names:
             flag = f"--{option.replace('_', '-')}"
             raise UserError(f"{flag} is for {' and '.join(names)}, not for {options.name}: leave it out.")
@@ -80,10 +80,10 @@ def inspect_data(typed: Sequence[str] | None = None) -> None:
 
     console = Console()
     if options.name == "concrete":
-        drawn = look_at_table(console, options.path, options.target or "strength")
+        drawn = describe_table(console, options.path, options.target or "strength")
     else:
         root = os.environ.get("PARIBUS_DATA", "data") if options.root is None else options.root
-        drawn = look_at_images(console, options.name, root, not options.no_verify)
+        drawn = describe_images(console, options.name, root, not options.no_verify)
     with _naming_remedy(options.out, "Write elsewhere with --out DIR."):
         options.out.mkdir(parents=True, exist_ok=True)
         for name, figure in drawn.items():
@@ -94,7 +94,7 @@ def inspect_data(typed: Sequence[str] | None = None) -> None:
     console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
-def look_at_table(console: "Console", path: Path | None, target: str) -> dict[str, "Figure"]:
+def describe_table(console: "Console", path: Path | None, target: str) -> dict[str, "Figure"]:
     """Print what the columns of a table are like, and return its figures by name. `path` None: the concrete rows."""
     from paribus.data import concrete
     from paribus.data import plots as figures
@@ -114,14 +114,16 @@ def look_at_table(console: "Console", path: Path | None, target: str) -> dict[st
     correlation = table.corrwith(table[target])
     _print_columns(console, table, correlation)
     console.print(rows, markup=False, highlight=False)
-    if len(table.columns) > SHOWN:
-        strongest = correlation.drop(target).abs().nlargest(SHOWN - 1).index
+    if len(table.columns) > MOST_COLUMNS:
+        strongest = correlation.drop(target).abs().nlargest(MOST_COLUMNS - 1).index
         table = table[[*strongest, target]]
-        console.print(f"Figures show {target} and the {SHOWN - 1} features that correlate most with it.", markup=False)
+        console.print(
+            f"Figures show {target} and the {MOST_COLUMNS - 1} features that correlate most with it.", markup=False
+        )
     return {
-        "histograms": figures.histograms(table),
-        "box_plots": figures.box_plots(table),
-        "with_target": figures.with_target(table, target),
+        "histograms": figures.plot_histograms(table),
+        "box_plots": figures.plot_boxes(table),
+        "with_target": figures.plot_against_target(table, target),
     }
 
 
@@ -142,7 +144,7 @@ def _print_columns(console: "Console", table: "pd.DataFrame", correlation: "pd.S
     console.print(shown)
 
 
-def look_at_images(console: "Console", name: str, root: str, verify: bool) -> dict[str, "Figure"]:
+def describe_images(console: "Console", name: str, root: str, verify: bool) -> dict[str, "Figure"]:
     """Print how many images there are and what their pixels are like, and return the figures by name."""
     import numpy as np
     from rich.box import SIMPLE_HEAD
@@ -180,7 +182,10 @@ def look_at_images(console: "Console", name: str, root: str, verify: bool) -> di
     for channel, (mean, deviation) in enumerate(zip(*compute_channel_statistics(images), strict=True)):
         colour = ("red", "green", "blue")[channel] if images.shape[1] == 3 else "grey"
         console.print(f"  {colour:<5}  mean {mean:.4f}  sd {deviation:.4f}", highlight=False)
-    return {"class_counts": figures.class_counts(counts, names), "samples": figures.samples(images, labels, names)}
+    return {
+        "class_counts": figures.plot_class_counts(counts, names),
+        "samples": figures.plot_samples(images, labels, names),
+    }
 
 
 def compute_channel_statistics(images: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
@@ -211,6 +216,6 @@ def _naming_remedy(where: object, remedy: str) -> Iterator[None]:
         raise UserError(f"{error.filename or where}: {error.strerror or error}. {remedy}") from None
     except UserError as error:
         message = str(error)
-        for theirs, ours in OPTIONS.items():
+        for theirs, ours in OPTION_NAMES.items():
             message = message.replace(theirs, ours)
         raise UserError(message) from None

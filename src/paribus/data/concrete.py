@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from paribus.data import files
-from paribus.data.encoding import piecewise_linear, quantile_edges
+from paribus.data.encoding import compute_quantile_edges, encode_piecewise_linear
 from paribus.data.module import InMemory, Part
 from paribus.errors import UserError, unknown_name
-from paribus.randomness import generator
+from paribus.randomness import make_generator
 
 CONCRETE = Path(__file__).with_name("concrete.csv")
 AGE = "age"
@@ -101,7 +101,7 @@ class Concrete(InMemory):
         """A random order of the rows that keeps each mix together, and the nearest sizes that cut none."""
         columns = [c for c in features.columns if c != AGE] or [AGE]
         mix = features.groupby(columns, sort=False).ngroup().to_numpy()
-        shuffled = torch.randperm(mix.max() + 1, generator=generator(self.seed, "split")).numpy()
+        shuffled = torch.randperm(mix.max() + 1, generator=make_generator(self.seed, "split")).numpy()
         rank = np.empty_like(shuffled)
         rank[shuffled] = np.arange(len(shuffled))
         order = np.argsort(rank[mix], kind="stable")
@@ -118,7 +118,7 @@ class Concrete(InMemory):
                 "features": list(features.columns),
                 "mean": values.mean(axis=0).tolist(),
                 "std": np.where(std > 0, std, 1.0).tolist(),  # a column that never changes says nothing; leave it at 0
-                "edges": [quantile_edges(column, self.bins) for column in values.T] if self.bins else [],
+                "edges": [compute_quantile_edges(column, self.bins) for column in values.T] if self.bins else [],
                 "sha256": self.fingerprint,
             }
         )
@@ -149,7 +149,9 @@ class Concrete(InMemory):
         if not np.isfinite(transformed).all():
             raise UserError("Every value of a row must be a finite number.")
         seen = [(transformed - self._mean) / self._std]
-        seen += [piecewise_linear(v, edges, self.bins) for v, edges in zip(transformed.T, self._edges, strict=False)]
+        seen += [
+            encode_piecewise_linear(v, edges, self.bins) for v, edges in zip(transformed.T, self._edges, strict=False)
+        ]
         return torch.from_numpy(np.hstack(seen)).float()
 
     def statistics(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class EventFile:
         """
         length = struct.pack("<Q", len(event))
         with self._named():
-            self._file.write(b"".join((length, _checksum(length), event, _checksum(event))))
+            self._file.write(b"".join((length, _mask_checksum(length), event, _mask_checksum(event))))
             self._file.flush()
 
     def flush(self) -> None:
@@ -57,7 +57,7 @@ class EventFile:
         return str(self.path.parent)
 
 
-def _checksum(data: bytes) -> bytes:
+def _mask_checksum(data: bytes) -> bytes:
     crc = google_crc32c.value(data)
     return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 

@@ -21,6 +21,6 @@ class Histogram:
     total: np.ndarray
     total_squares: np.ndarray
 
-    def of_run(self, k: int) -> "Histogram":
+    def select_run(self, k: int) -> "Histogram":
         """That of the k-th run of a stack."""
         return Histogram(self.layer, self.tensor, self.counts[k], self.edges[k], self.total[k], self.total_squares[k])

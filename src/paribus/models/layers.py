@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-PARAMETRISED = ".parametrizations."  # where torch.nn.utils.parametrize keeps what it makes a weight of
+PARAMETRIZATIONS = ".parametrizations."  # where torch.nn.utils.parametrize keeps what it makes a weight of
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
@@ -137,7 +137,7 @@ def find_weight_layers(network: nn.Module, calls: Sequence[Call]) -> list[Weight
     for path, module in modules.items():
         if isinstance(module, NORMS):
             continue
-        holder, _, parametrised = path.partition(PARAMETRISED)
+        holder, _, parametrised = path.partition(PARAMETRIZATIONS)
         owner = modules[holder]
         own = dict(owner.named_parameters(recurse=False))
         for name, weight in module.named_parameters(recurse=False):

@@ -44,7 +44,7 @@ class MLP(nn.Sequential):
         super().__init__()
         if norm not in NORMS:
             raise unknown_name(norm, "model.norm", NORMS)
-        widths = layer_widths(width, depth)
+        widths = expand_widths(width, depth)
         if hidden is not None and widths is not None and list(hidden) != widths:
             raise ValueError(f"hidden is {list(hidden)}, but width and depth say {widths}: give one of them")
         hidden = next(h for h in (hidden, widths, self.default_hidden) if h is not None)
@@ -63,7 +63,7 @@ class MLP(nn.Sequential):
         self.add_module(f"linear{len(hidden) + 1}", nn.Linear(features, out_features))
 
 
-def layer_widths(width: int | None, depth: int | None) -> list[int] | None:
+def expand_widths(width: int | None, depth: int | None) -> list[int] | None:
     """`depth` layers of `width` units; None where neither is given. ValueError where only one is."""
     if width is None and depth is None:
         return None

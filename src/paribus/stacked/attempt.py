@@ -86,7 +86,7 @@ def _lock_and_build(job: Job) -> LockedMember | Outcome | None:
     with ExitStack() as exits:
         try:
             exits.enter_context(record.lock_directory(job.directory))
-        except record.Busy:
+        except record.BusyError:
             return Outcome(busy=True)
         finished, left = inspect_directory(job)
         if finished is not None:
