@@ -1,4 +1,4 @@
-"""Figures of one run, from plain arrays. Knows nothing of torch."""
+"""Plot the weights and predictions of a run, from plain arrays; imports no torch."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -17,13 +17,13 @@ def plot_weight_histograms(
     bounds: Mapping[str, float],
     note: str = "",
 ) -> Figure:
-    """A panel a layer: its weights, those before training behind them where given, and the bound of the default
-    initialisation, +-1/sqrt(fan_in), marked.
+    """Plot a histogram of each layer's weights, over those before training.
 
     Args:
-        weights, before: arrays of any shape, by layer.
-        bounds: the bound of each layer that has one.
-        note: what to add to the title.
+        weights: arrays of any shape, by layer.
+        before: the same before training, or None.
+        bounds: bound of the default initialisation, 1/sqrt(fan_in), by layer; marked at +-bound.
+        note: addition to the title.
     """
     columns = 1 if len(weights) <= 3 else 2
     rows = ceil(len(weights) / columns)
@@ -60,15 +60,15 @@ def plot_weight_histograms(
 
 
 def plot_heat_maps(layer: str, before: np.ndarray, after: np.ndarray) -> Figure:
-    """A layer's weights before and after training, side by side on one scale: a row a unit, a column an input.
+    """Plot a layer's weights before and after training on one colour scale: a row per unit, a column per input.
 
     Args:
-        before, after: (units, inputs, ...); further axes (of a kernel) are laid out along the inputs.
+        before, after: (units, inputs, ...); kernel axes are flattened into the inputs.
     """
     pair = [weights.reshape(len(weights), -1) for weights in (before, after)]
     sizes = np.abs(np.concatenate([weights.ravel() for weights in pair]))
     sizes = sizes[np.isfinite(sizes)]
-    limit = (float(np.quantile(sizes, 0.995)) if len(sizes) else 0.0) or 1.0  # a few large ones would pale all others
+    limit = (float(np.quantile(sizes, 0.995)) if len(sizes) else 0.0) or 1.0  # outliers would make the rest pale
     height = float(np.clip(5 * len(pair[0]) / pair[0].shape[1], 1.2, 5))
     title = "\n".join(wrap(layer, 24) or [""])
     above = 0.4 + 0.18 * (title.count("\n") + 1)  # inches
@@ -92,11 +92,11 @@ def plot_heat_maps(layer: str, before: np.ndarray, after: np.ndarray) -> Figure:
 
 
 def plot_predictions(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], mean: float | Mapping[str, float]) -> Figure:
-    """A panel a split: predictions against targets, the line where they agree, and the prediction of a constant.
+    """Plot predictions against targets, a panel per split, with the identity line and the constant baseline.
 
     Args:
-        parts: targets (n,) and predictions (n,) by split.
-        mean: of the training targets, which the baseline predicts; by part, where they are of several runs.
+        parts: targets (n,) and predictions (n,), by split.
+        mean: mean of the training targets, the baseline's prediction; by split if the splits are of several runs.
     """
     means = mean if isinstance(mean, Mapping) else dict.fromkeys(parts, mean)
     figure = Figure(figsize=(3.5 * len(parts) + 0.2, 3.9), dpi=100, layout="constrained")
@@ -105,7 +105,7 @@ def plot_predictions(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], mean: f
     margin = max(0.05 * (high - low), 1e-6 * max(abs(low), abs(high))) or 1.0
     for i, (split, (true, predicted)) in enumerate(parts.items()):
         axes = figure.add_subplot(1, len(parts), i + 1)
-        kept = np.clip(predicted, low - margin, high + margin)  # what lies outside shows at the edge
+        kept = np.clip(predicted, low - margin, high + margin)  # points outside are drawn at the edge
         axes.plot(true, kept, ".", color=TRAINED, markersize=5, alpha=0.6)
         axes.plot([low, high], [low, high], color="black", linewidth=0.8)
         axes.axhline(means[split], color=BOUND, linestyle="--", linewidth=1, label="training mean")

@@ -92,7 +92,7 @@ def test_samples_are_the_first_of_each_class(channels: int) -> None:
 def test_a_table_is_described(tiny: str, capsys: pytest.CaptureFixture[str]) -> None:
     command.main(["concrete", "--path", tiny, "--pdf"])
     said = capsys.readouterr().out
-    assert "5 rows; 1 of them repeat" in said
+    assert "5 rows; 1 duplicate" in said
     assert "3 mixes" in said
     rows = [line.split() for line in said.splitlines()]
     # mean, sd, min, median, max by hand; the correlation of cement with strength is 60 / sqrt(2.8 * 1400)
@@ -119,7 +119,7 @@ def test_wide_tables_show_what_correlates_most(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(command, "MOST_COLUMNS", 2)
     console = Console(record=True, file=io.StringIO())
     drawn = command.describe_table(console, Path("wide.csv"), "y")
-    assert "y and the 1 features that correlate most" in console.export_text()
+    assert "y and the 1 features most correlated" in console.export_text()
     assert [axes.get_xlabel() for axes in drawn["histograms"].axes] == ["c33", "y"]
 
 

@@ -1,6 +1,6 @@
-"""Figures of a data set before anything is trained, from plain arrays and tables. Knows nothing of torch.
+"""Plot a data set before training, from plain arrays and tables; imports no torch.
 
-Columns of a table are labelled with their names as they stand, so the caller puts units into the names.
+Column names are the axis labels, so the caller puts units into the names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
 from paribus.plots import BOUND, TRAINED, UNTRAINED
 
 BINS = 30
-ROW_COLOURS = LinearSegmentedColormap.from_list("rows", ["#c6dfee", TRAINED, "#0a2233"])  # one row must show on white
+ROW_COLOURS = LinearSegmentedColormap.from_list("rows", ["#c6dfee", TRAINED, "#0a2233"])  # a single row is visible
 
 
 def plot_histograms(table: pd.DataFrame) -> Figure:
-    """A panel a column: how many rows have which values."""
+    """Plot a histogram of each column."""
     figure, panels = _make_panels(len(table.columns), columns=3, width=3.2, height=2.2)
     for i, (axes, name) in enumerate(zip(panels, table, strict=True)):
         values = table[name].to_numpy(dtype=float)
@@ -39,7 +39,7 @@ def plot_histograms(table: pd.DataFrame) -> Figure:
 
 
 def plot_boxes(table: pd.DataFrame) -> Figure:
-    """A panel a column: median, quartiles, whiskers to the last value within 1.5 box lengths, and what lies beyond."""
+    """Plot a box of each column: median, quartiles, whiskers to 1.5 box lengths, outliers."""
     figure, panels = _make_panels(len(table.columns), columns=5, width=1.9, height=2.6)
     for axes, name in zip(panels, table, strict=True):
         values = table[name].to_numpy(dtype=float)
@@ -58,7 +58,7 @@ def plot_boxes(table: pd.DataFrame) -> Figure:
 
 
 def plot_against_target(table: pd.DataFrame, target: str) -> Figure:
-    """A panel a feature: how many rows have which values of it and of the target, on one scale of colours."""
+    """Plot a two-dimensional histogram of each feature and the target, on one colour scale."""
     features = [name for name in table if name != target]
     figure, panels = _make_panels(len(features), columns=3, width=3.2, height=2.5)
     goal = table[target].to_numpy(dtype=float)
@@ -82,7 +82,7 @@ def plot_against_target(table: pd.DataFrame, target: str) -> Figure:
 
 
 def plot_class_counts(counts: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
-    """Bars: how many images each class has in each part.
+    """Plot the number of images of each class as bars.
 
     Args:
         counts: (classes,), by part.
@@ -106,12 +106,12 @@ def plot_class_counts(counts: Mapping[str, np.ndarray], names: Sequence[str]) ->
 
 
 def plot_samples(images: np.ndarray, labels: np.ndarray, names: Sequence[str], columns: int = 8) -> Figure:
-    """A row a class: its first images.
+    """Plot the first images of each class, a row per class.
 
     Args:
         images: (n, channels, height, width) bytes; 1 channel is grey, 3 are red, green and blue.
-        labels: (n,), which of `names` each image is.
-        columns: images of a class.
+        labels: (n,), indices into `names`.
+        columns: images per class.
     """
     gap = 2
     channels, height, width = images.shape[1:]
@@ -128,12 +128,12 @@ def plot_samples(images: np.ndarray, labels: np.ndarray, names: Sequence[str], c
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_anchor("E")  # what the figure has to spare is for the names
+    axes.set_anchor("E")  # spare width goes to the names
     return figure
 
 
 def _make_panels(n: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with `n` panels in rows of `columns`, each of `width` and `height` inches."""
+    """Return a figure with `n` panels in rows of `columns`, each `width` by `height` inches."""
     rows, columns = ceil(n / columns), min(n, columns)
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     figure = Figure(figsize=(width * columns + 0.6, height * rows), dpi=100, layout=layout)
@@ -141,7 +141,7 @@ def _make_panels(n: int, columns: int, width: float, height: float) -> tuple[Fig
 
 
 def _compute_edges(values: np.ndarray) -> np.ndarray:
-    """The edges of equal bins from the least to the greatest value; of one bin where floats in between run out."""
+    """Return the edges of equal bins from minimum to maximum; of one bin if floats cannot resolve them."""
     low, high = float(values.min()), float(values.max())
     edges = np.linspace(low, high, BINS + 1)
     if (np.diff(edges) > 0).all():
@@ -151,7 +151,7 @@ def _compute_edges(values: np.ndarray) -> np.ndarray:
 
 
 def _format_axis(axis: Axis, label: str, values: np.ndarray) -> None:
-    """Few ticks, with thousands separators as long as the numbers stay short, and a label that means no formula."""
+    """Format ticks (few, with thousands separators for short numbers) and the label (without math mode)."""
     most = np.abs(values).max()
     axis.set_major_locator(MaxNLocator(4 if most < 1e4 else 3 if most < 1e6 else 2))
     if most < 1e7:

@@ -37,6 +37,6 @@ class Predictions(Instrument):
 
     def figures(self, epoch: int, last: bool) -> Iterable[tuple[str, "Figure"]]:
         if last and self.data.task == "regression":
-            from paribus import plots as figures
+            from paribus import plots
 
-            yield "predictions", figures.plot_predictions(self._parts, float(self._parts["train"][0].mean()))
+            yield "predictions", plots.plot_predictions(self._parts, float(self._parts["train"][0].mean()))

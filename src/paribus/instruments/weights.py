@@ -71,7 +71,7 @@ class Weights(Instrument):
                     yield _compute_histogram(layer, tensor, values.reshape(*values.shape[: self.learner.lead], -1))
 
     def figures(self, epoch: int, last: bool) -> Iterable[tuple[str, "Figure"]]:
-        from paribus import plots as figures
+        from paribus import plots
 
         if not self._drawn:
             return
@@ -79,13 +79,13 @@ class Weights(Instrument):
         bounds = {layer.path: layer.fan_in**-0.5 for layer in self._drawn if isinstance(layer.module, UNIFORM_LAYERS)}
         before = {layer.path: self._before[layer] for layer in self._drawn}
         of = f"{len(self._drawn)} of {len(self.learner.layers)} layers" if len(now) < len(self.learner.layers) else ""
-        yield "weight_histograms", figures.plot_weight_histograms(now, before if last else None, bounds, of)
+        yield "weight_histograms", plots.plot_weight_histograms(now, before if last else None, bounds, of)
         if last and self._is_small:
             for layer in self._drawn:
                 pair = self._before[layer], now[layer.path]
                 if isinstance(layer.module, nn.modules.conv._ConvTransposeNd):  # its units are along the second axis
                     pair = pair[0].swapaxes(0, 1), pair[1].swapaxes(0, 1)
-                yield f"weight_heat_maps/{layer.label}", figures.plot_heat_maps(layer.path, *pair)
+                yield f"weight_heat_maps/{layer.label}", plots.plot_heat_maps(layer.path, *pair)
 
     def finish(self, directory: Path, best: dict[str, Tensor]) -> None:
         if self._is_small:
