@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,6 @@ from paribus.cli.errors import report_errors
 from paribus.errors import UserError, unknown_name
 
 if TYPE_CHECKING:  # slow imports wait until the options are checked
-    import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
     from rich.console import Console
@@ -30,14 +30,6 @@ Of test images only the labels are counted; a table is shown with all its rows.
 NAMES = ("concrete", "fashion_mnist", "cifar10")
 OPTION_DATA_SETS = {"path": NAMES[:1], "target": NAMES[:1], "root": NAMES[1:], "no_verify": NAMES[2:]}
 MOST_COLUMNS = 24  # in a figure
-# Names of options in the messages of the data sets, and in this command.
-OPTION_NAMES = {
-    "data.root=": "--root ",
-    "data.root": "--root",
-    "data.path=": "--path ",
-    "data.target": "--target",
-    "data.verify=false": "--no-verify",
-}
 
 
 def parse_arguments(typed: Sequence[str] | None) -> argparse.Namespace:
@@ -180,27 +172,16 @@ def describe_images(console: "Console", name: str, root: str, verify: bool) -> d
     console.print(shown)
     shape = " x ".join(map(str, images.shape[1:]))
     console.print(f"Images of {shape} (channels, rows, columns). Training pixels, 0 to 1:", highlight=False)
-    for channel, (mean, deviation) in enumerate(zip(*compute_channel_statistics(images), strict=True)):
-        colour = ("red", "green", "blue")[channel] if images.shape[1] == 3 else "grey"
+    values = np.arange(256) / 255
+    for channel, colour in enumerate(("red", "green", "blue") if images.shape[1] == 3 else ("grey",)):
+        weights = np.bincount(images[:, channel].ravel(), minlength=256)  # exact, without a float copy of all pixels
+        mean = np.average(values, weights=weights)
+        deviation = np.average((values - mean) ** 2, weights=weights) ** 0.5
         console.print(f"  {colour:<5}  mean {mean:.4f}  sd {deviation:.4f}", highlight=False)
     return {
         "class_counts": plots.plot_class_counts(counts, names),
         "samples": plots.plot_samples(images, labels, names),
     }
-
-
-def compute_channel_statistics(images: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
-    """Return mean and standard deviation (channels,) of bytes (n, channels, height, width), scaled to 0..1.
-
-    Computed from counts of the 256 values: exact, without a float copy of all pixels.
-    """
-    import numpy as np
-
-    counts = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])])
-    values = np.arange(256) / 255
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    mean = shares @ values
-    return mean, np.sqrt((shares * (values - mean[:, None]) ** 2).sum(axis=1))
 
 
 def _format_number(value: float) -> str:
@@ -216,7 +197,6 @@ def _naming_remedy(where: object, remedy: str) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"{error.filename or where}: {error.strerror or error}. {remedy}") from None
     except UserError as error:
-        message = str(error)
-        for theirs, ours in OPTION_NAMES.items():
-            message = message.replace(theirs, ours)
-        raise UserError(message) from None
+        message = str(error).replace("data.verify=false", "--no-verify")
+        message = re.sub(r"\bdata\.(root|path|target)=", r"--\1 ", message)
+        raise UserError(re.sub(r"\bdata\.(root|path|target)\b", r"--\1", message)) from None
