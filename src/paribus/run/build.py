@@ -22,7 +22,7 @@ from paribus.errors import UserError, unknown_name
 from paribus.instruments.instrument import Instrument
 from paribus.models import layers
 from paribus.models.initialisation import initialise
-from paribus.randomness import stream_seed
+from paribus.randomness import derive_seed
 from paribus.training.learner import Learner, find_learner
 
 T = TypeVar("T")
@@ -104,7 +104,7 @@ def build_callbacks(config: Mapping[str, Any]) -> tuple[dict[str, Instrument], l
 
 def build_initial(config: Mapping[str, Any], data: InMemory) -> tuple[Learner, list[layers.Call]]:
     """The learner with its network as it is before training, and what two samples met in the network."""
-    torch.manual_seed(stream_seed(config["seed"], "weights"))
+    torch.manual_seed(derive_seed(config["seed"], "weights"))
     network = build_network(config, data)
     learner = build_learner(config, network, data)
     return learner, inspect_network(network, data)
@@ -161,7 +161,7 @@ def inspect_network(network: nn.Module, data: InMemory) -> list[layers.Call]:
     Raises UserError where it does not take these data, or does not return what they need.
     """
     name = type(network).__name__
-    inputs = data.first_inputs("train", 2)
+    inputs = data.get_first_inputs("train", 2)
     expected = (len(inputs), data.out_features) if data.task == "classification" else (len(inputs),)
     try:
         output, calls = layers.trace_calls(network, inputs)

@@ -80,7 +80,7 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
         raise record.RecordError(f"{path} is damaged, or cannot be read ({reason}). Make the run again.") from None
     if described["identity"] != summary.get("identity"):
         raise record.RecordError(f"{path} belongs to another run than {record.SUMMARY} beside it.")
-    config = record.locate_all(described["config"])
+    config = record.use_current_targets(described["config"])
     if root is not None:
         if "root" not in config["data"]:
             raise UserError(f"The data of {directory} are kept in no data.root: {config['data'].get('path')}.")

@@ -117,7 +117,7 @@ def _lock_and_build(job: Job, size: int) -> LockedMember | Outcome | None:
     with ExitStack() as exits:
         try:
             exits.enter_context(record.lock_directory(job.directory))
-        except record.Busy:
+        except record.BusyError:
             return Outcome(busy=True)
         finished, resume_point = inspect_directory(job)
         if finished is not None:
