@@ -14,7 +14,7 @@ import torch
 def stream_seed(seed: int, stream: str, epoch: int = 0) -> int:
     """A seed of 63 bits for one purpose (`stream`) in one epoch, counted from 0, of a run with this `seed`."""
     sequence = np.random.SeedSequence([seed, zlib.crc32(stream.encode()), epoch])
-    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+    return int(sequence.generate_state(1, np.uint64)[0]) >> 1
 
 
 def generator(seed: int, stream: str, epoch: int = 0) -> torch.Generator:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from paribus.cli.errors import report_errors
 from paribus.errors import UserError, unknown_name
+from paribus.places import name_commands
 
 if TYPE_CHECKING:  # what is slow to import waits until the options are known to be right
     import numpy as np
@@ -42,9 +43,9 @@ OPTIONS = {
 
 def parse_arguments(typed: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
+        description=name_commands(DESCRIPTION),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        prog="python -m paribus.data",
+        prog=name_commands("python -m paribus.data"),
         usage="%(prog)s NAME [options]",
     )
     parser.add_argument("name", metavar="NAME", help=", ".join(NAMES))
