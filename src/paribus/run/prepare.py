@@ -43,7 +43,7 @@ class Prepared:
     description: dict[str, Any]
 
 
-def prepare(job: Job, left: ResumePoint | None, summary: dict[str, Any]) -> Prepared:
+def prepare(job: Job, left: ResumePoint | None, summary: dict[str, Any], stacked: int | None = None) -> Prepared:
     """Build a run, fill in what `summary` can say of it by now, and tell the log of the network."""
     config = {**summary["config"], "threads": choose_threads(job, summary["config"], left)}
     for key, value, least in (
@@ -97,8 +97,30 @@ def prepare(job: Job, left: ResumePoint | None, summary: dict[str, Any]) -> Prep
         "data": data.fingerprint,
         "threads": torch.get_num_threads(),
         "started": summary["started"],
+        "stacked": stacked,
+        "engine_changes": _note_engine(left, stacked, summary),
     }
     return Prepared(config, data, learner, description)
+
+
+def _note_engine(left: ResumePoint | None, stacked: int | None, summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Say in log and summary that a resumed run trains in a stack of another size, or no longer; return all changes.
+
+    A stack sums in an order that depends on its size, so the last digits are then not those of an undisturbed run.
+    """
+    changes = [] if left is None else list(left.engine_changes)
+    if left is not None and left.ended and left.stacked:
+        summary["stacked"] = left.stacked  # nothing is left to train
+    elif left is not None and left.says_engine and left.stacked != stacked:
+        before, now = (f"in a stack of {size}" if size else "alone" for size in (left.stacked, stacked))
+        changes.append({"epoch": left.epoch, "from": before, "to": now})
+        log.warning(
+            "Trained %s up to epoch %d, from there on %s: last digits differ from those of an undisturbed run.",
+            before, left.epoch, now,
+        )  # fmt: skip
+    if changes:
+        summary["engine_changes"] = changes
+    return changes
 
 
 def collect_hyperparameters(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ def start_forkserver() -> BaseContext:
     """Workers are copies of a process that has imported what they need (preload.py), and done nothing else; it begins
     while the study is read."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["paribus.preload"])
+    context.set_forkserver_preload(["paribus.sweep._preload"])
     forkserver.ensure_running()
     return context
 
