@@ -63,7 +63,7 @@ def _add_config_directory(arguments: list[str]) -> list[str]:
 
 def _find_flag(arguments: list[str], *names: str) -> str | None:
     """Find the value of a flag, which stands behind = or in the next argument; None where it is not given."""
-    for text, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for text, following in zip(arguments, [*arguments, ""][1:], strict=True):
         name, equals, value = text.partition("=")
         if name in names:
             return value if equals else following
