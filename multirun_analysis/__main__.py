@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from paribus.cli.errors import report_errors
 from paribus.errors import UserError
 from paribus.paths import parse_path
+from paribus.places import name_commands
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,8 +52,8 @@ def error_code(usual: int) -> int:
 
 def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
     parser = Parser(
-        prog="python -m multirun_analysis",
-        description=DESCRIPTION,
+        prog=name_commands("python -m multirun_analysis"),
+        description=name_commands(DESCRIPTION),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

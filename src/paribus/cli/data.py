@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from paribus.cli.errors import report_errors
 from paribus.errors import UserError, unknown_name
 from paribus.paths import parse_path
+from paribus.places import name_commands
 
 if TYPE_CHECKING:  # slow imports wait until the options are checked
     import pandas as pd
@@ -37,9 +38,9 @@ MOST_COLUMNS = 24  # in a figure
 def parse_arguments(typed: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line. Raises UserError for an unknown data set or an option of another one."""
     parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
+        description=name_commands(DESCRIPTION),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        prog="python -m paribus.data",
+        prog=name_commands("python -m paribus.data"),
         usage="%(prog)s NAME [options]",
     )
     out, path = (partial(parse_path, option=option) for option in ("--out", "--path"))

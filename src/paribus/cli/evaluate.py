@@ -3,6 +3,7 @@
 import argparse
 
 from paribus.cli.errors import report_errors
+from paribus.places import name_commands
 
 DESCRIPTION = """\
 Evaluate finished runs on their test sets, write the figures into their records (summary.json, "test") and print them.
@@ -17,9 +18,9 @@ Choose runs by their validation figures first: the test set is for the run that 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
+        description=name_commands(DESCRIPTION),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="python evaluate.py [options] run=DIR [run=DIR ...]",
+        usage=name_commands("python evaluate.py [options] run=DIR [run=DIR ...]"),
     )
     parser.add_argument("runs", nargs="+", metavar="run=DIR", help="a run, or a directory with runs below it")
     parser.add_argument(
