@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
-from paribus.config import check as configuration
+from paribus.config.compose import to_resolved
 from paribus.run.build import build_learner, build_network, build_part
 
 OPTIONS = {
@@ -24,7 +24,7 @@ OPTIONS = {
 
 def composed(*overrides: str) -> dict[str, Any]:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return configuration.resolve(compose("train", list(overrides)))
+        return to_resolved(compose("train", list(overrides)))
 
 
 class Shapes:
