@@ -11,7 +11,8 @@ from paribus import record
 from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.models import layers
-from paribus.run.build import build_data, build_initial, check_batch_norm
+from paribus.run.build import build_data, build_initial
+from paribus.run.checks import check_batch_norm
 from paribus.run.processes import count
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
