@@ -1,6 +1,7 @@
 """Train one run, or with --multirun the runs of a study: `python train.py`, `paribus train`."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import hydra
@@ -8,7 +9,7 @@ from omegaconf import DictConfig
 
 from paribus.cli.arguments import prepare_arguments
 from paribus.cli.errors import report_errors
-from paribus.process import importing_torch
+from paribus.process import find_rank, importing_torch
 
 
 def find_config_directory() -> Path:
@@ -20,8 +21,16 @@ def find_config_directory() -> Path:
 def main() -> None:
     """Train what sys.argv asks for. Exits with 1 after an error, with 130 after Ctrl-C."""
     with report_errors():
-        sys.argv[1:] = prepare_arguments(sys.argv[1:])
-        hydra.main(config_path=str(find_config_directory()), config_name="train", version_base="1.3")(train)()
+        rank = find_rank()
+        if rank is not None:
+            with importing_torch():
+                from paribus.run.ranks import follow, leading
+        if rank:
+            follow()
+            return
+        with leading() if rank == 0 else nullcontext():
+            sys.argv[1:] = prepare_arguments(sys.argv[1:])
+            hydra.main(config_path=str(find_config_directory()), config_name="train", version_base="1.3")(train)()
 
 
 def train(config: DictConfig) -> float | None:

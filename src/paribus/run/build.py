@@ -14,7 +14,6 @@ from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.profilers import Profiler
-from lightning.pytorch.strategies import Strategy
 from torch import nn
 
 from paribus.data.module import InMemory
@@ -114,12 +113,10 @@ def build_trainer(
     config: Mapping[str, Any],
     directory: Path,
     callbacks: list[lightning.Callback],
-    strategy: Strategy | None = None,
 ) -> lightning.Trainer:
-    """Lightning's trainer with `callbacks` and the loggers of the configuration; `strategy` in place of its own."""
+    """Lightning's trainer with `callbacks` and the loggers of the configuration."""
     loggers = build_loggers(config, directory)
     make_trainer = instantiate(config["trainer"], _partial_=True, _convert_="all")
-    shared: dict[str, Any] = {} if strategy is None else {"strategy": strategy}
     profiler: dict[str, Any] = {} if "profiler" in config["trainer"] else {"profiler": NoProfiler()}
     return build_part(
         "trainer",
@@ -133,7 +130,6 @@ def build_trainer(
             enable_model_summary=False,
             num_sanity_val_steps=0,  # inspect_network has seen to that
             **profiler,
-            **shared,
         ),
     )
 

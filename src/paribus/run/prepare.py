@@ -12,7 +12,7 @@ from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.models import layers
 from paribus.run.build import build_data, build_initial, check_batch_norm
-from paribus.run.processes import count
+from paribus.run.ranks import count_ranks
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
 from paribus.training.learner import Learner, Regressor
@@ -53,8 +53,8 @@ def prepare(job: Job, left: ResumePoint | None, summary: dict[str, Any]) -> Prep
     ):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise UserError(f"{key} is {value!r}; it must be a whole number, at least {least}.")
-    processes = count(config)
-    torch.set_num_threads(config["threads"] or max(1, THREADS // processes))
+    processes = count_ranks(config)
+    torch.set_num_threads(config["threads"] or max(1, THREADS // (processes // config["trainer"].get("num_nodes", 1))))
     if config["figures"] not in (None, True, False):
         raise UserError(f"figures is {config['figures']!r}; it must be true, false or null.")
     clip = config["trainer"].get("gradient_clip_val")
