@@ -35,11 +35,11 @@ def require_trusted(config: Mapping[str, Any], whose: str) -> None:
     for path, target in _iterate_targets(config, ""):
         if target.startswith(TRUSTED):
             found = _find(target, path)
-            if isinstance(found, type) or _return_type(found) is not None:
+            if isinstance(found, type) or (target.startswith("paribus.") and _return_type(found) is not None):
                 continue
         raise UserError(
-            f"{whose} names {target} ({path}._target_), which is no class of Paribus, torch.nn, torch.optim, torchvision "
-            "or Lightning. Loading the run would call it. If you trust this record, give trust=true "
+            f"{whose} names {target} ({path}._target_), which is no class of Paribus, torch.nn, torch.optim, "
+            "torchvision or Lightning. Loading the run would call it. If you trust this record, give trust=true "
             "(evaluate: --trust; load_run: trust=True)."
         )
 
@@ -59,7 +59,7 @@ def _return_type(function: Any) -> type | None:
         made = get_type_hints(function).get("return")
     except (NameError, TypeError):  # an annotation that cannot be evaluated here
         return None
-    return made if inspect.isclass(made) else None
+    return made if inspect.isclass(made) and made not in (Any, type(None)) else None
 
 
 def _iterate_targets(node: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ EXECUTION_KEYS = (
     "data.verify",
     "trainer.accelerator",
     "trainer.devices",
+    "trainer.num_nodes",
     "trainer.strategy",
     "trainer.deterministic",
     "threads",

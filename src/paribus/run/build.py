@@ -10,7 +10,6 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import Profiler
-from lightning.pytorch.strategies import Strategy
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -28,7 +27,7 @@ from paribus.training.learner import Learner, find_learner
 
 def build_data(config: Mapping[str, Any]) -> InMemory:
     """Build the data module of `config`; nothing is read yet."""
-    return make_factory("data", config["data"], InMemory)()
+    return make_factory("data", config["data"], InMemory)()  # type: ignore[type-abstract]
 
 
 def build_network(config: Mapping[str, Any], data: InMemory) -> nn.Module:
@@ -106,21 +105,19 @@ def build_callbacks(config: Mapping[str, Any]) -> tuple[dict[str, Instrument], l
 
 def build_loggers(config: Mapping[str, Any], directory: Path) -> list[Logger]:
     """Build the loggers of the configuration, which write into `directory`."""
-    return [
-        make_factory(f"logger.{name}", node, Logger)(save_dir=str(directory)) for name, node in config["logger"].items()
-    ]
+    kind: Any = Logger
+    factories = [make_factory(f"logger.{name}", node, kind) for name, node in config["logger"].items()]
+    return [make_logger(save_dir=str(directory)) for make_logger in factories]
 
 
 def build_trainer(
     config: Mapping[str, Any],
     directory: Path,
     callbacks: list[lightning.Callback],
-    strategy: Strategy | None = None,
 ) -> lightning.Trainer:
-    """Build Lightning's trainer with `callbacks` and the configured loggers; `strategy` in place of its own."""
+    """Build Lightning's trainer with `callbacks` and the configured loggers."""
     loggers = build_loggers(config, directory)
     make_trainer = make_factory("trainer", config["trainer"], lightning.Trainer)
-    shared: dict[str, Any] = {} if strategy is None else {"strategy": strategy}
     profiler: dict[str, Any] = {} if "profiler" in config["trainer"] else {"profiler": NoProfiler()}
     return make_trainer(
         callbacks=callbacks,
@@ -132,7 +129,6 @@ def build_trainer(
         enable_model_summary=False,
         num_sanity_val_steps=0,  # inspect_network has tried the network already
         **profiler,
-        **shared,
     )
 
 
