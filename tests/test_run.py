@@ -347,7 +347,8 @@ def test_own_model_data_activation_and_optimizer(train: Train, own: str) -> None
     assert len(metrics(directory)) == 5
     assert summary["statistics"]["best_val_loss"] < summary["statistics"]["baseline_val_loss"]
     assert summary["set"] == {}
-    assert main("evaluate.py", f"run={directory}") == 0
+    assert main("evaluate.py", f"run={directory}") == 1, "a record that names other code is trusted only on request"
+    assert main("evaluate.py", f"run={directory}", "--trust") == 0
     x = torch.linspace(-1, 1, 100)
     train_x = torch.randperm(100, generator=make_generator(42, "split"))[20:]
     baseline = ((3 * x + 1) - (3 * x[train_x] + 1).mean()).square().mean()
