@@ -13,7 +13,7 @@ from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, require_positive, split_by_tensor
 from paribus.instruments.subject import Subject
 from paribus.loggers.histogram import Histogram
-from paribus.models.layers import WeightLayer
+from paribus.models.layers import CONVOLUTIONS, TRANSPOSED, WeightLayer
 from paribus.record.tables import write_weights
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BINS = 64
 LARGEST_COUNTED = 1e150  # in a histogram: larger values have no finite square
 MOST_PLOTTED = 16  # layers per figure
-UNIFORM_LAYERS = (nn.Linear, nn.modules.conv._ConvNd)  # their default weights are uniform within +-1/sqrt(fan_in)
+UNIFORM_LAYERS = (nn.Linear, *CONVOLUTIONS)  # their default weights are uniform within +-1/sqrt(fan_in)
 
 
 class Weights(Instrument):
@@ -87,7 +87,7 @@ class Weights(Instrument):
         if last and self._is_small:
             for layer in self._plotted:
                 pair = self._before[layer], now[layer.path]
-                if isinstance(layer.module, nn.modules.conv._ConvTransposeNd):  # whose units are along the second axis
+                if isinstance(layer.module, TRANSPOSED):  # whose units are along the second axis
                     pair = pair[0].swapaxes(0, 1), pair[1].swapaxes(0, 1)
                 yield f"weight_heat_maps/{layer.label}", plots.plot_heat_maps(layer.path, *pair)
 

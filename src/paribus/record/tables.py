@@ -71,18 +71,12 @@ class LayersWriter:
         epochs, indices, values = (list(column) for column in zip(*self._epochs, strict=True))
         rows = np.concatenate(indices)
         layer, depth, tensor, quantity = (list(column) for column in zip(*self._keys, strict=True))
-
-        def encode(of_key: Sequence[str]) -> pyarrow.DictionaryArray:
-            distinct = list(dict.fromkeys(of_key))
-            codes = np.array([distinct.index(word) for word in of_key], dtype=np.int32)
-            return pyarrow.DictionaryArray.from_arrays(codes[rows], pyarrow.array(distinct))
-
         columns = {
             "epoch": np.repeat(np.array(epochs, dtype=np.int32), [len(i) for i in indices]),
-            "layer": encode(layer),
+            "layer": pyarrow.array(layer).dictionary_encode().take(rows),
             "depth": np.array(depth, dtype=np.int32)[rows],
-            "tensor": encode(tensor),
-            "quantity": encode(quantity),
+            "tensor": pyarrow.array(tensor).dictionary_encode().take(rows),
+            "quantity": pyarrow.array(quantity).dictionary_encode().take(rows),
             "value": np.concatenate(values),
         }
         with replace_file(self.path) as temporary:

@@ -175,7 +175,7 @@ def inspect_network(network: nn.Module, data: InMemory) -> list[layers.Call]:
 
 def check_batch_norm(network: nn.Module, data: InMemory, processes: int, synchronised: bool) -> None:
     """Raise UserError where a batch norm would train on one sample; say what it means in several processes."""
-    if not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()):
+    if not any(isinstance(m, layers.BATCH_NORMS) for m in network.modules()):
         return
     assert data.train is not None
     samples = len(data.train[0])
