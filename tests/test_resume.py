@@ -178,7 +178,7 @@ def test_an_instrument_of_ones_own_goes_on_with_its_state(
     train: Train, snapshot: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     (tmp_path / "counting.py").write_text(
-        "import torch\nfrom paribus.instruments import Instrument, Measured\n"
+        "import torch\nfrom paribus import Instrument, Measured\n"
         "class Counter(Instrument):\n"
         "    steps = 0\n"
         "    def after_step(self, step): self.steps += 1\n"

@@ -14,7 +14,7 @@ import torch
 def derive_seed(seed: int, stream: str, epoch: int = 0) -> int:
     """Return a 63-bit seed for the purpose `stream` in an epoch (counted from 0) of the run with this `seed`."""
     sequence = np.random.SeedSequence([seed, zlib.crc32(stream.encode()), epoch])
-    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+    return int(sequence.generate_state(1, np.uint64)[0]) >> 1
 
 
 def make_generator(seed: int, stream: str, epoch: int = 0) -> torch.Generator:

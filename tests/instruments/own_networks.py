@@ -7,7 +7,7 @@ import lightning
 import torch
 from torch import nn
 
-from paribus.instruments import Instrument, Measured
+from paribus import Instrument, Measured
 
 
 class Base(nn.Module):

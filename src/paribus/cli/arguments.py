@@ -1,5 +1,6 @@
 """Turn what was typed into what Hydra parses."""
 
+import filecmp
 import re
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import yaml
 
 from paribus.errors import UserError
+from paribus.paths import parse_path
+from paribus.places import find_config_directory
 from paribus.record import read_summary
 
 
@@ -34,19 +37,56 @@ def put_flags_first(arguments: list[str]) -> list[str]:
 
 
 def prepare_arguments(typed: list[str]) -> list[str]:
-    """The command line as Hydra takes it: with resume=DIR and rerun=DIR, the overrides of the run in DIR come first.
+    """Return the command line as Hydra takes it, with the overrides of a run to go on with, and the user's conf/."""
+    return _add_config_directory(put_flags_first(_add_stored(typed)))
+
+
+def _add_config_directory(arguments: list[str]) -> list[str]:
+    """Give conf/ in the working directory as --config-dir, where the arguments name none.
+
+    Raises UserError for a file in it that has the name of one of Paribus', since Hydra would ignore it silently.
+    """
+    ours = find_config_directory()
+    named = _find_flag(arguments, "--config-dir", "-cd")
+    theirs = Path(named or "conf").absolute()
+    replaced = _find_flag(arguments, "--config-path", "-cp")
+    if replaced is not None or not theirs.is_dir() or theirs.resolve() == ours.resolve():
+        return arguments
+    for file in sorted(ours.rglob("*.yaml")):
+        same_name = theirs / file.relative_to(ours)
+        if same_name.exists() and not filecmp.cmp(file, same_name, shallow=False):
+            raise UserError(
+                f"{same_name} has the name of {file}, so that nobody could tell which is meant. Rename yours, or name "
+                "another directory with --config-dir=DIR."
+            )
+    return arguments if named is not None else [f"--config-dir={theirs}", *arguments]
+
+
+def _find_flag(arguments: list[str], *names: str) -> str | None:
+    """Find the value of a flag, which stands behind = or in the next argument; None where it is not given."""
+    for text, following in zip(arguments, [*arguments, ""][1:], strict=True):
+        name, equals, value = text.partition("=")
+        if name in names:
+            return value if equals else following
+    return None
+
+
+def _add_stored(typed: list[str]) -> list[str]:
+    """Put the overrides of the run in DIR, named by resume=DIR or rerun=DIR, before those that were typed.
 
     Such a DIR is a path as it stands, = and , in it included. rerun=DIR runs with the threads that DIR was made with.
     """
+    for text in typed:
+        key, _, value = text.partition("=")
+        if key in ("hydra.run.dir", "hydra.sweep.dir"):
+            parse_path(value, key)
     orders = [text for text in typed if text.startswith(("resume=", "rerun="))]
     if not orders:
-        return put_flags_first(typed)
+        return typed
     if len(orders) > 1 or any(text in ("--multirun", "-m") for text in typed):
         raise UserError("resume=DIR and rerun=DIR are for one run: give one of them, without --multirun.")
     order, _, path = orders[0].partition("=")
-    if not path:
-        raise UserError(f"{order}= needs the directory of a run.")
-    directory = Path(path).absolute()
+    directory = parse_path(path, f"{order}=").absolute()
     given = [text for text in typed if text not in orders]
     keys = {_get_key(text) for text in given}
     stored = [text for text in _read_stored(directory, "overrides.yaml") if _get_key(text) not in keys]
@@ -66,7 +106,7 @@ def prepare_arguments(typed: list[str]) -> list[str]:
     elif "threads" not in keys:
         fixed.append(f"threads={read_summary(directory).get('threads') or 'null'}")
     stored = [text for text in stored if _get_key(text) not in {_get_key(text) for text in fixed}]
-    return put_flags_first([*flags, *stored, *given, *fixed])
+    return [*flags, *stored, *given, *fixed]
 
 
 def _get_key(override: str) -> str:

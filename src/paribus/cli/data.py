@@ -6,11 +6,14 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paribus.cli.errors import report_errors
 from paribus.errors import UserError, unknown_name
+from paribus.paths import parse_path
+from paribus.places import name_commands
 
 if TYPE_CHECKING:  # slow imports wait until the options are checked
     import pandas as pd
@@ -35,15 +38,26 @@ MOST_COLUMNS = 24  # in a figure
 def parse_arguments(typed: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line. Raises UserError for an unknown data set or an option of another one."""
     parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
+        description=name_commands(DESCRIPTION),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        prog="python -m paribus.data",
+        prog=name_commands("python -m paribus.data"),
         usage="%(prog)s NAME [options]",
     )
+    out, path = (partial(parse_path, option=option) for option in ("--out", "--path"))
     parser.add_argument("name", metavar="NAME", help=", ".join(NAMES))
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where figures go; default: outputs/data/NAME")
+    parser.add_argument(
+        "--out",
+        type=out,
+        metavar="DIR",
+        help="where figures go; default: outputs/data/NAME",
+    )
     parser.add_argument("--pdf", action="store_true", help="also write figures as PDF")
-    parser.add_argument("--path", type=Path, metavar="FILE", help="concrete: another CSV with a header and numbers")
+    parser.add_argument(
+        "--path",
+        type=path,
+        metavar="FILE",
+        help="concrete: another CSV with a header and numbers",
+    )
     parser.add_argument("--target", metavar="COLUMN", help="concrete: the column to predict; default: strength")
     parser.add_argument("--root", metavar="DIR", help="images: their directory; default: PARIBUS_DATA, or data")
     parser.add_argument("--no-verify", action="store_true", help="cifar10: a copy with other checksums")
@@ -70,9 +84,9 @@ def main(typed: Sequence[str] | None = None) -> None:
 def inspect_data(typed: Sequence[str] | None = None) -> None:
     """Describe the data set on the terminal and write its figures."""
     options = parse_arguments(typed)
-    from rich.console import Console
+    from paribus.terminal import make_console
 
-    console = Console()
+    console = make_console()
     if options.name == "concrete":
         drawn = describe_table(console, options.path, options.target or "strength")
     else:
@@ -85,7 +99,7 @@ def inspect_data(typed: Sequence[str] | None = None) -> None:
                 figure.savefig(options.out / f"{name}.{kind}")
     also = " (and PDF)" if options.pdf else ""
     message = f"In {options.out}: {', '.join(f'{name}.png' for name in drawn)}{also}"
-    console.print(message, markup=False, highlight=False, soft_wrap=True)
+    console.print(message, soft_wrap=True)
 
 
 def describe_table(console: "Console", path: Path | None, target: str) -> dict[str, "Figure"]:
@@ -106,13 +120,11 @@ def describe_table(console: "Console", path: Path | None, target: str) -> dict[s
         table, target = table.rename(columns=labels), labels[target]
     correlation = table.corrwith(table[target])
     _print_columns(console, table, correlation)
-    console.print(rows, markup=False, highlight=False)
+    console.print(rows)
     if len(table.columns) > MOST_COLUMNS:
         strongest = correlation.drop(target).abs().nlargest(MOST_COLUMNS - 1).index
         table = table[[*strongest, target]]
-        console.print(
-            f"Figures show {target} and the {MOST_COLUMNS - 1} features most correlated with it.", markup=False
-        )
+        console.print(f"Figures show {target} and the {MOST_COLUMNS - 1} features most correlated with it.")
     return {
         "histograms": plots.plot_histograms(table),
         "box_plots": plots.plot_boxes(table),
@@ -122,7 +134,6 @@ def describe_table(console: "Console", path: Path | None, target: str) -> dict[s
 
 def _print_columns(console: "Console", table: "pd.DataFrame", correlation: "pd.Series") -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
     from rich.table import Table
 
     shown = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
@@ -131,8 +142,8 @@ def _print_columns(console: "Console", table: "pd.DataFrame", correlation: "pd.S
         shown.add_column(heading, justify="right", overflow="fold")
     for name, row in table.describe().T.iterrows():
         cells = [_format_number(row[key]) for key in ("count", "mean", "std", "min", "50%", "max")]
-        shown.add_row(escape(str(name)), *cells, f"{correlation[str(name)]:+.2f}".replace("+nan", "none"))
-    shown.caption = f"corr: Pearson's correlation with {escape(str(table.columns[-1]))}"
+        shown.add_row(str(name), *cells, f"{correlation[str(name)]:+.2f}".replace("+nan", "none"))
+    shown.caption = f"corr: Pearson's correlation with {table.columns[-1]}"
     shown.caption_justify = "left"
     console.print(shown)
 
@@ -171,13 +182,13 @@ def describe_images(console: "Console", name: str, root: str, verify: bool) -> d
         shown.add_row(class_name, *(f"{numbers[i]:,}" for numbers in counts.values()))
     console.print(shown)
     shape = " x ".join(map(str, images.shape[1:]))
-    console.print(f"Images of {shape} (channels, rows, columns). Training pixels, 0 to 1:", highlight=False)
+    console.print(f"Images of {shape} (channels, rows, columns). Training pixels, 0 to 1:")
     values = np.arange(256) / 255
     for channel, colour in enumerate(("red", "green", "blue") if images.shape[1] == 3 else ("grey",)):
         weights = np.bincount(images[:, channel].ravel(), minlength=256)  # exact, without a float copy of all pixels
         mean = np.average(values, weights=weights)
         deviation = np.average((values - mean) ** 2, weights=weights) ** 0.5
-        console.print(f"  {colour:<5}  mean {mean:.4f}  sd {deviation:.4f}", highlight=False)
+        console.print(f"  {colour:<5}  mean {mean:.4f}  sd {deviation:.4f}")
     return {
         "class_counts": plots.plot_class_counts(counts, names),
         "samples": plots.plot_samples(images, labels, names),

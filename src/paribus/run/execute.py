@@ -11,8 +11,7 @@ from paribus import record
 from paribus.config.check import read_job_choices
 from paribus.errors import UserError
 from paribus.run import rerun, resume
-from paribus.run.lifecycle import flushing_denormals, keep_summary
-from paribus.run.logs import silence_libraries
+from paribus.run.lifecycle import keep_summary
 from paribus.run.report import report_end
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
@@ -54,12 +53,11 @@ def execute_run(job: Job) -> float | None:
     epoch ended. Raises RunFailed after an error, which is in the log and in summary.json by then; UserError, before
     anything is written, where the directory holds another run; record.Busy while another process is making this one.
     """
-    silence_libraries()
     with record.lock_directory(job.directory):
         finished, left = inspect_directory(job)
         if finished is not None:
             return read_best(finished)
-        with keep_summary(job, left) as account, flushing_denormals():
+        with keep_summary(job, left) as account:
             train(job, left, account)
         report_end(account.summary, job.directory)
         return read_best(account.summary)
