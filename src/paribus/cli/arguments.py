@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from paribus.errors import UserError
-from paribus.places import find_config_directory
+from paribus.installation import find_config_directory
+from paribus.paths import parse_path
 from paribus.record import read_summary
 
 
@@ -75,15 +76,17 @@ def _add_stored(typed: list[str]) -> list[str]:
 
     Such a DIR is a path as it stands, = and , in it included. rerun=DIR runs with the threads that DIR was made with.
     """
+    for text in typed:
+        key, _, value = text.partition("=")
+        if key in ("hydra.run.dir", "hydra.sweep.dir"):
+            parse_path(value, key)
     orders = [text for text in typed if text.startswith(("resume=", "rerun="))]
     if not orders:
         return typed
     if len(orders) > 1 or any(text in ("--multirun", "-m") for text in typed):
         raise UserError("resume=DIR and rerun=DIR are for one run: give one of them, without --multirun.")
     order, _, path = orders[0].partition("=")
-    if not path:
-        raise UserError(f"{order}= needs the directory of a run.")
-    directory = Path(path).absolute()
+    directory = parse_path(path, f"{order}=").absolute()
     given = [text for text in typed if text not in orders]
     keys = {_get_key(text) for text in given}
     stored = [text for text in _read_stored(directory, "overrides.yaml") if _get_key(text) not in keys]

@@ -5,12 +5,14 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paribus.cli.errors import report_errors
 from paribus.errors import UserError, unknown_name
-from paribus.places import name_commands
+from paribus.installation import name_commands
+from paribus.paths import parse_path
 
 if TYPE_CHECKING:  # what is slow to import waits until the options are known to be right
     import numpy as np
@@ -49,9 +51,19 @@ def parse_arguments(typed: Sequence[str] | None) -> argparse.Namespace:
         usage="%(prog)s NAME [options]",
     )
     parser.add_argument("name", metavar="NAME", help=", ".join(NAMES))
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where figures go; default: outputs/data/NAME")
+    parser.add_argument(
+        "--out",
+        type=partial(parse_path, option="--out"),
+        metavar="DIR",
+        help="where figures go; default: outputs/data/NAME",
+    )
     parser.add_argument("--pdf", action="store_true", help="figures as PDF too")
-    parser.add_argument("--path", type=Path, metavar="FILE", help="concrete: another CSV with a header and numbers")
+    parser.add_argument(
+        "--path",
+        type=partial(parse_path, option="--path"),
+        metavar="FILE",
+        help="concrete: another CSV with a header and numbers",
+    )
     parser.add_argument("--target", metavar="COLUMN", help="concrete: the column to predict; default: strength")
     parser.add_argument("--root", metavar="DIR", help="images: where they are kept; default: PARIBUS_DATA, or data")
     parser.add_argument("--no-verify", action="store_true", help="cifar10: a copy with other checksums")
@@ -77,9 +89,9 @@ def main(typed: Sequence[str] | None = None) -> None:
 
 def inspect_data(typed: Sequence[str] | None = None) -> None:
     options = parse_arguments(typed)
-    from rich.console import Console
+    from paribus.terminal import make_console
 
-    console = Console()
+    console = make_console()
     if options.name == "concrete":
         drawn = look_at_table(console, options.path, options.target or "strength")
     else:
@@ -92,7 +104,7 @@ def inspect_data(typed: Sequence[str] | None = None) -> None:
                 figure.savefig(options.out / f"{name}.{kind}")
     also = " (and PDF)" if options.pdf else ""
     message = f"In {options.out}: {', '.join(f'{name}.png' for name in drawn)}{also}"
-    console.print(message, markup=False, highlight=False, soft_wrap=True)
+    console.print(message, soft_wrap=True)
 
 
 def look_at_table(console: "Console", path: Path | None, target: str) -> dict[str, "Figure"]:
@@ -114,11 +126,11 @@ def look_at_table(console: "Console", path: Path | None, target: str) -> dict[st
         table, target = table.rename(columns=labels), labels[target]
     correlation = table.corrwith(table[target])
     _print_columns(console, table, correlation)
-    console.print(rows, markup=False, highlight=False)
+    console.print(rows)
     if len(table.columns) > SHOWN:
         strongest = correlation.drop(target).abs().nlargest(SHOWN - 1).index
         table = table[[*strongest, target]]
-        console.print(f"Figures show {target} and the {SHOWN - 1} features that correlate most with it.", markup=False)
+        console.print(f"Figures show {target} and the {SHOWN - 1} features that correlate most with it.")
     return {
         "histograms": figures.histograms(table),
         "box_plots": figures.box_plots(table),
@@ -128,7 +140,6 @@ def look_at_table(console: "Console", path: Path | None, target: str) -> dict[st
 
 def _print_columns(console: "Console", table: "pd.DataFrame", correlation: "pd.Series") -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
     from rich.table import Table
 
     shown = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
@@ -137,8 +148,8 @@ def _print_columns(console: "Console", table: "pd.DataFrame", correlation: "pd.S
         shown.add_column(heading, justify="right", overflow="fold")
     for name, row in table.describe().T.iterrows():
         cells = [_format_number(row[key]) for key in ("count", "mean", "std", "min", "50%", "max")]
-        shown.add_row(escape(str(name)), *cells, f"{correlation[str(name)]:+.2f}".replace("+nan", "none"))
-    shown.caption = f"corr: Pearson's correlation with {escape(str(table.columns[-1]))}"
+        shown.add_row(str(name), *cells, f"{correlation[str(name)]:+.2f}".replace("+nan", "none"))
+    shown.caption = f"corr: Pearson's correlation with {table.columns[-1]}"
     shown.caption_justify = "left"
     console.print(shown)
 
@@ -177,10 +188,10 @@ def look_at_images(console: "Console", name: str, root: str, verify: bool) -> di
         shown.add_row(class_name, *(f"{numbers[i]:,}" for numbers in counts.values()))
     console.print(shown)
     shape = " x ".join(map(str, images.shape[1:]))
-    console.print(f"Images of {shape} (channels, rows, columns). Training pixels, 0 to 1:", highlight=False)
+    console.print(f"Images of {shape} (channels, rows, columns). Training pixels, 0 to 1:")
     for channel, (mean, deviation) in enumerate(zip(*compute_channel_statistics(images), strict=True)):
         colour = ("red", "green", "blue")[channel] if images.shape[1] == 3 else "grey"
-        console.print(f"  {colour:<5}  mean {mean:.4f}  sd {deviation:.4f}", highlight=False)
+        console.print(f"  {colour:<5}  mean {mean:.4f}  sd {deviation:.4f}")
     return {"class_counts": figures.class_counts(counts, names), "samples": figures.samples(images, labels, names)}
 
 

@@ -1,10 +1,9 @@
 """Evaluate finished runs on the test set: `python evaluate.py run=DIR`, `paribus evaluate run=DIR`."""
 
 import argparse
-from pathlib import Path
 
 from paribus.cli.errors import report_errors
-from paribus.places import name_commands
+from paribus.installation import name_commands
 
 DESCRIPTION = """\
 Evaluate finished runs on their test sets, write the figures into their records (summary.json, "test") and print them.
@@ -44,12 +43,13 @@ def evaluate_runs() -> None:
     """Evaluate each run that sys.argv names, then print a table; raise UserError for those that cannot be."""
     options = parse_arguments()
     import torch  # after the options: --help and mistakes in them answer at once
-    from rich.console import Console
 
     from paribus.errors import UserError
+    from paribus.paths import parse_path
     from paribus.record import find_runs
     from paribus.run.evaluate import evaluate, show
     from paribus.run.load import load_run
+    from paribus.terminal import make_console
 
     device = torch.device(options.device)
     try:
@@ -57,12 +57,12 @@ def evaluate_runs() -> None:
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"--device {options.device} cannot be used: {str(error).splitlines()[0]}") from None
     evaluated, errors = [], []
-    for directory in find_runs(Path(name.removeprefix("run=")) for name in options.runs):
+    for directory in find_runs(parse_path(name.removeprefix("run="), "run=") for name in options.runs):
         try:
             run = load_run(directory, options.checkpoint, options.data_root)
             evaluated.append((run, evaluate(run, device)))
         except UserError as error:
             errors.append(error)
-    show(Console(), evaluated)
+    show(make_console(), evaluated)
     if errors:
         raise UserError("\n".join(map(str, errors)))

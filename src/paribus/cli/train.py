@@ -7,14 +7,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from paribus.cli.arguments import prepare_arguments
 from paribus.cli.errors import report_errors
-from paribus.places import find_config_directory, name_commands
+from paribus.installation import find_config_directory, name_commands
 from paribus.process import importing_torch
+from paribus.terminal import guarding_streams
 
 
 def main() -> None:
     """Train what sys.argv asks for. Exits with 1 after an error, with 130 after Ctrl-C."""
     OmegaConf.register_new_resolver("command", name_commands, replace=True)  # for the text of --help
-    with report_errors():
+    with guarding_streams(), report_errors():
         sys.argv[1:] = prepare_arguments(sys.argv[1:])
         hydra.main(config_path=str(find_config_directory()), config_name="train", version_base="1.3")(train)()
 

@@ -18,6 +18,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from paribus.config.compose import PROCESS_KEYS, Composer, get_chosen_options, to_resolved, to_unresolved
+from paribus.config.ranges import check_ranges
 from paribus.errors import UserError, unknown_name
 from paribus.record import flatten, locate_all, select_experimental
 
@@ -71,6 +72,7 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
     _check_keys(raw, raw_base, "")
     plain = locate_all(to_resolved(config))
     _check_values(plain, base, "")
+    check_ranges(plain)
     resolved = flatten(plain)
     # Unresolved values are compared: what follows from another value is not set, whatever it comes to.
     tables = {key: raw[key] for key in ("default_lr", "default_epochs") if key in raw}

@@ -8,6 +8,7 @@ import torch
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_score
 from torchmetrics.functional.classification import multiclass_confusion_matrix
@@ -121,6 +122,6 @@ def _classes(figures: dict[str, Any]) -> Table:
         table.add_column(str(i), justify="right", no_wrap=True)
     for i, name in enumerate(names):
         row = figures["confusion"][i]
-        cells = [f"[bold]{n}[/bold]" if i == j else str(n) if n else "[dim]0[/dim]" for j, n in enumerate(row)]
+        cells = [Text(str(n), "bold" if i == j else "" if n else "dim") for j, n in enumerate(row)]
         table.add_row(str(i), name, f"{figures['per_class_acc'][name]:.1%}", *cells)
     return table

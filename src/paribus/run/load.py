@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from paribus import record
 from paribus.data.module import InMemory
 from paribus.errors import UserError
+from paribus.paths import parse_path
 from paribus.run.build import build_data, build_network
 from paribus.training.learner import Learner, find_learner
 
@@ -63,7 +64,7 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
         checkpoint: "best" or "last"; None: best, or last where the run had no validation.
         root: where its data are now, if not where they were (data.root).
     """
-    directory = Path(directory)
+    directory = parse_path(directory, "The directory of the run")
     summary = record.read_summary(directory)
     if checkpoint is None:
         checkpoint = "best" if (directory / record.BEST).exists() else "last"

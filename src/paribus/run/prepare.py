@@ -46,20 +46,8 @@ class Prepared:
 def prepare(job: Job, left: ResumePoint | None, summary: dict[str, Any], stacked: int | None = None) -> Prepared:
     """Build a run, fill in what `summary` can say of it by now, and tell the log of the network."""
     config = {**summary["config"], "threads": choose_threads(job, summary["config"], left)}
-    for key, value, least in (
-        ("seed", config["seed"], 0),
-        ("trainer.max_epochs", config["trainer"]["max_epochs"], 1),
-        ("threads", THREADS if config["threads"] is None else config["threads"], 1),
-    ):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise UserError(f"{key} is {value!r}; it must be a whole number, at least {least}.")
     processes = count(config)
     torch.set_num_threads(config["threads"] or max(1, THREADS // processes))
-    if config["figures"] not in (None, True, False):
-        raise UserError(f"figures is {config['figures']!r}; it must be true, false or null.")
-    clip = config["trainer"].get("gradient_clip_val")
-    if clip is not None and not clip > 0:
-        raise UserError(f"trainer.gradient_clip_val is {clip!r}; it must be above 0, or null for no clipping.")
 
     data = build_data(config)
     data.prepare_data()
