@@ -84,7 +84,7 @@ def test_every_optimizer_has_the_models_rate(model: str, optim: str) -> None:
         "optim", lambda: instantiate(config["optim"], [nn.Parameter(torch.zeros(1))], _convert_="all")
     )
     group = optimizer.param_groups[0]
-    assert group["lr"] == config["default_lr"][optim]
+    assert group["lr"] == config["default_lr"].get(optim, config["optim"]["lr"])
     expected = {"sgd": (torch.optim.SGD, 0, False), "sgd_momentum": (torch.optim.SGD, 0.9, False),
                 "nesterov": (torch.optim.SGD, 0.9, True)}  # fmt: skip
     if optim in expected:
