@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from paribus.cli.errors import report_errors
 from paribus.errors import UserError
+from paribus.installation import name_commands
 from paribus.paths import parse_path
-from paribus.places import name_commands
 
 if TYPE_CHECKING:
     from rich.console import Console

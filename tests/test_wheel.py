@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from conftest import ROOT
 
 Paribus = Callable[..., subprocess.CompletedProcess[str]]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 TINY = ("model=regression", "trainer.max_epochs=1", "trainer=cpu", "threads=1", "figures=false")
 OWN_PART = "import torch\nclass Square(torch.nn.Module):\n    def forward(self, x):\n        return x * x\n"
 
@@ -68,7 +70,7 @@ def test_a_study_from_an_empty_directory(environment: Path, paribus: Paribus, tm
     summary = json.loads((relu / "summary.json").read_text())
     assert summary["status"] == "completed"
     assert summary["command"].startswith("paribus train activation=relu ")
-    assert summary["versions"]["paribus"] == "0.2.0"
+    assert summary["versions"]["paribus"] == VERSION
     assert "RMSE" in paribus("evaluate", f"run={relu}").stdout
     assert "paribus train --multirun" in paribus("compare", "outputs/small").stdout
     assert (tmp_path / "outputs" / "small" / "analysis" / "report.html").exists()
@@ -76,7 +78,7 @@ def test_a_study_from_an_empty_directory(environment: Path, paribus: Paribus, tm
 
 
 def test_help_and_version_name_the_installed_command(paribus: Paribus) -> None:
-    assert paribus("--version").stdout == "paribus 0.2.0\n"
+    assert paribus("--version").stdout == f"paribus {VERSION}\n"
     assert paribus().stdout == paribus("--help").stdout
     for name, checkout in (
         ("train", "train.py"),

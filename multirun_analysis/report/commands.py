@@ -11,7 +11,7 @@ from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.settings import Setting
 from multirun_analysis.records.described import ABSENT, CONTENT
 from paribus import record
-from paribus.places import name_commands
+from paribus.installation import name_commands
 
 HYDRA = ("hydra.sweeper.", "hydra.searchpath=")
 CONFIRM_SEEDS = 10

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from paribus.cli.recorded import add_recorded
 from paribus.errors import UserError
-from paribus.places import find_config_directory
+from paribus.installation import find_config_directory
 
 
 def put_flags_first(arguments: list[str]) -> list[str]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from paribus.cli.errors import report_errors
 from paribus.errors import UserError, unknown_name
+from paribus.installation import name_commands
 from paribus.paths import parse_path
-from paribus.places import name_commands
 
 if TYPE_CHECKING:  # slow imports wait until the options are checked
     import pandas as pd

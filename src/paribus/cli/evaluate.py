@@ -3,7 +3,7 @@
 import argparse
 
 from paribus.cli.errors import report_errors
-from paribus.places import name_commands
+from paribus.installation import name_commands
 
 DESCRIPTION = """\
 Evaluate finished runs on their test sets, write the figures into their records (summary.json, "test") and print them.

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from paribus.cli.arguments import prepare_arguments
 from paribus.cli.errors import report_errors
-from paribus.places import find_config_directory, name_commands
+from paribus.installation import find_config_directory, name_commands
 from paribus.process import find_rank, importing_torch, interrupting_on_sigterm, prepare_to_train
 from paribus.terminal import guarding_streams
 

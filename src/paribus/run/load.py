@@ -1,6 +1,6 @@
 """A finished run, back in memory: its network, its data module, predictions for new inputs.
 
-    from paribus.load import load_run
+    from paribus import load_run
     run = load_run("outputs/2026-01-01/12-00-00.000000")
     run.predict(rows)
 """  # fmt: skip

@@ -15,7 +15,7 @@ from omegaconf._utils import OmegaConfDumper
 
 from paribus.config.check import Choices
 from paribus.config.compose import PROCESS_KEYS, to_unresolved
-from paribus.places import name_commands
+from paribus.installation import name_commands
 from paribus.record import replace_file
 
 
