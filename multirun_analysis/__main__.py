@@ -183,7 +183,7 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
         contents = {
             "verdict.json": as_json(as_object(comparison, found, None)) + "\n",
             "runs.csv": tables.runs_csv(comparison).to_csv(),
-            "comparison.csv": result_tables.comparison_csv(comparison).to_csv(index=False),
+            "comparison.csv": tables.defuse_formulas(result_tables.comparison_csv(comparison)).to_csv(index=False),
             "tables.md": documents.as_markdown(whole),
             **({"tables.tex": documents.as_latex(whole)} if options.latex else {}),
         }

@@ -119,17 +119,20 @@ def _composed(directory: Path) -> tuple[dict[str, str], dict[str, Any], dict[str
     """Choices and configuration of a run that has not ended, or failed before it knew them."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
     try:
-        config = OmegaConf.to_container(OmegaConf.load(directory / record.COMPOSITION), resolve=True)
-        stored = OmegaConf.to_container(OmegaConf.load(directory / ".hydra" / "hydra.yaml"), resolve=False)
+        config = OmegaConf.to_container(
+            OmegaConf.create(record.read_yaml(directory / record.COMPOSITION)), resolve=True
+        )
+        stored = OmegaConf.to_container(
+            OmegaConf.create(record.read_yaml(directory / ".hydra" / "hydra.yaml")), resolve=False
+        )
         assert isinstance(config, dict) and isinstance(stored, dict)
         chosen = stored["hydra"]["runtime"]["choices"]
         typed = stored["hydra"]["overrides"]["task"]
         plain = {str(key): value for key, value in config.items()}
         _ = plain["data"], plain["model"]
-    except (OSError, YAMLError, OmegaConfBaseException, AssertionError, KeyError, TypeError):
+    except (OSError, record.RecordError, OmegaConfBaseException, AssertionError, KeyError, TypeError):
         return {}, {}, None
     flat = record.flatten(plain)
     keys = [text.lstrip("+").partition("=")[0] for text in typed]

@@ -13,11 +13,6 @@ from paribus import record
 
 SKIPPED = ("checkpoints", ".submitit", ".hydra", "__pycache__")
 WRITTEN = {"report.html", "comparison.csv"}  # a directory with these is an analysis, not runs
-# What the parts of a summary have to be, where they are there.
-KINDS = {
-    **dict.fromkeys(("choices", "set", "config", "statistics", "versions", "git", "data", "test", "diverged"), dict),
-    **dict.fromkeys(("command", "message", "identity", "device"), str),
-}
 
 
 def find(paths: Iterable[Path]) -> list[Path]:
@@ -63,13 +58,12 @@ def read_metrics(directory: Path) -> tuple[pd.DataFrame, str | None]:
     header: list[str] = []
     damage = None
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            for cells in reader:
-                if len(cells) != len(header):
-                    raise ValueError(f"line {reader.line_num} has {len(cells)} columns of {len(header)}")
-                rows.append([float(cell) if cell else np.nan for cell in cells])
+        reader = csv.reader(record.read_text(path).splitlines())
+        header = next(reader, [])
+        for cells in reader:
+            if len(cells) != len(header):
+                raise ValueError(f"line {reader.line_num} has {len(cells)} columns of {len(header)}")
+            rows.append([float(cell) if cell else np.nan for cell in cells])
         if "epoch" not in header or "step" not in header:
             raise ValueError("it has no columns epoch and step")
         counted = [[row[header.index(key)] for key in ("epoch", "step")] for row in rows]
@@ -81,7 +75,7 @@ def read_metrics(directory: Path) -> tuple[pd.DataFrame, str | None]:
             raise ValueError(f"row {good + 1} is not of epoch {good + 1}")
     except FileNotFoundError:
         return pd.DataFrame(columns=["epoch", "step"], dtype=float), f"{record.METRICS} is missing"
-    except (ValueError, csv.Error) as error:
+    except (ValueError, csv.Error, record.RecordError) as error:
         damage = f"{record.METRICS} is damaged: {error}"
         if "epoch" not in header or "step" not in header:
             return pd.DataFrame(columns=["epoch", "step"], dtype=float), damage
@@ -97,6 +91,8 @@ def read_folds(directory: Path, epochs: int) -> tuple[pd.DataFrame | None, str |
     import pyarrow.parquet
 
     path = directory / record.FOLDS
+    if path.exists() and not path.is_file():
+        return None, f"{record.FOLDS} is no regular file"
     try:
         table = pyarrow.parquet.ParquetFile(path, memory_map=True).read(use_threads=False)
     except FileNotFoundError:
@@ -133,6 +129,9 @@ def read_layers(directories: Mapping[str, Path]) -> tuple[pd.DataFrame, dict[str
     columns = ["epoch", "layer", "depth", "tensor", "quantity", "value"]
     for name, directory in directories.items():
         path = directory / record.LAYERS
+        if path.exists() and not path.is_file():
+            unread[name] = f"{record.LAYERS} is no regular file"
+            continue
         try:
             table = pyarrow.parquet.ParquetFile(path, memory_map=True).read(columns, use_threads=False)
             if set(columns) <= set(table.column_names):
@@ -177,26 +176,15 @@ def _as_written(table: Any) -> Any:
     return table
 
 
-def wrong(summary: Mapping[str, Any]) -> str | None:
-    """What in a summary is of another kind than it has to be."""
-    for key, kind in KINDS.items():
-        value = summary.get(key)
-        if value is not None and not isinstance(value, kind):
-            return f"{key} is {value!r}"
-    if not all(isinstance(option, str) for option in (summary.get("choices") or {}).values()):
-        return f"choices is {summary['choices']!r}"
-    for name, value in (summary.get("statistics") or {}).items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            return f"statistics.{name} is {value!r}"
-    return None
-
-
 def damage_of(directory: Path) -> str:
     """What is wrong with a summary.json that cannot be used."""
     try:
         found = record.read_summary(directory)
     except record.RecordError as error:
         return str(error)
+    fault = record.find_fault(found)
+    if fault is not None:
+        return f"{record.SUMMARY} is damaged: {fault}. Repeat the run."
     lacking = [key for key in ("identity", "statistics", "config") if not isinstance(found.get(key), dict | str)]
     version = (found.get("versions") or {}).get("paribus", "unknown")
     return f"{record.SUMMARY} lacks {', '.join(lacking)} (made by version {version}). Make the run again."

@@ -21,14 +21,12 @@ import pandas as pd
 
 from multirun_analysis.records.described import GROUPS, Described, columns_of, describe
 from multirun_analysis.records.files import (
-    KINDS,
     damage_of,
     find,
     is_running,
     read_folds,
     read_layers,
     read_metrics,
-    wrong,
 )
 from multirun_analysis.records.run_figures import figures_of_curves
 from paribus import record
@@ -114,12 +112,6 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     """A run's row, its metrics.csv as it stands, what was tried, and its summary."""
     status, summary = record.read_status(directory)
     message = (summary or {}).get("message")
-    if summary is not None:
-        what = wrong(summary)
-        if what:
-            status, message = record.DAMAGED, f"{record.SUMMARY} is damaged: {what}. Make the run again."
-            kept = {key: value for key, value in summary.items() if isinstance(value, KINDS.get(key, object))}
-            summary = {**kept, "statistics": {}, "test": {}, "choices": {}}
     if summary is None:
         if status == record.DAMAGED:
             message = damage_of(directory)

@@ -13,7 +13,7 @@ from multirun_analysis.compare.inference import interval
 from multirun_analysis.compare.interactions import Interaction
 from multirun_analysis.compare.interactions import table as crossed_table
 from multirun_analysis.compare.targets import Target, to_target
-from multirun_analysis.records.described import in_words
+from multirun_analysis.records.described import ABSENT, in_words
 from paribus import record
 
 # The columns of the reports' tables, by the task; the heading, and where it comes from in Described or Study.runs.
@@ -38,7 +38,20 @@ def runs_csv(comparison: Comparison) -> pd.DataFrame:
     runs = comparison.study.runs
     levels = comparison.settings[comparison.factors].map(in_words)
     extra = levels[[factor for factor in levels if factor not in runs]]
-    return runs.join(extra).assign(metric=comparison.metric.name, value=comparison.values)
+    table = runs.join(extra).assign(metric=comparison.metric.name, value=comparison.values)
+    return defuse_formulas(table.rename(defuse_formula))
+
+
+def defuse_formula(cell: Any) -> Any:
+    """Put an apostrophe before a text that a spreadsheet would compute. Other values are returned as they are."""
+    active = isinstance(cell, str) and (cell[:1] in ("=", "+", "@", "\t", "\r") or (cell[:1] == "-" and cell != ABSENT))
+    return f"'{cell}" if active else cell
+
+
+def defuse_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table for a CSV file, none of whose texts a spreadsheet would compute."""
+    texts = table.select_dtypes(include=["object", "string", "category"]).columns
+    return table.assign(**{str(column): table[column].map(defuse_formula) for column in texts})
 
 
 def runs(comparison: Comparison) -> pd.DataFrame:

@@ -4,11 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from paribus.errors import UserError
 from paribus.paths import parse_path
-from paribus.record import read_summary
+from paribus.record import RecordError, read_summary, read_yaml
 
 
 def add_recorded(typed: list[str]) -> list[str]:
@@ -69,18 +67,18 @@ def _get_key(override: str) -> str:
 def _read_recorded(directory: Path, name: str) -> Any:
     path = directory / ".hydra" / name
     try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+        stored = read_yaml(path)
         if not isinstance(stored, list if name == "overrides.yaml" else dict) or (
             name == "hydra.yaml" and "hydra" not in stored
         ):
-            raise ValueError("it is not whole")
+            raise RecordError(f"{path} is damaged (it is not whole).")
         return stored
     except (FileNotFoundError, NotADirectoryError):
         study = any(directory.glob("*/.hydra"))
         remedy = "It is a study: name one of its runs, or start its command again." if study else f"There is no {path}."
         raise UserError(f"{directory} is not the directory of a run. {remedy}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({str(error).splitlines()[0]}). Make the run again.") from None
+    except RecordError as error:
+        raise UserError(f"{error} Make the run again.") from None
 
 
 def _quote(text: str) -> str:

@@ -202,5 +202,11 @@ def read_table(path: Path, target: str) -> tuple[pd.DataFrame, str]:
                 f"{path}, row {bad[0] + 1} below the header, column {column!r} is {what}; every cell must be a finite "
                 f"number ({len(bad)} of {len(table)} in this column are not). Correct or remove those rows."
             )
+        large = np.abs(numbers) > np.finfo(np.float32).max
+        if large.any():
+            raise UserError(
+                f"{path}, row {int(large.argmax()) + 1} below the header, column {column!r} is "
+                f"{numbers[large].iloc[0]:g}, beyond single precision, in which a network computes. Scale the column."
+            )
         table[column] = numbers
     return table, files.compute_digest(path.read_bytes())

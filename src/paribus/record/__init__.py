@@ -6,14 +6,19 @@ it is an unfinished run. The README has a table of all files. Nothing here impor
 """
 
 from paribus.record.files import (
+    KINDS,
     RecordError,
     clear_record,
+    find_fault,
     find_runs,
     read_metrics,
     read_status,
     read_summary,
+    read_text,
+    read_yaml,
     remove_temporary,
     replace_file,
+    require_regular,
     write_json,
 )
 from paribus.record.identity import (
@@ -26,7 +31,7 @@ from paribus.record.identity import (
     use_current_targets,
     use_stable_targets,
 )
-from paribus.record.locks import BusyError, is_running, lock_directory
+from paribus.record.locks import BusyError, claim_directory, is_running, lock_directory
 from paribus.record.schema import (
     ABSENT,
     BEST,
@@ -52,10 +57,11 @@ from paribus.record.schema import (
 )
 
 __all__ = [
-    "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED", "FINISHED",
-    "FOLDS", "INTERRUPTED", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "N_FOLDS", "OWN_CALLBACKS",
-    "PREDICTIONS", "RUNNING", "SUMMARY", "UNFINISHED", "WEIGHTS", "BusyError", "RecordError", "clear_record",
-    "find_runs", "flatten", "identify", "is_running", "lock_directory", "make_paths_absolute", "read_metrics",
-    "read_status", "read_summary", "remove_temporary", "replace_file", "select_experimental",
-    "use_current_targets", "use_stable_targets", "write_json",
+    "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED",
+    "FINISHED", "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "N_FOLDS",
+    "OWN_CALLBACKS", "PREDICTIONS", "RUNNING", "SUMMARY", "UNFINISHED", "WEIGHTS", "BusyError", "RecordError",
+    "claim_directory", "clear_record", "find_fault", "find_runs", "flatten", "identify", "is_running",
+    "lock_directory", "make_paths_absolute", "read_metrics", "read_status", "read_summary", "read_text",
+    "read_yaml", "remove_temporary", "replace_file", "require_regular", "select_experimental", "use_current_targets",
+    "use_stable_targets", "write_json",
 ]  # fmt: skip

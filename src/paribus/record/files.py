@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -25,11 +26,72 @@ from paribus.record.schema import (
     SUMMARY,
     UNFINISHED,
     WEIGHTS,
+    WRITTEN_STATUSES,
 )
 
 
 class RecordError(UserError):
     """A directory without a run, or an unreadable file of a record."""
+
+
+# The kinds of the parts of a summary, where they are there.
+KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("choices", "set", "config", "statistics", "versions", "git", "data", "test", "diverged"), dict),
+    **dict.fromkeys(("status", "command", "message", "identity", "device"), str),
+}
+
+
+def read_text(path: Path) -> str:
+    """Read a text file of a record.
+
+    Raises RecordError for what is no regular file (a pipe would be waited for without end) and what cannot be read;
+    FileNotFoundError and NotADirectoryError where nothing is there.
+    """
+    require_regular(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise RecordError(f"{path} cannot be read ({reason}).") from None
+
+
+def require_regular(path: Path) -> None:
+    """Raise RecordError where `path` is a pipe, say, which would be waited for without end, or a directory."""
+    if path.exists() and not path.is_file():
+        raise RecordError(f"{path} is no regular file.")
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file of a record. Raises as read_text, and RecordError for what is no YAML that a run writes."""
+    import yaml
+
+    text = read_text(path)
+    if re.search(r"(^|[\s\[{,])[&*]\w", text):  # a run writes no aliases; a few lines of them can fill the memory
+        raise RecordError(f"{path} is damaged (it has YAML aliases).")
+    try:
+        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise RecordError(
+            f"{path} is damaged ({(str(error).strip() or 'nested too deeply').splitlines()[0]})."
+        ) from None
+
+
+def find_fault(summary: Mapping[str, Any]) -> str | None:
+    """Say which part of a summary is of another kind than a run writes; None where all are in order."""
+    for key, kind in KINDS.items():
+        value = summary.get(key)
+        if value is not None and not isinstance(value, kind):
+            return f"{key} is {value!r}"
+    if summary.get("status") not in WRITTEN_STATUSES:
+        return f"status is {summary.get('status')!r}"
+    if not all(isinstance(option, str) for option in (summary.get("choices") or {}).values()):
+        return f"choices is {summary['choices']!r}"
+    for name, value in (summary.get("statistics") or {}).items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            return f"statistics.{name} is {value!r}"
+    return None
 
 
 def read_status(directory: Path) -> tuple[str, dict[str, Any] | None]:
@@ -44,10 +106,8 @@ def read_status(directory: Path) -> tuple[str, dict[str, Any] | None]:
         summary = read_summary(directory)
     except RecordError:
         return DAMAGED, None
-    kinds = {"status": str, "identity": str, "statistics": dict, "config": dict}
-    needed = kinds if summary["status"] in FINISHED else ()
-    whole = all(isinstance(summary[key], kind) for key, kind in kinds.items() if key in summary)
-    if not whole or not all(key in summary for key in needed):
+    needed = ("identity", "statistics", "config") if summary["status"] in FINISHED else ()
+    if find_fault(summary) or any(summary.get(key) is None for key in needed):
         return DAMAGED, None
     return summary["status"], summary
 
@@ -91,20 +151,19 @@ def read_metrics(directory: Path, epochs: int | None = None) -> list[dict[str, f
     incomplete row.
     """
     path = directory / METRICS
+    rows = []
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows = []
-            for row in islice(reader, epochs):
-                if None in row or None in row.values():
-                    raise ValueError(f"line {reader.line_num} does not have {len(reader.fieldnames or [])} columns")
-                rows.append(
-                    {k: None if v == "" else int(v) if k in ("epoch", "step") else float(v) for k, v in row.items()}
-                )
-            return rows
+        reader = csv.DictReader(read_text(path).splitlines())
+        for row in islice(reader, epochs):
+            if None in row or None in row.values():
+                raise ValueError(f"line {reader.line_num} does not have {len(reader.fieldnames or [])} columns")
+            rows.append(
+                {k: None if v == "" else int(v) if k in ("epoch", "step") else float(v) for k, v in row.items()}
+            )
+        return rows
     except FileNotFoundError:
         raise RecordError(f"{directory} has no {METRICS}.") from None
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise RecordError(f"{path} is damaged: {error}.") from None
 
 
@@ -131,13 +190,13 @@ def read_summary(directory: Path) -> dict[str, Any]:
     """Read summary.json. Raises RecordError if it is missing or unreadable."""
     path = directory / SUMMARY
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
+        summary = json.loads(read_text(path))
     except FileNotFoundError:
         what = "a run that has not ended" if (directory / METRICS).exists() else "no run"
         raise RecordError(f"{directory} holds {what}: it has no {SUMMARY}.") from None
     except NotADirectoryError:
         raise RecordError(f"{directory} is a file. Give the directory of a run.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"{path} is damaged ({error}). Repeat the run.") from None
     if not isinstance(summary, dict) or "status" not in summary:
         raise RecordError(f"{path} is not the summary of a run.")

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from paribus.record.files import RecordError
-from paribus.record.schema import LOCK
+from paribus.record.schema import CLAIMS, LOCK
 
 
 class BusyError(RecordError):
@@ -41,5 +41,27 @@ def is_running(directory: Path) -> bool:
         lock.acquire(timeout=0)
     except Timeout:
         return True
+    except OSError:  # where nobody may write, no process that we know of does
+        return False
     lock.release()
     return False
+
+
+def claim_directory(directory: Path, identity: str) -> Path:
+    """Return the directory in which a study's run of this identity is executed: the first that was claimed for it.
+
+    Two commands that type a value differently (0.01, 1e-2) plan one run in two directories; the second is given the
+    first's. A claim whose directory is gone no longer counts. Claims are lines of .claims in the study's directory.
+    """
+    from filelock import FileLock
+
+    study = directory.parent
+    with FileLock(study / f"{CLAIMS}.lock"):
+        path = study / CLAIMS
+        known = dict(line.split(" ", 1) for line in path.read_text().splitlines()) if path.exists() else {}
+        claimed = study / known.get(identity, directory.name)
+        if claimed == directory or not claimed.is_dir():
+            with path.open("a") as file:
+                file.write(f"{identity} {directory.name}\n" if known.get(identity) != directory.name else "")
+            return directory
+        return claimed

@@ -1,6 +1,7 @@
 """Write the tables and arrays of a run record; imports no torch."""
 
 import csv
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ import pyarrow.parquet
 
 from paribus.record import N_FOLDS, PREDICTIONS, WEIGHTS, RecordError, replace_file
 
+log = logging.getLogger(__name__)
+
 
 class MetricsWriter:
     """Rewrite metrics.csv with `rows`, then append to it; `write` flushes each row."""
 
     def __init__(self, path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float | None]] = ()):
+        self.path = path
         self.columns = columns
         with replace_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as self._file:
             csv.writer(self._file, lineterminator="\n").writerow(columns)
@@ -30,8 +34,12 @@ class MetricsWriter:
         self._file.write(",".join("" if value is None else repr(value) for value in values) + "\n")
         self._file.flush()
 
-    def close(self) -> None:
+    def close(self, rows: Sequence[Mapping[str, float | None]]) -> None:
+        """Close the file; where somebody has removed it, write all `rows` anew."""
         self._file.close()
+        if not self.path.exists():
+            log.warning("%s was removed while the run was trained; it is written again.", self.path)
+            MetricsWriter(self.path, self.columns, rows)._file.close()
 
 
 class LayersWriter:

@@ -4,6 +4,7 @@ import gc
 import logging
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 
 from hydra.core.utils import env_override, setup_globals
 
@@ -15,15 +16,17 @@ from paribus.run.spec import Job
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt to make a run came to its end.
+    """How an attempt to execute a run ended.
 
     Attributes:
-        busy: not at all, another process is making the run.
-        message: what went wrong, if anything did; the record may know nothing of it (its process was killed, say).
+        busy: it did not begin, since another process executes the run.
+        moved_to: it did not begin, since another command plans the same run in this directory.
+        message: the error, if there was one; the record may lack it (the process was killed, say).
         traceback: of an error that no user can mend.
     """
 
     busy: bool = False
+    moved_to: Path | None = None
     message: str | None = None
     traceback: str | None = None
 
@@ -32,12 +35,14 @@ log = logging.getLogger(__name__)
 
 
 def attempt(job: Job, console: bool) -> Outcome:
-    """Make a run in this process, whatever becomes of it; with `console`, it says on the terminal how it is going."""
+    """Execute a run in this process, whatever becomes of it; with `console`, its log goes to the terminal too."""
     from paribus.run.execute import execute_run
 
     try:
         setup_globals()  # the resolvers of Hydra, in a process that is new
-        job.directory.mkdir(parents=True, exist_ok=True)
+        claimed = claim(job)
+        if claimed != job.directory:
+            return Outcome(moved_to=claimed)
         job.configure_logging(console)
         with env_override({str(name): str(value) for name, value in job.hydra.job.env_set.items()}):
             execute_run(job)
@@ -46,6 +51,15 @@ def attempt(job: Job, console: bool) -> Outcome:
     finally:
         gc.collect()  # Lightning leaves the run's tensors in reference cycles
     return Outcome()
+
+
+def claim(job: Job) -> Path:
+    """Make the job's directory and claim it; return that of another command, if one claimed the same run before."""
+    job.directory.parent.mkdir(parents=True, exist_ok=True)
+    claimed = record.claim_directory(job.directory, record.identify(job.config)) if job.of_study else job.directory
+    if claimed == job.directory:
+        job.directory.mkdir(exist_ok=True)
+    return claimed
 
 
 def outcome_of(error: BaseException, job: Job, console: bool) -> Outcome:

@@ -72,6 +72,7 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
     if checkpoint is None:
         checkpoint = "best" if (directory / record.BEST).exists() else "last"
     path = directory / {"best": record.BEST, "last": record.LAST}[checkpoint]
+    record.require_regular(path)
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         state, described = stored["state_dict"], stored["paribus"]

@@ -56,6 +56,8 @@ def read_resume_point(directory: Path) -> ResumePoint:
     Raises RecordError where there is none, or where it, metrics.csv or layers.parquet cannot be read.
     """
     path = directory / record.LAST
+    for name in (record.LAST, record.LAYERS, record.FOLDS):
+        record.require_regular(directory / name)
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         described, state = stored["paribus"], stored["recorder"]

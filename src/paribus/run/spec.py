@@ -13,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf._utils import OmegaConfDumper
 
+from paribus import record
 from paribus.config.check import Choices
 from paribus.config.compose import PROCESS_KEYS, to_unresolved
 from paribus.installation import name_commands
@@ -69,8 +70,8 @@ class Job:
     def _begun(self) -> DictConfig | None:
         """Hydra's own configuration when the run in the directory was begun; None where nobody can tell."""
         try:
-            found = OmegaConf.load(self.directory / ".hydra" / "hydra.yaml")
-        except (OSError, yaml.YAMLError):
+            found = OmegaConf.create(record.read_yaml(self.directory / ".hydra" / "hydra.yaml"))
+        except (OSError, record.RecordError):
             return None
         return found if isinstance(found, DictConfig) and "hydra" in found else None
 

@@ -13,7 +13,7 @@ from hydra.core.utils import env_override, setup_globals
 
 from paribus import record
 from paribus.loggers.lifecycle import resume_logger
-from paribus.run.attempt import Outcome, attempt, outcome_of
+from paribus.run.attempt import Outcome, attempt, claim, outcome_of
 from paribus.run.build import build_callbacks, build_loggers
 from paribus.run.execute import inspect_directory
 from paribus.run.lifecycle import SummaryKeeper, keep_summary
@@ -111,7 +111,9 @@ def attempt_stack(jobs: Sequence[Job]) -> list[Outcome]:
 
 def _lock_and_build(job: Job, size: int) -> LockedMember | Outcome | None:
     """Lock and build a run of a stack of `size`. None: it is to be executed alone."""
-    job.directory.mkdir(parents=True, exist_ok=True)
+    claimed = claim(job)
+    if claimed != job.directory:
+        return Outcome(moved_to=claimed)
     job.configure_logging(console=False)
     with ExitStack() as exits:
         try:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from dataclasses import replace
 
 from paribus import record
 from paribus.run.attempt import Outcome
@@ -31,5 +32,8 @@ def execute_plan(planned: Sequence[PlannedRun], engine: Executor, told: Callable
             free = [run.job for directory, run in waiting.items() if not record.is_running(directory)]
         with closing(engine(free)) as outcomes:  # an interruption ends the workers before anything is reported
             for job, ended in outcomes:
-                if not ended.busy:
+                if ended.moved_to is not None:
+                    run = waiting.pop(job.directory)
+                    waiting[ended.moved_to] = replace(run, job=run.job.moved_to(ended.moved_to))
+                elif not ended.busy:
                     told(waiting.pop(job.directory).after(ended), ended)

@@ -170,7 +170,7 @@ def find_known_runs(directory: Path) -> dict[str, Path]:
 
 def _identify_unfinished(run: Path) -> str | None:
     try:
-        composed = OmegaConf.load(run / record.COMPOSITION)
+        composed = OmegaConf.create(record.read_yaml(run / record.COMPOSITION))
         assert isinstance(composed, DictConfig)
         return record.identify(to_resolved(composed))
     except Exception as error:  # noqa: BLE001  a half-written file fails in many ways, and only its name is left then

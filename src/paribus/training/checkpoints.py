@@ -118,7 +118,7 @@ class Checkpoints(Checkpoint):
               self.directory / record.LAST)  # fmt: skip
 
     def write_best(self) -> None:
-        if self.best is not None and not self._best_written:
+        if self.best is not None and not (self._best_written and (self.directory / record.BEST).exists()):
             _save(self.best, self.directory / record.BEST)
             self._best_written = True
 

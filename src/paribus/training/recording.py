@@ -245,7 +245,7 @@ class Recording:
 
     def close(self) -> None:
         if self._writer is not None:
-            self._writer.close()
+            self._writer.close(self.rows)
             self._write_tables()
 
     def _write_tables(self) -> None:
