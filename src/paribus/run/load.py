@@ -5,7 +5,6 @@
     run.predict(rows)
 """  # fmt: skip
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.paths import parse_path
 from paribus.run.build import build_data, build_network
+from paribus.training.checkpoints import read_checkpoint
 from paribus.training.learner import Learner, find_learner
 
 
@@ -72,19 +72,18 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
     if checkpoint is None:
         checkpoint = "best" if (directory / record.BEST).exists() else "last"
     path = directory / {"best": record.BEST, "last": record.LAST}[checkpoint]
-    record.require_regular(path)
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        stored = read_checkpoint(path)
         state, described = stored["state_dict"], stored["paribus"]
-        _ = described["config"], described["identity"]
+        config, statistics, epoch = (described[key] for key in ("config", "statistics", "epoch"))
+        identity, target_mean = described["identity"], target_mean
     except FileNotFoundError:
         raise record.RecordError(f"{path} does not exist; the run's status is {summary['status']}.") from None
-    except (OSError, RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise record.RecordError(f"{path} is damaged, or cannot be read ({reason}). Make the run again.") from None
-    if described["identity"] != summary.get("identity"):
+    except (KeyError, TypeError) as error:
+        raise record.RecordError(f"{path} is damaged: it lacks {error}. Make the run again.") from None
+    if identity != summary.get("identity"):
         raise record.RecordError(f"{path} belongs to another run than {record.SUMMARY} beside it.")
-    config = record.use_current_targets(described["config"])
+    config = record.use_current_targets(config)
     if not trust:
         require_trusted({key: config[key] for key in ("data", "model", "activation")}, str(path))
     if root is not None:
@@ -92,11 +91,13 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
             raise UserError(f"The data of {directory} are kept in no data.root: {config['data'].get('path')}.")
         config["data"]["root"] = root
     data = build_data(config)
-    data.restore(described["statistics"])
-    network = build_network(config, data)
-    network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state.items()})
+    try:
+        data.restore(statistics)
+        network = build_network(config, data)
+        network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state.items()})
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise record.RecordError(f"{path} does not fit its network and data ({reason}). Make the run again.") from None
     network.eval()
     kind = find_learner(config["model"]["loss"])
-    return Run(
-        directory, summary, config, checkpoint, described["epoch"], network, data, kind, described["target_mean"]
-    )
+    return Run(directory, summary, config, checkpoint, epoch, network, data, kind, target_mean)

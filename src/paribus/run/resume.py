@@ -1,19 +1,18 @@
 """What a run that did not end has left, and whether the run can go on from it."""
 
 import logging
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow
-import torch
 
 from paribus import record
 from paribus.errors import UserError
 from paribus.record import RecordError, flatten, select_experimental
 from paribus.record.tables import LayersWriter
+from paribus.training.checkpoints import read_checkpoint
 
 log = logging.getLogger(__name__)
 MISSING = "(not there)"
@@ -56,10 +55,10 @@ def read_resume_point(directory: Path) -> ResumePoint:
     Raises RecordError where there is none, or where it, metrics.csv or layers.parquet cannot be read.
     """
     path = directory / record.LAST
-    for name in (record.LAST, record.LAYERS, record.FOLDS):
+    for name in (record.LAYERS, record.FOLDS):
         record.require_regular(directory / name)
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        stored = read_checkpoint(path)
         described, state = stored["paribus"], stored["recorder"]
         left = ResumePoint(
             path,
@@ -76,9 +75,8 @@ def read_resume_point(directory: Path) -> ResumePoint:
         )
     except FileNotFoundError:
         raise RecordError(f"{directory} has no checkpoint to go on from.") from None
-    except (OSError, RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RecordError(f"{path} is damaged, or cannot be read ({reason}).") from None
+    except (KeyError, TypeError) as error:
+        raise RecordError(f"{path} is damaged: it lacks {error}.") from None
     rows = record.read_metrics(directory, left.epoch)
     if [row["epoch"] for row in rows] != list(range(1, left.epoch + 1)):
         raise RecordError(f"{directory / record.METRICS} does not reach epoch {left.epoch}, as {path.name} does.")

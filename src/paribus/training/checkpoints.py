@@ -123,6 +123,21 @@ class Checkpoints(Checkpoint):
             self._best_written = True
 
 
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of tensors and plain values. Raises FileNotFoundError; RecordError for one that is damaged."""
+    record.require_regular(path)
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # noqa: BLE001  a damaged pickle fails in as many ways as there are instructions
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise record.RecordError(f"{path} is damaged, or cannot be read ({reason}).") from None
+    if not isinstance(stored, dict):
+        raise record.RecordError(f"{path} is damaged: it holds no checkpoint.")
+    return stored
+
+
 def _save(content: Mapping[str, Any], path: Path) -> None:
     buffer = io.BytesIO()  # torch.save into a file hides a full disk behind an error of its own
     torch.save(content, buffer)
