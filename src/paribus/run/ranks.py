@@ -153,8 +153,6 @@ def start_ranks(number: int) -> Iterator[Ranks]:
     try:
         with env_override(shared | {"RANK": "0", "LOCAL_RANK": "0"}), leading():
             yield Ranks(number, others)
-        for process in others.processes:
-            process.join(GRACE_S)
     finally:
         over.set()
         for process in others.processes:
@@ -178,13 +176,16 @@ def leading() -> Iterator[None]:
         yield
     finally:
         _send(store, None)
+        until = time.monotonic() + GRACE_S  # it may be this process that keeps the store
+        while store.add("left", 0) < int(os.environ["WORLD_SIZE"]) - 1 and time.monotonic() < until:
+            if store.add("failed", 0):
+                break
+            time.sleep(0.01)
 
 
 def _comes_from_another_rank(error: BaseException) -> bool:
     """Return whether the error is what a rank feels of the end of another."""
-    return isinstance(error, (distributed.DistError, *ENDED)) or (
-        isinstance(error, RuntimeError) and "gloo" in str(error)
-    )
+    return isinstance(error, (distributed.DistError, *ENDED)) or "gloo/transport" in str(error)
 
 
 def _follow_as(index: int, shared: Mapping[str, str]) -> None:
@@ -210,6 +211,7 @@ def follow() -> None:
             time.sleep(10 if _comes_from_another_rank(error) else 2)
             raise
         run += 1
+    store.add("left", 1)
 
 
 def _fit_along(
