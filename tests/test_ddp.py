@@ -150,7 +150,7 @@ def test_a_rank_that_is_killed_ends_its_run_and_not_the_study(train: Train, rank
     left, other = sorted(path.parent for path in Path("outputs/s").glob("*/summary.json"))
     summary = record.read_summary(left)
     assert (summary["status"], record.read_summary(other)["status"]) == ("failed", "completed")
-    assert summary["message"] == "rank 1 of 2 processes: its process was killed (SIGKILL, perhaps for want of memory)"
+    assert summary["message"] == "rank 1 of 2 processes: its process has ended (SIGKILL, perhaps for want of memory)"
     assert main("train.py", f"resume={left}") == 0
     assert record.read_summary(left)["taken_up"] == [1]
     same_metrics(train(*short, *ONE, "seed=1"), left)
@@ -167,7 +167,7 @@ def test_an_error_in_all_ranks_is_that_of_rank_0(train: Train, own: str) -> None
     (("trainer.devices=1.5",), "trainer: `devices` selected with `CPUAccelerator` should be an int > 0."),
     (("trainer.num_nodes=2",), "trainer.num_nodes is 2, but this command is alone. Start it on each machine by torchrun or srun."),
     (("trainer.num_nodes=0",), "trainer: `num_nodes` must be a positive integer, but got 0."),
-    (("trainer.strategy=ddp_spawn",), "Choose ddp"),
+    (("trainer.strategy=ddp_spawn",), "trainer.strategy=ddp_spawn: a run takes ddp, ddp_find_unused_parameters_true or"),
     (("model.norm=batch", "data.batch_size=719"), "on a batch of one sample, the last of 722 in batches of 719, shared by 2"),
 ])  # fmt: skip
 def test_what_cannot_be_shared_is_refused(train: Train, capfd: Any, overrides: tuple[str, ...], message: str) -> None:
