@@ -1,12 +1,22 @@
-"""Settle what a process is to be: its rank among several, its imports, its memory."""
+"""Change settings of the whole process.
+
+For entry points only: the commands in cli/, Hydra's plugins, worker processes, jobs on a cluster. What a program may
+call or import from the rest of the package leaves its process as it is.
+"""
 
 import ctypes
 import gc
+import logging
 import os
 import re
+import signal
 import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import parent_process
+from types import FrameType
 
 KEPT = 2**30  # bytes at the end of the heap; what is free there beyond goes back to the system
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
@@ -31,9 +41,11 @@ def find_rank() -> int | None:
 
 @contextmanager
 def importing_torch() -> Iterator[None]:
-    """For the imports of torch and Lightning: while they go on the garbage collector would take a sixth of 4 s, looking
-    again and again through what has come to stay, and once more 0.8 s when the process ends. What is freed from then on
-    is kept. Where torch is there already nothing is changed."""
+    """Import torch and Lightning in the block without the garbage collector, and keep freed memory from then on.
+
+    The collector would take a sixth of 4 s, looking again and again through objects that stay, and 0.8 s more when the
+    process ends. Where torch is imported already, nothing is changed.
+    """
     if "torch" in sys.modules:
         yield
         return
@@ -50,9 +62,10 @@ def importing_torch() -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Have malloc keep what a step frees for the next one. By itself glibc gives large blocks back to the system, which
-    then has to find, and to clear, the same pages again in every step: a sixth of the time of VGG6 on a CPU
-    (`python benchmarks/bench.py memory`).
+    """Have malloc keep the memory that a step frees for the next one.
+
+    By itself glibc gives large blocks back to the system, which then has to find, and to clear, the same pages again in
+    every step: a sixth of the time of VGG6 on a CPU (`python benchmarks/bench.py memory`).
 
     Only where malloc is glibc's, and the environment (MALLOC_..., GLIBC_TUNABLES) does not say how it should behave.
     """
@@ -62,3 +75,69 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)  # a threshold above 32 MiB would be refused by a glibc before 2.35
         mallopt(M_TRIM_THRESHOLD, KEPT)
+
+
+@contextmanager
+def prepare_to_train() -> Iterator[None]:
+    """Set what training in this process needs: malloc, the loggers of libraries, and in the block flushed denormals.
+
+    Denormals, numbers below 1.2e-38, are what an optimizer's averages of a dead unit fade through; a CPU computes with
+    them many times as long. torch's threads take the setting over from the thread that starts them.
+    """
+    import torch
+
+    keep_freed_memory()
+    silence_libraries()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def silence_libraries() -> None:
+    """Log warnings instead of printing them, without those that no user can act on."""
+    import lightning.pytorch  # noqa: F401  its import sets the levels
+
+    logging.captureWarnings(True)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # each batch is cut out of memory: there are no workers to start
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    # Lightning's own affair with newer releases of torch
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")
+    # a final fit has no validation
+    warnings.filterwarnings("ignore", ".*across ranks is zero.*")
+    # scalars are logged once an epoch, whatever the number of steps
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
+
+
+@contextmanager
+def interrupting_on_sigterm() -> Iterator[None]:
+    """Raise KeyboardInterrupt in the block at the first SIGTERM; ignore others, so that records can be written."""
+
+    interrupted = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def end_with_parent() -> None:
+    """Have this process end as soon as the one that started it by multiprocessing has ended, however that was."""
+
+    def follow() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()

@@ -2,25 +2,21 @@
 
 import sys
 from contextlib import nullcontext
-from pathlib import Path
 
 import hydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from paribus.cli.arguments import prepare_arguments
 from paribus.cli.errors import report_errors
-from paribus.process import find_rank, importing_torch
-
-
-def find_config_directory() -> Path:
-    """Return the directory of the configuration files: inside the installed package, or in a checkout beside src/."""
-    installed = Path(__file__).parents[1] / "conf"
-    return installed if installed.is_dir() else Path(__file__).parents[3] / "conf"
+from paribus.installation import find_config_directory, name_commands
+from paribus.process import find_rank, importing_torch, interrupting_on_sigterm, prepare_to_train
+from paribus.terminal import guarding_streams
 
 
 def main() -> None:
     """Train what sys.argv asks for. Exits with 1 after an error, with 130 after Ctrl-C."""
-    with report_errors():
+    OmegaConf.register_new_resolver("command", name_commands, replace=True)  # for the text of --help
+    with guarding_streams(), report_errors():
         rank = find_rank()
         if rank is not None:
             with importing_torch():
@@ -28,7 +24,7 @@ def main() -> None:
         if rank:
             follow()
             return
-        with leading() if rank == 0 else nullcontext():
+        with interrupting_on_sigterm(), leading() if rank == 0 else nullcontext():
             sys.argv[1:] = prepare_arguments(sys.argv[1:])
             hydra.main(config_path=str(find_config_directory()), config_name="train", version_base="1.3")(train)()
 
@@ -37,5 +33,5 @@ def train(config: DictConfig) -> float | None:
     """Execute the single run that Hydra has composed `config` for; a study goes to the launcher instead."""
     with importing_torch():  # only when there is something to run
         from paribus.run.execute import run
-    with report_errors():
+    with report_errors(), prepare_to_train():
         return run(config)

@@ -130,7 +130,7 @@ def _save(content: Mapping[str, Any], path: Path) -> None:
         temporary.write_bytes(buffer.getbuffer())
 
 
-def loops(epochs: int, steps: int, validates: bool, scheduled: bool, interval: str) -> dict[str, Any]:
+def describe_loops(epochs: int, steps: int, validates: bool, scheduled: bool, interval: str) -> dict[str, Any]:
     """What Lightning's loops keep in a checkpoint at the end of an epoch, of one optimizer and one scheduler."""
     total = epochs * steps
 
