@@ -11,7 +11,7 @@ from typing import Any
 import pandas
 import pytest
 import torch
-from conftest import as_dict, read_folds, read_layers
+from conftest import as_dict, main, read_folds, read_layers
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -26,6 +26,7 @@ from paribus.training.sums import EpochSums
 Train = Callable[..., Path]
 DDP = ("trainer=ddp", "trainer.accelerator=cpu", "threads=1", "figures=false")
 ONE = ("trainer=cpu", "threads=1", "figures=false")
+SHORT = ("model=regression", "trainer.max_epochs=4", "logger=none")
 
 RANKED = """
 import os, signal, lightning
@@ -43,7 +44,8 @@ class Fail(lightning.Callback):
 
 class Die(lightning.Callback):
     def on_train_batch_end(self, trainer, *_):
-        if trainer.global_rank == 1 and trainer.global_step == 5:
+        if trainer.global_rank == 1 and trainer.current_epoch == 2 and os.path.exists("die"):
+            os.remove("die")
             os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -126,17 +128,26 @@ def test_divergence_ends_all_processes_in_order(train: Train, ranked: Any) -> No
     assert [Path(f"said-{rank}").read_text().split()[-1] for rank in (0, 1)] == ["True", "True"]
 
 
-@pytest.mark.parametrize(("name", "message"), [
-    ("Fail", "rank 1 of 2 processes: RuntimeError: boom in rank 1"),
-    ("Die", "rank 1 of 2 processes: its process was killed (SIGKILL, perhaps for want of memory)"),
-])  # fmt: skip
-def test_a_rank_that_fails_ends_the_run(train: Train, ranked: Any, capfd: Any, name: str, message: str) -> None:
-    directory = train("model=regression", "trainer.max_epochs=50", *DDP, ranked(name), code=1)
-    err = capfd.readouterr().err
+def test_a_rank_that_fails_ends_the_run(train: Train, ranked: Any, capfd: Any) -> None:
+    directory = train("model=regression", "trainer.max_epochs=50", *DDP, ranked("Fail"), code=1)
+    err, message = capfd.readouterr().err, "rank 1 of 2 processes: RuntimeError: boom in rank 1"
     assert [line for line in err.splitlines() if line.startswith("error:")] == [f"error: {message}"]
-    assert 'raise RuntimeError("boom in rank 1")' in err or name == "Die"
+    assert 'raise RuntimeError("boom in rank 1")' in err
     summary = record.read_summary(directory)
     assert (summary["status"], summary["message"]) == ("failed", message)
+
+
+def test_a_rank_that_is_killed_ends_its_run_and_not_the_study(train: Train, ranked: Any) -> None:
+    Path("die").touch()
+    short = (*SHORT, ranked("Die"))
+    assert main("train.py", "--multirun", *short, *DDP, "study=s", "seed=1,2") == 1
+    left, other = sorted(path.parent for path in Path("outputs/s").glob("*/summary.json"))
+    summary = record.read_summary(left)
+    assert (summary["status"], record.read_summary(other)["status"]) == ("failed", "completed")
+    assert summary["message"] == "rank 1 of 2 processes: its process has ended (SIGKILL, perhaps for want of memory)"
+    assert main("train.py", f"resume={left}") == 0
+    assert record.read_summary(left)["taken_up"] == [1]
+    same_metrics(train(*short, *ONE, "seed=1"), left)
 
 
 def test_an_error_in_all_ranks_is_that_of_rank_0(train: Train, own: str) -> None:
@@ -146,10 +157,11 @@ def test_an_error_in_all_ranks_is_that_of_rank_0(train: Train, own: str) -> None
 
 
 @pytest.mark.parametrize(("overrides", "message"), [
-    (("trainer.devices=0",), "trainer.devices is 0; with trainer=ddp it must be a whole number, at least 1, auto"),
-    (("trainer.devices=1.5",), "trainer.devices is 1.5; with trainer=ddp"),
-    (("+trainer.num_nodes=2",), "trainer.num_nodes is 2: a run is made on one machine."),
-    (("trainer.strategy=ddp_spawn",), "a run trains on one device. For several processes choose trainer=ddp"),
+    (("trainer.devices=0",), "trainer: `Trainer(devices=0)` value is not a valid input using cpu accelerator."),
+    (("trainer.devices=1.5",), "trainer: `devices` selected with `CPUAccelerator` should be an int > 0."),
+    (("trainer.num_nodes=2",), "trainer.num_nodes is 2, but this command is alone. Start it on each machine by torchrun or srun."),
+    (("trainer.num_nodes=0",), "trainer: `num_nodes` must be a positive integer, but got 0."),
+    (("trainer.strategy=ddp_spawn",), "trainer.strategy=ddp_spawn: a run takes ddp, ddp_find_unused_parameters_true or"),
     (("model.norm=batch", "data.batch_size=719"), "on a batch of one sample, the last of 722 in batches of 719, shared by 2"),
 ])  # fmt: skip
 def test_what_cannot_be_shared_is_refused(train: Train, capfd: Any, overrides: tuple[str, ...], message: str) -> None:
