@@ -76,7 +76,7 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
         stored = read_checkpoint(path)
         state, described = stored["state_dict"], stored["paribus"]
         config, statistics, epoch = (described[key] for key in ("config", "statistics", "epoch"))
-        identity, target_mean = described["identity"], target_mean
+        identity, target_mean = described["identity"], described["target_mean"]
     except FileNotFoundError:
         raise record.RecordError(f"{path} does not exist; the run's status is {summary['status']}.") from None
     except (KeyError, TypeError) as error:

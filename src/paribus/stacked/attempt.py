@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra.core.utils import env_override, setup_globals
 
 from paribus import record
@@ -23,7 +22,7 @@ from paribus.run.report import report_end
 from paribus.run.spec import Job
 from paribus.stacked.member import Member
 from paribus.stacked.stack import Stack
-from paribus.training.checkpoints import Checkpoints
+from paribus.training.checkpoints import Checkpoints, read_checkpoint
 from paribus.training.recording import Recording
 
 log = logging.getLogger(__name__)
@@ -138,7 +137,7 @@ def _lock_and_build(job: Job, size: int) -> LockedMember | Outcome | None:
         hyperparameters = collect_hyperparameters(keeper.summary)
         recording = Recording(job.directory, hyperparameters, prepared.learner.columns, epochs, loggers)
         instruments, _ = build_callbacks(prepared.config)
-        stored = None if resume_point is None else torch.load(resume_point.path, map_location="cpu", weights_only=True)
+        stored = None if resume_point is None else read_checkpoint(resume_point.path)
         member = Member(prepared, recording, instruments, Checkpoints(job.directory, prepared.description), stored)
         member.attach_instruments()
         return LockedMember(job, keeper, member, exits.pop_all())
