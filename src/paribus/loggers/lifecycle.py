@@ -11,7 +11,7 @@ from paribus.loggers.tensorboard import TensorBoard
 def resume_logger(logger: Logger, epoch: int) -> None:
     """Before a run goes on: have TensorBoard drop what older event files hold of later epochs."""
     if isinstance(logger, TensorBoard):
-        logger._kwargs["purge_step"] = epoch + 1
+        logger.purge_step = epoch + 1
 
 
 def finish_logger(
