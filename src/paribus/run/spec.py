@@ -11,7 +11,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf._utils import OmegaConfDumper
 
 from paribus.config.check import Choices
 from paribus.config.compose import PROCESS_KEYS, to_unresolved
@@ -128,11 +127,20 @@ def _job_logging(hydra: HydraConf) -> dict[str, Any]:
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Writes what OmegaConf.to_yaml would, in a third of the time: with quotes around a text that would be read as a
-    number or a truth value."""
+    """Write what OmegaConf.to_yaml would, which takes 7 ms more a run: 3.6 s of a study of 500."""
 
 
-_Dumper.add_representer(str, OmegaConfDumper.str_representer)
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Quote a text that OmegaConf would read as a number or a truth value."""
+    try:
+        float(text)
+        quoted = True
+    except ValueError:
+        quoted = text.lower() in ("y", "yes", "n", "no", "true", "false", "on", "off")
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if quoted else None)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def _yaml(content: Any) -> str:
