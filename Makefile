@@ -1,14 +1,15 @@
-# make demo, make test, make bench, make lint: each installs what it needs into .venv first.
+# make demo, make check, make test, make bench, make lint: each installs what it needs into .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo studies test soak lint bench clean
+.PHONY: help install demo studies check test soak lint bench clean
 
 help:
 	@echo "make demo     install, get Fashion-MNIST, compare three activations over a few epochs, and write the page of it"
 	@echo "make studies  make the studies of the three reports that are not made yet (hours), and write STUDIES.md"
-	@echo "make test     install and run the tests"
+	@echo "make check    install and run the fast tests, in under 90 seconds on two cores"
+	@echo "make test     install and run all tests"
 	@echo "make soak     kill sweeps twenty times each at random moments; what they complete must be what nobody disturbed"
 	@echo "make lint     ruff and mypy"
 	@echo "make bench    how fast a run is, against loops written by hand"
@@ -50,8 +51,13 @@ studies: $(VENV)/installed-studies
 	$(BIN)/python -m studies $(ARGS)
 
 # Two processes, a file to each; one thread for each of them, since threads that wait for each other's core are slow.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+check: $(VENV)/installed-dev
+	$(PYTEST) -m "not slow and not browser"
+
 test: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
 
 soak: $(VENV)/installed-dev
 	PARIBUS_SOAK=20 $(BIN)/python -m pytest tests/test_sweeps.py -k killed -rP

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 
 from multirun_analysis.compare.contests import contests
 from multirun_analysis.compare.design import Outcome
@@ -24,6 +23,7 @@ from multirun_analysis.compare.inference import estimate_replicates
 from multirun_analysis.compare.results import Result, Verdict
 from multirun_analysis.records.described import Described, factors_of
 from multirun_analysis.records.run_figures import figures_of_curves
+from paribus.terminal import make_console
 
 CHOICES = {"model": "mlp", "data": "images", "activation": "a0", "optim": "o0", "scheduler": "s0"}
 PLAIN = ("activation", "optim", "scheduler")
@@ -319,7 +319,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    console, failed = Console(width=160), 0
+    console, failed = make_console(width=160), 0
     console.print(
         "| part | what | required | measured | studies | |\n| --- | --- | ---: | ---: | ---: | --- |", soft_wrap=True
     )
@@ -330,7 +330,7 @@ def main() -> None:
             told = "" if row.required is None else "met" if row.met else "NOT MET"
             measured = f"{row.rate:.1f} ± {row.error:.1f} %"
             line = f"| {row.part} | {row.what} | {required} | {measured} | {row.studies} | {told} |"
-            console.print(line, soft_wrap=True, markup=False, highlight=False)
+            console.print(line, soft_wrap=True)
     if failed:
         sys.exit(f"{failed} rates are outside of what is required.")
 

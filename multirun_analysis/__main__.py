@@ -4,11 +4,14 @@ import argparse
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from paribus.cli.errors import report_errors
 from paribus.errors import UserError
+from paribus.installation import name_commands
+from paribus.paths import parse_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,12 +52,18 @@ def error_code(usual: int) -> int:
 
 def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
     parser = Parser(
-        prog="python -m multirun_analysis",
-        description=DESCRIPTION,
+        prog=name_commands("python -m multirun_analysis"),
+        description=name_commands(DESCRIPTION),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="DIR", help="a study, a run, or a directory of them")
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        type=partial(parse_path, option="DIR"),
+        metavar="DIR",
+        help="a study, a run, or a directory of them",
+    )
     parser.add_argument(
         "--metric",
         metavar="COLUMN",
@@ -71,7 +80,10 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
         "--target", type=float, metavar="VALUE", help="of val/acc or val/loss, the time to which is told; has a default"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where all of it goes; default: analysis in DIR, or here"
+        "--out",
+        type=partial(parse_path, option="--out"),
+        metavar="DIR",
+        help="where all of it goes; default: analysis in DIR, or here",
     )
     parser.add_argument("--pdf", action="store_true", help="figures as PDF too, for a paper")
     parser.add_argument("--latex", action="store_true", help="tables as LaTeX too, in tables.tex")
@@ -80,13 +92,13 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    from rich.console import Console  # after the options: --help and mistakes in them answer at once
-    from rich.progress import track
+    from rich.progress import track  # after the options: --help and mistakes in them answer at once
 
     from multirun_analysis.compare.comparison import compare, tasks
     from multirun_analysis.records.load import load_runs
+    from paribus.terminal import make_console
 
-    console = Console()
+    console = make_console()
 
     def progress(what: str, items: Sequence[T]) -> Iterable[T]:
         shown = console.is_terminal and len(items) > 50

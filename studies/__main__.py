@@ -41,12 +41,12 @@ def arguments(typed: Sequence[str] | None) -> argparse.Namespace:
 
 def main(typed: Sequence[str] | None = None) -> None:
     options = arguments(typed)
-    from rich.console import Console
+    from paribus.terminal import make_console
 
-    console = Console()
+    console = make_console()
     if options.list:
         for study in STUDIES:
-            console.print(" ".join(["python", *study.train]), markup=False, highlight=False, soft_wrap=True)
+            console.print(" ".join(["python", *study.train]), soft_wrap=True)
         return
     from studies.making import make
     from studies.page import Material

@@ -58,11 +58,11 @@ def main() -> None:
     frame = pd.DataFrame(rows)
     with replace_file(options.study / FILE) as temporary:
         frame.to_csv(temporary, index=False)
-    from rich.console import Console
+    from paribus.terminal import make_console
 
     means = frame.groupby("split")["test_mse"].agg(["count", "mean"])
     for split, count, mean in means.itertuples():
-        Console().print(f"{split}: mean test MSE {mean:.2f} over {count} splits", highlight=False)
+        make_console().print(f"{split}: mean test MSE {mean:.2f} over {count} splits")
 
 
 if __name__ == "__main__":

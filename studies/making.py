@@ -31,7 +31,7 @@ def make(studies: Sequence[Study], for_cifar: Sequence[str], console: Console) -
             if command == study.boost and boosted(study.name):
                 continue
             shown = shlex.join(["python", *command])
-            console.print(shown, style="bold", markup=False, highlight=False, soft_wrap=True)
+            console.print(shown, style="bold", soft_wrap=True)
             if subprocess.run([sys.executable, *command], check=False).returncode:
                 failed.append(shown)
                 break  # what comes next works on what this should have made

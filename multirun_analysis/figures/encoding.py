@@ -75,7 +75,7 @@ class Encoding:
         grouped = known.groupby("cell")
         settings = grouped[["level", "colour", "dash", "hatch", "mark"]].first()
         firsts = self.comparison.settings.loc[known.index[~known["cell"].duplicated()]].set_index("cell")
-        levels = firsts.loc[settings.index, self.comparison.factors].itertuples(index=False)
+        levels = firsts.loc[settings.index, self.comparison.factors].to_numpy()
         settings["name"] = [", ".join(map(in_words, row)) or ALL for row in levels]
         settings["n"] = grouped.size()
         return settings

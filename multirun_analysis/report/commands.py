@@ -11,6 +11,7 @@ from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.settings import Setting
 from multirun_analysis.records.described import ABSENT, CONTENT
 from paribus import record
+from paribus.installation import name_commands
 
 HYDRA = ("hydra.sweeper.", "hydra.searchpath=")
 CONFIRM_SEEDS = 10
@@ -23,7 +24,7 @@ def overrides(comparison: Comparison) -> list[str]:
     """List what all runs of a study were made with, as typed: without the factors, the seeds and the study's name."""
     for summary in comparison.study.summaries.values():
         command = summary.get("command")
-        if isinstance(command, str) and command.startswith("python train.py"):
+        if isinstance(command, str) and command.startswith(("python train.py", "paribus train")):
             typed = shlex.split(command)[2:]
             varied = {"seed", "data.seed", "study", "confirm", *comparison.factors}
             return [t for t in typed if t.lstrip("+").partition("=")[0] not in varied and not t.startswith(HYDRA)]
@@ -46,7 +47,7 @@ def multirun(comparison: Comparison, *more: str, study: str | None = None) -> st
     if experiment and not any(text.startswith("hydra.sweeper.grids=") for text in more):
         cleared.append("hydra.sweeper.grids=null")
     words = ["--multirun", *([f"study={name}"] if name else []), *base, *cleared, *more]
-    return "python train.py " + " ".join(map(_quoted, words))
+    return name_commands("python train.py ") + " ".join(map(_quoted, words))
 
 
 def _wins(text: str, more: Sequence[str]) -> bool:
@@ -156,7 +157,7 @@ def again(comparison: Comparison) -> str | None:
                 words = [word for word in _words(typed[1]) if word != "hydra.mode=MULTIRUN"]
                 if name and not any(word.startswith("study=") for word in words):
                     words.insert(0, f"study={name}")
-                return "python train.py --multirun " + " ".join(map(_quoted, words))
+                return name_commands("python train.py --multirun ") + " ".join(map(_quoted, words))
     return None
 
 
@@ -181,4 +182,4 @@ def evaluate(comparison: Comparison, settings: Sequence[Setting]) -> str:
     for setting in settings:
         completed = [run for run in setting.runs if runs.at[run, "status"] == record.COMPLETED]
         words.append(_quoted("run=" + str(runs.at[(completed or setting.runs)[0], "directory"])))
-    return f"python evaluate.py {' '.join(words)}"
+    return name_commands("python evaluate.py ") + " ".join(words)

@@ -8,6 +8,7 @@ import ctypes
 import gc
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -19,6 +20,23 @@ from types import FrameType
 
 KEPT = 2**30  # bytes at the end of the heap; what is free there beyond goes back to the system
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
+
+
+def find_rank() -> int | None:
+    """Return the rank of this process among those that torchrun or srun has started; None where neither has.
+
+    What srun says in the environment is then said there in the words of torchrun, for torch and Lightning.
+    """
+    if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and "TORCHELASTIC_RUN_ID" not in os.environ:
+        step, job = os.environ["SLURM_STEP_ID"], os.environ["SLURM_JOB_ID"]
+        names = {"RANK": "PROCID", "LOCAL_RANK": "LOCALID", "GROUP_RANK": "NODEID", "WORLD_SIZE": "STEP_NUM_TASKS"}
+        os.environ |= {name: os.environ[f"SLURM_{theirs}"] for name, theirs in names.items()}
+        os.environ["TORCHELASTIC_RUN_ID"] = f"{job}.{step}"
+        # the first host of such a list as "node[3-5,7],other"
+        host = re.sub(r"\[(\d+).*", r"\1", os.environ["SLURM_STEP_NODELIST"]).partition(",")[0]
+        os.environ.setdefault("MASTER_ADDR", host)
+        os.environ.setdefault("MASTER_PORT", str(20000 + (int(job) + int(step)) % 10000))
+    return int(os.environ["RANK"]) if "TORCHELASTIC_RUN_ID" in os.environ else None
 
 
 @contextmanager

@@ -358,8 +358,9 @@ def test_folds_that_some_runs_lack_and_completed_runs_without_a_figure_are_named
 
 def test_other_versions_and_uncommitted_changes_are_named(tmp_path: Path) -> None:
     runs = grid({"relu": [1.0], "tanh": [1.3]})
-    runs[0]["more"] = {"versions": {"torch": "2.7.0"}, "git": {"commit": "def", "dirty": True}}
+    runs[0]["more"] = {"versions": {"paribus": "0.2.0", "torch": "2.7.0"}, "git": {"commit": "def", "dirty": True}}
     text = warned(study(tmp_path, runs))
+    assert "different versions of paribus: 0.2.0 (1 of the runs), 0.1.0" in text
     assert "different versions of torch: 2.7.0 (1 of the runs), 2.6.0" in text and "not committed" in text
 
 

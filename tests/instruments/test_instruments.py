@@ -11,7 +11,7 @@ import torch
 from conftest import as_dict, main, read_layers
 
 from paribus import record
-from paribus.randomness import stream_seed
+from paribus.randomness import derive_seed
 from paribus.run.build import build_data, build_network
 from paribus.run.load import load_run
 
@@ -56,7 +56,7 @@ def test_small_networks_keep_their_weights_before_and_after(train: Train) -> Non
     config = record.read_summary(directory)["config"]
     data = build_data(config)
     data.setup("fit")
-    torch.manual_seed(stream_seed(42, "weights"))
+    torch.manual_seed(derive_seed(42, "weights"))
     before = build_network(config, data)
     after = load_run(directory, "last").network
     with np.load(directory / record.WEIGHTS) as weights:
@@ -90,7 +90,7 @@ def test_predictions_are_those_of_the_best_epoch_and_test_comes_with_evaluation(
 def test_without_validation_there_is_no_probe_and_it_is_said(train: Train) -> None:
     directory = train(*SHORT, "data.train_on_validation=true")
     assert "activation" not in set(read_layers(directory).tensor)
-    assert "No activations are recorded" in (directory / record.LOG).read_text()
+    assert "Activations are not recorded" in (directory / record.LOG).read_text()
     assert set(pandas.read_parquet(directory / record.PREDICTIONS).split) == {"train"}
 
 
@@ -306,4 +306,4 @@ def test_norms_of_large_finite_weights_are_finite(train: Train) -> None:
 
 def test_layers_without_an_activation_module_are_named(train: Train, own: str) -> None:
     directory = train(*SHORT, "activation=identity")
-    assert "No activation module is seen behind linear1, linear2" in (directory / record.LOG).read_text()
+    assert "No activation module follows linear1, linear2" in (directory / record.LOG).read_text()

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from paribus.config.messages import explain
 from paribus.errors import RunFailed, UserError
+from paribus.terminal import replace_unencodable
 
 log = logging.getLogger(__name__)
 _FULL = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"  # as the user has set it; report_errors sets it too
@@ -26,6 +27,7 @@ def report_errors(exit_code: int = 1) -> Iterator[None]:
     With HYDRA_FULL_ERROR=1 in the environment, exceptions pass through with their traceback. Around a task function of
     Hydra as well, whose errors would otherwise reach the terminal in Hydra's way first.
     """
+    replace_unencodable()
     if _FULL:
         yield
         return

@@ -1,9 +1,9 @@
 """Evaluate finished runs on the test set: `python evaluate.py run=DIR`, `paribus evaluate run=DIR`."""
 
 import argparse
-from pathlib import Path
 
 from paribus.cli.errors import report_errors
+from paribus.installation import name_commands
 
 DESCRIPTION = """\
 Evaluate finished runs on their test sets, write the figures into their records (summary.json, "test") and print them.
@@ -18,9 +18,9 @@ Choose runs by their validation figures first: the test set is for the run that 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
+        description=name_commands(DESCRIPTION),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="python evaluate.py [options] run=DIR [run=DIR ...]",
+        usage=name_commands("python evaluate.py [options] run=DIR [run=DIR ...]"),
     )
     parser.add_argument("runs", nargs="+", metavar="run=DIR", help="a run, or a directory with runs below it")
     parser.add_argument(
@@ -29,6 +29,7 @@ def parse_arguments() -> argparse.Namespace:
         help="default: best, the epoch with the best validation; last for a final fit, which has none",
     )
     parser.add_argument("--data-root", metavar="DIR", help="where the data are now, if not where training found them")
+    parser.add_argument("--trust", action="store_true", help="also load runs whose configuration names other code")
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu", help="default: cpu")
     return parser.parse_args()
 
@@ -43,12 +44,13 @@ def evaluate_runs() -> None:
     """Evaluate each run that sys.argv names, then print a table; raise UserError for those that cannot be."""
     options = parse_arguments()
     import torch  # after the options: --help and mistakes in them answer at once
-    from rich.console import Console
 
     from paribus.errors import UserError
+    from paribus.paths import parse_path
     from paribus.record import find_runs
     from paribus.run.evaluate import evaluate, show
     from paribus.run.load import load_run
+    from paribus.terminal import make_console
 
     device = torch.device(options.device)
     try:
@@ -56,12 +58,12 @@ def evaluate_runs() -> None:
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"--device {options.device} cannot be used: {str(error).splitlines()[0]}") from None
     evaluated, errors = [], []
-    for directory in find_runs(Path(name.removeprefix("run=")) for name in options.runs):
+    for directory in find_runs(parse_path(name.removeprefix("run="), "run=") for name in options.runs):
         try:
-            run = load_run(directory, options.checkpoint, options.data_root)
+            run = load_run(directory, options.checkpoint, options.data_root, options.trust)
             evaluated.append((run, evaluate(run, device)))
         except UserError as error:
             errors.append(error)
-    show(Console(), evaluated)
+    show(make_console(), evaluated)
     if errors:
         raise UserError("\n".join(map(str, errors)))

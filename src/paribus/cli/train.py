@@ -1,27 +1,32 @@
 """Train one run, or with --multirun the runs of a study: `python train.py`, `paribus train`."""
 
 import sys
-from pathlib import Path
+from contextlib import nullcontext
 
 import hydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from paribus.cli.arguments import prepare_arguments
 from paribus.cli.errors import report_errors
-from paribus.process import importing_torch, interrupting_on_sigterm, prepare_to_train
-
-
-def find_config_directory() -> Path:
-    """Return the directory of the configuration files: inside the installed package, or in a checkout beside src/."""
-    installed = Path(__file__).parents[1] / "conf"
-    return installed if installed.is_dir() else Path(__file__).parents[3] / "conf"
+from paribus.installation import find_config_directory, name_commands
+from paribus.process import find_rank, importing_torch, interrupting_on_sigterm, prepare_to_train
+from paribus.terminal import guarding_streams
 
 
 def main() -> None:
     """Train what sys.argv asks for. Exits with 1 after an error, with 130 after Ctrl-C."""
-    with report_errors(), interrupting_on_sigterm():
-        sys.argv[1:] = prepare_arguments(sys.argv[1:])
-        hydra.main(config_path=str(find_config_directory()), config_name="train", version_base="1.3")(train)()
+    OmegaConf.register_new_resolver("command", name_commands, replace=True)  # for the text of --help
+    with guarding_streams(), report_errors():
+        rank = find_rank()
+        if rank is not None:
+            with importing_torch():
+                from paribus.run.ranks import follow, leading
+        if rank:
+            follow()
+            return
+        with interrupting_on_sigterm(), leading() if rank == 0 else nullcontext():
+            sys.argv[1:] = prepare_arguments(sys.argv[1:])
+            hydra.main(config_path=str(find_config_directory()), config_name="train", version_base="1.3")(train)()
 
 
 def train(config: DictConfig) -> float | None:

@@ -1,4 +1,4 @@
-"""What a regression predicts."""
+"""Record the predictions of a regression."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 
 class Predictions(Instrument):
-    """For regression: predictions beside targets, of the training and the validation part, with the weights of the best
-    epoch (the last one without validation): predictions.parquet, and a scatter beside the mean of the training part,
-    which predicts nothing."""
+    """Predictions and targets of the training and validation parts, for regression, in the unit of the target.
+
+    They are computed at the end of the run with the weights of the best epoch (the last one without validation) and
+    written to predictions.parquet. A scatter plot compares them with the mean of the training targets.
+    """
 
     in_stack = "once a run"
 
@@ -30,13 +32,13 @@ class Predictions(Instrument):
         network.load_state_dict(best)
         for split, part in (("train", self.data.train), ("val", self.data.val)):
             if part and len(part[0]):
-                outputs = [self.learner.infer(inputs).float().cpu() for inputs, _ in self.data.batches_in_order(part)]
+                outputs = [self.learner.infer(inputs).float().cpu() for inputs, _ in self.data.make_eval_batches(part)]
                 self._parts[split] = (part[1].cpu().numpy(), torch.cat(outputs).numpy())
         network.load_state_dict(last)
         write_predictions(directory, self._parts)
 
     def figures(self, epoch: int, last: bool) -> Iterable[tuple[str, "Figure"]]:
         if last and self.data.task == "regression":
-            from paribus import plots as figures
+            from paribus import plots
 
-            yield "predictions", figures.predictions(self._parts, float(self._parts["train"][0].mean()))
+            yield "predictions", plots.plot_predictions(self._parts, float(self._parts["train"][0].mean()))

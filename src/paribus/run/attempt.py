@@ -50,7 +50,7 @@ def attempt(job: Job, console: bool) -> Outcome:
 
 def outcome_of(error: BaseException, job: Job, console: bool) -> Outcome:
     """How an attempt ended that raised `error`; what is not for the run alone is raised again."""
-    if isinstance(error, record.Busy):
+    if isinstance(error, record.BusyError):
         return Outcome(busy=True)
     if isinstance(error, RunFailed):
         unexpected = isinstance(error.__cause__, Exception) and not isinstance(error.__cause__, UserError | OSError)

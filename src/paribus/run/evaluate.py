@@ -8,6 +8,7 @@ import torch
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_score
 from torchmetrics.functional.classification import multiclass_confusion_matrix
@@ -41,7 +42,7 @@ def evaluate(run: Run, device: torch.device) -> dict[str, Any]:
         # all three parts anew, so that the file speaks of one checkpoint
         run.data.setup("fit")
         parts = {"train": run.data.train, "val": run.data.val, "test": run.data.test}
-        batches = {split: run.data.batches_in_order(part) for split, part in parts.items() if part and len(part[0])}
+        batches = {split: run.data.make_eval_batches(part) for split, part in parts.items() if part and len(part[0])}
         found = {split: _outputs(run, of_split, device) for split, of_split in batches.items()}
         write_predictions(run.directory, {split: (y.numpy(), out.numpy()) for split, (out, y) in found.items()})
     record.write_json(run.directory / record.SUMMARY, {**run.summary, "test": figures})
@@ -121,6 +122,6 @@ def _classes(figures: dict[str, Any]) -> Table:
         table.add_column(str(i), justify="right", no_wrap=True)
     for i, name in enumerate(names):
         row = figures["confusion"][i]
-        cells = [f"[bold]{n}[/bold]" if i == j else str(n) if n else "[dim]0[/dim]" for j, n in enumerate(row)]
+        cells = [Text(str(n), "bold" if i == j else "" if n else "dim") for j, n in enumerate(row)]
         table.add_row(str(i), name, f"{figures['per_class_acc'][name]:.1%}", *cells)
     return table

@@ -9,6 +9,8 @@ from omegaconf import DictConfig
 
 from paribus import record
 from paribus.config.check import read_job_choices
+from paribus.config.compose import to_resolved
+from paribus.config.targets import require_trusted
 from paribus.errors import UserError
 from paribus.run import rerun, resume
 from paribus.run.lifecycle import keep_summary
@@ -32,6 +34,11 @@ def run(config: DictConfig) -> float | None:
         raise UserError("This experiment is a study: it lists several runs. Add --multirun to make them.")
     if config.dry_run not in (True, False):
         raise UserError(f"dry_run is {config.dry_run!r}; it must be true or false.")
+    if config.trust not in (True, False):
+        raise UserError(f"trust is {config.trust!r}; it must be true or false.")
+    named = config.resume if config.rerun is None else config.rerun
+    if named is not None and not config.trust:
+        require_trusted(to_resolved(config), str(named))
     if config.rerun is not None:
         rerun.require_same(Path(config.rerun), read_config(job))
     if config.dry_run:

@@ -11,8 +11,9 @@ from paribus import record
 from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.models import layers
-from paribus.run.build import build_data, build_initial, check_batch_norm
-from paribus.run.processes import count
+from paribus.run.build import build_data, build_initial
+from paribus.run.checks import check_batch_norm
+from paribus.run.ranks import count_ranks
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
 from paribus.training.learner import Learner, Regressor
@@ -43,23 +44,11 @@ class Prepared:
     description: dict[str, Any]
 
 
-def prepare(job: Job, left: ResumePoint | None, summary: dict[str, Any]) -> Prepared:
+def prepare(job: Job, left: ResumePoint | None, summary: dict[str, Any], stacked: int | None = None) -> Prepared:
     """Build a run, fill in what `summary` can say of it by now, and tell the log of the network."""
     config = {**summary["config"], "threads": choose_threads(job, summary["config"], left)}
-    for key, value, least in (
-        ("seed", config["seed"], 0),
-        ("trainer.max_epochs", config["trainer"]["max_epochs"], 1),
-        ("threads", THREADS if config["threads"] is None else config["threads"], 1),
-    ):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise UserError(f"{key} is {value!r}; it must be a whole number, at least {least}.")
-    processes = count(config)
-    torch.set_num_threads(config["threads"] or max(1, THREADS // processes))
-    if config["figures"] not in (None, True, False):
-        raise UserError(f"figures is {config['figures']!r}; it must be true, false or null.")
-    clip = config["trainer"].get("gradient_clip_val")
-    if clip is not None and not clip > 0:
-        raise UserError(f"trainer.gradient_clip_val is {clip!r}; it must be above 0, or null for no clipping.")
+    processes = count_ranks(config)
+    torch.set_num_threads(config["threads"] or max(1, THREADS // (processes // config["trainer"].get("num_nodes", 1))))
 
     data = build_data(config)
     data.prepare_data()
@@ -97,8 +86,30 @@ def prepare(job: Job, left: ResumePoint | None, summary: dict[str, Any]) -> Prep
         "data": data.fingerprint,
         "threads": torch.get_num_threads(),
         "started": summary["started"],
+        "stacked": stacked,
+        "engine_changes": _note_engine(left, stacked, summary),
     }
     return Prepared(config, data, learner, description)
+
+
+def _note_engine(left: ResumePoint | None, stacked: int | None, summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Say in log and summary that a resumed run trains in a stack of another size, or no longer; return all changes.
+
+    A stack sums in an order that depends on its size, so the last digits are then not those of an undisturbed run.
+    """
+    changes = [] if left is None else list(left.engine_changes)
+    if left is not None and left.ended and left.stacked:
+        summary["stacked"] = left.stacked  # nothing is left to train
+    elif left is not None and left.says_engine and left.stacked != stacked:
+        before, now = (f"in a stack of {size}" if size else "alone" for size in (left.stacked, stacked))
+        changes.append({"epoch": left.epoch, "from": before, "to": now})
+        log.warning(
+            "Trained %s up to epoch %d, from there on %s: last digits differ from those of an undisturbed run.",
+            before, left.epoch, now,
+        )  # fmt: skip
+    if changes:
+        summary["engine_changes"] = changes
+    return changes
 
 
 def collect_hyperparameters(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,9 @@ class ResumePoint:
         threads: that it was trained with.
         started: when its run was begun.
         ended: whether its run had ended by itself there, by divergence or by a callback.
+        stacked: the size of the stack that trained it; None: alone, or it does not say.
+        says_engine: whether it says so; those of version 0.1 do not.
+        engine_changes: see "engine_changes" in summary.json.
     """
 
     path: Path
@@ -42,6 +45,9 @@ class ResumePoint:
     threads: int
     started: str
     ended: bool
+    stacked: int | None
+    says_engine: bool
+    engine_changes: list[dict[str, Any]]
 
 
 def read_resume_point(directory: Path) -> ResumePoint:
@@ -62,6 +68,9 @@ def read_resume_point(directory: Path) -> ResumePoint:
             described["threads"],
             described["started"],
             state["stopped"],
+            described.get("stacked"),
+            "stacked" in described,
+            described.get("engine_changes", []),
         )
     except FileNotFoundError:
         raise RecordError(f"{directory} has no checkpoint to go on from.") from None
@@ -82,7 +91,7 @@ def read_resume_point(directory: Path) -> ResumePoint:
 def find_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """By dotted key, the values of two resolved configurations in which they are not the same experiment."""
     before, now = (
-        flatten(record.name_all_stably(select_experimental(record.make_paths_absolute(config))))
+        flatten(record.use_stable_targets(select_experimental(record.make_paths_absolute(config))))
         for config in (old, new)
     )
     return {

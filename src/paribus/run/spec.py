@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from paribus.config.check import Choices
 from paribus.config.compose import PROCESS_KEYS, to_unresolved
+from paribus.installation import name_commands
 from paribus.record import replace_file
 
 
@@ -87,7 +88,7 @@ class Job:
             flags.append(f"--config-name={self.hydra.job.config_name}")
         own = [text for text in plain_list(self.hydra.overrides.hydra) if text.startswith("hydra.searchpath=")]
         own += [f"hydra.sweeper.{key}=null" for key in ("params", "grids") if self.hydra.sweeper.get(key)]
-        return shlex.join(["python", "train.py", *flags, *self.overrides, *own])
+        return name_commands(shlex.join(["python", "train.py", *flags, *self.overrides, *own]))
 
     def save_composition(self) -> None:
         """Write .hydra/ as Hydra does, which would overwrite that of a run that is there before anybody could refuse.

@@ -1,4 +1,4 @@
-"""Making runs as one: each is locked and built, all are trained, each is left with its record."""
+"""Attempt to execute several runs as one stack: lock and build each, train them together, finish each record."""
 
 import json
 import logging
@@ -31,96 +31,129 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class LockedMember:
-    """A run that is locked, and has been built: what leaving it does is in `exits`."""
+    """A member of a stack whose directory this process owns; closing `exits` writes its summary and unlocks it."""
 
     job: Job
-    account: SummaryKeeper
+    keeper: SummaryKeeper
     member: Member
     exits: ExitStack
 
     @property
     def shape(self) -> tuple[Any, ...]:
-        """What runs of one stack agree in: epochs that they have behind them, sizes of data and network."""
+        """What runs of one stack agree in: epochs done, numbers of samples, shapes of the network's tensors."""
         data, stored = self.member.prepared.data, self.member.stored
         assert data.train is not None and data.val is not None
         network = tuple((name, tuple(t.shape)) for name, t in self.member.learner.network.state_dict().items())
         epoch = 0 if stored is None else stored["recorder"]["epoch"]
         return epoch, len(data.train[0]), len(data.val[0]), data.in_shape, network
 
+    def release(self) -> None:
+        """Unlock the run without a summary: it is executed alone."""
+        self.keeper.begun = False
+        with self.exits:
+            for logger in self.member.recording.loggers:
+                logger.finalize("aborted")
+
+    def finish(self, size: int, failure: BaseException | None) -> None:
+        """Write the summary and unlock the run. Raise its own error, or the `failure` of the stack of `size` runs."""
+        summary, recording, member = self.keeper.summary, self.member.recording, self.member
+        with self.exits:
+            summary["device"], summary["stacked"] = "cpu", size
+            if recording.rows:
+                summary["statistics"] |= recording.statistics()
+            if recording.taken_up:
+                summary["taken_up"] = recording.taken_up
+            if not member.ended:
+                recording.close()
+                member.checkpoints.write_best()
+            for logger in recording.loggers:
+                logger.finalize("success" if member.ended else "failed")
+            if member.failure is not None:
+                raise member.failure
+            if failure is not None and not member.ended:
+                raise failure
+            summary["status"] = record.DIVERGED if recording.diverged else record.COMPLETED
+            if recording.diverged:
+                summary["diverged"] = recording.diverged
+        log.info("Trained in a stack of %d runs.", size)
+        report_end(summary, self.job.directory)
+
 
 def attempt_stack(jobs: Sequence[Job]) -> list[Outcome]:
-    """Make runs as one, whatever becomes of them; those that cannot be stacked after all one by one."""
+    """Execute runs as one stack, whatever becomes of them; those that cannot be stacked after all, alone."""
     setup_globals()
-    ended: dict[Path, Outcome] = {}
-    admitted: list[LockedMember] = []
-    interrupted: KeyboardInterrupt | None = None
+    outcomes: dict[Path, Outcome] = {}
+    locked: list[LockedMember] = []
+    interruption: KeyboardInterrupt | None = None
     environment = {str(name): str(value) for name, value in jobs[0].hydra.job.env_set.items()}
     with env_override(environment):
         for job in jobs:
             try:
-                outcome = _lock_and_build(job)
+                found = _lock_and_build(job, len(jobs))
             except KeyboardInterrupt as error:
-                interrupted = error
+                interruption = error
                 break
             except BaseException as error:  # noqa: BLE001  sorted there
-                outcome = outcome_of(error, job, console=False)
-            if isinstance(outcome, LockedMember):
-                admitted.append(outcome)
-            elif outcome is not None:
-                ended[job.directory] = outcome
+                found = outcome_of(error, job, console=False)
+            if isinstance(found, LockedMember):
+                locked.append(found)
+            elif found is not None:
+                outcomes[job.directory] = found
         alike: dict[tuple[Any, ...], list[LockedMember]] = {}
-        for run in admitted:
+        for run in locked:
             alike.setdefault(run.shape, []).append(run)
         for runs in alike.values():
-            interrupted = _train_members(runs, ended, interrupted)
-    if interrupted is not None:  # nothing more begins
-        return [ended.get(job.directory, Outcome(message="interrupted")) for job in jobs]
-    return [ended.get(job.directory) or attempt(job, console=False) for job in jobs]
+            interruption = _train_members(runs, outcomes, interruption)
+    if interruption is not None:  # nothing more begins
+        return [outcomes.get(job.directory, Outcome(message="interrupted")) for job in jobs]
+    return [outcomes.get(job.directory) or attempt(job, console=False) for job in jobs]
 
 
-def _lock_and_build(job: Job) -> LockedMember | Outcome | None:
-    """Lock and build a run. None: it is to be made alone."""
+def _lock_and_build(job: Job, size: int) -> LockedMember | Outcome | None:
+    """Lock and build a run of a stack of `size`. None: it is to be executed alone."""
     job.directory.mkdir(parents=True, exist_ok=True)
     job.configure_logging(console=False)
     with ExitStack() as exits:
         try:
             exits.enter_context(record.lock_directory(job.directory))
-        except record.Busy:
+        except record.BusyError:
             return Outcome(busy=True)
-        finished, left = inspect_directory(job)
+        finished, resume_point = inspect_directory(job)
         if finished is not None:
             return Outcome()
-        if left is not None and left.ended:
+        if resume_point is not None and resume_point.ended:
             return None
-        account = exits.enter_context(keep_summary(job, left))
-        prepared = prepare(job, left, account.summary)
-        if left is not None:
-            account.begin()
-            log.info("Taken up after epoch %d.", left.epoch)
+        keeper = exits.enter_context(keep_summary(job, resume_point))
+        prepared = prepare(job, resume_point, keeper.summary, stacked=size)
+        if resume_point is not None:
+            keeper.begin()
+            log.info("Resumed after epoch %d.", resume_point.epoch)
         loggers = build_loggers(prepared.config, job.directory)
         for logger in loggers:
-            if left is not None:
-                resume_logger(logger, left.epoch)
+            if resume_point is not None:
+                resume_logger(logger, resume_point.epoch)
         epochs = int(prepared.config["trainer"]["max_epochs"])
-        told = collect_hyperparameters(account.summary)
-        recording = Recording(job.directory, told, prepared.learner.columns, epochs, loggers)
-        checkpoints = Checkpoints(job.directory, prepared.description)
+        hyperparameters = collect_hyperparameters(keeper.summary)
+        recording = Recording(job.directory, hyperparameters, prepared.learner.columns, epochs, loggers)
         instruments, _ = build_callbacks(prepared.config)
-        stored = None if left is None else torch.load(left.path, map_location="cpu", weights_only=True)
-        member = Member(prepared, recording, instruments, checkpoints, stored)
-        member.attach()
-        return LockedMember(job, account, member, exits.pop_all())
+        stored = None if resume_point is None else torch.load(resume_point.path, map_location="cpu", weights_only=True)
+        member = Member(prepared, recording, instruments, Checkpoints(job.directory, prepared.description), stored)
+        member.attach_instruments()
+        return LockedMember(job, keeper, member, exits.pop_all())
     raise AssertionError
 
 
 def _train_members(
-    runs: Sequence[LockedMember], ended: dict[Path, Outcome], interrupted: KeyboardInterrupt | None
+    runs: Sequence[LockedMember], outcomes: dict[Path, Outcome], interruption: KeyboardInterrupt | None
 ) -> KeyboardInterrupt | None:
-    """Train runs of the same shape as one, and leave each of them. One by itself is only let go of. After an
-    interruption they are only left; returns it, also where it comes here."""
-    failure: BaseException | None = interrupted
+    """Train runs of the same shape as one stack, and finish each of them.
+
+    A run by itself is only released; after an interruption runs are only finished.
+    Returns the interruption.
+    """
+    failure: BaseException | None = interruption
     if failure is None and len(runs) == 1:
-        _release_member(runs[0])
+        runs[0].release()
         return None
     runs = sorted(runs, key=lambda run: json.dumps(run.member.prepared.config["optim"], sort_keys=True, default=str))
     if failure is None:
@@ -128,76 +161,43 @@ def _train_members(
             try:
                 instruments, _ = build_callbacks(runs[0].member.prepared.config)
                 together = {name: i for name, i in instruments.items() if i.in_stack == "together"}
-                stacked = Stack([run.member for run in runs], together)
+                stack = Stack([run.member for run in runs], together)
             except KeyboardInterrupt as error:
                 failure = error
-            except Exception as error:  # noqa: BLE001  what is wrong with a run is said when it is made alone
-                log.warning("Made alone: %s.", error)
+            except Exception as error:  # noqa: BLE001  what is wrong with a run is said when it is executed alone
+                log.warning("Executed alone: %s.", error)
                 for run in runs:
-                    _release_member(run)
+                    run.release()
                 return None
             else:
                 try:
-                    stacked.fit()
-                except BaseException as error:  # noqa: BLE001  it is told of every run below
+                    stack.fit()
+                except BaseException as error:  # noqa: BLE001  every run that it ended raises it below
                     failure = error
     for run in runs:
         run.job.configure_logging(console=False)
         try:
-            _finish_member(run, len(runs), failure)
-            ended[run.job.directory] = Outcome()
+            run.finish(len(runs), failure)
+            outcomes[run.job.directory] = Outcome()
         except BaseException as error:  # noqa: BLE001
-            ended[run.job.directory] = outcome_of(error, run.job, console=False)
+            outcomes[run.job.directory] = outcome_of(error, run.job, console=False)
     return failure if isinstance(failure, KeyboardInterrupt) else None
 
 
 @contextmanager
 def logging_to_all(directories: Sequence[Path]) -> Iterator[None]:
-    """What is said meanwhile goes into the log of each of these runs, not only of the one that was built last."""
+    """Log in the block to the file of each of these runs, not only to that of the run built last."""
     root = logging.getLogger()
-    before, more = root.handlers, list[logging.Handler]()
+    before, opened = root.handlers, list[logging.Handler]()
     for handler in (handler for handler in before if isinstance(handler, logging.FileHandler)):
         for directory in directories:
-            more.append(LogFile(directory / Path(handler.baseFilename).name, delay=True))
-            more[-1].setFormatter(handler.formatter)
-            more[-1].setLevel(handler.level)
-    root.handlers = [handler for handler in before if not isinstance(handler, logging.FileHandler)] + more
+            opened.append(LogFile(directory / Path(handler.baseFilename).name, delay=True))
+            opened[-1].setFormatter(handler.formatter)
+            opened[-1].setLevel(handler.level)
+    root.handlers = [handler for handler in before if not isinstance(handler, logging.FileHandler)] + opened
     try:
         yield
     finally:
         root.handlers = before
-        for opened in more:
-            opened.close()
-
-
-def _release_member(run: LockedMember) -> None:
-    """Leave a run to be made alone."""
-    run.account.begun = False
-    with run.exits:
-        for logger in run.member.recording.loggers:
-            logger.finalize("aborted")
-
-
-def _finish_member(run: LockedMember, together: int, failure: BaseException | None) -> None:
-    """Write a run's summary, and let go of it. Raises as a run alone would."""
-    summary, recording, member = run.account.summary, run.member.recording, run.member
-    with run.exits:
-        summary["device"], summary["stacked"] = "cpu", together
-        if recording.rows:
-            summary["statistics"] |= recording.statistics()
-        if recording.taken_up:
-            summary["taken_up"] = recording.taken_up
-        if not member.ended:
-            recording.close()
-            member.checkpoints.write_best()
-        for logger in recording.loggers:
-            logger.finalize("success" if member.ended else "failed")
-        if member.failure is not None:
-            raise member.failure
-        if failure is not None and not member.ended:
-            raise failure
-        summary["status"] = record.DIVERGED if recording.diverged else record.COMPLETED
-        if recording.diverged:
-            summary["diverged"] = recording.diverged
-    log.info("Trained as one with %d other runs.", together - 1)
-    report_end(summary, run.job.directory)
+        for file in opened:
+            file.close()

@@ -36,7 +36,7 @@ def find_reason_alone(config: Mapping[str, Any]) -> str | None:
     )
     if not on_cpu:
         return "it trains on a GPU"
-    if any(node["_target_"] != "paribus.loggers.TensorBoard" for node in config["logger"].values()):
+    if any(node["_target_"] != "paribus.loggers.tensorboard.TensorBoard" for node in config["logger"].values()):
         return "its logger is not TensorBoard"
     more = sorted(set(trainer) - TRAINER)
     if more:

@@ -1,27 +1,30 @@
-"""Keep what belongs to one run of a stack."""
+"""Hold one run of a stack: what was built of it, its record, and how far it has come."""
 
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import lightning
+
 from paribus.instruments.instrument import Instrument
 from paribus.models.layers import WeightLayer
 from paribus.run.prepare import Prepared
-from paribus.training.checkpoints import Checkpoints
+from paribus.training.checkpoints import Checkpoints, describe_loops
 from paribus.training.learner import Learner
 from paribus.training.recording import Recording
 
 
 @dataclass
 class Member:
-    """A run of the stack.
+    """A run of a stack.
 
     Attributes:
-        instruments: its own, for what is done once a run: histograms, files at the end, the layer that broke.
-        stored: the checkpoint that it goes on from, if it does.
-        ended: whether its record is finished, after a divergence or at the end; it takes part no more then.
-        failure: what went wrong with its own files, if anything did; it takes part no more either.
+        instruments: the run's own, for what happens once a run: histograms, files at the end, the layer that broke.
+        stored: the checkpoint to resume from; None for a new run.
+        ended: whether the record is finished, after a divergence or after the last epoch.
+        failure: the error that its own files met. A run that has ended or failed takes no further part.
     """
 
     prepared: Prepared
@@ -32,26 +35,9 @@ class Member:
     ended: bool = False
     failure: Exception | None = None
 
-    def attach(self) -> None:
-        """Take up the weights, and what the instruments knew."""
-        if self.stored is not None:
-            self.learner.load_state_dict(self.stored["state_dict"])
-        for name, instrument in self.instruments.items():
-            instrument.attach(self.learner, self.prepared.data)
-            if self.stored is not None and name in self.stored["recorder"]["instruments"]:
-                instrument.load_state_dict(self.stored["recorder"]["instruments"][name])
-
     @property
     def active(self) -> bool:
         return not self.ended and self.failure is None
-
-    @contextmanager
-    def by_itself(self) -> Iterator[None]:
-        """What goes wrong within is this run's trouble alone."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001  it is raised again where the run is left
-            self.failure = error
 
     @property
     def learner(self) -> Learner:
@@ -61,9 +47,72 @@ class Member:
     def seed(self) -> int:
         return int(self.prepared.config["seed"])
 
+    @contextmanager
+    def isolating_failures(self) -> Iterator[None]:
+        """Keep an error in the block as this run's failure: the other runs of the stack go on."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  it is raised again when the run's summary is written
+            self.failure = error
+
+    def attach_instruments(self) -> None:
+        """Attach the run's own instruments, after restoring weights and instruments from a checkpoint."""
+        if self.stored is not None:
+            self.learner.load_state_dict(self.stored["state_dict"])
+        for name, instrument in self.instruments.items():
+            instrument.attach(self.learner, self.prepared.data)
+            if self.stored is not None and name in self.stored["recorder"]["instruments"]:
+                instrument.load_state_dict(self.stored["recorder"]["instruments"][name])
+
+    def open(self, epoch: int) -> None:
+        """Open the record; a resumed one is cut to the `epoch` epochs of its checkpoint."""
+        if self.stored is not None:
+            self.recording.take_up(self.stored["recorder"])
+            self.checkpoints.go_on(epoch, self.stored["callbacks"]["Checkpoints"])
+        self.recording.open()
+        self.checkpoints.open()
+
+    def finish(self) -> None:
+        """Finish the record as a run alone does."""
+        epoch = len(self.recording.rows)
+        self.recording.close()
+        best = self.checkpoints.best_state() or self.learner.network.state_dict()
+        for instrument in self.instruments.values():
+            instrument.finish(self.recording.directory, best)
+        last = (histogram for i in self.instruments.values() for histogram in i.histograms(epoch, last=True))
+        self.recording.draw(epoch, last)
+        self.recording.finish()
+        self.ended = True
+
+    def write_checkpoint(
+        self, epoch: int, steps: int, optimizer_state: Mapping[str, Any], scheduler_state: Mapping[str, Any] | None
+    ) -> None:
+        """Write last.ckpt, from which Lightning can resume the run alone.
+
+        Args:
+            epoch: epochs done; steps: of each epoch.
+            optimizer_state, scheduler_state: state_dict of the run's own optimizer and scheduler, if it has one.
+        """
+        state = self.recording.state(stopped=self.recording.diverged is not None)
+        instruments = {name: kept for name, i in self.instruments.items() if (kept := i.state_dict())}
+        validates = bool(self.prepared.data.val and len(self.prepared.data.val[0]))
+        scheduled = scheduler_state is not None
+        self.checkpoints.write_last(
+            {
+                "epoch": epoch,
+                "global_step": epoch * steps,
+                "pytorch-lightning_version": lightning.__version__,
+                "state_dict": OrderedDict((n, tensor.clone()) for n, tensor in self.learner.state_dict().items()),
+                "loops": describe_loops(epoch, steps, validates, scheduled, self.learner.interval),
+                "optimizer_states": [optimizer_state],
+                "lr_schedulers": [scheduler_state] if scheduled else [],
+                "recorder": {**state, "instruments": instruments},
+            }
+        )
+
 
 @dataclass(frozen=True)
-class _InStack:
+class InstrumentOfRun:
     """An instrument, asked about one run: the k-th of the stack that it sees, or (None) the only one."""
 
     instrument: Instrument
@@ -73,8 +122,8 @@ class _InStack:
     def _run(self) -> tuple[int, ...]:
         return () if self.k is None else (self.k,)
 
-    def first_not_finite(self) -> int | None:
-        return self.instrument.first_not_finite(*self._run)
+    def find_nonfinite_step(self) -> int | None:
+        return self.instrument.find_nonfinite_step(*self._run)
 
-    def not_finite_at(self, step: int) -> tuple[WeightLayer, str] | None:
-        return self.instrument.not_finite_at(step, *self._run)
+    def find_nonfinite_layer(self, step: int) -> tuple[WeightLayer, str] | None:
+        return self.instrument.find_nonfinite_layer(step, *self._run)

@@ -3,24 +3,23 @@
 import logging
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor
 
 from paribus.instruments.instrument import Instrument
-from paribus.instruments.measured import Measured, split_by_tensor
+from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.loggers.histogram import Histogram
 from paribus.models.layers import evaluation_mode
-from paribus.randomness import generator
-from paribus.stacked.member import Member, _InStack
+from paribus.randomness import make_generator
+from paribus.stacked.checks import check_outputs, check_step
+from paribus.stacked.member import InstrumentOfRun, Member
 from paribus.stacked.modules import NotStackable, set_generators
 from paribus.stacked.optimizer import Sources, StackedOptimizer
 from paribus.stacked.view import StackProbes, StackView, share_memory
-from paribus.training.checkpoints import SECONDS_BETWEEN, loops
+from paribus.training.checkpoints import SECONDS_BETWEEN
 from paribus.training.recording import LayerRows
 from paribus.training.sums import average_by_fold
 
@@ -43,7 +42,7 @@ class Stack:
         first = members[0].prepared
         self.learner = first.learner
         self.instruments = dict(instruments)
-        self.together = StackView([member.learner for member in members])
+        self.view = StackView([member.learner for member in members])
         self.epochs = int(first.config["trainer"]["max_epochs"])
         self.batch_size = first.data.batch_size
         assert first.data.train is not None and first.data.val is not None
@@ -55,7 +54,7 @@ class Stack:
         self.counted_in_training = any(name.startswith("train/") for name in set(self.learner.columns) - {"train/loss"})
         self.steps = math.ceil(self.samples / self.batch_size)
         self.sources = Sources([(m.prepared.config, m.learner) for m in members], self.steps * self.epochs)
-        self.parameters = [p for p in self.together.network.parameters() if p.requires_grad]
+        self.parameters = [p for p in self.view.network.parameters() if p.requires_grad]
         self.optimizer = StackedOptimizer(self.parameters, [optimizer for optimizer, _ in self.sources.of_run])
         self.epoch = 0 if members[0].stored is None else int(members[0].stored["recorder"]["epoch"])  # that are done
         self._before_step = [i for i in self.instruments.values() if type(i).before_step is not Instrument.before_step]
@@ -67,54 +66,24 @@ class Stack:
             self.optimizer.load([each["optimizer_states"][0] for each in stored])
             self.optimizer.refresh()
         data = [member.prepared.data for member in members]
-        if not data[0].prepared and any(each.statistics() != data[0].statistics() for each in data):
+        if not data[0].stores_inputs and any(each.statistics() != data[0].statistics() for each in data):
             raise NotStackable("the data are normalised differently in every run")
-        self._check_outputs()
-        self._try_a_step()
+        inputs = StackProbes(data).get_first_inputs("train", 4)
+        check_outputs([member.learner for member in members], self.view, inputs)
+        check_step(self.view, inputs)
         for k, member in enumerate(self.members):
-            share_memory(member.learner.network, self.together.network, k)
-
-    def _check_outputs(self) -> None:
-        """Raise NotStackable unless the stack returns what the networks return by themselves."""
-        inputs = StackProbes([m.prepared.data for m in self.members]).first_inputs("train", 4)
-        found = self.together.infer(inputs)
-        for member, mine, output in zip(self.members, inputs, found, strict=True):
-            if not torch.allclose(member.learner.infer(mine), output, rtol=1e-3, atol=1e-4):
-                raise NotStackable(f"{type(self.learner.network).__name__} does something else in a stack")
-
-    def _try_a_step(self) -> None:
-        """Raise NotStackable where a step cannot be made, or draws random numbers that are no run's own."""
-        network = self.together.network
-        buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
-        inputs = StackProbes([m.prepared.data for m in self.members]).first_inputs("train", 4)
-        set_generators(network, lambda: [torch.Generator() for _ in self.members])
-        state = torch.get_rng_state()
-        network.train()
-        network(inputs).sum().backward()
-        if not torch.equal(state, torch.get_rng_state()):
-            torch.set_rng_state(state)
-            raise NotStackable(f"{type(self.learner.network).__name__} draws random numbers by itself")
-        if any(parameter.grad is None for parameter in self.parameters):
-            raise NotStackable("the loss does not depend on a part of the network")
-        for parameter in self.parameters:
-            parameter.grad = None
-        for name, buffer in network.named_buffers():
-            buffer.copy_(buffers[name])
+            share_memory(member.learner.network, self.view.network, k)
 
     def fit(self) -> None:
         """Train all epochs, and finish every record."""
         for member in self.members:
-            with member.by_itself():
-                if member.stored is not None:
-                    member.recording.take_up(member.stored["recorder"])
-                    member.checkpoints.go_on(self.epoch, member.stored["callbacks"]["Checkpoints"])
-                member.recording.open()
-                member.checkpoints.open()
+            with member.isolating_failures():
+                member.open(self.epoch)
         probes = StackProbes([member.prepared.data for member in self.members])
         logging.disable(logging.INFO)  # each run's own instruments have said what there is to say
         try:
             for instrument in self.instruments.values():
-                instrument.attach(self.together, probes)  # type: ignore[arg-type]
+                instrument.attach(self.view, probes)  # type: ignore[arg-type]
         finally:
             logging.disable(logging.NOTSET)
         if self.epoch == 0 and self.instruments:
@@ -124,31 +93,39 @@ class Stack:
         self._write()
         for k, member in enumerate(self.members):
             if member.active:
-                with member.by_itself():
-                    self._finish(k, member)
+                with member.isolating_failures():
+                    if not member.learner.has_finite_weights():
+                        member.recording.diverged = {"epoch": self.epoch, "step": self._done, "what": "weights"}
+                        self._write_checkpoint(k, member)
+                    member.finish()
+
+    @property
+    def _done(self) -> int:
+        """Optimizer steps done."""
+        return self.epoch * self.steps
 
     def _before_training(self) -> None:
-        layers = self.together.layers
+        layers = self.view.layers
         tensors = [(layer, tensor, p[0].numel()) for layer in layers for tensor, p in layer.tensors]
         sizes = torch.tensor([size for _, _, size in tensors])
         size = LayerRows.of(list(split_by_tensor("size", [(layer, tensor) for layer, tensor, _ in tensors], sizes)))
         measured, histograms = LayerRows.of(self._measure(0)), self._histograms()
         for k, member in enumerate(self.members):
             if member.active:
-                with member.by_itself():
+                with member.isolating_failures():
                     member.recording.add(0, size, told=False)
                     member.recording.before_training(measured.of_run(k))
                     member.recording.draw(0, self._histograms_of(k, member, histograms))
 
     def _train_epoch(self) -> None:
         started = time.perf_counter()
-        epoch, network = self.epoch, self.together.network
+        epoch, network = self.epoch, self.view.network
         network.train()
-        set_generators(network, lambda: [generator(member.seed, "training", epoch) for member in self.members])
+        set_generators(network, lambda: [make_generator(member.seed, "training", epoch) for member in self.members])
         inputs, targets = self._ordered(epoch)
         outputs: list[Tensor] = []
         whole = [k for k, member in enumerate(self.members) if member.active]  # the runs that have not broken yet
-        sums, ones = self.together.training_sums, torch.ones(len(self.members))
+        sums, ones = self.view.training_sums, torch.ones(len(self.members))
         for step, start in enumerate(range(0, self.samples, self.batch_size)):
             batch, wanted = inputs[:, start : start + self.batch_size], targets[:, start : start + self.batch_size]
             output = network(self._seen(batch))
@@ -185,9 +162,9 @@ class Stack:
 
     def _ordered(self, epoch: int) -> tuple[Tensor, Tensor]:
         """The training parts of all runs, (K, samples, ...), each in its order of that epoch; for that epoch."""
-        batches = [member.prepared.data.training_batches(lambda: epoch) for member in self.members]
+        batches = [member.prepared.data.make_training_batches(lambda: epoch) for member in self.members]
         for k, each in enumerate(batches):
-            each.ordered(into=(self.inputs[k], self.targets[k]))
+            each.arrange_epoch(into=(self.inputs[k], self.targets[k]))
         return self.inputs, self.targets
 
     def _each_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -204,16 +181,16 @@ class Stack:
     def _seen(self, raw: Tensor) -> Tensor:
         """What the networks see of a batch (K, n, ...) of the tensors in memory."""
         data = self.members[0].prepared.data
-        return raw if data.prepared else data.inputs(raw.flatten(0, 1)).unflatten(0, raw.shape[:2])
+        return raw if data.stores_inputs else data.inputs(raw.flatten(0, 1)).unflatten(0, raw.shape[:2])
 
     def _look(self, step: int, batch: Tensor, output: Tensor, losses: Tensor, whole: Sequence[int]) -> list[int]:
         """Have the runs that were whole, and whose loss is not finite, say which layer broke; those that still are."""
         finite = torch.isfinite(losses).tolist()
         for k in whole:
             member = self.members[k]
-            if not finite[k] and member.learner.look is not None:
+            if not finite[k] and member.learner.loss_hook is not None:
                 member.learner.network.train()
-                member.learner.look(self._seen(batch[k : k + 1])[0], output[k], losses[k])
+                member.learner.loss_hook(self._seen(batch[k : k + 1])[0], output[k], losses[k])
             if not finite[k] or step == 0:
                 for instrument in self._own(member):
                     instrument.before_step(step, batch.shape[1])
@@ -223,16 +200,16 @@ class Stack:
         """Each run's means over its validation part, and over the folds of it."""
         if not self.validates:
             return [({}, None) for _ in self.members]
-        batches = [member.prepared.data.batches_in_order(member.prepared.data.val) for member in self.members]
+        batches = [member.prepared.data.make_eval_batches(member.prepared.data.val) for member in self.members]
         inputs = torch.stack([each.inputs for each in batches])
         targets = torch.stack([each.targets for each in batches])
         outputs: list[Tensor] = []
         losses: list[Tensor] = []
-        sums = self.together.validation_sums
-        with evaluation_mode(self.together.network):
+        sums = self.view.validation_sums
+        with evaluation_mode(self.view.network):
             for start in range(0, inputs.shape[1], batches[0].batch_size):
                 chosen = slice(start, start + batches[0].batch_size)
-                output, wanted = self.together.network(self._seen(inputs[:, chosen])), targets[:, chosen]
+                output, wanted = self.view.network(self._seen(inputs[:, chosen])), targets[:, chosen]
                 losses.append(self._each_loss(output, wanted).flatten(1))
                 sums.add(wanted.shape[1], losses[-1].mean(1), {})
                 outputs.append(output)
@@ -252,7 +229,7 @@ class Stack:
         return [found for i in self.instruments.values() for found in i.histograms(self.epoch, last=False)]
 
     def _histograms_of(self, k: int, member: Member, together: Sequence[Histogram]) -> Iterator[Histogram]:
-        yield from (histogram.of_run(k) for histogram in together)
+        yield from (histogram.select_run(k) for histogram in together)
         for instrument in self._own(member):
             yield from instrument.histograms(self.epoch, last=False)
 
@@ -263,72 +240,42 @@ class Stack:
     def _record(self, started: float, lr: Sequence[float], momenta: Sequence[float | None]) -> None:
         """Write down the epoch of each run that takes part."""
         validated = self._validate()
-        trained = self.together.training_sums.read_stack()
+        trained = self.view.training_sums.read_stack()
         seconds = (time.perf_counter() - started) / len(self.members)  # a run's share
         measured, histograms = LayerRows.of(self._measure(self.epoch)), self._histograms()
-        done = self.epoch * self.steps
         for k, member in enumerate(self.members):
             if not member.active:
                 continue
-            with member.by_itself():
+            with member.isolating_failures():
                 (means, bad_step), (validation, folds) = trained[k], validated[k]
                 recording = member.recording
                 row = {f"train/{name}": value for name, value in means.items()} | validation
-                recording.epoch(done, lr[k], row, seconds, momenta[k], folds)
+                recording.epoch(self._done, lr[k], row, seconds, momenta[k], folds)
                 recording.tell(recording.add(self.epoch, measured.of_run(k)))
                 recording.draw(self.epoch, self._histograms_of(k, member, histograms))
                 self._find_divergence(k, member, bad_step, validation.get("val/loss", 0.0))
                 member.checkpoints.consider(self.epoch, validation, member.learner)
                 if recording.diverged is not None:
-                    self._checkpoint(k, member)
-                    self._finish(k, member)
+                    self._write_checkpoint(k, member)
+                    member.finish()
 
     def _find_divergence(self, k: int, member: Member, bad_step: int | None, val_loss: float) -> None:
-        done = self.epoch * self.steps
-        seen = [_InStack(instrument, k) for instrument in self.instruments.values()]
-        own = [_InStack(instrument, None) for instrument in self._own(member)]
+        seen = [InstrumentOfRun(instrument, k) for instrument in self.instruments.values()]
+        own = [InstrumentOfRun(instrument, None) for instrument in self._own(member)]
         member.recording.find_divergence(
-            done, done - self.steps, bad_step, val_loss, [*seen, *own], member.learner.has_finite_weights
+            self._done, self._done - self.steps, bad_step, val_loss, [*seen, *own], member.learner.has_finite_weights
         )
-
-    def _finish(self, k: int, member: Member) -> None:
-        """The end of a run, as it has alone."""
-        recording, learner = member.recording, member.learner
-        if recording.diverged is None and not learner.has_finite_weights():
-            recording.diverged = {"epoch": self.epoch, "step": self.epoch * self.steps, "what": "weights"}
-            self._checkpoint(k, member)
-        recording.close()
-        best = member.checkpoints.best_state() or learner.network.state_dict()
-        for instrument in member.instruments.values():
-            instrument.finish(recording.directory, best)
-        epoch, instruments = len(recording.rows), member.instruments.values()
-        recording.draw(epoch, (histogram for i in instruments for histogram in i.histograms(epoch, last=True)))
-        recording.finish()
-        member.ended = True
 
     def _write(self) -> None:
         started = time.monotonic()
         for k, member in enumerate(self.members):
             if member.active:
-                with member.by_itself():
-                    self._checkpoint(k, member)
+                with member.isolating_failures():
+                    self._write_checkpoint(k, member)
         self.written_at = time.monotonic()
         self.writing_takes = self.written_at - started
 
-    def _checkpoint(self, k: int, member: Member) -> None:
-        """last.ckpt, from which Lightning can go on with the run by itself."""
+    def _write_checkpoint(self, k: int, member: Member) -> None:
         _, scheduler = self.sources.of_run[k]
-        state = member.recording.state(stopped=member.recording.diverged is not None)
-        instruments = {name: kept for name, i in member.instruments.items() if (kept := i.state_dict())}
-        member.checkpoints.write_last(
-            {
-                "epoch": self.epoch,
-                "global_step": self.epoch * self.steps,
-                "pytorch-lightning_version": lightning.__version__,
-                "state_dict": OrderedDict((n, tensor.clone()) for n, tensor in member.learner.state_dict().items()),
-                "loops": loops(self.epoch, self.steps, self.validates, scheduler is not None, self.learner.interval),
-                "optimizer_states": [self.optimizer.state_of(k)],
-                "lr_schedulers": [] if scheduler is None else [scheduler.state_dict()],
-                "recorder": {**state, "instruments": instruments},
-            }
-        )
+        schedule = None if scheduler is None else scheduler.state_dict()
+        member.write_checkpoint(self.epoch, self.steps, self.optimizer.state_of(k), schedule)

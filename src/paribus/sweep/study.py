@@ -7,7 +7,6 @@ from pathlib import Path
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import configure_log
 from omegaconf import DictConfig
-from rich.console import Console
 
 from paribus.errors import UserError
 from paribus.formatting import format_duration
@@ -18,6 +17,7 @@ from paribus.sweep.execute import Executor, execute_plan
 from paribus.sweep.expand import make_composer
 from paribus.sweep.plan import PlannedRun, plan_study
 from paribus.sweep.tables import announce_study, tabulate_study, warn_of_changed_data
+from paribus.terminal import make_console
 
 
 def run_study(
@@ -32,9 +32,9 @@ def run_study(
     `study` is the configuration that the sweep was started with, Hydra's own included. Without an engine nothing is
     made: what would be is said. Raises UserError before anything is made where a run cannot be.
     """
-    console = Console()
+    console = make_console()
     if not console.is_terminal:
-        console = Console(width=200)  # a file, say, where a table need not be narrow
+        console = make_console(width=200)  # a file, say, where a table need not be narrow
     directory = Path(study.hydra.sweep.dir).absolute()
     name = str(study.study)
     if not name.strip() or Path(name).is_absolute() or ".." in Path(name).parts:

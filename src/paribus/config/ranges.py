@@ -1,0 +1,177 @@
+"""Check the values of a configuration against the ranges in which they mean something, before anything is built.
+
+The ranges hold for the options in conf/, whose classes are those of torch, Lightning and Paribus; a user's own class
+says by itself what it takes.
+"""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paribus.errors import UserError
+from paribus.paths import parse_path
+from paribus.record import flatten
+
+LARGEST_SEED = 2**63 - 1  # what torch and numpy take; no message names it
+NEEDED = ("seed", "trainer.max_epochs")
+OURS = ("torch.", "lightning.", "paribus.")
+MOST_THREADS = max(256, os.cpu_count() or 1)  # beyond, torch's thread pool may end the process
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values from `low` to `high`, with the ends that are not `open`.
+
+    Attributes:
+        whole: only whole numbers.
+        length: of a list whose every value lies in the range; 0: of any length; None: one number, no list.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+    whole: bool = False
+    length: int | None = None
+
+    def contains(self, value: Any) -> bool:
+        if self.length is not None:
+            if not isinstance(value, list | tuple) or (self.length and len(value) != self.length):
+                return False
+            return all(Range(self.low, self.high, self.open_low, self.open_high, self.whole).contains(x) for x in value)
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
+            return False
+        above = value > self.low if self.open_low else value >= self.low
+        below = value < self.high if self.open_high else value <= self.high
+        return math.isfinite(value) and above and below
+
+    def __str__(self) -> str:
+        noun = "whole number" if self.whole else "number"
+        bounds = []
+        if math.isfinite(self.low):
+            bounds.append(f"{'above' if self.open_low else 'at least'} {self.low:g}")
+        if self.high < LARGEST_SEED:
+            bounds.append(f"{'below' if self.open_high else 'at most'} {self.high:g}")
+        if self.length is not None:
+            count = f"{self.length} {noun}s" if self.length else f"{noun}s"
+            return f"a list of {count}, {'each ' + ' and '.join(bounds) if bounds else 'finite'}"
+        return f"a {noun}, {' and '.join(bounds) or 'finite'}"
+
+
+COUNT = Range(1, whole=True)
+NOT_NEGATIVE = Range(0)
+POSITIVE = Range(0, open_low=True)
+SHARE = Range(0, 1, open_high=True)  # 0 included, 1 not
+INNER_SHARE = Range(0, 1, open_low=True, open_high=True)
+
+RANGES: dict[str, Range] = {
+    "seed": Range(0, LARGEST_SEED, whole=True),
+    "threads": Range(1, MOST_THREADS, whole=True),
+    "default_epochs": COUNT,
+    "data.seed": Range(0, LARGEST_SEED, whole=True),
+    "data.batch_size": COUNT,
+    "data.val_size": COUNT,
+    "data.val_fraction": INNER_SHARE,
+    "data.test_fraction": SHARE,
+    "data.train_subset": COUNT,
+    "data.bins": Range(2, 1000, whole=True),
+    "data.mean": Range(length=0),
+    "data.std": Range(0, open_low=True, length=0),
+    "trainer.max_epochs": COUNT,
+    "trainer.gradient_clip_val": POSITIVE,
+    "trainer.accumulate_grad_batches": COUNT,
+    "trainer.check_val_every_n_epoch": COUNT,
+    "trainer.num_nodes": COUNT,
+    "model.hidden": Range(1, whole=True, length=0),
+    "model.width": COUNT,
+    "model.depth": Range(0, whole=True),
+    "model.dropout": SHARE,
+    "model.width_multiplier": POSITIVE,
+    "activation.alpha": POSITIVE,
+    "activation.beta": POSITIVE,
+    "activation.negative_slope": Range(),
+    "optim.lr": NOT_NEGATIVE,
+    "optim.weight_decay": NOT_NEGATIVE,
+    "optim.momentum": SHARE,
+    "optim.dampening": Range(0, 1),
+    "optim.betas": Range(0, 1, open_high=True, length=2),
+    "optim.alpha": Range(0, 1),
+    "optim.eps": NOT_NEGATIVE,
+    "optim.lr_decay": NOT_NEGATIVE,
+    "optim.momentum_decay": NOT_NEGATIVE,
+    "scheduler.gamma": POSITIVE,
+    "scheduler.eta_min": NOT_NEGATIVE,
+    "scheduler.T_max": COUNT,
+    "scheduler.step_size": COUNT,
+    "scheduler.max_epochs": COUNT,
+    "scheduler.max_lr": POSITIVE,
+    "scheduler.pct_start": INNER_SHARE,
+    "scheduler.div_factor": POSITIVE,
+    "scheduler.final_div_factor": POSITIVE,
+    "scheduler.total_steps": Range(2, whole=True),
+    "callbacks.gradients.every_n_steps": COUNT,
+    "callbacks.updates.every_n_steps": COUNT,
+    "callbacks.weights.every_n_epochs": COUNT,
+    "callbacks.weights.small": COUNT,
+    "callbacks.activations.probe_size": COUNT,
+    "callbacks.activations.every_n_epochs": COUNT,
+}
+WORDS: dict[str, tuple[Any, ...]] = {
+    "trainer.deterministic": (True, False, "warn"),
+    "figures": (True, False),
+    "confirm": (True, False),
+}
+
+
+def check_ranges(config: Mapping[str, Any]) -> None:
+    """Raise UserError for the first value of a resolved, plain configuration that lies out of its range.
+
+    A value of None means that the option is not used, and is checked only where it is needed.
+    """
+    flat = flatten(config)
+    for key in NEEDED:
+        if key in flat and flat[key] is None:
+            raise UserError(f"{key} is None; it must be {RANGES[key]}.")
+    _check_node(config, "", True)
+    for name, rate in config.get("default_lr", {}).items():
+        _check(f"default_lr.{name}", rate, NOT_NEGATIVE)
+    data = config.get("data", {})
+    if str(data.get("_target_")).startswith(OURS):
+        _check_paths(data)
+
+
+def _check_node(node: Mapping[str, Any], path: str, ours: bool) -> None:
+    if "_target_" in node and node["_target_"] is not None:
+        ours = str(node["_target_"]).startswith(OURS)
+    for key, value in node.items():
+        full = f"{path}{key}"
+        if isinstance(value, Mapping):
+            _check_node(value, f"{full}.", ours)
+        elif value is not None and ours and full in RANGES:
+            _check(full, value, RANGES[full])
+        elif value is not None and ours and full in WORDS and value not in WORDS[full]:
+            words = ", ".join(str(word).lower() for word in WORDS[full])
+            raise UserError(f"{full} is {value!r}; it must be one of {words}, or null.")
+
+
+def _check(key: str, value: Any, allowed: Range) -> None:
+    if value is not None and not allowed.contains(value):
+        raise UserError(f"{key} is {value!r}; it must be {allowed}.")
+
+
+def _check_paths(data: Mapping[str, Any]) -> None:
+    """Raise UserError where data.path is no file, or data.root something else than a directory."""
+    if data.get("path") is not None:
+        path = parse_path(data["path"], "data.path")
+        if not path.exists():
+            raise UserError(f"{path} does not exist. Name another file with data.path=FILE.")
+        if path.is_dir():
+            raise UserError(f"{path} is a directory. Name a file with data.path=FILE.")
+    if data.get("root") is not None:
+        root = parse_path(data["root"], "data.root")
+        inside = next((parent for parent in (root, *root.parents) if parent.exists()), Path())
+        if not inside.is_dir():
+            raise UserError(f"{inside} is a file. Name a directory with data.root=DIR.")
