@@ -13,7 +13,7 @@ from torch.utils.tensorboard import FileWriter, SummaryWriter
 
 from paribus.loggers.events import EventFile
 
-_numbers = itertools.count()  # of the files of this process
+_numbers = itertools.count()  # of the files of this process; readers take them in order of their names
 
 
 class EventFileWriter(FileWriter):
@@ -21,7 +21,7 @@ class EventFileWriter(FileWriter):
 
     def __init__(self, directory: Path):
         directory.mkdir(parents=True, exist_ok=True)
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers):06d}"
         self.event_writer = EventFile(directory / name)
         self.add_event(Event(file_version="brain.Event:2"))
 

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from paribus.config.check import Choices
 from paribus.config.compose import PROCESS_KEYS, to_unresolved
 from paribus.installation import name_commands
+from paribus.private_names import resolve_below_root
 from paribus.record import replace_file
 
 
@@ -108,23 +109,11 @@ class Job:
 
     def configure_logging(self, console: bool) -> None:
         """Log as the configuration says, into the run's directory; without `console`, only into files."""
-        found = _job_logging(self.hydra)
+        found = resolve_below_root(cast(DictConfig, self.hydra), "hydra", "job_logging")
         if not console and found.get("handlers"):
             found["handlers"] = {name: h for name, h in found["handlers"].items() if "filename" in h}
             found["root"]["handlers"] = [name for name in found["root"]["handlers"] if name in found["handlers"]]
         configure_log(OmegaConf.create(found), self.hydra.verbose)
-
-
-def _job_logging(hydra: HydraConf) -> dict[str, Any]:
-    """hydra.job_logging with its interpolations resolved, which want a root above Hydra's own."""
-    node = cast(DictConfig, hydra)
-    whole, parent = OmegaConf.create(flags={"no_deepcopy_set_nodes": True}), node._get_parent()
-    try:
-        whole.hydra = node
-        found = OmegaConf.to_container(whole.hydra.job_logging, resolve=True)
-    finally:
-        node._set_parent(parent)
-    return cast(dict[str, Any], found)
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
