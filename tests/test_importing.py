@@ -10,7 +10,7 @@ import pytest
 
 PAGES = """
 import resource, sys
-from paribus.importing import keep_freed_memory
+from paribus.process import keep_freed_memory
 keep_freed_memory()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(50):

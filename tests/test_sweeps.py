@@ -22,7 +22,7 @@ from paribus import record
 from paribus.config.check import Choices
 from paribus.run.spec import Job
 from paribus.sweep import launch as engines
-from paribus.sweep import plan as study
+from paribus.sweep.board import LOG
 
 KILLS = int(os.environ.get("PARIBUS_SOAK", "0"))
 SEED = int(os.environ.get("PARIBUS_SOAK_SEED", "0")) or random.randrange(10**6)
@@ -195,7 +195,7 @@ def test_side_by_side_one_bad_run_stops_nothing_and_its_traceback_is_kept(tmp_pa
     assert "its process was killed (SIGKILL" in done.stdout
     assert "its process exited before the run had ended (exit code 0)" in done.stdout
     (directory,) = (tmp_path / "outputs").iterdir()  # named by the date, which no other process could tell
-    log = (directory / study.LOG).read_text()
+    log = (directory / LOG).read_text()
     assert "Traceback" in log
     assert "RuntimeError: boom" in log
     summary = record.read_summary(runs(directory)[2])

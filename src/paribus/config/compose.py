@@ -4,13 +4,14 @@ import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import Container, DictConfig, Node, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
+
+from paribus.private_names import apply_overrides
 
 PROCESS_KEYS = ("resume", "rerun", "dry_run", "trust")  # to the process, not about the run
 
@@ -36,15 +37,12 @@ def to_resolved(config: DictConfig) -> dict[str, Any]:
 
 
 def _to_plain(config: DictConfig, resolve: bool, without: Sequence[str]) -> dict[str, Any]:
-    plain = {}
-    for key in (str(k) for k in config if k not in without):
-        node = config._get_node(key)
-        if isinstance(node, Container):
-            plain[key] = OmegaConf.to_container(node, resolve=resolve)
-        else:
-            assert isinstance(node, Node)
-            plain[key] = config[key] if resolve else node._value()
-    return plain
+    unresolved = dict(config.items_ex(resolve=False))
+    plain = {str(key): config[key] if resolve else value for key, value in unresolved.items() if key not in without}
+    return {
+        key: OmegaConf.to_container(value, resolve=resolve) if OmegaConf.is_config(value) else value
+        for key, value in plain.items()
+    }
 
 
 class Composer:
@@ -65,6 +63,7 @@ class Composer:
         self._loader = loader
         self._parser = OverridesParser.create(config_loader=loader)
         self._parsed: dict[str, Override] = {}
+        self._groups: dict[str, bool] = {}  # whether a key is a group's name
         self._composed: dict[tuple[str, ...], bytes] = {}  # pickled: five times as fast to copy as by deepcopy
         self._of_options: dict[frozenset[tuple[str, Any]], tuple[dict[str, Any], dict[str, Any]]] = {}
 
@@ -81,7 +80,7 @@ class Composer:
         for override in map(self.parse, overrides):
             (options if self._chooses(override) else values).append(override)
         config = self._of((*self.hydra_overrides, *(str(o.input_line) for o in options)))
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        apply_overrides(values, config)
         config.hydra.overrides.task = list(overrides)
         return config
 
@@ -95,8 +94,10 @@ class Composer:
 
     def _chooses(self, override: Override) -> bool:
         """Whether it chooses an option of a group, rather than setting a value."""
-        assert isinstance(self._loader, ConfigLoaderImpl)
-        return self._loader.repository.group_exists(override.key_or_group) and not isinstance(override.value(), dict)
+        group = override.key_or_group
+        if group not in self._groups:
+            self._groups[group] = bool(self._loader.get_group_options(group))
+        return self._groups[group] and not isinstance(override.value(), dict)
 
     def _of(self, overrides: tuple[str, ...]) -> DictConfig:
         """A fresh copy of what Hydra composes."""

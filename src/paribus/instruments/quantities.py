@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from paribus.private_names import compute_norms
+
 SATURATED_LOW, SATURATED_HIGH = 0.03, 0.97
 PIECE_LENGTH = 1024
 
@@ -53,7 +55,7 @@ def zero_fraction(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
 
 def update_norms(before: Sequence[Tensor], after: Sequence[Tensor], lead: int = 0) -> Tensor:
     """Return ‖after - before‖ and ‖before‖, (2, n) or (2, K, n); their quotient is the update ratio."""
-    moved = torch._foreach_sub(list(after), list(before))
+    moved = [new - old for old, new in zip(before, after, strict=True)]
     return torch.stack([norm(moved, lead), norm(before, lead)])
 
 
@@ -75,7 +77,7 @@ def saturated_fraction(activation: Tensor, low: bool, lead: int = 0) -> Tensor:
 
 
 def _compute_norms(tensors: Sequence[Tensor], order: int, dtype: torch.dtype | None = None) -> Tensor:
-    return torch.stack(torch._foreach_norm([_to_single(t) for t in tensors], order, dtype=dtype))
+    return torch.stack(compute_norms([_to_single(t) for t in tensors], order, dtype))
 
 
 def _compute_row_norms(tensors: Sequence[Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ from paribus.loggers.tensorboard import TensorBoard
 def resume_logger(logger: Logger, epoch: int) -> None:
     """Make TensorBoard ignore what older event files hold after `epoch`; call before a run resumes."""
     if isinstance(logger, TensorBoard):
-        logger._kwargs["purge_step"] = epoch + 1
+        logger.purge_step = epoch + 1
 
 
 def finish_logger(

@@ -10,12 +10,13 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from paribus.loggers.events import EventFile, ScalarEvents
+from paribus.loggers.events import ScalarEvents
 from paribus.loggers.histogram import Histogram
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from torch.utils.tensorboard import FileWriter, SummaryWriter
+
+    from paribus.loggers.writer import EventWriter
 
 FAMILIES = {"grad": "gradients", "update": "updates", "activation": "activations", "weight": "weights"}
 
@@ -28,36 +29,37 @@ class TensorBoard(TensorBoardLogger):
 
     def __init__(self, save_dir: str | Path):
         super().__init__(save_dir, name="", version="", default_hp_metric=False)
+        self.purge_step: int | None = None  # from which TensorBoard drops what older files hold
+        self._writer: EventWriter | None = None
         self._scalars: dict[tuple[str, ...], ScalarEvents] = {}
 
     @property
     @rank_zero_experiment
-    def experiment(self) -> "SummaryWriter":
+    def experiment(self) -> "EventWriter":
         """Return torch's SummaryWriter, whose events an EventFile writes."""
-        writer: SummaryWriter = super().experiment
-        files = writer._get_file_writer()
-        if not isinstance(files.event_writer, EventFile):
-            files.event_writer.close()
-            files.event_writer = EventFile(Path(files.event_writer._file_name))
-        return writer
+        if self._writer is None:
+            from paribus.loggers.writer import EventWriter
 
-    @property
-    def _files(self) -> "FileWriter":
-        return self.experiment._get_file_writer()
+            self._writer = EventWriter(self.log_dir, purge_step=self.purge_step)
+        return self._writer
+
+    def finalize(self, status: str) -> None:
+        if self._writer is not None:
+            self._writer.close()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         tags = tuple(metrics)
         if tags not in self._scalars:
             self._scalars[tags] = ScalarEvents(tags)
         event = self._scalars[tags].serialise(int(step or 0), list(metrics.values()))
-        self._files.event_writer.write(event)
+        self.experiment.open_file().write(event)
 
     def log_hyperparams(self, params: Mapping[str, Any], metrics: Mapping[str, Any] | None = None) -> None:  # type: ignore[override]
         """Write an entry of the HPARAMS tab: `params`, with the scalars named in `metrics` as results."""
         from torch.utils.tensorboard.summary import hparams
 
         for summary in hparams(dict(params), dict(metrics or {})):
-            self._files.add_summary(summary)
+            self.experiment.add_summary(summary)
 
     def log_histogram(self, histogram: Histogram, step: int) -> None:
         """Write a histogram under weight/LAYER or bias/LAYER."""
@@ -81,7 +83,7 @@ class TensorBoard(TensorBoardLogger):
         figure.savefig(png, format="png")
         width, height = figure.canvas.get_width_height()
         image = Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=png.getvalue())
-        self._files.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+        self.experiment.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
     def log_layout(self, columns: Iterable[str], quantities: Iterable[tuple[str, str]]) -> None:
         """Write the CUSTOM SCALARS tab: charts of training and validation, then a chart per layer quantity.
@@ -103,7 +105,7 @@ class TensorBoard(TensorBoardLogger):
                 "Multiline", [f"^{re.escape(quantity)}/" + (rf".*\.{tensor}$" if tensor != "activation" else "")]
             ]  # fmt: skip
         shown = {family: charts for family, charts in layout.items() if charts}
-        self._files.add_summary(custom_scalars(shown))
+        self.experiment.add_summary(custom_scalars(shown))
 
     def save(self) -> None:
         """Write no hparams.yaml: .hydra/ has the configuration."""

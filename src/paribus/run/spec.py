@@ -11,12 +11,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf._utils import OmegaConfDumper
 
 from paribus import record
 from paribus.config.check import Choices
 from paribus.config.compose import PROCESS_KEYS, to_unresolved
 from paribus.installation import name_commands
+from paribus.private_names import resolve_below_root
 from paribus.record import replace_file
 
 
@@ -110,31 +110,28 @@ class Job:
 
     def configure_logging(self, console: bool) -> None:
         """Log as the configuration says, into the run's directory; without `console`, only into files."""
-        found = _job_logging(self.hydra)
+        found = resolve_below_root(cast(DictConfig, self.hydra), "hydra", "job_logging")
         if not console and found.get("handlers"):
             found["handlers"] = {name: h for name, h in found["handlers"].items() if "filename" in h}
             found["root"]["handlers"] = [name for name in found["root"]["handlers"] if name in found["handlers"]]
         configure_log(OmegaConf.create(found), self.hydra.verbose)
 
 
-def _job_logging(hydra: HydraConf) -> dict[str, Any]:
-    """hydra.job_logging with its interpolations resolved, which want a root above Hydra's own."""
-    node = cast(DictConfig, hydra)
-    whole, parent = OmegaConf.create(flags={"no_deepcopy_set_nodes": True}), node._get_parent()
-    try:
-        whole.hydra = node
-        found = OmegaConf.to_container(whole.hydra.job_logging, resolve=True)
-    finally:
-        node._set_parent(parent)
-    return cast(dict[str, Any], found)
-
-
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Writes what OmegaConf.to_yaml would, in a third of the time: with quotes around a text that would be read as a
-    number or a truth value."""
+    """Write what OmegaConf.to_yaml would, which takes 7 ms more a run: 3.6 s of a study of 500."""
 
 
-_Dumper.add_representer(str, OmegaConfDumper.str_representer)
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Quote a text that OmegaConf would read as a number or a truth value."""
+    try:
+        float(text)
+        quoted = True
+    except ValueError:
+        quoted = text.lower() in ("y", "yes", "n", "no", "true", "false", "on", "off")
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if quoted else None)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def _yaml(content: Any) -> str:

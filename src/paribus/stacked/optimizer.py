@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from paribus.private_names import skip_graph_check
 from paribus.stacked.modules import NotStackable
-from paribus.training.learner import Learner, skip_graph_check
+from paribus.training.learner import Learner
 
 KINDS: tuple[type[Optimizer], ...] = (SGD, Adam, AdamW, NAdam, Adagrad, RMSprop)
 FUSED = (SGD, Adam, AdamW, Adagrad)  # those that have a fused step on the CPU
@@ -71,9 +72,8 @@ class Sources:
 
     def advance(self) -> bool:
         """Move all schedules on; whether there are any."""
-        for optimizer, scheduler in self.distinct:
+        for _, scheduler in self.distinct:
             if scheduler is not None:
-                optimizer._opt_called = True  # type: ignore[attr-defined]  # its step is that of the stack
                 scheduler.step()
         return any(scheduler is not None for _, scheduler in self.distinct)
 
@@ -114,6 +114,8 @@ class StackedOptimizer:
         if len(kinds) > 1 or not kinds <= set(KINDS):
             raise NotStackable(f"the optimizer is {' and '.join(sorted(kind.__name__ for kind in kinds))}")
         [self.kind] = kinds
+        for source in {id(source): source for source in sources}.values():
+            source.step()  # of no gradient: a scheduler warns where its optimizer has made no step
         groups = [source.param_groups[0] for source in sources]
         if any(len(source.param_groups) > 1 for source in sources):
             raise NotStackable("the optimizer has several groups of parameters")
@@ -190,7 +192,8 @@ class StackedOptimizer:
             if part.agree:
                 part.optimizer.step()
                 continue
-            torch._foreach_zero_(part.moved)
+            for moved in part.moved:
+                moved.zero_()
             part.optimizer.step()
             for p, direction, rate in zip(self.parameters, part.moved, self._rates, strict=True):
                 p[runs].addcmul_(direction, rate[runs])

@@ -51,7 +51,7 @@ def share_memory(network: nn.Module, stacked: nn.Module, k: int) -> None:
         for name, parameter in module.named_parameters(recurse=False):
             parameter.data = state[prefix + name]
         for name in [name for name, _ in module.named_buffers(recurse=False)]:
-            module._buffers[name] = state[prefix + name]
+            setattr(module, name, state[prefix + name])
 
 
 @dataclass(frozen=True)

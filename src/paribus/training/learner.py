@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from paribus.data.batches import select_share
 from paribus.errors import UserError, unknown_name
 from paribus.models.layers import WeightLayer, evaluation_mode
+from paribus.private_names import HOOK_NAME, skip_graph_check
 from paribus.randomness import derive_seed
 from paribus.training.sums import EpochSums, average_by_fold
 
@@ -66,9 +67,7 @@ class Learner(lightning.LightningModule, ABC):
         self.loss_hook: Callable[[Tensor, Tensor, Tensor], None] | None = None  # (inputs, output, loss) of a step
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes here which hook it is in, forty times a step; nn.Module would ask each time whether the name
-        # is that of a parameter.
-        if name == "_current_fx_name":
+        if name == HOOK_NAME:  # past nn.Module, which would look for a parameter of that name
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
@@ -88,10 +87,11 @@ class Learner(lightning.LightningModule, ABC):
 
     def infer(self, inputs: Tensor) -> Tensor:
         """What the network returns in evaluation mode and in the run's precision; without a trainer in its own."""
-        if self._trainer is None:
+        try:
+            precision = self.trainer.precision_plugin
+        except RuntimeError:  # there is no trainer
             with evaluation_mode(self.network):
                 return self.network(inputs)
-        precision = self.trainer.precision_plugin
         with evaluation_mode(self.network), precision.forward_context():
             return self.network(precision.convert_input(inputs))
 
@@ -207,11 +207,6 @@ class Regressor(Learner):
             return {}
         error = output - targets
         return {"mse": error.square(), "mae": error.abs()}
-
-
-def skip_graph_check(optimizer: Optimizer) -> None:
-    """Adam's step asks whether there is a GPU that records a graph of it. On a CPU the question takes 0.04 ms."""
-    optimizer._accelerator_graph_capture_health_check = lambda: None  # type: ignore[method-assign]
 
 
 def find_learner(loss: str) -> type[Learner]:

@@ -64,7 +64,7 @@ class Recorder(lightning.Callback):
 
     def on_fit_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner)
-        unscales_itself = any(getattr(o, "_step_supports_amp_scaling", False) for o in trainer.optimizers)
+        unscales_itself = any(group.get("fused") for o in trainer.optimizers for group in o.param_groups)
         if learner.loss_scaled and unscales_itself and self._before_step:
             raise UserError(
                 f"A fused optimizer hides the true gradients of precision {trainer.precision}. Leave optim.fused out, "

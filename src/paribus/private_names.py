@@ -1,0 +1,70 @@
+"""Use what libraries do not promise to keep, where a measured time depends on it; nowhere else are such names used.
+
+tests/test_private_names.py says which of them an upgrade has removed. Libraries are imported within functions, so that
+a command does not wait for one that it does not need.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+    from lightning import Trainer
+    from omegaconf import DictConfig
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+# Lightning notes here in which hook of a module it is, forty times a step. Past nn.Module, which looks whether that is
+# a parameter, each takes 0.14 µs instead of 1.35: 48 µs less a step.
+HOOK_NAME = "_current_fx_name"
+
+
+def apply_overrides(overrides: "Sequence[Override]", config: "DictConfig") -> None:
+    """Set values in a composed configuration, in place.
+
+    Takes 10 ms a run, where Hydra's composition takes 0.1 to 0.2 s: 45 s of a study of 500 runs at least.
+    """
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    ConfigLoaderImpl._apply_overrides_to_config(list(overrides), config)
+
+
+def resolve_below_root(node: "DictConfig", name: str, key: str) -> Any:
+    """Return node[key] resolved and plain, with `node` called `name` in interpolations.
+
+    Takes 0.9 ms; in a copy of the node, as the public functions make it, 4.7 ms: 1.9 s of a study of 500 runs.
+    """
+    from omegaconf import OmegaConf
+
+    root, parent = OmegaConf.create(flags={"no_deepcopy_set_nodes": True}), node._get_parent()
+    try:
+        root[name] = node
+        return OmegaConf.to_container(root[name][key], resolve=True)
+    finally:
+        node._set_parent(parent)
+
+
+def skip_graph_check(optimizer: "Optimizer") -> None:
+    """Spare an optimizer on the CPU the question whether a GPU records a graph of its step.
+
+    A step of fused Adam takes 33 µs without the question and 161 µs with it, where torch has been built for GPUs.
+    """
+    optimizer._accelerator_graph_capture_health_check = lambda: None  # type: ignore[method-assign]
+
+
+def compute_norms(tensors: "Sequence[Tensor]", order: int, dtype: Any = None) -> "tuple[Tensor, ...]":
+    """Return the norm of each tensor.
+
+    Takes 14 µs for the six tensors of the regression net, where one call a tensor takes 19 µs: in each step.
+    """
+    import torch
+
+    return tuple(torch._foreach_norm(list(tensors), order, dtype=dtype))
+
+
+def skip_sigterm_broadcast(trainer: "Trainer") -> None:
+    """Have the ranks of a run not ask each other in every step whether one of them has received SIGTERM.
+
+    The answer is awaited on the device in each step; the failure of another rank would be taken for a no.
+    """
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]

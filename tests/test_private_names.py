@@ -1,0 +1,61 @@
+"""Names that libraries do not promise to keep: which an upgrade has removed, and that no others are used."""
+
+import ast
+from collections.abc import Iterator
+
+import lightning
+import torch
+from conftest import ROOT
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from lightning.pytorch.loops import _TrainingEpochLoop
+from omegaconf import DictConfig
+from torch.utils.tensorboard import SummaryWriter
+
+from paribus.private_names import HOOK_NAME
+
+USED = [
+    (ConfigLoaderImpl, "_apply_overrides_to_config"),
+    (DictConfig, "_get_parent"),
+    (DictConfig, "_set_parent"),
+    (torch.optim.Optimizer, "_accelerator_graph_capture_health_check"),
+    (torch, "_foreach_norm"),
+    (_TrainingEpochLoop, "_broadcast_sigterm_tensor"),
+    (SummaryWriter, "_get_file_writer"),  # overridden in loggers/writer.py
+    (lightning.LightningModule(), HOOK_NAME),
+]
+PUBLIC = {"_exit", "_replace"}  # of os and of named tuples, by their documentation
+PRIVATE_MODULES = {"hydra._internal.config_loader_impl"}
+
+
+def find_private_names(tree: ast.AST) -> Iterator[str]:
+    """Attributes and imports with a leading underscore, of other objects than self and cls."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
+                yield node.attr
+        elif isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("paribus"):
+            if any(part.startswith("_") and not part.startswith("__") for part in (node.module or "").split(".")):
+                yield node.module or ""
+            yield from (alias.name for alias in node.names if alias.name.startswith("_"))
+
+
+def test_no_upgrade_has_removed_a_private_name() -> None:
+    removed = [f"{getattr(owner, '__name__', owner)}.{name}" for owner, name in USED if not hasattr(owner, name)]
+    assert not removed, f"{', '.join(removed)}: see src/paribus/private_names.py for what used it"
+
+
+def test_no_private_name_is_used_elsewhere() -> None:
+    found = {
+        path.relative_to(ROOT / "src").as_posix(): names
+        for path in sorted((ROOT / "src").rglob("*.py"))
+        if (names := set(find_private_names(ast.parse(path.read_text(encoding="utf-8")))) - PUBLIC)
+    }
+    allowed = {name for _, name in USED} | PRIVATE_MODULES
+    assert set(found.pop("paribus/private_names.py")) <= allowed
+    assert found == {}
+
+
+def test_the_module_waits_for_no_library() -> None:
+    source = (ROOT / "src/paribus/private_names.py").read_text(encoding="utf-8")
+    imported = {node.module for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)}
+    assert imported == {"collections.abc", "typing"}
