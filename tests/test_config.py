@@ -8,12 +8,12 @@ import pytest
 import torch
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
-from paribus.config import check as configuration
-from paribus.run.build import build_learner, build_network, build_part
+from paribus.config.compose import to_resolved
+from paribus.run.build import build_learner, build_network
+from paribus.run.factory import make_factory
 
 OPTIONS = {
     group.name: sorted(path.stem for path in group.glob("*.yaml"))
@@ -24,7 +24,7 @@ OPTIONS = {
 
 def composed(*overrides: str) -> dict[str, Any]:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return configuration.resolve(compose("train", list(overrides)))
+        return to_resolved(compose("train", list(overrides)))
 
 
 class Shapes:
@@ -80,9 +80,7 @@ def test_every_activation_is_what_stands_in_the_network(model: str, activation: 
 @pytest.mark.parametrize(("model", "optim"), product(["mlp", "vgg6", "regression"], OPTIONS["optim"]))
 def test_every_optimizer_has_the_models_rate(model: str, optim: str) -> None:
     config = composed(f"model={model}", f"optim={optim}")
-    optimizer = build_part(
-        "optim", lambda: instantiate(config["optim"], [nn.Parameter(torch.zeros(1))], _convert_="all")
-    )
+    optimizer = make_factory("optim", config["optim"], torch.optim.Optimizer)([nn.Parameter(torch.zeros(1))])
     group = optimizer.param_groups[0]
     assert group["lr"] == config["default_lr"].get(optim, config["optim"]["lr"])
     expected = {"sgd": (torch.optim.SGD, 0, False), "sgd_momentum": (torch.optim.SGD, 0.9, False),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from paribus import record
-from paribus.data.batches import Batches, share
+from paribus.data.batches import Batches, select_share
 from paribus.errors import UserError
 from paribus.models.mlp import MLP
 from paribus.training.learner import Regressor
@@ -173,7 +173,7 @@ def test_an_optimizer_that_goes_by_the_loss_is_refused() -> None:
 
 @given(st.integers(1, 50), st.integers(1, 5))
 def test_shares_are_even_and_leave_nothing_out(n: int, processes: int) -> None:
-    shares = [share(n, rank, processes) for rank in range(processes)]
+    shares = [select_share(n, rank, processes) for rank in range(processes)]
     assert [i for samples in shares for i in samples] == list(range(n))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 

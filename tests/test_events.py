@@ -26,7 +26,7 @@ def test_a_template_filled_is_the_message_that_protobuf_makes(tags: list[str], s
     template = ScalarEvents(tags)
     for _ in range(2):  # filled again it has forgotten
         values = data.draw(st.lists(FLOATS, min_size=len(tags), max_size=len(tags)))
-        found = Event.FromString(template.event(step, values))
+        found = Event.FromString(template.serialise(step, values))
         assert found.step == step and found.wall_time > 1.7e9
         assert found.summary == Summary(
             value=[Summary.Value(tag=tag, simple_value=value) for tag, value in zip(tags, values, strict=True)]
@@ -34,7 +34,7 @@ def test_a_template_filled_is_the_message_that_protobuf_makes(tags: list[str], s
 
 
 def test_values_that_no_float_holds() -> None:
-    event = Event.FromString(ScalarEvents(["nan", "large", "minus"]).event(0, [math.nan, 1e300, -math.inf]))
+    event = Event.FromString(ScalarEvents(["nan", "large", "minus"]).serialise(0, [math.nan, 1e300, -math.inf]))
     nan, large, minus = (value.simple_value for value in event.summary.value)
     assert math.isnan(nan) and large == math.inf and minus == -math.inf
 
@@ -46,7 +46,7 @@ def test_tensorboard_finds_every_record_whole(tmp_path: Path) -> None:
     [path] = tmp_path.iterdir()
     file, template = EventFile(path), ScalarEvents(["a/b", "c"])
     for step in range(300):
-        file.write(template.event(step, [step / 7, -step]))
+        file.write(template.serialise(step, [step / 7, -step]))
     file.add_event(Event(step=300, summary=Summary(value=[Summary.Value(tag="a/b", simple_value=1.5)])))
     file.close()
     assert len(list(RawEventFileLoader(str(path)).Load())) == 1 + 301

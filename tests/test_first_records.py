@@ -39,7 +39,7 @@ def test_a_moved_class_keeps_the_identity(name: str) -> None:
     summary = json.loads((FIRST / name / record.SUMMARY).read_text())
     config = summary["config"]
     assert "paribus.schedulers." in config["scheduler"]["_target_"], "the record names the class where it was"
-    moved = record.locate_all(config)
+    moved = record.use_current_targets(config)
     assert moved["scheduler"]["_target_"].startswith("paribus.training.schedulers.")
     assert record.identify(config) == record.identify(moved) == summary["identity"]
 

@@ -486,7 +486,7 @@ def test_one_process_owns_a_directory(tmp_path: Path) -> None:
     assert not record.is_running(tmp_path)
     with record.lock_directory(tmp_path):
         assert record.is_running(tmp_path)
-        with pytest.raises(record.Busy), record.lock_directory(tmp_path):
+        with pytest.raises(record.BusyError), record.lock_directory(tmp_path):
             pass
     assert not record.is_running(tmp_path)
     with record.lock_directory(tmp_path):

@@ -87,7 +87,7 @@ def histograms(directory: Path, summary: Mapping[str, Any]) -> Figure | None:
     bounds = {layer: _fan_in(after[layer]) ** -0.5 for layer in shown if after[layer].ndim > 1 and after[layer].size}
     of = f"\n{len(shown)} of {len(after)} layers" if len(shown) < len(after) else ""
     names = {layer: _whole(layer, 34) for layer in shown}
-    return figures.weight_histograms(
+    return figures.plot_weight_histograms(
         {names[layer]: after[layer] for layer in shown},
         {names[layer]: before[layer] for layer in shown},
         {names[layer]: bound for layer, bound in bounds.items()},
@@ -106,7 +106,7 @@ def heat_maps(directory: Path, layer: str) -> Figure | None:
     before, after = _weights(directory)
     if layer not in after or after[layer].ndim < 2 or not after[layer].size:
         return None
-    return figures.heat_maps(plain(layer, len(layer)), before[layer], after[layer])
+    return figures.plot_heat_maps(plain(layer, len(layer)), before[layer], after[layer])
 
 
 def predicted(directory: Path, summary: Mapping[str, Any]) -> Figure | None:
@@ -114,7 +114,7 @@ def predicted(directory: Path, summary: Mapping[str, Any]) -> Figure | None:
     parts = _predictions(directory)
     if not parts or not all(np.isfinite(predicted).all() for _, predicted in parts.values()):
         return None  # of a run that diverged there is nothing to see
-    figure = figures.predictions(parts, _training_mean(parts))
+    figure = figures.plot_predictions(parts, _training_mean(parts))
     figure.suptitle(_whole(f"{_run(summary)}{_ended(summary)}", 42 * len(parts)), fontsize=10)
     return figure
 
@@ -138,7 +138,7 @@ def predicted_side_by_side(directories: Mapping[str, Path]) -> Figure | None:
     if not found:
         return None
     labels = {label: _whole(label, 26) for label in pick(list(found), MOST_RUNS)}
-    figure = figures.predictions(
+    figure = figures.plot_predictions(
         {name: found[label]["val"] for label, name in labels.items()},
         {name: _training_mean(found[label]) for label, name in labels.items()},
     )

@@ -89,7 +89,7 @@ def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
             return Described(problem=f"{record.COMPOSITION} cannot be read")
     flat = {
         key: _hashable(value)
-        for key, value in record.flatten(record.name_all_stably(record.select_experimental(config))).items()
+        for key, value in record.flatten(record.use_stable_targets(record.select_experimental(config))).items()
     }
     set_values = {key: _hashable(value) for key, value in given.items() if key in flat}
     sha = (found.get("data") or {}).get("sha256")

@@ -1,4 +1,4 @@
-"""Paribus' sweeper and launchers, where Hydra looks for plugins. What they do is in paribus.study and paribus.engines.
+"""Paribus' sweeper and launchers, where Hydra looks for plugins. What they do is in paribus.sweep.
 
 Hydra imports this whenever it starts: nothing heavy here.
 """
@@ -14,7 +14,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from paribus.process import importing_torch
+from paribus.process import importing_torch, prepare_to_train
 from paribus.sweep._workers import start_forkserver
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class SerialLauncher(StudyLauncher):
     """One run after the other, in this process, with all cores."""
 
     live = False
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        with prepare_to_train():
+            return super().launch(job_overrides, initial_job_idx)
 
     def engine(self, directory: Path) -> "Executor":
         from paribus.sweep.launch import run_serially

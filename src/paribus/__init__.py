@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from paribus.errors import RunFailed as RunFailed
     from paribus.errors import UserError as UserError
     from paribus.instruments.instrument import Instrument as Instrument
-    from paribus.instruments.measured import Measured as Measured
+    from paribus.instruments.measurement import Measured as Measured
     from paribus.loggers.histogram import Histogram as Histogram
     from paribus.run.load import Run as Run
     from paribus.run.load import load_run as load_run

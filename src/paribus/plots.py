@@ -1,4 +1,4 @@
-"""Figures of one run, from plain arrays. Knows nothing of torch."""
+"""Plot the weights and predictions of a run, from plain arrays; imports no torch."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -11,19 +11,19 @@ from matplotlib.ticker import MaxNLocator
 TRAINED, UNTRAINED, BOUND = "#2a6f97", "#9a9a9a", "#c1440e"
 
 
-def weight_histograms(
+def plot_weight_histograms(
     weights: Mapping[str, np.ndarray],
     before: Mapping[str, np.ndarray] | None,
     bounds: Mapping[str, float],
     note: str = "",
 ) -> Figure:
-    """A panel a layer: its weights, those before training behind them where given, and the bound of the default
-    initialisation, +-1/sqrt(fan_in), marked.
+    """Plot a histogram of each layer's weights, over those before training.
 
     Args:
-        weights, before: arrays of any shape, by layer.
-        bounds: the bound of each layer that has one.
-        note: what to add to the title.
+        weights: arrays of any shape, by layer.
+        before: the same before training, or None.
+        bounds: bound of the default initialisation, 1/sqrt(fan_in), by layer; marked at +-bound.
+        note: addition to the title.
     """
     columns = 1 if len(weights) <= 3 else 2
     rows = ceil(len(weights) / columns)
@@ -59,16 +59,16 @@ def weight_histograms(
     return figure
 
 
-def heat_maps(layer: str, before: np.ndarray, after: np.ndarray) -> Figure:
-    """A layer's weights before and after training, side by side on one scale: a row a unit, a column an input.
+def plot_heat_maps(layer: str, before: np.ndarray, after: np.ndarray) -> Figure:
+    """Plot a layer's weights before and after training on one colour scale: a row per unit, a column per input.
 
     Args:
-        before, after: (units, inputs, ...); further axes (of a kernel) are laid out along the inputs.
+        before, after: (units, inputs, ...); kernel axes are flattened into the inputs.
     """
     pair = [weights.reshape(len(weights), -1) for weights in (before, after)]
     sizes = np.abs(np.concatenate([weights.ravel() for weights in pair]))
     sizes = sizes[np.isfinite(sizes)]
-    limit = (float(np.quantile(sizes, 0.995)) if len(sizes) else 0.0) or 1.0  # a few large ones would pale all others
+    limit = (float(np.quantile(sizes, 0.995)) if len(sizes) else 0.0) or 1.0  # outliers would make the rest pale
     height = float(np.clip(5 * len(pair[0]) / pair[0].shape[1], 1.2, 5))
     title = "\n".join(wrap(layer, 24) or [""])
     above = 0.4 + 0.18 * (title.count("\n") + 1)  # inches
@@ -91,12 +91,12 @@ def heat_maps(layer: str, before: np.ndarray, after: np.ndarray) -> Figure:
     return figure
 
 
-def predictions(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], mean: float | Mapping[str, float]) -> Figure:
-    """A panel a split: predictions against targets, the line where they agree, and the prediction of a constant.
+def plot_predictions(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], mean: float | Mapping[str, float]) -> Figure:
+    """Plot predictions against targets, a panel per split, with the identity line and the constant baseline.
 
     Args:
-        parts: targets (n,) and predictions (n,) by split.
-        mean: of the training targets, which the baseline predicts; by part, where they are of several runs.
+        parts: targets (n,) and predictions (n,), by split.
+        mean: mean of the training targets, the baseline's prediction; by split if the splits are of several runs.
     """
     means = mean if isinstance(mean, Mapping) else dict.fromkeys(parts, mean)
     figure = Figure(figsize=(3.5 * len(parts) + 0.2, 3.9), dpi=100, layout="constrained")
@@ -105,7 +105,7 @@ def predictions(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], mean: float 
     margin = max(0.05 * (high - low), 1e-6 * max(abs(low), abs(high))) or 1.0
     for i, (split, (true, predicted)) in enumerate(parts.items()):
         axes = figure.add_subplot(1, len(parts), i + 1)
-        kept = np.clip(predicted, low - margin, high + margin)  # what lies outside shows at the edge
+        kept = np.clip(predicted, low - margin, high + margin)  # points outside are drawn at the edge
         axes.plot(true, kept, ".", color=TRAINED, markersize=5, alpha=0.6)
         axes.plot([low, high], [low, high], color="black", linewidth=0.8)
         axes.axhline(means[split], color=BOUND, linestyle="--", linewidth=1, label="training mean")

@@ -34,7 +34,7 @@ def test_an_epoch_may_be_laid_into_tensors_that_are_there(shuffled: bool) -> Non
     inputs, targets = torch.arange(14.0).view(7, 2), torch.arange(7)
     batches = Batches(inputs, targets, 3, (lambda: torch.Generator().manual_seed(5)) if shuffled else None)
     into = torch.empty(7, 2), torch.empty(7, dtype=torch.int64)
-    batches.ordered(into)
+    batches.arrange_epoch(into)
     assert torch.equal(into[0], torch.cat([batch for batch, _ in batches]))
     assert torch.equal(into[1], torch.cat([wanted for _, wanted in batches]))
 

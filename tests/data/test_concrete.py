@@ -119,7 +119,7 @@ def test_a_table_of_ones_own(tmp_path: Path) -> None:
     ("a,y\n1,2\nNaN,3\n4,5\n", r"column 'a' is empty or NaN"),
     ("a,y\n1,2\ninf,3\n4,5\n", r"column 'a' is .*inf"),
     ("a,b\n1,2\n3,4\n4,5\n", r"There is no .y. in the columns of .*Valid: a, b"),
-    ("a;y\n1;2\n3;4\n4;5\n", r"other separators than commas"),
+    ("a;y\n1;2\n3;4\n4;5\n", r"not separated by commas"),
     ("", "not a CSV"),
     ("a,y\n1,2\n3,4,5,6\n", "not a CSV"),
     ("y\n1\n2\n3\n4\n", "needs a feature"),

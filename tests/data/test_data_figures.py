@@ -39,7 +39,7 @@ def tiny(tmp_path: Path) -> str:
 
 def test_every_row_is_in_each_histogram_once() -> None:
     table = pd.read_csv(concrete.CONCRETE)
-    panels = drawn(figures.histograms(table)).axes
+    panels = drawn(figures.plot_histograms(table)).axes
     assert [axes.get_xlabel() for axes in panels] == list(table)
     for axes, column in zip(panels, table, strict=True):
         (bars,) = axes.patches
@@ -48,7 +48,7 @@ def test_every_row_is_in_each_histogram_once() -> None:
     age = panels[list(table).index("age")].patches[0].get_data()
     assert age.values[0] == (table.age < 1 + 364 / 30).sum()
 
-    *panels, _ = drawn(figures.with_target(table, "strength")).axes  # the last is the scale of colours
+    *panels, _ = drawn(figures.plot_against_target(table, "strength")).axes  # the last is the scale of colours
     assert [axes.get_xlabel() for axes in panels] == list(table.columns[:-1])
     for axes in panels:
         assert axes.collections[0].get_array().sum() == 1030
@@ -56,7 +56,7 @@ def test_every_row_is_in_each_histogram_once() -> None:
 
 def test_boxes_are_quartiles() -> None:
     values = [0.0, 1, 2, 3, 4, 100]
-    (axes,) = drawn(figures.box_plots(pd.DataFrame({"x": values}))).axes
+    (axes,) = drawn(figures.plot_boxes(pd.DataFrame({"x": values}))).axes
     box = axes.patches[0].get_path().vertices[:, 1]
     assert (box.min(), box.max()) == (1.25, 3.75)
     assert [100.0] in [list(line.get_ydata()) for line in axes.lines]
@@ -65,14 +65,14 @@ def test_boxes_are_quartiles() -> None:
 @pytest.mark.parametrize("values", [[5.0] * 4, [0.0] * 4, [1e20] * 4, [1e16, 1e16, 1e16 + 2, 1e16 + 2]])
 def test_columns_without_spread_and_names_like_formulas_are_drawn(values: list[float]) -> None:
     table = pd.DataFrame({"in $ or $_{": values, "y": [1.0, 2, 3, 4]})
-    assert drawn(figures.histograms(table)).axes[0].patches[0].get_data().values.sum() == 4
-    assert drawn(figures.with_target(table, "y")).axes[0].collections[0].get_array().sum() == 4
-    drawn(figures.box_plots(table))
+    assert drawn(figures.plot_histograms(table)).axes[0].patches[0].get_data().values.sum() == 4
+    assert drawn(figures.plot_against_target(table, "y")).axes[0].collections[0].get_array().sum() == 4
+    drawn(figures.plot_boxes(table))
 
 
 def test_class_counts_are_the_bars() -> None:
     counts = {"train": np.array([3, 1200]), "test": np.array([0, 7])}
-    (axes,) = drawn(figures.class_counts(counts, ["cat", "dog"])).axes
+    (axes,) = drawn(figures.plot_class_counts(counts, ["cat", "dog"])).axes
     assert [bar.get_width() for bar in axes.patches] == [3, 1200, 0, 7]
     assert [text.get_text() for text in axes.texts] == ["3", "1,200", "0", "7"]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["cat", "dog"]
@@ -81,7 +81,7 @@ def test_class_counts_are_the_bars() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_samples_are_the_first_of_each_class(channels: int) -> None:
     images = np.arange(4 * channels, dtype=np.uint8).reshape(4, channels, 1, 1) + np.zeros((1, 1, 2, 2), np.uint8)
-    (axes,) = drawn(figures.samples(images, np.array([1, 0, 1, 1]), ["a", "b"], columns=2)).axes
+    (axes,) = drawn(figures.plot_samples(images, np.array([1, 0, 1, 1]), ["a", "b"], columns=2)).axes
     sheet = axes.images[0].get_array()
     assert sheet.shape == (8, 8, 3)
     for row, column, image in ((0, 0, 1), (4, 0, 0), (4, 4, 2)):
@@ -92,7 +92,7 @@ def test_samples_are_the_first_of_each_class(channels: int) -> None:
 def test_a_table_is_described(tiny: str, capsys: pytest.CaptureFixture[str]) -> None:
     command.main(["concrete", "--path", tiny, "--pdf"])
     said = capsys.readouterr().out
-    assert "5 rows; 1 of them repeat" in said
+    assert "5 rows; 1 duplicate" in said
     assert "3 mixes" in said
     rows = [line.split() for line in said.splitlines()]
     # mean, sd, min, median, max by hand; the correlation of cement with strength is 60 / sqrt(2.8 * 1400)
@@ -104,7 +104,7 @@ def test_a_table_is_described(tiny: str, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_concrete_rows_have_units() -> None:
     console = Console(width=100, record=True, file=io.StringIO())
-    drawn = command.look_at_table(console, None, "strength")
+    drawn = command.describe_table(console, None, "strength")
     said = console.export_text()
     assert "427 mixes" in said
     labels = [axes.get_xlabel() for axes in drawn["histograms"].axes]
@@ -116,10 +116,10 @@ def test_wide_tables_show_what_correlates_most(monkeypatch: pytest.MonkeyPatch) 
     table = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 40)), columns=[f"c{i}" for i in range(40)])
     table.insert(0, "y", -table["c33"])
     table.to_csv("wide.csv", index=False)
-    monkeypatch.setattr(command, "SHOWN", 2)
+    monkeypatch.setattr(command, "MOST_COLUMNS", 2)
     console = Console(record=True, file=io.StringIO())
-    drawn = command.look_at_table(console, Path("wide.csv"), "y")
-    assert "y and the 1 features that correlate most" in console.export_text()
+    drawn = command.describe_table(console, Path("wide.csv"), "y")
+    assert "y and the 1 features most correlated" in console.export_text()
     assert [axes.get_xlabel() for axes in drawn["histograms"].axes] == ["c33", "y"]
 
 
@@ -157,7 +157,7 @@ def test_mistakes_are_named_with_this_commands_remedies(tiny: str, cifar_root: P
         f"concrete --path {tiny} --out taken/below": "Write elsewhere with --out DIR",
     }.items():
         with pytest.raises(UserError) as raised:
-            command.main(typed.split())
+            command.inspect_data(typed.split())
         assert message in str(raised.value)
         assert "data." not in str(raised.value)
 

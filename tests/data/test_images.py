@@ -265,7 +265,7 @@ def test_a_truncated_or_missing_batch_is_named(cifar_root: Path) -> None:
 
 
 def test_a_copy_that_is_not_there_is_not_downloaded(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"not there.*data\.root=DIR"):
+    with pytest.raises(UserError, match=r"does not exist.*data\.root=DIR"):
         cifar(tmp_path / "nowhere").prepare_data()
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from paribus.instruments.instrument import Instrument
-from paribus.instruments.measured import Measured
+from paribus.instruments.measurement import Measured
 
 
 class Base(nn.Module):

@@ -11,7 +11,7 @@ from conftest import as_dict, read_layers
 from torch import nn
 
 from paribus import record
-from paribus.randomness import stream_seed
+from paribus.randomness import derive_seed
 from paribus.run.build import build_data, build_network
 
 Train = Callable[..., Path]
@@ -32,7 +32,7 @@ def by_hand(config: dict[str, Any]) -> tuple[dict[tuple, float], dict[str, int],
     """The same run as a plain loop over a sequential network, with every quantity as its definition says it."""
     data = build_data(config)
     data.setup("fit")
-    torch.manual_seed(stream_seed(config["seed"], "weights"))
+    torch.manual_seed(derive_seed(config["seed"], "weights"))
     network = build_network(config, data)
     assert isinstance(network, nn.Sequential)
     optimizer = torch.optim.SGD(network.parameters(), lr=config["optim"]["lr"], momentum=config["optim"]["momentum"])
@@ -54,7 +54,7 @@ def by_hand(config: dict[str, Any]) -> tuple[dict[tuple, float], dict[str, int],
             if epoch == 0:
                 values[epoch, path, tensor, "size"] = w.size
         network.eval()
-        y = data.first_inputs("val", instruments["activations"]["probe_size"])
+        y = data.get_first_inputs("val", instruments["activations"]["probe_size"])
         outputs: dict[str, Any] = {}
         path = ""
         with torch.no_grad():
@@ -77,7 +77,7 @@ def by_hand(config: dict[str, Any]) -> tuple[dict[tuple, float], dict[str, int],
 
     at_the_end_of(0)
     for epoch in range(config["trainer"]["max_epochs"]):
-        torch.manual_seed(stream_seed(config["seed"], "training", epoch))
+        torch.manual_seed(derive_seed(config["seed"], "training", epoch))
         device = type("", (), {"root_device": "cpu"})
         data.trainer = type(
             "Epoch", (), {"current_epoch": epoch, "strategy": device, "global_rank": 0, "world_size": 1}

@@ -11,7 +11,7 @@ import torch
 from conftest import as_dict, main, read_layers
 
 from paribus import record
-from paribus.randomness import stream_seed
+from paribus.randomness import derive_seed
 from paribus.run.build import build_data, build_network
 from paribus.run.load import load_run
 
@@ -56,7 +56,7 @@ def test_small_networks_keep_their_weights_before_and_after(train: Train) -> Non
     config = record.read_summary(directory)["config"]
     data = build_data(config)
     data.setup("fit")
-    torch.manual_seed(stream_seed(42, "weights"))
+    torch.manual_seed(derive_seed(42, "weights"))
     before = build_network(config, data)
     after = load_run(directory, "last").network
     with np.load(directory / record.WEIGHTS) as weights:

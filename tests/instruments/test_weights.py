@@ -29,7 +29,7 @@ def test_a_histogram_counts_what_numpys_does_of_each_run(rows: list[list[float]]
     together = histogram(torch.tensor(rows, dtype=torch.float64).view(-1, 2, 3), lead=1)
     for k, row in enumerate(rows):
         values = np.array([0.0, 64.0, *row])  # the range is that of the bins
-        alone, of_run = histogram(torch.tensor(values), lead=0), together.of_run(k)
+        alone, of_run = histogram(torch.tensor(values), lead=0), together.select_run(k)
         finite = np.array([value for value in row if np.isfinite(value)])
         counts, edges = np.histogram([0, 64, *finite], BINS)
         assert alone.counts.tolist() == counts.tolist()

@@ -19,7 +19,7 @@ from multirun_analysis.compare.comparison import compare
 from multirun_analysis.report.result_tables import comparison_csv
 from paribus.data.concrete import CONCRETE
 from paribus.errors import UserError
-from paribus.randomness import generator
+from paribus.randomness import make_generator
 from studies import __main__ as command
 from studies import boosting, concrete, concrete_tested, fashion_mnist, making, page, reports, vgg6
 from studies.catalogue import BY_NAME, STUDIES, Study
@@ -247,7 +247,7 @@ def test_trees_see_the_rows_of_the_run_and_no_encoding(tmp_path: Path) -> None:
     found = boosting.fit_and_test(tmp_path / "run")
     assert (found["train"], found["test"]) == (927, 103)
     # the same split, by hand: validation first, then test, of the order that the seed gives
-    order = torch.randperm(1030, generator=generator(3, "split")).numpy()
+    order = torch.randperm(1030, generator=make_generator(3, "split")).numpy()
     rows = pd.read_csv(CONCRETE)
     tested = rows.iloc[order[103:206]]
     others = rows.iloc[np.concatenate([order[206:], order[:103]])]

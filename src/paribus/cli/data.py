@@ -1,8 +1,9 @@
-"""Look at a data set before anything is trained: `python -m paribus.data concrete`."""
+"""Inspect a data set before training: `python -m paribus.data concrete`."""
 
 import argparse
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,63 +15,56 @@ from paribus.errors import UserError, unknown_name
 from paribus.installation import name_commands
 from paribus.paths import parse_path
 
-if TYPE_CHECKING:  # what is slow to import waits until the options are known to be right
-    import numpy as np
+if TYPE_CHECKING:  # slow imports wait until the options are checked
     import pandas as pd
     from matplotlib.figure import Figure
     from rich.console import Console
 
 DESCRIPTION = """\
-Look at a data set before anything is trained: figures in a directory, a table on the terminal.
+Inspect a data set before training: figures in a directory, a table on the terminal.
 
   python -m paribus.data concrete          columns: histograms, box plots, histograms with the target
   python -m paribus.data fashion_mnist     images: classes counted, samples of each
   python -m paribus.data cifar10
   python -m paribus.data concrete --path my.csv --target column     a table of your own
 
-Of the test images the labels are counted, and nothing else is looked at; a table is shown whole.
+Of test images only the labels are counted; a table is shown with all its rows.
 """
 NAMES = ("concrete", "fashion_mnist", "cifar10")
-FOR = {"path": NAMES[:1], "target": NAMES[:1], "root": NAMES[1:], "no_verify": NAMES[2:]}
-SHOWN = 24  # columns in a figure
-# How the errors of the data sets name their options, and how this command does.
-OPTIONS = {
-    "data.root=": "--root ",
-    "data.root": "--root",
-    "data.path=": "--path ",
-    "data.target": "--target",
-    "data.verify=false": "--no-verify",
-}
+OPTION_DATA_SETS = {"path": NAMES[:1], "target": NAMES[:1], "root": NAMES[1:], "no_verify": NAMES[2:]}
+MOST_COLUMNS = 24  # in a figure
 
 
 def parse_arguments(typed: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line. Raises UserError for an unknown data set or an option of another one."""
     parser = argparse.ArgumentParser(
         description=name_commands(DESCRIPTION),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         prog=name_commands("python -m paribus.data"),
         usage="%(prog)s NAME [options]",
     )
+    out, path = (partial(parse_path, option=option) for option in ("--out", "--path"))
     parser.add_argument("name", metavar="NAME", help=", ".join(NAMES))
     parser.add_argument(
         "--out",
-        type=partial(parse_path, option="--out"),
+        type=out,
         metavar="DIR",
         help="where figures go; default: outputs/data/NAME",
     )
-    parser.add_argument("--pdf", action="store_true", help="figures as PDF too")
+    parser.add_argument("--pdf", action="store_true", help="also write figures as PDF")
     parser.add_argument(
         "--path",
-        type=partial(parse_path, option="--path"),
+        type=path,
         metavar="FILE",
         help="concrete: another CSV with a header and numbers",
     )
     parser.add_argument("--target", metavar="COLUMN", help="concrete: the column to predict; default: strength")
-    parser.add_argument("--root", metavar="DIR", help="images: where they are kept; default: PARIBUS_DATA, or data")
+    parser.add_argument("--root", metavar="DIR", help="images: their directory; default: PARIBUS_DATA, or data")
     parser.add_argument("--no-verify", action="store_true", help="cifar10: a copy with other checksums")
     options = parser.parse_args(typed)
     if options.name not in NAMES:
         raise unknown_name(options.name, "the data sets", NAMES)
-    for option, names in FOR.items():
+    for option, names in OPTION_DATA_SETS.items():
         if getattr(options, option) and options.name not in names:
             flag = f"--{option.replace('_', '-')}"
             raise UserError(f"{flag} is for {' and '.join(names)}, not for {options.name}: leave it out.")
@@ -80,23 +74,24 @@ def parse_arguments(typed: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(typed: Sequence[str] | None = None) -> None:
-    """Look at the data set that the command line names. Exits with 1 after an error."""
+    """Run the command; exit with 1 after an error."""
     logging.basicConfig(format="%(message)s")
-    logging.getLogger("paribus").setLevel(logging.INFO)  # what is downloaded, and from where
+    logging.getLogger("paribus").setLevel(logging.INFO)  # shows downloads
     with report_errors():
         inspect_data(typed)
 
 
 def inspect_data(typed: Sequence[str] | None = None) -> None:
+    """Describe the data set on the terminal and write its figures."""
     options = parse_arguments(typed)
     from paribus.terminal import make_console
 
     console = make_console()
     if options.name == "concrete":
-        drawn = look_at_table(console, options.path, options.target or "strength")
+        drawn = describe_table(console, options.path, options.target or "strength")
     else:
         root = os.environ.get("PARIBUS_DATA", "data") if options.root is None else options.root
-        drawn = look_at_images(console, options.name, root, not options.no_verify)
+        drawn = describe_images(console, options.name, root, not options.no_verify)
     with _naming_remedy(options.out, "Write elsewhere with --out DIR."):
         options.out.mkdir(parents=True, exist_ok=True)
         for name, figure in drawn.items():
@@ -107,19 +102,18 @@ def inspect_data(typed: Sequence[str] | None = None) -> None:
     console.print(message, soft_wrap=True)
 
 
-def look_at_table(console: "Console", path: Path | None, target: str) -> dict[str, "Figure"]:
-    """Print what the columns of a table are like, and return its figures by name. `path` None: the concrete rows."""
-    from paribus.data import concrete
-    from paribus.data import plots as figures
+def describe_table(console: "Console", path: Path | None, target: str) -> dict[str, "Figure"]:
+    """Print statistics of a table's columns and return its figures by name; `path` None for the concrete data."""
+    from paribus.data import concrete, plots
 
     with _naming_remedy(path, "Name another file with --path FILE."):
         table, _ = concrete.read_table(path or concrete.CONCRETE, target)
     features = table.columns.drop(target)
     table = table[[*features, target]]
-    rows = f"{len(table):,} rows; {table.duplicated().sum():,} of them repeat an earlier one in every column"
+    rows = f"{len(table):,} rows; {table.duplicated().sum():,} duplicate an earlier row"
     if concrete.AGE in features and len(features) > 1:
         mixes = len(table[features.drop(concrete.AGE)].drop_duplicates())
-        rows += f"\n{mixes:,} mixes (rows that agree in all but {concrete.AGE} and {target})"
+        rows += f"\n{mixes:,} mixes (rows that differ in {concrete.AGE} and {target} alone)"
     if path is None:
         units = {concrete.AGE: "days", "strength": "MPa"}
         labels = {name: f"{name.replace('_', ' ')} ({units.get(name, 'kg/m³')})" for name in map(str, table)}
@@ -127,14 +121,14 @@ def look_at_table(console: "Console", path: Path | None, target: str) -> dict[st
     correlation = table.corrwith(table[target])
     _print_columns(console, table, correlation)
     console.print(rows)
-    if len(table.columns) > SHOWN:
-        strongest = correlation.drop(target).abs().nlargest(SHOWN - 1).index
+    if len(table.columns) > MOST_COLUMNS:
+        strongest = correlation.drop(target).abs().nlargest(MOST_COLUMNS - 1).index
         table = table[[*strongest, target]]
-        console.print(f"Figures show {target} and the {SHOWN - 1} features that correlate most with it.")
+        console.print(f"Figures show {target} and the {MOST_COLUMNS - 1} features most correlated with it.")
     return {
-        "histograms": figures.histograms(table),
-        "box_plots": figures.box_plots(table),
-        "with_target": figures.with_target(table, target),
+        "histograms": plots.plot_histograms(table),
+        "box_plots": plots.plot_boxes(table),
+        "with_target": plots.plot_against_target(table, target),
     }
 
 
@@ -154,20 +148,20 @@ def _print_columns(console: "Console", table: "pd.DataFrame", correlation: "pd.S
     console.print(shown)
 
 
-def look_at_images(console: "Console", name: str, root: str, verify: bool) -> dict[str, "Figure"]:
-    """Print how many images there are and what their pixels are like, and return the figures by name."""
+def describe_images(console: "Console", name: str, root: str, verify: bool) -> dict[str, "Figure"]:
+    """Print class counts and pixel statistics of an image set, and return its figures by name."""
     import numpy as np
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from paribus.data import plots as figures
+    from paribus.data import plots
     from paribus.data.cifar10 import CIFAR10
     from paribus.data.fashion_mnist import FashionMNIST
     from paribus.data.module import Images
 
     data: Images
     with _naming_remedy(root, "Name another directory with --root DIR."):
-        # Reading depends on root and verify alone; the rest is for training.
+        # Reading depends on root and verify alone; the other arguments matter in training.
         if name == "cifar10":
             data = CIFAR10(root, verify, 1, 1, None, False, False, [0.5] * 3, [1.0] * 3, seed=0)
         else:
@@ -189,40 +183,31 @@ def look_at_images(console: "Console", name: str, root: str, verify: bool) -> di
     console.print(shown)
     shape = " x ".join(map(str, images.shape[1:]))
     console.print(f"Images of {shape} (channels, rows, columns). Training pixels, 0 to 1:")
-    for channel, (mean, deviation) in enumerate(zip(*compute_channel_statistics(images), strict=True)):
-        colour = ("red", "green", "blue")[channel] if images.shape[1] == 3 else "grey"
-        console.print(f"  {colour:<5}  mean {mean:.4f}  sd {deviation:.4f}")
-    return {"class_counts": figures.class_counts(counts, names), "samples": figures.samples(images, labels, names)}
-
-
-def compute_channel_statistics(images: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
-    """Mean and standard deviation of each channel's pixels, scaled to 0..1, of bytes (n, channels, height, width).
-
-    From counts of the 256 values: exact, and without a copy of all pixels as floats.
-    """
-    import numpy as np
-
-    counts = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])])
     values = np.arange(256) / 255
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    mean = shares @ values
-    return mean, np.sqrt((shares * (values - mean[:, None]) ** 2).sum(axis=1))
+    for channel, colour in enumerate(("red", "green", "blue") if images.shape[1] == 3 else ("grey",)):
+        weights = np.bincount(images[:, channel].ravel(), minlength=256)  # exact, without a float copy of all pixels
+        mean = np.average(values, weights=weights)
+        deviation = np.average((values - mean) ** 2, weights=weights) ** 0.5
+        console.print(f"  {colour:<5}  mean {mean:.4f}  sd {deviation:.4f}")
+    return {
+        "class_counts": plots.plot_class_counts(counts, names),
+        "samples": plots.plot_samples(images, labels, names),
+    }
 
 
 def _format_number(value: float) -> str:
-    """Four digits, or all before the point of a number that is not too long."""
+    """Format a number with four digits, or as an integer from 1,000 to 10 million."""
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
 @contextmanager
 def _naming_remedy(where: object, remedy: str) -> Iterator[None]:
-    """Errors leave with the remedies of this command, in place of those of training."""
+    """Replace the remedies in errors, which name options of training, by those of this command."""
     try:
         yield
     except OSError as error:
         raise UserError(f"{error.filename or where}: {error.strerror or error}. {remedy}") from None
     except UserError as error:
-        message = str(error)
-        for theirs, ours in OPTIONS.items():
-            message = message.replace(theirs, ours)
-        raise UserError(message) from None
+        message = str(error).replace("data.verify=false", "--no-verify")
+        message = re.sub(r"\bdata\.(root|path|target)=", r"--\1 ", message)
+        raise UserError(re.sub(r"\bdata\.(root|path|target)\b", r"--\1", message)) from None

@@ -29,6 +29,7 @@ def parse_arguments() -> argparse.Namespace:
         help="default: best, the epoch with the best validation; last for a final fit, which has none",
     )
     parser.add_argument("--data-root", metavar="DIR", help="where the data are now, if not where training found them")
+    parser.add_argument("--trust", action="store_true", help="also load runs whose configuration names other code")
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu", help="default: cpu")
     return parser.parse_args()
 
@@ -59,7 +60,7 @@ def evaluate_runs() -> None:
     evaluated, errors = [], []
     for directory in find_runs(parse_path(name.removeprefix("run="), "run=") for name in options.runs):
         try:
-            run = load_run(directory, options.checkpoint, options.data_root)
+            run = load_run(directory, options.checkpoint, options.data_root, options.trust)
             evaluated.append((run, evaluate(run, device)))
         except UserError as error:
             errors.append(error)

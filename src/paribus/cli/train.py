@@ -1,6 +1,7 @@
 """Train one run, or with --multirun the runs of a study: `python train.py`, `paribus train`."""
 
 import sys
+from contextlib import nullcontext
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
@@ -8,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from paribus.cli.arguments import prepare_arguments
 from paribus.cli.errors import report_errors
 from paribus.installation import find_config_directory, name_commands
-from paribus.process import importing_torch
+from paribus.process import find_rank, importing_torch, interrupting_on_sigterm, prepare_to_train
 from paribus.terminal import guarding_streams
 
 
@@ -16,13 +17,21 @@ def main() -> None:
     """Train what sys.argv asks for. Exits with 1 after an error, with 130 after Ctrl-C."""
     OmegaConf.register_new_resolver("command", name_commands, replace=True)  # for the text of --help
     with guarding_streams(), report_errors():
-        sys.argv[1:] = prepare_arguments(sys.argv[1:])
-        hydra.main(config_path=str(find_config_directory()), config_name="train", version_base="1.3")(train)()
+        rank = find_rank()
+        if rank is not None:
+            with importing_torch():
+                from paribus.run.ranks import follow, leading
+        if rank:
+            follow()
+            return
+        with interrupting_on_sigterm(), leading() if rank == 0 else nullcontext():
+            sys.argv[1:] = prepare_arguments(sys.argv[1:])
+            hydra.main(config_path=str(find_config_directory()), config_name="train", version_base="1.3")(train)()
 
 
 def train(config: DictConfig) -> float | None:
     """Execute the single run that Hydra has composed `config` for; a study goes to the launcher instead."""
     with importing_torch():  # only when there is something to run
         from paribus.run.execute import run
-    with report_errors():
+    with report_errors(), prepare_to_train():
         return run(config)

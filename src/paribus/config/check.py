@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from paribus.config.compose import PROCESS_KEYS, Composer, get_chosen_options, to_resolved, to_unresolved
 from paribus.config.ranges import check_ranges
 from paribus.errors import UserError, unknown_name
-from paribus.record import flatten, locate_all, select_experimental
+from paribus.record import flatten, select_experimental, use_current_targets
 
 OPEN_NODES = ("callbacks", "logger")  # any number of entries, each with a _target_
 REQUIRED = ("model", "data", "activation", "optim", "scheduler", "trainer")
@@ -67,10 +67,10 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
             raise UserError(
                 f"{group} needs one option: {group}=NAME. To try several, add --multirun: {group}=NAME,NAME."
             )
-    raw = locate_all(to_unresolved(config))
+    raw = use_current_targets(to_unresolved(config))
     raw_base, base = composer.of_options({group: option for group, option in options.items() if group != "experiment"})
     _check_keys(raw, raw_base, "")
-    plain = locate_all(to_resolved(config))
+    plain = use_current_targets(to_resolved(config))
     _check_values(plain, base, "")
     check_ranges(plain)
     resolved = flatten(plain)

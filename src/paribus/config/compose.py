@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import Container, DictConfig, Node, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-PROCESS_KEYS = ("resume", "rerun", "dry_run")  # to the process, not about the run
+PROCESS_KEYS = ("resume", "rerun", "dry_run", "trust")  # to the process, not about the run
 
 
 def get_chosen_options(chosen: Mapping[str, Any]) -> dict[str, str]:

@@ -13,7 +13,10 @@ from typing import Any
 
 from paribus.errors import UserError
 from paribus.paths import parse_path
+from paribus.record import flatten
 
+LARGEST_SEED = 2**63 - 1  # what torch and numpy take; no message names it
+NEEDED = ("seed", "trainer.max_epochs")
 OURS = ("torch.", "lightning.", "paribus.")
 MOST_THREADS = max(256, os.cpu_count() or 1)  # beyond, torch's thread pool may end the process
 
@@ -50,7 +53,7 @@ class Range:
         bounds = []
         if math.isfinite(self.low):
             bounds.append(f"{'above' if self.open_low else 'at least'} {self.low:g}")
-        if math.isfinite(self.high):
+        if self.high < LARGEST_SEED:
             bounds.append(f"{'below' if self.open_high else 'at most'} {self.high:g}")
         if self.length is not None:
             count = f"{self.length} {noun}s" if self.length else f"{noun}s"
@@ -65,10 +68,10 @@ SHARE = Range(0, 1, open_high=True)  # 0 included, 1 not
 INNER_SHARE = Range(0, 1, open_low=True, open_high=True)
 
 RANGES: dict[str, Range] = {
-    "seed": Range(0, 2**63 - 1, whole=True),
+    "seed": Range(0, LARGEST_SEED, whole=True),
     "threads": Range(1, MOST_THREADS, whole=True),
     "default_epochs": COUNT,
-    "data.seed": Range(0, 2**63 - 1, whole=True),
+    "data.seed": Range(0, LARGEST_SEED, whole=True),
     "data.batch_size": COUNT,
     "data.val_size": COUNT,
     "data.val_fraction": INNER_SHARE,
@@ -126,8 +129,12 @@ WORDS: dict[str, tuple[Any, ...]] = {
 def check_ranges(config: Mapping[str, Any]) -> None:
     """Raise UserError for the first value of a resolved, plain configuration that lies out of its range.
 
-    A value of None means that the option is not used, and is not checked.
+    A value of None means that the option is not used, and is checked only where it is needed.
     """
+    flat = flatten(config)
+    for key in NEEDED:
+        if key in flat and flat[key] is None:
+            raise UserError(f"{key} is None; it must be {RANGES[key]}.")
     _check_node(config, "", True)
     for name, rate in config.get("default_lr", {}).items():
         _check(f"default_lr.{name}", rate, NOT_NEGATIVE)

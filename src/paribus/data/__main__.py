@@ -1,4 +1,4 @@
-"""Look at a data set before anything is trained: `python -m paribus.data --help` says how."""
+"""Inspect a data set before training; see `python -m paribus.data --help`."""
 
 from paribus.cli.data import main
 

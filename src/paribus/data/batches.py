@@ -1,4 +1,4 @@
-"""Batches of tensors that live in memory, made by indexing."""
+"""Cut batches out of tensors in memory."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -10,22 +10,22 @@ from torch.nn import functional as F
 
 
 class CropFlip:
-    """Random crop after zero-padding, and random horizontal flip, drawn for each image.
+    """Crop zero-padded images at random and flip them horizontally at random, each image by its own draw.
 
-    A new image shows the old one shifted by up to `padding` pixels each way, mirrored with probability 1/2.
+    An augmented image is the original shifted by up to `padding` pixels each way, and mirrored with probability 1/2.
     """
 
     def __init__(self, padding: int):
         self.padding = padding
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """What to do with `n` images: rows of (first row, first column, mirrored), shape (n, 3), whole numbers."""
+        """Draw the augmentation of `n` images: an integer tensor (n, 3) of (first row, first column, mirrored)."""
         shift = torch.randint(2 * self.padding + 1, (n, 2), generator=generator)
         mirror = torch.randint(2, (n, 1), generator=generator)
         return torch.cat([shift, mirror], dim=1)
 
     def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:
-        """Images (n, channels, height, width), augmented as `drawn` (n, 3) says; same shape and type."""
+        """Augment images (n, channels, height, width) by the draws `drawn` (n, 3); shape and type stay."""
         n, channels, height, width = images.shape
         padded = F.pad(images, [self.padding] * 4)
         top, left, mirror = (column.view(n, 1) for column in drawn.unbind(1))
@@ -37,27 +37,27 @@ class CropFlip:
         return padded[image, channel, rows.view(n, 1, height, 1), columns.view(n, 1, 1, width)]
 
 
-def share(n: int, rank: int, processes: int) -> range:
-    """Which samples of a batch of `n` are those of process `rank`: shares differ by one at most, may be empty."""
+def select_share(n: int, rank: int, processes: int) -> range:
+    """Return the samples of a batch of `n` that process `rank` gets. Sizes differ by at most 1 and may be 0."""
     first, last = (-(-n * r // processes) for r in (rank, rank + 1))
     return range(first, last)
 
 
 class Batches:
-    """An iterable of (inputs, targets) over two tensors of equal length, for an epoch; the last batch may be smaller.
+    """Iterate over an epoch of (inputs, targets), cut out of two tensors; the last batch may be smaller.
 
-    Where several processes share each batch, of (inputs, targets, own, whole): the samples of this process, how many
-    of them count, and how many the batch has in all processes. A process whose share is empty gets one sample that does
-    not count, since it has to take part in the step.
+    When several processes share each batch, items are (inputs, targets, own, whole): this process's samples, how many
+    of them count, and the size of the whole batch. A process with an empty share gets one sample that does not count,
+    because every process must take part in the step.
 
     Args:
-        inputs, targets: tensors whose first axis counts the samples; batches come out on their device.
-        batch_size: samples in a batch.
-        generator: called as an epoch begins, gives the generator that its order and augmentation are drawn from.
-            None: always in order.
-        augment: changes a batch of inputs as drawn for each of its samples.
-        prepare: makes of raw inputs (pixels, say) what the network sees.
-        rank, processes: this process among those that share each batch. All of them draw the same order.
+        inputs, targets: tensors with samples along the first axis; batches are on their device.
+        batch_size: samples per batch, over all processes.
+        generator: factory, called at the start of an epoch, of the generator for its order and augmentation. None
+            keeps the samples in order.
+        augment: augmentation of a batch of inputs.
+        prepare: function from raw inputs (pixels, say) to network inputs.
+        rank, processes: this process's number, and how many share each batch. All draw the same order.
     """
 
     def __init__(
@@ -81,12 +81,14 @@ class Batches:
         self.processes = processes
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
+        """Return the number of batches in an epoch."""
         return math.ceil(len(self.inputs) / self.batch_size)
 
-    def ordered(self, into: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Inputs and targets in the order of an epoch that begins now, and what its augmentation is to do; `into`: two
-        tensors that take the first two."""
+    def arrange_epoch(self, into: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Start an epoch: return its inputs and targets in order, and its augmentation draws (n, 3) or None.
+
+        `into`: two tensors to write inputs and targets into, in place of new ones.
+        """
         if self.generator is None:
             if into is None:
                 return self.inputs, self.targets, None
@@ -106,19 +108,19 @@ class Batches:
         )
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        inputs, targets, drawn = self.ordered()  # once an epoch; a batch is a view of it
+        inputs, targets, drawn = self.arrange_epoch()  # one gather per epoch: batches are views of it
         for start in range(0, len(inputs), self.batch_size):
             chosen, counted = slice(start, start + self.batch_size), tuple[int, ...]()
             if self.processes > 1:
-                chosen, counted = self._share(start)
+                chosen, counted = self._slice_share(start)
             batch = inputs[chosen]
             if self.augment is not None and drawn is not None:
                 batch = self.augment(batch, drawn[chosen])
             yield (batch if self.prepare is None else self.prepare(batch)), targets[chosen], *counted
 
-    def _share(self, start: int) -> tuple[slice, tuple[int, int]]:
-        """Of the batch that begins at sample `start`: the samples of this process, and (own, whole)."""
+    def _slice_share(self, start: int) -> tuple[slice, tuple[int, int]]:
+        """Return this process's samples of the batch that starts at sample `start`, and (own, whole)."""
         whole = min(self.batch_size, len(self.inputs) - start)
-        own = share(whole, self.rank, self.processes)
+        own = select_share(whole, self.rank, self.processes)
         first = start + (own.start if own else 0)
         return slice(first, first + max(len(own), 1)), (len(own), whole)

@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky, 2009): 60,000 colour images, 32 x 32 pixels, 10 classes."""
+"""Read CIFAR-10 (Krizhevsky, 2009): 60,000 colour images, 32 x 32 pixels, 10 classes."""
 
 import io
 import logging
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from paribus.data import files
-from paribus.data.batches import CropFlip
 from paribus.data.module import Images, Part
 from paribus.errors import UserError
 
@@ -21,13 +20,14 @@ FOLDER = "cifar-10-batches-py"
 
 
 class CIFAR10(Images):
-    """Reads the "python version" in `root`/cifar-10-batches-py, and downloads it where it is not there.
+    """CIFAR-10 in its "python version", from `root`/cifar-10-batches-py, downloaded if missing.
 
     Args:
-        verify: whether the files must have the published checksums. A copy whose images were stored anew does not.
-        augment: whether training images are shifted by up to 4 pixels and mirrored at random.
+        verify: whether the files must have the published checksums; False for a copy with re-encoded images.
+        The other arguments are those of Images.
     """
 
+    padding = 4
     in_shape = (3, 32, 32)
     out_features = 10
     class_names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -45,41 +45,40 @@ class CIFAR10(Images):
         std: list[float],
         seed: int,
     ):
-        super().__init__(root, batch_size, val_size, train_subset, train_on_validation, mean, std, seed)
+        super().__init__(root, batch_size, val_size, train_subset, train_on_validation, mean, std, seed, augment)
         self.verify = verify
-        self.augment = CropFlip(padding=4) if augment else None
 
     @property
     def folder(self) -> Path:
         return Path(self.root) / FOLDER
 
     def prepare_data(self) -> None:
-        """Download and unpack the archive where its folder is missing. Raises UserError saying why it cannot."""
+        """Download and unpack the archive if its folder is missing. Raises UserError with the reason of a failure."""
         if self.folder.exists():
             return
         if not self.verify:
-            raise UserError(f"{self.folder} is not there. data.verify=false reads a copy of your own: "
-                            "name the directory that holds it with data.root=DIR.")  # fmt: skip
-        with files.preparing(Path(self.root)) as temporary:
+            raise UserError(f"{self.folder} does not exist. data.verify=false reads a copy of your own: "
+                            "name its parent directory with data.root=DIR.")  # fmt: skip
+        with files.stage_files(Path(self.root)) as temporary:
             if not self.folder.exists():
-                self._get(temporary)
+                self._download(temporary)
 
-    def _get(self, temporary: Path) -> None:
+    def _download(self, temporary: Path) -> None:
         from torchvision.datasets import CIFAR10 as Torchvision
 
         archive = temporary / Torchvision.filename
         try:
             files.download(Torchvision.url, archive)
             if files.compute_digest(archive.read_bytes(), "md5") != Torchvision.tgz_md5:
-                raise OSError("what came has another md5 than the published one")
+                raise OSError("the download has another md5 than the published one")
             with tarfile.open(archive) as tar:
                 tar.extractall(temporary, filter="data")
             (temporary / FOLDER).replace(self.folder)
         except (OSError, tarfile.TarError) as error:
             raise UserError(
-                f"CIFAR-10 is not in {self.root} and could not be got:\n  {Torchvision.url}: {error}\n"
+                f"CIFAR-10 is not in {self.root} and could not be downloaded:\n  {Torchvision.url}: {error}\n"
                 f"Unpack {Torchvision.filename} into a directory and name it with data.root=DIR (data.verify=false "
-                "for a copy with other checksums), or train on data that is at hand: data=fashion_mnist."
+                "for a copy with other checksums), or choose another data set, such as data=fashion_mnist."
             ) from None
         log.info("CIFAR-10 is in %s", self.folder)
 
@@ -87,25 +86,25 @@ class CIFAR10(Images):
         from torchvision.datasets import CIFAR10 as Torchvision
 
         listed = Torchvision.test_list if test else Torchvision.train_list
-        batches = [_read(self.folder / name, md5 if self.verify else None) for name, md5 in listed]
+        batches = [_read_batch(self.folder / name, md5 if self.verify else None) for name, md5 in listed]
         self.fingerprint = files.compute_digest("".join(fingerprint for _, _, fingerprint in batches).encode())
         images = np.concatenate([images for images, _, _ in batches]).reshape(-1, *self.in_shape)
         labels = np.concatenate([labels for _, labels, _ in batches])
         return torch.from_numpy(images), torch.from_numpy(labels)
 
 
-def _read(path: Path, md5: str | None) -> tuple[np.ndarray, np.ndarray, str]:
-    """Pixels (n, 3072), labels (n,) and checksum of one batch file. Raises UserError where it is not one."""
+def _read_batch(path: Path, md5: str | None) -> tuple[np.ndarray, np.ndarray, str]:
+    """Read pixels (n, 3072), labels (n,) and sha256 of a batch file. Raises UserError if it is not one."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path} is missing. Delete {path.parent} and run again to fetch it anew, or name another "
+        raise UserError(f"{path} is missing. Delete {path.parent} and run again to download it, or name another "
                         "directory with data.root=DIR.") from None  # fmt: skip
     if md5 is not None and files.compute_digest(content, "md5") != md5:
         raise UserError(f"{path} is truncated or altered: it has another md5 than CIFAR-10's. Delete {path.parent} and "
-                        "run again to fetch it anew, or read a copy of your own with data.verify=false.")  # fmt: skip
+                        "run again to download it, or read a copy of your own with data.verify=false.")  # fmt: skip
     try:
-        batch = _Plain(io.BytesIO(content), encoding="bytes").load()
+        batch = _SafeUnpickler(io.BytesIO(content), encoding="bytes").load()
         batch = {key.decode() if isinstance(key, bytes) else key: value for key, value in batch.items()}
         images, labels = batch["data"], np.asarray(batch["labels"])
     except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -118,25 +117,25 @@ def _read(path: Path, md5: str | None) -> tuple[np.ndarray, np.ndarray, str]:
     return images, labels.astype(np.int64), files.compute_digest(content)
 
 
-def _encode(text: str, encoding: str) -> bytes:
-    """Stands for codecs.encode, by which Python 3 writes bytes in old pickles; only that use is let through."""
+def _encode_latin1(text: str, encoding: str) -> bytes:
+    """Replace codecs.encode, through which Python 3 writes bytes in old pickle protocols; allow nothing else."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"codecs.encode with {encoding!r}")
     return text.encode("latin1")
 
 
-_RECONSTRUCT = np.empty(0).__reduce__()[0]  # by which numpy 1 and 2, under two names, make an array
+_RECONSTRUCT = np.empty(0).__reduce__()[0]  # numpy's array factory, whose module numpy 2 renamed
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _encode,
+    ("_codecs", "encode"): _encode_latin1,
 }
 
 
-class _Plain(pickle.Unpickler):
-    """Unpickles plain containers and numpy arrays, and refuses whatever else a file asks for."""
+class _SafeUnpickler(pickle.Unpickler):
+    """Unpickle plain containers and numpy arrays; refuse everything else."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:

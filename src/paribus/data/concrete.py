@@ -1,4 +1,4 @@
-"""Concrete compressive strength (Yeh, 1998), or any table of numbers with a column to predict.
+"""Read concrete compressive strength (Yeh, 1998), or any table of numbers with a column to predict.
 
 `concrete.csv` beside this file: 1,030 rows; seven ingredients in kg/m3, age in days, strength in MPa. From I-C. Yeh,
 "Modeling of strength of high-performance concrete using artificial neural networks", Cement and Concrete Research
@@ -15,26 +15,26 @@ import torch
 from torch import Tensor
 
 from paribus.data import files
-from paribus.data.encoding import piecewise_linear, quantile_edges
+from paribus.data.encoding import compute_quantile_edges, encode_piecewise_linear
 from paribus.data.module import InMemory, Part
 from paribus.errors import UserError, unknown_name
-from paribus.randomness import generator
+from paribus.randomness import make_generator
 
 CONCRETE = Path(__file__).with_name("concrete.csv")
 AGE = "age"
 
 
 class Concrete(InMemory):
-    """Rows of a table: features standardised by the training part alone, the target in its own unit (MPa).
+    """Rows of a table: features standardised by the training part, the target in its own unit (concrete: MPa).
 
     Args:
-        path: a CSV file with a header and numbers only; None: the concrete rows.
+        path: a CSV file of numbers with a header; None for the concrete data.
         target: the column to predict; all others are features.
-        split: "random", or "grouped": rows that agree in every feature but age, one mix at several ages, stay on one
-            side. The 1,030 rows hold 427 mixes, so a random split asks about mixes that training has seen.
-        log_age: the natural logarithm of the column `age` (above 0) in its place.
-        bins: besides each feature its piecewise-linear encoding in so many bins, between quantiles of the training
-            part (paribus.data.encoding): features * (1 + bins) inputs. None or 0: the features alone.
+        split: "random", or "grouped", which keeps a mix (rows that differ in age alone) in one part. The 1,030 rows
+            hold 427 mixes, so a random split tests on mixes from training.
+        log_age: whether to replace the column `age` (days, above 0) by its natural logarithm.
+        bins: number of bins of the piecewise-linear encoding that is added to each feature, between quantiles of the
+            training part (paribus.data.encoding): features * (1 + bins) inputs. None or 0 for the features alone.
         val_fraction, test_fraction: of the rows.
     """
 
@@ -78,8 +78,8 @@ class Concrete(InMemory):
         table, fingerprint = read_table(self.path, self.target)
         if self.fingerprint not in ("", fingerprint):
             raise UserError(
-                f"{self.path} is not the table that the run was trained on: its content has changed, and its rows "
-                "would be split in another way. Put the old one back, or train again."
+                f"{self.path} has changed since the run was trained, so its rows would be split differently. "
+                "Restore the old file, or train again."
             )
         self.fingerprint = fingerprint
         features = table.drop(columns=self.target)
@@ -87,21 +87,21 @@ class Concrete(InMemory):
         sizes = round(n * self.val_fraction), round(n * self.test_fraction)
         order = None
         if self.split == "grouped":
-            order, sizes = self._by_groups(features, *sizes)
+            order, sizes = self._order_by_mix(features, *sizes)
         train, val, tested = self.choose(n, *sizes, order)
         if not test:
-            self._standardise_by(features.iloc[train.numpy()])
+            self._fit_statistics(features.iloc[train.numpy()])
         inputs = self.inputs(features)
         targets = torch.tensor(table[self.target].to_numpy(), dtype=torch.float32)
         if test:
             return None, None, (inputs[tested], targets[tested])
         return (inputs[train], targets[train]), (inputs[val], targets[val]), None
 
-    def _by_groups(self, features: pd.DataFrame, val_size: int, test_size: int) -> tuple[Tensor, tuple[int, int]]:
-        """A random order of the rows that keeps each mix together, and the nearest sizes that cut none."""
+    def _order_by_mix(self, features: pd.DataFrame, val_size: int, test_size: int) -> tuple[Tensor, tuple[int, int]]:
+        """Order rows at random by whole mixes; return the order and the nearest part sizes that divide no mix."""
         columns = [c for c in features.columns if c != AGE] or [AGE]
         mix = features.groupby(columns, sort=False).ngroup().to_numpy()
-        shuffled = torch.randperm(mix.max() + 1, generator=generator(self.seed, "split")).numpy()
+        shuffled = torch.randperm(mix.max() + 1, generator=make_generator(self.seed, "split")).numpy()
         rank = np.empty_like(shuffled)
         rank[shuffled] = np.arange(len(shuffled))
         order = np.argsort(rank[mix], kind="stable")
@@ -110,20 +110,20 @@ class Concrete(InMemory):
         both = int(borders[np.abs(borders - val - test_size).argmin()]) if test_size else val
         return torch.from_numpy(order), (val, both - val)
 
-    def _standardise_by(self, features: pd.DataFrame) -> None:
-        values = self._transformed(features)
+    def _fit_statistics(self, features: pd.DataFrame) -> None:
+        values = self._transform(features)
         std = values.std(axis=0)
         self.restore(
             {
                 "features": list(features.columns),
                 "mean": values.mean(axis=0).tolist(),
-                "std": np.where(std > 0, std, 1.0).tolist(),  # a column that never changes says nothing; leave it at 0
-                "edges": [quantile_edges(column, self.bins) for column in values.T] if self.bins else [],
+                "std": np.where(std > 0, std, 1.0).tolist(),  # a constant column becomes 0
+                "edges": [compute_quantile_edges(column, self.bins) for column in values.T] if self.bins else [],
                 "sha256": self.fingerprint,
             }
         )
 
-    def _transformed(self, features: pd.DataFrame) -> np.ndarray:
+    def _transform(self, features: pd.DataFrame) -> np.ndarray:
         if self.log_age:
             if AGE not in features:
                 raise UserError(f"data.log_age=true needs a column {AGE!r}; there are {', '.join(features.columns)}.")
@@ -133,7 +133,7 @@ class Concrete(InMemory):
         return features.to_numpy(dtype=np.float64)
 
     def inputs(self, raw: Any) -> Tensor:
-        """Standardised float32 (n, features) of a data frame with the features' columns, or an array in their order."""
+        """Standardise a data frame with the features' columns, or an array in their order; return float32."""
         if isinstance(raw, pd.DataFrame):
             missing = [name for name in self.features if name not in raw]
             if missing:
@@ -145,11 +145,13 @@ class Concrete(InMemory):
                 raise UserError(f"Rows of {values.shape[1]} values given; the network takes {len(self.features)}: "
                                 f"{', '.join(self.features)}.")  # fmt: skip
             frame = pd.DataFrame(values, columns=self.features)
-        transformed = self._transformed(frame)
+        transformed = self._transform(frame)
         if not np.isfinite(transformed).all():
             raise UserError("Every value of a row must be a finite number.")
         seen = [(transformed - self._mean) / self._std]
-        seen += [piecewise_linear(v, edges, self.bins) for v, edges in zip(transformed.T, self._edges, strict=False)]
+        seen += [
+            encode_piecewise_linear(v, edges, self.bins) for v, edges in zip(transformed.T, self._edges, strict=False)
+        ]
         return torch.from_numpy(np.hstack(seen)).float()
 
     def statistics(self) -> dict[str, Any]:
@@ -170,9 +172,9 @@ class Concrete(InMemory):
 
 
 def read_table(path: Path, target: str) -> tuple[pd.DataFrame, str]:
-    """A CSV file of numbers, and its checksum. Raises UserError naming the first cell that is not a finite number."""
+    """Read a CSV file of numbers; return it with its sha256. Raises UserError naming the first invalid cell."""
     try:
-        # The first two lines as they stand: pandas tells equal names apart, and takes a surplus column for an index.
+        # Two raw lines as well: pandas renames duplicate columns, and uses a surplus column as the index.
         head = pd.read_csv(path, header=None, nrows=2, dtype=str, skipinitialspace=True)
         table = pd.read_csv(path, skipinitialspace=True)
     except FileNotFoundError:
@@ -185,11 +187,11 @@ def read_table(path: Path, target: str) -> tuple[pd.DataFrame, str]:
     if names.duplicated().any():
         raise UserError(f"{path}: the column name {names[names.duplicated()].iloc[0]!r} appears twice.")
     if table.shape[1] == 1 and any(mark in table.columns[0] for mark in ";\t|"):
-        raise UserError(f"{path} has other separators than commas: its first line is {table.columns[0]!r}.")
+        raise UserError(f"{path} is not separated by commas: its first line is {table.columns[0]!r}.")
     if target not in table:
         raise unknown_name(target, f"the columns of {path} (data.target)", table.columns)
     if table.shape[1] < 2 or len(table) < 3:
-        raise UserError(f"{path} needs a feature beside {target!r} and at least 3 rows; it has {len(table)}.")
+        raise UserError(f"{path} needs a feature besides {target!r} and at least 3 rows; it has {len(table)}.")
     for column in table:
         numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
         bad = np.flatnonzero(~np.isfinite(numbers))

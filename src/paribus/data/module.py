@@ -1,4 +1,4 @@
-"""What every data set is: parts that live in memory, drawn from the seed, and batches of them."""
+"""Define data sets in memory: their split by the seed, and batches of each part."""
 
 import math
 from abc import ABC, abstractmethod
@@ -12,28 +12,34 @@ from torch import Tensor
 
 from paribus.data.batches import Batches, CropFlip
 from paribus.errors import UserError
-from paribus.randomness import generator
+from paribus.randomness import make_generator
 from paribus.record import N_FOLDS
 
 Part = tuple[Tensor, Tensor]
 
 
 class InMemory(lightning.LightningDataModule, ABC):
-    """A data set whose tensors live in memory, on the device that trains.
+    """A data set whose tensors stay in memory, on the training device.
 
-    A data set of your own derives from this, says what it is in the four attributes, and reads its parts.
+    A data set of your own is a subclass that sets the attributes and implements `load`, `inputs`, `statistics` and
+    `restore`.
 
-    Attributes (set in the constructor, or in `load` where they follow from the data):
-        task: "classification" (targets: class numbers, int64) or "regression" (targets: floats), each of shape (n,).
-        in_shape: the shape of one input, without the batch.
-        out_features: the number of classes; 1 for regression.
-        class_names: the classes' names, for tables.
+    Attributes (set by the class, the constructor, or `load` if they depend on the data):
+        task: "classification" (targets: class numbers, int64) or "regression" (targets: floats); targets are (n,).
+        in_shape: shape of one input, without the batch axis.
+        out_features: number of classes; 1 for regression.
+        class_names: names of the classes, for tables.
+        augment: augmentation of training batches.
+        stores_inputs: whether `load` returns network inputs; False: raw values, which `inputs` converts batch by batch.
+        fingerprint: hash of the data as read, set by `load`.
     """
 
     task: Literal["classification", "regression"]
     in_shape: tuple[int, ...]
     out_features: int
     class_names: list[str] | None = None
+    augment: CropFlip | None = None
+    stores_inputs = True
     eval_batch_size = 1000
 
     def __init__(self, batch_size: int, seed: int, train_subset: int | None, train_on_validation: bool):
@@ -47,32 +53,29 @@ class InMemory(lightning.LightningDataModule, ABC):
         self.train: Part | None = None
         self.val: Part | None = None
         self.test: Part | None = None
-        self.fingerprint = ""  # a hash of the data as read, once `load` has run
+        self.fingerprint = ""
 
     @abstractmethod
     def load(self, test: bool) -> tuple[Part | None, Part | None, Part | None]:
-        """Read from disk and return (train, val, None), or with `test` (None, None, test). Sets `fingerprint`."""
+        """Read the data and return (train, val, None), or with `test` (None, None, test). Set `fingerprint`."""
 
     @abstractmethod
     def inputs(self, raw: Any) -> Tensor:
-        """What the network sees of raw inputs: normalised with the statistics of this data set."""
+        """Convert raw values to network inputs, normalised with the statistics of this data set."""
 
     @abstractmethod
     def statistics(self) -> dict[str, Any]:
-        """What `inputs` needs, as plain values: kept in checkpoints."""
+        """Return the plain values that `inputs` needs, for checkpoints."""
 
     @abstractmethod
     def restore(self, statistics: dict[str, Any]) -> None:
-        """Take the statistics of a checkpoint, so that `inputs` works without the data."""
-
-    augment: CropFlip | None = None
-    prepared = True  # whether the tensors of the parts have been through `inputs` already
+        """Load the statistics of a checkpoint, so that `inputs` works without the data."""
 
     def choose(self, n: int, val_size: int, test_size: int = 0, order: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Draw which of `n` samples train, validate and test: three tensors of indices.
+        """Split `n` samples at random: return the indices for training, validation and test.
 
-        The split depends on the seed alone: not on `train_subset`, which keeps the first of the training part, nor on
-        `train_on_validation`, which adds the validation part to it. `order` (n,) stands for the random order.
+        The split depends on the seed alone. `train_subset` keeps the first samples of the training part, and
+        `train_on_validation` appends the validation part to it. `order` (n,) replaces the random order.
         """
         if val_size < 1 or test_size < 0 or val_size + test_size >= n:
             raise UserError(
@@ -80,7 +83,7 @@ class InMemory(lightning.LightningDataModule, ABC):
                 "Choose other sizes in data."
             )
         if order is None:
-            order = torch.randperm(n, generator=generator(self.seed, "split"))
+            order = torch.randperm(n, generator=make_generator(self.seed, "split"))
         val, test, train = order[:val_size], order[val_size : val_size + test_size], order[val_size + test_size :]
         if self.train_subset is not None:
             if not 1 <= self.train_subset <= len(train):
@@ -93,7 +96,7 @@ class InMemory(lightning.LightningDataModule, ABC):
         return train, val, test
 
     def setup(self, stage: str) -> None:
-        """Read the parts that `stage` needs: training and validation for "fit", the test set for "test" alone."""
+        """Load training and validation for "fit", and the test set only for "test"."""
         if stage == "test":
             if self.test is None:
                 self.test = self.load(test=True)[2]
@@ -102,57 +105,59 @@ class InMemory(lightning.LightningDataModule, ABC):
 
     @cached_property
     def validation_folds(self) -> Tensor | None:
-        """Which fold each validation sample is in, (n,), counted from 0; None where there are fewer samples than folds.
+        """The fold (from 0) of each validation sample, (n,); None with fewer samples than folds.
 
-        Sizes of folds differ by one at most. They follow from the seed of the split alone.
+        Fold sizes differ by at most 1. Folds depend on the seed of the split alone.
         """
         assert self.val is not None, "setup() comes first"
         n = len(self.val[0])
-        return torch.randperm(n, generator=generator(self.seed, "folds")) % N_FOLDS if n >= N_FOLDS else None
+        return torch.randperm(n, generator=make_generator(self.seed, "folds")) % N_FOLDS if n >= N_FOLDS else None
 
     def train_dataloader(self) -> Batches:
-        return self.training_batches(lambda: self.trainer.current_epoch if self.trainer else 0)
+        return self.make_training_batches(lambda: self.trainer.current_epoch if self.trainer else 0)
 
-    def training_batches(self, epoch: Callable[[], int]) -> Batches:
-        """Batches of the training part, in an order drawn for the epoch that `epoch` gives, counted from 0."""
+    def make_training_batches(self, epoch: Callable[[], int]) -> Batches:
+        """Return batches of the training part, in random order for the epoch (from 0) that `epoch` returns."""
         assert self.train is not None, "setup() comes first"
         return Batches(
             *self._on_device(self.train),
             self.batch_size,
-            generator=lambda: generator(self.seed, "batches", epoch()),
+            generator=lambda: make_generator(self.seed, "batches", epoch()),
             augment=self.augment,
-            prepare=None if self.prepared else self.inputs,
+            prepare=None if self.stores_inputs else self.inputs,
             rank=self.trainer.global_rank if self.trainer else 0,
             processes=self.trainer.world_size if self.trainer else 1,
         )
 
     def val_dataloader(self) -> Batches | list[Batches]:
-        """Batches of the validation part, or an empty list, Lightning's word for no validation, where it is empty."""
+        """Return batches of the validation part; if it is empty, [], which disables validation in Lightning."""
         if not self.val or not len(self.val[0]):
             return []
-        batches = self.batches_in_order(self.val)
+        batches = self.make_eval_batches(self.val)
         if self.trainer:
             batches.rank, batches.processes = self.trainer.global_rank, self.trainer.world_size
         return batches
 
     def test_dataloader(self) -> Batches:
-        return self.batches_in_order(self.test)
+        return self.make_eval_batches(self.test)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Nothing to do: batches are cut out of tensors that are on the device already."""
+        """Return `batch` itself: it was cut out of tensors on the device."""
         return batch
 
-    def first_inputs(self, split: Literal["train", "val"], n: int) -> Tensor:
-        """The first `n` inputs of a part (all, where it has fewer), as the network sees them."""
+    def get_first_inputs(self, split: Literal["train", "val"], n: int) -> Tensor:
+        """Return the first `n` network inputs of a part (all, if it has fewer)."""
         part = getattr(self, split)
         assert part is not None, "setup() comes first"
         first = part[0][:n]
-        return first if self.prepared else self.inputs(first)
+        return first if self.stores_inputs else self.inputs(first)
 
-    def batches_in_order(self, part: Part | None) -> Batches:
-        """Batches of a part for evaluation, in its own order, on the device that trains if there is one."""
+    def make_eval_batches(self, part: Part | None) -> Batches:
+        """Return batches of a part in its own order, on the training device if there is one."""
         assert part is not None, "setup() comes first"
-        return Batches(*self._on_device(part), self.eval_batch_size, prepare=None if self.prepared else self.inputs)
+        return Batches(
+            *self._on_device(part), self.eval_batch_size, prepare=None if self.stores_inputs else self.inputs
+        )
 
     def _on_device(self, part: Part) -> Part:
         if self.trainer is None:
@@ -162,14 +167,18 @@ class InMemory(lightning.LightningDataModule, ABC):
 
 
 class Images(InMemory):
-    """A set of images for classification: pixels kept as bytes, normalised batch by batch.
+    """Images for classification: pixels stay bytes in memory and are normalised batch by batch.
 
     Args:
-        mean, std: of each channel, for pixels scaled to 0..1; inputs are (pixel / 255 - mean) / std.
+        root: directory of the files.
+        val_size: number of validation images.
+        mean, std: per channel, of pixels scaled to 0..1; inputs are (pixel / 255 - mean) / std.
+        augment: whether to shift training images by up to `padding` pixels and mirror them, at random.
     """
 
     task = "classification"
-    prepared = False
+    stores_inputs = False
+    padding: int
     _scale: Tensor
     _shift: Tensor
 
@@ -183,17 +192,19 @@ class Images(InMemory):
         mean: list[float],
         std: list[float],
         seed: int,
+        augment: bool = False,
     ):
         super().__init__(batch_size, seed, train_subset, train_on_validation)
         if not root:
             raise UserError("data.root is empty; name a directory.")
         self.root = root
         self.val_size = val_size
+        self.augment = CropFlip(self.padding) if augment else None
         self.restore({"mean": mean, "std": std})
 
     @abstractmethod
     def read(self, test: bool) -> Part:
-        """All images (n, channels, height, width) uint8 and labels (n,) int64 of the official training or test part."""
+        """Read the official training or test part: images (n, channels, height, width) uint8, labels (n,) int64."""
 
     def load(self, test: bool) -> tuple[Part | None, Part | None, Part | None]:
         images, labels = self.read(test)
@@ -203,7 +214,7 @@ class Images(InMemory):
         return (images[train], labels[train]), (images[val], labels[val]), None
 
     def inputs(self, raw: Any) -> Tensor:
-        """Normalised float32 (n, channels, height, width) of bytes 0..255 in that shape (or (n, height, width))."""
+        """Normalise bytes (n, channels, height, width) or (n, height, width); return float32 with four axes."""
         pixels = torch.as_tensor(raw)
         if pixels.dtype != torch.uint8:
             raise UserError(f"Images are bytes from 0 to 255 (uint8), not {pixels.dtype}.")

@@ -1,6 +1,6 @@
-"""Figures of a data set before anything is trained, from plain arrays and tables. Knows nothing of torch.
+"""Plot a data set before training, from plain arrays and tables; imports no torch.
 
-Columns of a table are labelled with their names as they stand, so the caller puts units into the names.
+Column names are the axis labels, so the caller puts units into the names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,28 +19,28 @@ from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
 from paribus.plots import BOUND, TRAINED, UNTRAINED
 
 BINS = 30
-ROWS = LinearSegmentedColormap.from_list("rows", ["#c6dfee", TRAINED, "#0a2233"])  # one row must show on white
+ROW_COLOURS = LinearSegmentedColormap.from_list("rows", ["#c6dfee", TRAINED, "#0a2233"])  # a single row is visible
 
 
-def histograms(table: pd.DataFrame) -> Figure:
-    """A panel a column: how many rows have which values."""
-    figure, panels = _grid(len(table.columns), columns=3, width=3.2, height=2.2)
+def plot_histograms(table: pd.DataFrame) -> Figure:
+    """Plot a histogram of each column."""
+    figure, panels = _make_panels(len(table.columns), columns=3, width=3.2, height=2.2)
     for i, (axes, name) in enumerate(zip(panels, table, strict=True)):
         values = table[name].to_numpy(dtype=float)
-        edges = _edges(values)
+        edges = _compute_edges(values)
         axes.stairs(np.histogram(values, edges)[0], edges, fill=True, color=TRAINED)
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        _scale(axes.xaxis, str(name), values)
+        _format_axis(axes.xaxis, str(name), values)
         if i % 3 == 0:
             axes.set_ylabel("rows", fontsize=10)
     return figure
 
 
-def box_plots(table: pd.DataFrame) -> Figure:
-    """A panel a column: median, quartiles, whiskers to the last value within 1.5 box lengths, and what lies beyond."""
-    figure, panels = _grid(len(table.columns), columns=5, width=1.9, height=2.6)
+def plot_boxes(table: pd.DataFrame) -> Figure:
+    """Plot a box of each column: median, quartiles, whiskers to 1.5 box lengths, outliers."""
+    figure, panels = _make_panels(len(table.columns), columns=5, width=1.9, height=2.6)
     for axes, name in zip(panels, table, strict=True):
         values = table[name].to_numpy(dtype=float)
         axes.boxplot(
@@ -52,25 +52,25 @@ def box_plots(table: pd.DataFrame) -> Figure:
             flierprops={"marker": ".", "markersize": 5, "markerfacecolor": UNTRAINED, "markeredgecolor": "none"},
         )
         axes.set_xticks([])
-        _scale(axes.yaxis, str(name), values)
+        _format_axis(axes.yaxis, str(name), values)
     figure.suptitle("Median and quartiles; whiskers to 1.5 box lengths", fontsize=10)
     return figure
 
 
-def with_target(table: pd.DataFrame, target: str) -> Figure:
-    """A panel a feature: how many rows have which values of it and of the target, on one scale of colours."""
+def plot_against_target(table: pd.DataFrame, target: str) -> Figure:
+    """Plot a two-dimensional histogram of each feature and the target, on one colour scale."""
     features = [name for name in table if name != target]
-    figure, panels = _grid(len(features), columns=3, width=3.2, height=2.5)
+    figure, panels = _make_panels(len(features), columns=3, width=3.2, height=2.5)
     goal = table[target].to_numpy(dtype=float)
     drawn, most = [], 2.0
     for i, (axes, name) in enumerate(zip(panels, features, strict=True)):
         values = table[name].to_numpy(dtype=float)
-        edges, goal_edges = _edges(values), _edges(goal)
+        edges, goal_edges = _compute_edges(values), _compute_edges(goal)
         counts = np.histogram2d(values, goal, [edges, goal_edges])[0].T
         most = max(most, counts.max())
-        drawn.append(axes.pcolormesh(edges, goal_edges, np.ma.masked_equal(counts, 0), cmap=ROWS))
-        _scale(axes.xaxis, str(name), values)
-        _scale(axes.yaxis, target if i % 3 == 0 else "", goal)
+        drawn.append(axes.pcolormesh(edges, goal_edges, np.ma.masked_equal(counts, 0), cmap=ROW_COLOURS))
+        _format_axis(axes.xaxis, str(name), values)
+        _format_axis(axes.yaxis, target if i % 3 == 0 else "", goal)
     for mesh in drawn:
         mesh.set_norm(LogNorm(1, most))
     ticks = LogLocator(subs=(1, 2, 5))
@@ -81,8 +81,8 @@ def with_target(table: pd.DataFrame, target: str) -> Figure:
     return figure
 
 
-def class_counts(counts: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
-    """Bars: how many images each class has in each part.
+def plot_class_counts(counts: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
+    """Plot the number of images of each class as bars.
 
     Args:
         counts: (classes,), by part.
@@ -105,13 +105,13 @@ def class_counts(counts: Mapping[str, np.ndarray], names: Sequence[str]) -> Figu
     return figure
 
 
-def samples(images: np.ndarray, labels: np.ndarray, names: Sequence[str], columns: int = 8) -> Figure:
-    """A row a class: its first images.
+def plot_samples(images: np.ndarray, labels: np.ndarray, names: Sequence[str], columns: int = 8) -> Figure:
+    """Plot the first images of each class, a row per class.
 
     Args:
         images: (n, channels, height, width) bytes; 1 channel is grey, 3 are red, green and blue.
-        labels: (n,), which of `names` each image is.
-        columns: images of a class.
+        labels: (n,), indices into `names`.
+        columns: images per class.
     """
     gap = 2
     channels, height, width = images.shape[1:]
@@ -128,20 +128,20 @@ def samples(images: np.ndarray, labels: np.ndarray, names: Sequence[str], column
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_anchor("E")  # what the figure has to spare is for the names
+    axes.set_anchor("E")  # spare width goes to the names
     return figure
 
 
-def _grid(n: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with `n` panels in rows of `columns`, each of `width` and `height` inches."""
+def _make_panels(n: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure with `n` panels in rows of `columns`, each `width` by `height` inches."""
     rows, columns = ceil(n / columns), min(n, columns)
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     figure = Figure(figsize=(width * columns + 0.6, height * rows), dpi=100, layout=layout)
     return figure, [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
 
 
-def _edges(values: np.ndarray) -> np.ndarray:
-    """The edges of equal bins from the least to the greatest value; of one bin where floats in between run out."""
+def _compute_edges(values: np.ndarray) -> np.ndarray:
+    """Return the edges of equal bins from minimum to maximum; of one bin if floats cannot resolve them."""
     low, high = float(values.min()), float(values.max())
     edges = np.linspace(low, high, BINS + 1)
     if (np.diff(edges) > 0).all():
@@ -150,8 +150,8 @@ def _edges(values: np.ndarray) -> np.ndarray:
     return np.array([low - margin, high + margin])
 
 
-def _scale(axis: Axis, label: str, values: np.ndarray) -> None:
-    """Few ticks, with thousands separators as long as the numbers stay short, and a label that means no formula."""
+def _format_axis(axis: Axis, label: str, values: np.ndarray) -> None:
+    """Format ticks (few, with thousands separators for short numbers) and the label (without math mode)."""
     most = np.abs(values).max()
     axis.set_major_locator(MaxNLocator(4 if most < 1e4 else 3 if most < 1e6 else 2))
     if most < 1e7:

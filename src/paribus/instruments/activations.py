@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from paribus.data.module import InMemory
 from paribus.instruments import quantities
 from paribus.instruments.instrument import Instrument
-from paribus.instruments.measured import Measured, require_positive
+from paribus.instruments.measurement import Measured, require_positive
 from paribus.instruments.subject import Subject
 from paribus.models.layers import WeightLayer, watch_activations
 
@@ -46,7 +46,7 @@ class Activations(Instrument):
         unseen = [layer.path for layer in learner.layers[:-1] if layer.activation is None]
         if unseen:
             log.info("No activation module is seen behind %s: activations are their own outputs.", ", ".join(unseen))
-        self._probe = data.first_inputs("val", self.probe_size).to(learner.device)
+        self._probe = data.get_first_inputs("val", self.probe_size).to(learner.device)
 
     def measure(self, epoch: int) -> Iterable[Measured]:
         if self._probe is None or epoch % self.every_n_epochs:

@@ -39,7 +39,7 @@ class Divergence(Instrument):
         self._steps: dict[int, tuple[list[WeightLayer], Tensor]] = {}
         self._handles: list[RemovableHandle] = []
         if self.look or (self.look is None and learner.device.type == "cpu"):
-            learner.look = self._look
+            learner.loss_hook = self._look
         else:
             self._handles = watch_activations(learner.layers, self._see)
 
@@ -60,12 +60,14 @@ class Divergence(Instrument):
             for module, name, buffer in buffers:
                 setattr(module, name, buffer)
         if self._sums and all(math.isfinite(total) for total in self._sums):
-            self._sums[-1] = _sum(output)  # the network went another way this time; its output was seen to be broken
+            self._sums[-1] = _sum_elements(
+                output
+            )  # the network went another way this time; its output was seen to be broken
 
     def _see(self, layer: WeightLayer, output: Tensor) -> None:
         if self._network.training:
             self._met.append(layer)
-            self._sums.append(_sum(output))
+            self._sums.append(_sum_elements(output))
 
     def before_step(self, step: int, samples: int) -> None:
         if step == 0:
@@ -74,18 +76,18 @@ class Divergence(Instrument):
             self._steps[step] = self._met, torch.stack(self._sums)
             self._met, self._sums = [], []
 
-    def not_finite_at(self, step: int, *run: int) -> tuple[WeightLayer, str] | None:
+    def find_nonfinite_layer(self, step: int, *run: int) -> tuple[WeightLayer, str] | None:
         """The first that data passed through whose activation was not finite."""
         met, sums = self._steps.get(step, ([], torch.empty(0)))
         bad = [met[i] for i in (~torch.isfinite(sums)).nonzero().flatten().tolist()]
         return (bad[0], "activation") if bad else None
 
     def finish(self, directory: Path, best: dict[str, Tensor]) -> None:
-        self.learner.look = None
+        self.learner.loss_hook = None
         for handle in self._handles:
             handle.remove()
 
 
-def _sum(output: Tensor) -> Tensor:
+def _sum_elements(output: Tensor) -> Tensor:
     half = output.dtype in (torch.float16, torch.bfloat16)
     return output.detach().sum(dtype=torch.float32 if half else None)

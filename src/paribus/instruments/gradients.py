@@ -10,7 +10,7 @@ from torch import Tensor
 from paribus.data.module import InMemory
 from paribus.instruments import quantities
 from paribus.instruments.instrument import Instrument
-from paribus.instruments.measured import Measured, StepMeans, require_positive, split_by_tensor
+from paribus.instruments.measurement import Measured, StepMeans, require_positive, split_by_tensor
 from paribus.instruments.subject import Subject
 from paribus.models.layers import WeightLayer
 
@@ -88,13 +88,13 @@ class Gradients(Instrument):
         for name, values in zip(names, averages, strict=True):
             yield from split_by_tensor(name, self._owners, values)
 
-    def first_not_finite(self, *run: int) -> int | None:
+    def find_nonfinite_step(self, *run: int) -> int | None:
         if self.learner.loss_scaled:
             return None  # the scaler skips the step, and lowers its scale
         bad = self._first_bad[run[0] if run else 0] if self._first_bad else math.inf
         return int(bad) if math.isfinite(bad) else None
 
-    def not_finite_at(self, step: int, *run: int) -> tuple[WeightLayer, str] | None:
+    def find_nonfinite_layer(self, step: int, *run: int) -> tuple[WeightLayer, str] | None:
         """The layer nearest the output whose gradient was not finite."""
         if step >= len(self._finite):
             return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from torch import Tensor
 
 from paribus.data.module import InMemory
-from paribus.instruments.measured import Measured
+from paribus.instruments.measurement import Measured
 from paribus.instruments.subject import Subject
 from paribus.loggers.histogram import Histogram
 from paribus.models.layers import WeightLayer
@@ -80,12 +80,12 @@ class Instrument:
             best: the state of `learner.network` in the best epoch, the last one where nothing was validated.
         """
 
-    def first_not_finite(self, *run: int) -> int | None:
+    def find_nonfinite_step(self, *run: int) -> int | None:
         """The first step of the epoch that has ended (counted from 0) whose values were not finite, if it is theirs to
         say so. A run has diverged by it if the weights are not finite either. Called after `measure`; of a stack with
         the number of the run."""
         return None
 
-    def not_finite_at(self, step: int, *run: int) -> tuple[WeightLayer, str] | None:
+    def find_nonfinite_layer(self, step: int, *run: int) -> tuple[WeightLayer, str] | None:
         """The layer to blame for that step, and what of it was not finite, "activation" or "gradient"."""
         return None

@@ -30,13 +30,13 @@ class Predictions(Instrument):
         network.load_state_dict(best)
         for split, part in (("train", self.data.train), ("val", self.data.val)):
             if part and len(part[0]):
-                outputs = [self.learner.infer(inputs).float().cpu() for inputs, _ in self.data.batches_in_order(part)]
+                outputs = [self.learner.infer(inputs).float().cpu() for inputs, _ in self.data.make_eval_batches(part)]
                 self._parts[split] = (part[1].cpu().numpy(), torch.cat(outputs).numpy())
         network.load_state_dict(last)
         write_predictions(directory, self._parts)
 
     def figures(self, epoch: int, last: bool) -> Iterable[tuple[str, "Figure"]]:
         if last and self.data.task == "regression":
-            from paribus import plots as figures
+            from paribus import plots
 
-            yield "predictions", figures.predictions(self._parts, float(self._parts["train"][0].mean()))
+            yield "predictions", plots.plot_predictions(self._parts, float(self._parts["train"][0].mean()))

@@ -12,36 +12,36 @@ import torch
 from torch import Tensor
 
 SATURATED_LOW, SATURATED_HIGH = 0.03, 0.97
-PIECE = 1024
+PIECE_LENGTH = 1024
 
 
 def sum_abs(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     """Sum of absolute values, in single precision at least; divided by the sizes it is mean |g|."""
     if lead:
-        return torch.stack([_flat(t, lead).abs().sum(-1) for t in tensors], -1)
+        return torch.stack([_flatten(t, lead).abs().sum(-1) for t in tensors], -1)
     # torch's 1-norm on the CPU takes number after number: two vectorised passes over a large tensor take half as long
-    return _norm([_single(t).abs().sum() if t.is_cpu and t.numel() > 8192 else t for t in tensors], 1)
+    return _compute_norms([_to_single(t).abs().sum() if t.is_cpu and t.numel() > 8192 else t for t in tensors], 1)
 
 
 def norm(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     """2-norm, in double precision on devices that have it: squares of numbers below 1e-19 or above 1e19 leave single
     precision."""
     if lead:
-        return _row_norms([_flat(t, lead) for t in tensors])
-    return _norm(tensors, 2, torch.float64 if tensors[0].device.type != "mps" else None)
+        return _compute_row_norms([_flatten(t, lead) for t in tensors])
+    return _compute_norms(tensors, 2, torch.float64 if tensors[0].device.type != "mps" else None)
 
 
 def mean(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
-    return torch.stack([_flat(t, lead).mean(-1) for t in tensors], -1)
+    return torch.stack([_flatten(t, lead).mean(-1) for t in tensors], -1)
 
 
 def std(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     if not lead:
-        return torch.stack([_flat(t, lead).std(correction=0) for t in tensors])
+        return torch.stack([_flatten(t, lead).std(correction=0) for t in tensors])
     # torch's deviation along an axis takes number after number
-    centred = [flat - flat.mean(-1, keepdim=True) for flat in (_flat(t, lead) for t in tensors)]
+    centred = [flat - flat.mean(-1, keepdim=True) for flat in (_flatten(t, lead) for t in tensors)]
     sizes = torch.tensor([c.shape[-1] for c in centred], dtype=torch.float64)
-    return (_row_norms(centred) / sizes.sqrt()).to(centred[0].dtype)
+    return (_compute_row_norms(centred) / sizes.sqrt()).to(centred[0].dtype)
 
 
 def zero_fraction(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
@@ -73,38 +73,38 @@ def saturated_fraction(activation: Tensor, low: bool, lead: int = 0) -> Tensor:
     return ((high | (activation < SATURATED_LOW)) if low else high).float().flatten(lead).mean(-1)
 
 
-def _norm(tensors: Sequence[Tensor], order: int, dtype: torch.dtype | None = None) -> Tensor:
-    return torch.stack(torch._foreach_norm([_single(t) for t in tensors], order, dtype=dtype))
+def _compute_norms(tensors: Sequence[Tensor], order: int, dtype: torch.dtype | None = None) -> Tensor:
+    return torch.stack(torch._foreach_norm([_to_single(t) for t in tensors], order, dtype=dtype))
 
 
-def _row_norms(tensors: Sequence[Tensor]) -> Tensor:
+def _compute_row_norms(tensors: Sequence[Tensor]) -> Tensor:
     """2-norms (K, n) of the rows of n tensors (K, m) of a stack, which is on the CPU, as doubles.
 
     Squares in double precision take eight times as long. So they are summed in single precision over pieces that are
     short enough (a relative error of 1e-6 at most), and from there in double precision; but all in double precision
     where squares of single precision may have left its range.
     """
-    norms = torch.stack([_by_pieces(rows) for rows in tensors], -1)
+    norms = torch.stack([_compute_norms_by_pieces(rows) for rows in tensors], -1)
     doubtful = ~((norms > 1e-12) & (norms < 1e18)).all(0)
     for i in doubtful.nonzero().flatten().tolist():
         norms[:, i] = torch.linalg.vector_norm(tensors[i], dim=-1, dtype=torch.float64)
     return norms
 
 
-def _by_pieces(rows: Tensor) -> Tensor:
-    whole = rows.shape[-1] // PIECE * PIECE
+def _compute_norms_by_pieces(rows: Tensor) -> Tensor:
+    whole = rows.shape[-1] // PIECE_LENGTH * PIECE_LENGTH
     rest = torch.linalg.vector_norm(rows[:, whole:], dim=-1).double() if whole < rows.shape[-1] else None
     if not whole and rest is not None:
         return rest
-    pieces = torch.linalg.vector_norm(rows[:, :whole].unflatten(-1, (-1, PIECE)), dim=-1)
+    pieces = torch.linalg.vector_norm(rows[:, :whole].unflatten(-1, (-1, PIECE_LENGTH)), dim=-1)
     norms = torch.linalg.vector_norm(pieces.double(), dim=-1)
     return norms if rest is None else torch.hypot(norms, rest)
 
 
-def _flat(tensor: Tensor, lead: int) -> Tensor:
+def _flatten(tensor: Tensor, lead: int) -> Tensor:
     """All elements along one axis, behind those that count runs."""
-    return _single(tensor).flatten(lead)
+    return _to_single(tensor).flatten(lead)
 
 
-def _single(tensor: Tensor) -> Tensor:
+def _to_single(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

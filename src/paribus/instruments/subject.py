@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from paribus.models.layers import WeightLayer
 
-Look = Callable[[Tensor, Tensor, Tensor], None]
+LossHook = Callable[[Tensor, Tensor, Tensor], None]
 
 
 class Subject(Protocol):
@@ -20,13 +20,13 @@ class Subject(Protocol):
         initial: each layer's weight before training, by its path, on the CPU.
         lead: axes of every tensor that count runs: 0, or 1 in a stack.
         loss_scaled: whether gradients are those of a scaled loss (16-mixed); a step that overflows is then skipped.
-        look: called with inputs, outputs and loss of each training step, where an instrument asks for it.
+        loss_hook: called with inputs, outputs and loss of each training step, where an instrument asks for it.
     """
 
     network: nn.Module
     layers: Sequence[WeightLayer]
     initial: Mapping[str, Tensor]
-    look: Look | None
+    loss_hook: LossHook | None
 
     @property
     def lead(self) -> int: ...

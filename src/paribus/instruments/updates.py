@@ -7,7 +7,7 @@ from torch import Tensor
 
 from paribus.instruments import quantities
 from paribus.instruments.instrument import Instrument
-from paribus.instruments.measured import Measured, StepMeans, require_positive, split_by_tensor
+from paribus.instruments.measurement import Measured, StepMeans, require_positive, split_by_tensor
 
 
 class Updates(Instrument):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from paribus.data.module import InMemory
 from paribus.instruments import quantities
 from paribus.instruments.instrument import Instrument
-from paribus.instruments.measured import Measured, require_positive, split_by_tensor
+from paribus.instruments.measurement import Measured, require_positive, split_by_tensor
 from paribus.instruments.subject import Subject
 from paribus.loggers.histogram import Histogram
 from paribus.models.layers import WeightLayer
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BINS = 64
-LARGEST = 1e150  # in a histogram: squares, and what is divided by its range, have to be numbers
-MOST_DRAWN = 16  # layers in a figure
-UNIFORM = (nn.Linear, nn.modules.conv._ConvNd)  # torch draws their default weights within +-1/sqrt(fan_in)
+LARGEST_COUNTED = 1e150  # in a histogram: squares, and what is divided by its range, have to be numbers
+MOST_PLOTTED = 16  # layers in a figure
+UNIFORM_LAYERS = (nn.Linear, nn.modules.conv._ConvNd)  # torch draws their default weights within +-1/sqrt(fan_in)
 
 
 class Weights(Instrument):
@@ -47,10 +47,10 @@ class Weights(Instrument):
     def attach(self, learner: Subject, data: InMemory) -> None:
         super().attach(learner, data)
         self._is_small = sum(p.numel() for p in learner.network.parameters()) <= self.small
-        chosen = np.linspace(0, len(learner.layers) - 1, min(MOST_DRAWN, len(learner.layers))).round()
+        chosen = np.linspace(0, len(learner.layers) - 1, min(MOST_PLOTTED, len(learner.layers))).round()
         self._drawn = [learner.layers[int(i)] for i in chosen]
         kept = learner.layers if self._is_small else self._drawn
-        self._before = {layer: _array(learner.initial[layer.path]) for layer in kept}
+        self._before = {layer: _to_array(learner.initial[layer.path]) for layer in kept}
 
     def measure(self, epoch: int) -> Iterable[Measured]:
         owners = [(layer, tensor) for layer in self.learner.layers for tensor, _ in layer.tensors]
@@ -68,45 +68,45 @@ class Weights(Instrument):
             for tensor, parameter in layer.tensors:
                 values = parameter.detach().cpu().double().numpy()  # the range of two floats may be no float
                 if values.size:
-                    yield _histogram(layer, tensor, values.reshape(*values.shape[: self.learner.lead], -1))
+                    yield _compute_histogram(layer, tensor, values.reshape(*values.shape[: self.learner.lead], -1))
 
     def figures(self, epoch: int, last: bool) -> Iterable[tuple[str, "Figure"]]:
-        from paribus import plots as figures
+        from paribus import plots
 
         if not self._drawn:
             return
-        now = {layer.path: _array(layer.weight) for layer in self._drawn}
-        bounds = {layer.path: layer.fan_in**-0.5 for layer in self._drawn if isinstance(layer.module, UNIFORM)}
+        now = {layer.path: _to_array(layer.weight) for layer in self._drawn}
+        bounds = {layer.path: layer.fan_in**-0.5 for layer in self._drawn if isinstance(layer.module, UNIFORM_LAYERS)}
         before = {layer.path: self._before[layer] for layer in self._drawn}
         of = f"{len(self._drawn)} of {len(self.learner.layers)} layers" if len(now) < len(self.learner.layers) else ""
-        yield "weight_histograms", figures.weight_histograms(now, before if last else None, bounds, of)
+        yield "weight_histograms", plots.plot_weight_histograms(now, before if last else None, bounds, of)
         if last and self._is_small:
             for layer in self._drawn:
                 pair = self._before[layer], now[layer.path]
                 if isinstance(layer.module, nn.modules.conv._ConvTransposeNd):  # its units are along the second axis
                     pair = pair[0].swapaxes(0, 1), pair[1].swapaxes(0, 1)
-                yield f"weight_heat_maps/{layer.label}", figures.heat_maps(layer.path, *pair)
+                yield f"weight_heat_maps/{layer.label}", plots.plot_heat_maps(layer.path, *pair)
 
     def finish(self, directory: Path, best: dict[str, Tensor]) -> None:
         if self._is_small:
             write_weights(
                 directory,
                 {layer.path: self._before[layer] for layer in self.learner.layers},
-                {layer.path: _array(layer.weight) for layer in self.learner.layers},
+                {layer.path: _to_array(layer.weight) for layer in self.learner.layers},
             )
 
 
-def _array(parameter: Tensor) -> np.ndarray:
+def _to_array(parameter: Tensor) -> np.ndarray:
     return parameter.detach().float().cpu().numpy().copy()
 
 
-def _histogram(layer: WeightLayer, tensor: str, values: np.ndarray) -> Histogram:
+def _compute_histogram(layer: WeightLayer, tensor: str, values: np.ndarray) -> Histogram:
     """Of the finite ones among `values`, (n,) or (K, n), n at least 1."""
-    finite = np.abs(values) < LARGEST
+    finite = np.abs(values) < LARGEST_COUNTED
     low = values.min(-1, keepdims=True, where=finite, initial=np.inf)
     high = values.max(-1, keepdims=True, where=finite, initial=-np.inf)
     low, high = np.where(low > high, 0, low), np.where(low > high, 0, high)  # none in a network that has diverged
-    around = np.where(high - low < 1 / LARGEST, np.maximum(1, np.abs(low)), 0)  # 1e30 + 1 is 1e30
+    around = np.where(high - low < 1 / LARGEST_COUNTED, np.maximum(1, np.abs(low)), 0)  # 1e30 + 1 is 1e30
     low, high = low - around, high + around
     known = np.where(finite, values, 0)
     bins = np.clip((known - low) * (BINS / (high - low)), 0, BINS - 1).astype(np.intp)

@@ -1,4 +1,4 @@
-"""Hold the histogram of a tensor."""
+"""Define the histogram of a tensor."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,15 @@ from paribus.models.layers import WeightLayer
 
 @dataclass(frozen=True)
 class Histogram:
-    """`counts` (k,) of a layer's values between `edges` (k + 1,), with the sum of the values and of their squares, ().
+    """A histogram of a layer's weights or biases. A histogram without counts is not logged.
 
-    Of a stack of K runs each has a first axis of K. One that counts nothing is not shown.
+    In a stack of K runs, every array has a first axis of K.
+
+    Attributes:
+        layer, tensor: the layer, and "weight" or "bias".
+        counts: number of values in each bin, (bins,).
+        edges: edges of the bins, (bins + 1,).
+        total, total_squares: sum of the values and of their squares, ().
     """
 
     layer: WeightLayer
@@ -21,6 +27,6 @@ class Histogram:
     total: np.ndarray
     total_squares: np.ndarray
 
-    def of_run(self, k: int) -> "Histogram":
-        """That of the k-th run of a stack."""
+    def select_run(self, k: int) -> "Histogram":
+        """Return the histogram of the k-th run of a stack."""
         return Histogram(self.layer, self.tensor, self.counts[k], self.edges[k], self.total[k], self.total_squares[k])

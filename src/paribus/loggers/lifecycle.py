@@ -9,7 +9,7 @@ from paribus.loggers.tensorboard import TensorBoard
 
 
 def resume_logger(logger: Logger, epoch: int) -> None:
-    """Before a run goes on: have TensorBoard drop what older event files hold of later epochs."""
+    """Make TensorBoard ignore what older event files hold after `epoch`; call before a run resumes."""
     if isinstance(logger, TensorBoard):
         logger._kwargs["purge_step"] = epoch + 1
 
@@ -17,9 +17,9 @@ def resume_logger(logger: Logger, epoch: int) -> None:
 def finish_logger(
     logger: Logger, hyperparameters: Mapping[str, Any], statistics: Mapping[str, float | int | None]
 ) -> None:
-    """Tell a logger, at the end of a run, what it was and what came of it (as summary/...)."""
+    """Log a run's hyper-parameters and, as summary/..., its statistics at its end."""
     metrics = {f"summary/{name}": float(value) for name, value in statistics.items() if value is not None}
-    # A value that is None in one run and a number in another would hide runs in TensorBoard's table.
+    # TensorBoard's table hides runs if a value is None in one run and a number in another.
     plain = {name: _to_scalar(value) for name, value in hyperparameters.items() if value is not None}
     logger.log_metrics(metrics, step=int(statistics["epochs"] or 0))
     if isinstance(logger, TensorBoard):
@@ -29,7 +29,7 @@ def finish_logger(
 
 
 def close_logger(logger: Logger) -> None:
-    """End what a logger keeps open for the process: the next run of a multirun would go on in the same W&B run."""
+    """Close a logger's process-wide state: else the next run of a multirun would log into the same W&B run."""
     if isinstance(logger, WandbLogger):
         logger.experiment.finish()
 

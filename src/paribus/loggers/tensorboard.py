@@ -15,15 +15,15 @@ from paribus.loggers.histogram import Histogram
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard import FileWriter, SummaryWriter
 
 FAMILIES = {"grad": "gradients", "update": "updates", "activation": "activations", "weight": "weights"}
 
 
 class TensorBoard(TensorBoardLogger):
-    """TensorBoard events directly in `save_dir`; the horizontal axis is the epoch.
+    """A logger that writes TensorBoard events directly into `save_dir`, by epoch.
 
-    All scalars of a call go into one event; SummaryWriter.add_scalar would make one of each.
+    All scalars of a call are one event; SummaryWriter.add_scalar would write one event for each.
     """
 
     def __init__(self, save_dir: str | Path):
@@ -33,7 +33,7 @@ class TensorBoard(TensorBoardLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> "SummaryWriter":
-        """torch's SummaryWriter, but that an EventFile writes its events."""
+        """Return torch's SummaryWriter, whose events an EventFile writes."""
         writer: SummaryWriter = super().experiment
         files = writer._get_file_writer()
         if not isinstance(files.event_writer, EventFile):
@@ -41,23 +41,26 @@ class TensorBoard(TensorBoardLogger):
             files.event_writer = EventFile(Path(files.event_writer._file_name))
         return writer
 
+    @property
+    def _files(self) -> "FileWriter":
+        return self.experiment._get_file_writer()
+
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         tags = tuple(metrics)
         if tags not in self._scalars:
             self._scalars[tags] = ScalarEvents(tags)
-        event = self._scalars[tags].event(int(step or 0), list(metrics.values()))
-        self.experiment._get_file_writer().event_writer.write(event)
+        event = self._scalars[tags].serialise(int(step or 0), list(metrics.values()))
+        self._files.event_writer.write(event)
 
     def log_hyperparams(self, params: Mapping[str, Any], metrics: Mapping[str, Any] | None = None) -> None:  # type: ignore[override]
-        """One entry in the HPARAMS tab: `params`, and the scalars named by `metrics` as the entry's results."""
+        """Write an entry of the HPARAMS tab: `params`, with the scalars named in `metrics` as results."""
         from torch.utils.tensorboard.summary import hparams
 
-        writer = self.experiment._get_file_writer()
         for summary in hparams(dict(params), dict(metrics or {})):
-            writer.add_summary(summary)
+            self._files.add_summary(summary)
 
     def log_histogram(self, histogram: Histogram, step: int) -> None:
-        """Under weight/LAYER or bias/LAYER."""
+        """Write a histogram under weight/LAYER or bias/LAYER."""
         if not histogram.counts.any():
             return
         self.experiment.add_histogram_raw(
@@ -73,19 +76,19 @@ class TensorBoard(TensorBoardLogger):
         )
 
     def log_figure(self, tag: str, figure: "Figure", step: int) -> None:
-        """As an image."""
+        """Write a figure as a PNG image."""
         png = io.BytesIO()
         figure.savefig(png, format="png")
         width, height = figure.canvas.get_width_height()
         image = Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=png.getvalue())
-        self.experiment._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+        self._files.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
     def log_layout(self, columns: Iterable[str], quantities: Iterable[tuple[str, str]]) -> None:
-        """Arrange the CUSTOM SCALARS tab: training beside validation, then all layers of a quantity in one chart.
+        """Write the CUSTOM SCALARS tab: charts of training and validation, then a chart per layer quantity.
 
         Args:
-            columns: of metrics.csv.
-            quantities: what was measured, and of which tensor: ("grad_norm", "bias").
+            columns: columns of metrics.csv.
+            quantities: measured pairs of quantity and tensor, such as ("grad_norm", "bias").
         """
         from torch.utils.tensorboard.summary import custom_scalars
 
@@ -100,7 +103,7 @@ class TensorBoard(TensorBoardLogger):
                 "Multiline", [f"^{re.escape(quantity)}/" + (rf".*\.{tensor}$" if tensor != "activation" else "")]
             ]  # fmt: skip
         shown = {family: charts for family, charts in layout.items() if charts}
-        self.experiment._get_file_writer().add_summary(custom_scalars(shown))
+        self._files.add_summary(custom_scalars(shown))
 
     def save(self) -> None:
-        """No hparams.yaml: .hydra/ has the configuration."""
+        """Write no hparams.yaml: .hydra/ has the configuration."""

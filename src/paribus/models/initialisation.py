@@ -1,4 +1,4 @@
-"""Initial weights."""
+"""Initialise the weights of networks."""
 
 from typing import Literal
 
@@ -7,22 +7,22 @@ from torch import nn
 from paribus.errors import unknown_name
 
 SCHEMES = ("torch", "kaiming", "xavier", "orthogonal", "auto")
-# The gain that keeps a signal's scale through the activation (torch.nn.init.calculate_gain); smooth relatives of ReLU
-# are treated as ReLU.
+# Activations with a gain of their own in torch.nn.init.calculate_gain; smooth variants of ReLU count as ReLU.
 _SATURATING: dict[type[nn.Module], Literal["tanh", "sigmoid"]] = {nn.Tanh: "tanh", nn.Sigmoid: "sigmoid"}
 
 
 def initialise(network: nn.Module, scheme: str, activation: nn.Module) -> None:
-    """Draw the weights of all linear and convolutional layers of `network` anew, in place.
+    """Redraw the weights of all linear and convolutional layers of `network`, in place; set biases to 0.
 
-    - "torch" leaves them as they are: uniform within +-1/sqrt(fan_in).
-    - "kaiming": normal, variance 2/fan_in (He et al., 2015), with the slope of a leaky ReLU; 1/fan_in for SELU and
-      where there is no activation.
-    - "xavier": uniform, variance 2/(fan_in + fan_out) (Glorot & Bengio, 2010) times the squared gain of the activation.
-    - "orthogonal" (Saxe et al., 2014), times that gain.
-    - "auto": xavier for tanh and sigmoid, kaiming for all others.
+    Schemes:
+        torch: keep torch's weights and biases, uniform within +-1/sqrt(fan_in).
+        kaiming: normal, variance 2 / ((1 + slope^2) fan_in) for the slope of a leaky ReLU (He et al., 2015); 1/fan_in
+            for SELU and the identity.
+        xavier: uniform, variance 2 gain^2 / (fan_in + fan_out) with the activation's gain (Glorot & Bengio, 2010).
+        orthogonal: a random orthogonal matrix times that gain (Saxe et al., 2014).
+        auto: xavier for tanh and sigmoid, kaiming for all others.
 
-    Biases become 0 except with "torch".
+    Raises UserError for any other scheme.
     """
     if scheme not in SCHEMES:
         raise unknown_name(scheme, "model.init", SCHEMES)

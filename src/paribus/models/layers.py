@@ -1,4 +1,4 @@
-"""The layers of any network, in the order in which data pass through them, and what comes out of each."""
+"""Find the weight layers of any network in the order of their use, and observe their activations."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-PARAMETRISED = ".parametrizations."  # where torch.nn.utils.parametrize keeps what it makes a weight of
+PARAMETRIZATIONS = ".parametrizations."  # in paths of the originals of weights under torch.nn.utils.parametrize
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 @dataclass(eq=False)
 class Call:
-    """A module without children, or with weights of its own, as a pass of data met it."""
+    """A call, in a forward pass, of a module that has own parameters or no children."""
 
     path: str  # as in network.get_submodule
     module: nn.Module
@@ -25,7 +25,7 @@ class Call:
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Of one sample; () for what is no tensor."""
+        """The output's shape without the batch axis; () unless it is a tensor."""
         return tuple(self.output.shape[1:]) if isinstance(self.output, Tensor) else ()
 
     @property
@@ -39,15 +39,15 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class WeightLayer:
-    """A linear, convolutional or other layer with a weight of two or more axes; normalisations are none.
+    """A linear, convolutional or other layer with a weight of two or more axes; not a normalisation.
 
     Attributes:
-        path: the module's; where its weight is not called `weight`, the parameter's own path.
-        depth: its place in the order of use, 0 nearest the input.
-        label: depth and path, so that labels sorted as text are in order of depth.
-        module: the module that holds the weight.
-        weight, bias: its parameters.
-        route: the modules from its output to its activation, the last of which is that; empty without one.
+        path: path of the module, or of the parameter if that is not called `weight`.
+        depth: position in the order of use; 0 is nearest the input.
+        label: depth (zero-padded) and path; text order is the order of depth.
+        module: the module with the weight.
+        weight, bias: the parameters.
+        route: the modules from the layer's output to its activation, inclusive; empty without an activation.
     """
 
     path: str
@@ -60,27 +60,28 @@ class WeightLayer:
 
     @property
     def activation(self) -> nn.Module | None:
-        """The module whose output is this layer's activation; None: the layer's own output is."""
+        """The module whose output is this layer's activation; None if it is the layer's own output."""
         return self.route[-1] if self.route else None
 
     @property
     def tensors(self) -> list[tuple[str, nn.Parameter]]:
+        """The parameters with their names: "weight", and "bias" if there is one."""
         return [("weight", self.weight)] + ([("bias", self.bias)] if self.bias is not None else [])
 
     @property
     def fan_in(self) -> int:
-        """As torch counts it: features, or channels of a group times the positions under the kernel."""
+        """The inputs of a unit: features, or channels per group times the kernel's size."""
         return self.weight[0].numel()
 
     @property
     def unit_axis(self) -> int:
-        """The axis of the output that counts units: channels of a convolution, features of all others."""
+        """The output's axis of units: channels of a convolution, else features."""
         return 1 if isinstance(self.module, nn.modules.conv._ConvNd) else -1
 
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """`network` in evaluation mode and without gradients; then each of its modules in the mode it was in."""
+    """Put `network` in evaluation mode without gradients; restore each module's mode at the end."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
@@ -92,9 +93,9 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
 
 
 def trace_calls(network: nn.Module, inputs: Tensor) -> tuple[Any, list[Call]]:
-    """What `network` returns of `inputs` in evaluation mode, and the calls of its modules, in their order.
+    """Run `network` on `inputs` in evaluation mode; return its output and its modules' calls in order.
 
-    Draws no random number and leaves the network as it was.
+    Draws no random number and does not change the network.
     """
     calls: list[Call] = []
     running: list[Call] = []
@@ -122,11 +123,11 @@ def trace_calls(network: nn.Module, inputs: Tensor) -> tuple[Any, list[Call]]:
 
 
 def find_weight_layers(network: nn.Module, calls: Sequence[Call]) -> list[WeightLayer]:
-    """The layers of `network` that have weights, in the order of their first use in `calls`.
+    """Return the layers of `network` with weights, in the order of their first call in `calls`.
 
-    A module that was not called takes the place of the one that holds it, if that was (attention reaches into its
-    output projection), and comes last otherwise. A parameter that two modules share belongs to the first. Of a
-    parametrised weight (weight_norm) the tensor that is trained counts, without its scale.
+    A module without a call takes its parent's place if that was called (attention uses the weight of its output
+    projection directly), else the last place. A shared parameter belongs to the first module. A parametrised weight
+    (weight_norm) is represented by its trained tensor, without the scale.
     """
     first: dict[nn.Module, int] = {}
     for i, call in enumerate(calls):
@@ -137,7 +138,7 @@ def find_weight_layers(network: nn.Module, calls: Sequence[Call]) -> list[Weight
     for path, module in modules.items():
         if isinstance(module, NORMS):
             continue
-        holder, _, parametrised = path.partition(PARAMETRISED)
+        holder, _, parametrised = path.partition(PARAMETRIZATIONS)
         owner = modules[holder]
         own = dict(owner.named_parameters(recurse=False))
         for name, weight in module.named_parameters(recurse=False):
@@ -150,7 +151,7 @@ def find_weight_layers(network: nn.Module, calls: Sequence[Call]) -> list[Weight
             full = ".".join(part for part in (holder, "" if name == "weight" else name) if part) or name
             place = first.get(owner, first.get(modules[holder.rpartition(".")[0]], len(calls)))
             found.append((place, full, owner, weight, bias if bias is not None and bias.ndim == 1 else None))
-    found.sort(key=lambda entry: entry[0])  # stable: within a place in the order of definition
+    found.sort(key=lambda entry: entry[0])  # stable: equal places stay in order of definition
     owners = {module for _, _, module, _, _ in found}
     digits = len(str(max(len(found) - 1, 0)))
     return [
@@ -162,7 +163,7 @@ def find_weight_layers(network: nn.Module, calls: Sequence[Call]) -> list[Weight
 
 
 def _find_route(calls: Sequence[Call], start: int | None, owners: set[nn.Module]) -> tuple[nn.Module, ...]:
-    """The modules that the output of call `start` goes through, up to its activation; none where it meets none."""
+    """Return the modules that the output of call `start` passes up to its activation; empty without one."""
     if start is None:
         return ()
     met: list[nn.Module] = []
@@ -176,7 +177,7 @@ def _find_route(calls: Sequence[Call], start: int | None, owners: set[nn.Module]
         current = call.output
     kinds = [type(module).__module__ for module in met]
     ends = [i for i, kind in enumerate(kinds) if kind == "torch.nn.modules.activation"]
-    if not ends:  # a user's own: what is not torch's and has nothing to learn
+    if not ends:  # a user's own activation: not torch's, and without parameters
         ends = [i for i, kind in enumerate(kinds) if not kind.startswith("torch.") and not any(met[i].parameters())]
     return tuple(met[: ends[0] + 1]) if ends else ()
 
@@ -184,38 +185,37 @@ def _find_route(calls: Sequence[Call], start: int | None, owners: set[nn.Module]
 def watch_activations(
     layers: Sequence[WeightLayer], see: Callable[[WeightLayer, Tensor], None]
 ) -> list[RemovableHandle]:
-    """Have `see` called with each of `layers` and its activation whenever data pass through them.
+    """Register hooks that call `see(layer, activation)` at each use of a layer; return their handles.
 
-    A module that is used more than once is seen each time. The handles end it. Activations that are no modules
-    (torch.relu in a forward method) cannot be seen: there it is the layer's own output, as where something that is no
-    module stands between layer and activation (a sum).
+    An activation that is not a module (torch.relu in a forward method), or one after an operation that is not a module
+    (a sum), is invisible to hooks: `see` then gets the layer's own output.
     """
-    on_the_way: dict[WeightLayer, Tensor] = {}  # outputs that have not met their activation yet
+    pending: dict[WeightLayer, Tensor] = {}  # outputs on their route to the activation
 
     def enter(layer: WeightLayer, module: nn.Module, args: Any, output: Any) -> None:
         if layer.activation is not None:
-            on_the_way[layer] = output
+            pending[layer] = output
         elif isinstance(output, Tensor):
             see(layer, output)
 
     def pass_on(module: nn.Module, args: Any, output: Any) -> None:
-        layer = next((layer for layer, tensor in on_the_way.items() if args and tensor is args[0]), None)
+        layer = next((layer for layer, tensor in pending.items() if args and tensor is args[0]), None)
         if layer is None:
             return
         if module is layer.activation:
-            del on_the_way[layer]
+            del pending[layer]
             see(layer, output)
         else:
-            on_the_way[layer] = output
+            pending[layer] = output
 
-    # of several weights of one module, the last
+    # a module with several weights: its last one
     handles = [m.register_forward_hook(partial(enter, x)) for m, x in {x.module: x for x in layers}.items()]
     routes = {module for layer in layers for module in layer.route}
     return handles + [module.register_forward_hook(pass_on) for module in routes]
 
 
 def format_table(calls: Sequence[Call], total: int) -> str:
-    """The modules as text, a line each; then parameters that belong to none of them, and `total`, the network's."""
+    """Format the modules as text, a line each, then the other parameters and the network's `total`."""
     first: dict[str, Call] = {}
     for call in calls:
         first.setdefault(call.path, call)

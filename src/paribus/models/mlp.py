@@ -1,4 +1,4 @@
-"""Fully connected networks."""
+"""Define fully connected networks."""
 
 from collections.abc import Callable, Sequence
 from math import prod
@@ -11,18 +11,18 @@ NORMS = ("none", "batch")
 
 
 class MLP(nn.Sequential):
-    """A multilayer perceptron: flatten, `hidden` layers, each linear, norm, activation, dropout, then a linear layer.
+    """A multilayer perceptron: hidden layers (linear, norm, activation, dropout), then a linear layer.
 
-    With no hidden layers it is linear (for classes: multinomial logistic regression); with one, of `n` units, it is a
-    universal approximator for large n; more make it deeper. Linear layers are called linear1, linear2, ...
+    Without hidden layers it is a linear model (multinomial logistic regression for classes). Linear layers are called
+    linear1, linear2, ...
 
     Args:
         in_shape: shape of one input, flattened to `prod(in_shape)` features.
-        out_features: classes, or 1 for regression.
-        activation: makes an activation module; called once for each hidden layer.
-        hidden: units of each hidden layer. None: what `width` and `depth` say, or else `default_hidden`.
-        width, depth: given together, `depth` hidden layers of `width` units.
-        dropout: share of units set to zero while training.
+        out_features: number of classes, or 1 for regression.
+        activation: factory of activation modules, called once per hidden layer.
+        hidden: units of each hidden layer; None for those of `width` and `depth`, or else `default_hidden`.
+        width, depth: `depth` hidden layers of `width` units; given together or not at all.
+        dropout: probability of dropping a hidden unit in training.
         norm: "none", or "batch" for batch normalisation before the activation.
 
     Input (n, *in_shape), output (n, out_features).
@@ -44,7 +44,7 @@ class MLP(nn.Sequential):
         super().__init__()
         if norm not in NORMS:
             raise unknown_name(norm, "model.norm", NORMS)
-        widths = layer_widths(width, depth)
+        widths = expand_widths(width, depth)
         if hidden is not None and widths is not None and list(hidden) != widths:
             raise ValueError(f"hidden is {list(hidden)}, but width and depth say {widths}: give one of them")
         hidden = next(h for h in (hidden, widths, self.default_hidden) if h is not None)
@@ -63,8 +63,8 @@ class MLP(nn.Sequential):
         self.add_module(f"linear{len(hidden) + 1}", nn.Linear(features, out_features))
 
 
-def layer_widths(width: int | None, depth: int | None) -> list[int] | None:
-    """`depth` layers of `width` units; None where neither is given. ValueError where only one is."""
+def expand_widths(width: int | None, depth: int | None) -> list[int] | None:
+    """Return `depth` times `width`, or None if neither is given. Raises ValueError if only one is."""
     if width is None and depth is None:
         return None
     if width is None or depth is None:

@@ -1,4 +1,4 @@
-"""Networks that predict a number."""
+"""Define networks for regression."""
 
 from torch import Tensor
 
@@ -6,7 +6,7 @@ from paribus.models.mlp import MLP
 
 
 class RegressionNet(MLP):
-    """An MLP with one output, 128 and 64 hidden units unless told otherwise. Arguments as MLP's, out_features 1.
+    """An MLP with one output, by default with 128 and 64 hidden units. Arguments as MLP's, out_features 1.
 
     Input (n, *in_shape), output (n,).
     """

@@ -1,4 +1,4 @@
-"""A small VGG (Simonyan & Zisserman, 2015): six layers before the classifier."""
+"""Define a small VGG (Simonyan & Zisserman, 2015): six layers before the classifier."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,14 +15,15 @@ UNITS = 512
 class VGG6(nn.Sequential):
     """Five 3x3 convolutions (64, 64, pool, 128, 128, pool, 256, pool), a linear layer of 512, dropout, the classifier.
 
-    Layers are called conv1 to conv5, linear1 and linear2. Runs in channels-last memory format, the faster one.
+    Layers are called conv1 to conv5, linear1 and linear2. Weights and inputs are in channels-last
+    format, which is faster.
 
     Args:
         in_shape: (channels, height, width), height and width 8 or more.
-        out_features: classes.
-        activation: makes an activation module; called once for each of the six hidden layers.
-        width_multiplier: times the channels and units of the hidden layers (rounded, at least 1).
-        dropout: share of the last hidden layer's units set to zero while training.
+        out_features: number of classes.
+        activation: factory of activation modules, called once per hidden layer.
+        width_multiplier: factor of the channels and units of the hidden layers (rounded, at least 1).
+        dropout: probability of dropping a unit of the last hidden layer in training.
         norm: "none", or "batch" for batch normalisation before each activation.
 
     Input (n, *in_shape), output (n, out_features).
@@ -47,7 +48,7 @@ class VGG6(nn.Sequential):
         if not width_multiplier > 0:
             raise ValueError(f"width_multiplier is {width_multiplier}; it must be above 0")
 
-        def scaled(width: int) -> int:
+        def scale(width: int) -> int:
             return max(1, round(width * width_multiplier))
 
         channels, height, width = in_shape
@@ -59,13 +60,13 @@ class VGG6(nn.Sequential):
                 height, width = height // 2, width // 2
                 continue
             conv += 1
-            out = scaled(int(layer))
+            out = scale(int(layer))
             self.add_module(f"conv{conv}", nn.Conv2d(channels, out, 3, padding=1))
             if norm == "batch":
                 self.add_module(f"norm{conv}", nn.BatchNorm2d(out))
             self.add_module(f"activation{conv}", activation())
             channels = out
-        units = scaled(UNITS)
+        units = scale(UNITS)
         self.add_module("flatten", nn.Flatten())
         self.add_module("linear1", nn.Linear(channels * height * width, units))
         if norm == "batch":

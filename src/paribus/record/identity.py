@@ -14,6 +14,7 @@ EXECUTION_KEYS = (
     "data.verify",
     "trainer.accelerator",
     "trainer.devices",
+    "trainer.num_nodes",
     "trainer.strategy",
     "trainer.deterministic",
     "threads",
@@ -29,7 +30,7 @@ EXECUTION_KEYS = (
 
 # Where classes of ours were when records first named them, by where they are: a record and an identity keep the first
 # name, so that a class can move. The first prefix that fits counts.
-FIRST_NAMES = {
+STABLE_PREFIXES = {
     "paribus.training.schedulers.": "paribus.schedulers.",
     "paribus.training.progress.": "paribus.callbacks.progress.",
     "paribus.loggers.tensorboard.": "paribus.loggers.",
@@ -37,14 +38,14 @@ FIRST_NAMES = {
 }
 
 
-def name_all_stably(config: Any) -> Any:
+def use_stable_targets(config: Any) -> Any:
     """Return a plain configuration in which every `_target_` is the name by which records know the class."""
-    return _replace_targets(config, [*FIRST_NAMES.items()])
+    return _replace_targets(config, [*STABLE_PREFIXES.items()])
 
 
-def locate_all(config: Any) -> Any:
+def use_current_targets(config: Any) -> Any:
     """Return a plain configuration in which every `_target_` says where the class is now."""
-    return _replace_targets(config, [(first, now) for now, first in FIRST_NAMES.items()])
+    return _replace_targets(config, [(first, now) for now, first in STABLE_PREFIXES.items()])
 
 
 def _replace_targets(value: Any, prefixes: Sequence[tuple[str, str]], key: Any = None) -> Any:
@@ -90,7 +91,7 @@ def identify(config: Mapping[str, Any]) -> str:
             return int(value)
         return value
 
-    kept = name_all_stably(select_experimental(config))
+    kept = use_stable_targets(select_experimental(config))
     for derived in ("width", "depth"):  # written out in hidden
         kept.get("model", {}).pop(derived, None)
     text = json.dumps(canonical(kept), sort_keys=True)

@@ -8,7 +8,7 @@ from paribus.record.files import RecordError
 from paribus.record.schema import LOCK
 
 
-class Busy(RecordError):
+class BusyError(RecordError):
     """Another process is writing the record."""
 
 
@@ -24,7 +24,7 @@ def lock_directory(directory: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0.3, poll_interval=0.05)  # somebody may just be asking whether it is taken
     except Timeout:
-        raise Busy(f"{directory} is being written by another process.") from None
+        raise BusyError(f"{directory} is being written by another process.") from None
     except NotImplementedError:
         raise RecordError(f"The file system of {directory} knows no locks (flock). Choose another one.") from None
     try:

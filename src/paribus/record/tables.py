@@ -88,7 +88,7 @@ class LayersWriter:
         with replace_file(self.path) as temporary:
             pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
 
-    def early_layer_gradient(self) -> float | None:
+    def compute_early_gradient(self) -> float | None:
         """Mean over the epochs of grad_mean_abs of the first two weight tensors; None where it was not measured."""
         early = [i for (_, depth, tensor, quantity), i in self._keys.items()
                  if quantity == "grad_mean_abs" and tensor == "weight" and depth < 2]  # fmt: skip

@@ -10,7 +10,6 @@ from hydra.core.utils import env_override, setup_globals
 from paribus import record
 from paribus.config.messages import explain
 from paribus.errors import RunFailed, UserError
-from paribus.process import keep_freed_memory
 from paribus.run.spec import Job
 
 
@@ -36,7 +35,6 @@ def attempt(job: Job, console: bool) -> Outcome:
     """Make a run in this process, whatever becomes of it; with `console`, it says on the terminal how it is going."""
     from paribus.run.execute import execute_run
 
-    keep_freed_memory()  # in a process of a cluster; elsewhere it has been done
     try:
         setup_globals()  # the resolvers of Hydra, in a process that is new
         job.directory.mkdir(parents=True, exist_ok=True)
@@ -52,7 +50,7 @@ def attempt(job: Job, console: bool) -> Outcome:
 
 def outcome_of(error: BaseException, job: Job, console: bool) -> Outcome:
     """How an attempt ended that raised `error`; what is not for the run alone is raised again."""
-    if isinstance(error, record.Busy):
+    if isinstance(error, record.BusyError):
         return Outcome(busy=True)
     if isinstance(error, RunFailed):
         unexpected = isinstance(error.__cause__, Exception) and not isinstance(error.__cause__, UserError | OSError)

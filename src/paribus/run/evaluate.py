@@ -42,7 +42,7 @@ def evaluate(run: Run, device: torch.device) -> dict[str, Any]:
         # all three parts anew, so that the file speaks of one checkpoint
         run.data.setup("fit")
         parts = {"train": run.data.train, "val": run.data.val, "test": run.data.test}
-        batches = {split: run.data.batches_in_order(part) for split, part in parts.items() if part and len(part[0])}
+        batches = {split: run.data.make_eval_batches(part) for split, part in parts.items() if part and len(part[0])}
         found = {split: _outputs(run, of_split, device) for split, of_split in batches.items()}
         write_predictions(run.directory, {split: (y.numpy(), out.numpy()) for split, (out, y) in found.items()})
     record.write_json(run.directory / record.SUMMARY, {**run.summary, "test": figures})

@@ -9,10 +9,11 @@ from omegaconf import DictConfig
 
 from paribus import record
 from paribus.config.check import read_job_choices
+from paribus.config.compose import to_resolved
+from paribus.config.targets import require_trusted
 from paribus.errors import UserError
 from paribus.run import rerun, resume
-from paribus.run.lifecycle import flushing_denormals, keep_summary
-from paribus.run.logs import silence_libraries
+from paribus.run.lifecycle import keep_summary
 from paribus.run.report import report_end
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
@@ -33,6 +34,11 @@ def run(config: DictConfig) -> float | None:
         raise UserError("This experiment is a study: it lists several runs. Add --multirun to make them.")
     if config.dry_run not in (True, False):
         raise UserError(f"dry_run is {config.dry_run!r}; it must be true or false.")
+    if config.trust not in (True, False):
+        raise UserError(f"trust is {config.trust!r}; it must be true or false.")
+    named = config.resume if config.rerun is None else config.rerun
+    if named is not None and not config.trust:
+        require_trusted(to_resolved(config), str(named))
     if config.rerun is not None:
         rerun.require_same(Path(config.rerun), read_config(job))
     if config.dry_run:
@@ -54,12 +60,11 @@ def execute_run(job: Job) -> float | None:
     epoch ended. Raises RunFailed after an error, which is in the log and in summary.json by then; UserError, before
     anything is written, where the directory holds another run; record.Busy while another process is making this one.
     """
-    silence_libraries()
     with record.lock_directory(job.directory):
         finished, left = inspect_directory(job)
         if finished is not None:
             return read_best(finished)
-        with keep_summary(job, left) as account, flushing_denormals():
+        with keep_summary(job, left) as account:
             train(job, left, account)
         report_end(account.summary, job.directory)
         return read_best(account.summary)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -90,14 +89,3 @@ def keep_summary(job: Job, left: ResumePoint | None) -> Iterator[SummaryKeeper]:
     finally:
         if account.begun:  # else what was left is still all there is
             record.write_json(directory / record.SUMMARY, summary)
-
-
-@contextmanager
-def flushing_denormals() -> Iterator[None]:
-    """Numbers below 1.2e-38 are 0 meanwhile. An optimizer's averages of a unit that is dead fade through such numbers,
-    with which a CPU computes many times as long. Around all of a run: torch's threads do as the one that makes them."""
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)

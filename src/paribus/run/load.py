@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from paribus import record
+from paribus.config.targets import require_trusted
 from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.paths import parse_path
@@ -57,12 +58,14 @@ class Run:
         return output.softmax(1) if self.kind.task == "classification" else output
 
 
-def load_run(directory: str | Path, checkpoint: str | None = None, root: str | None = None) -> Run:
+def load_run(directory: str | Path, checkpoint: str | None = None, root: str | None = None, trust: bool = False) -> Run:
     """Load a run from its directory. Raises RecordError where there is none, or its checkpoint cannot be read.
 
     Args:
         checkpoint: "best" or "last"; None: best, or last where the run had no validation.
         root: where its data are now, if not where they were (data.root).
+        trust: whether to call whatever its configuration names; without, only classes of Paribus, torch.nn,
+            torch.optim, torchvision and Lightning.
     """
     directory = parse_path(directory, "The directory of the run")
     summary = record.read_summary(directory)
@@ -80,7 +83,9 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
         raise record.RecordError(f"{path} is damaged, or cannot be read ({reason}). Make the run again.") from None
     if described["identity"] != summary.get("identity"):
         raise record.RecordError(f"{path} belongs to another run than {record.SUMMARY} beside it.")
-    config = record.locate_all(described["config"])
+    config = record.use_current_targets(described["config"])
+    if not trust:
+        require_trusted({key: config[key] for key in ("data", "model", "activation")}, str(path))
     if root is not None:
         if "root" not in config["data"]:
             raise UserError(f"The data of {directory} are kept in no data.root: {config['data'].get('path')}.")

@@ -11,8 +11,9 @@ from paribus import record
 from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.models import layers
-from paribus.run.build import build_data, build_initial, check_batch_norm
-from paribus.run.processes import count
+from paribus.run.build import build_data, build_initial
+from paribus.run.checks import check_batch_norm
+from paribus.run.ranks import count_ranks
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
 from paribus.training.learner import Learner, Regressor
@@ -46,8 +47,8 @@ class Prepared:
 def prepare(job: Job, left: ResumePoint | None, summary: dict[str, Any], stacked: int | None = None) -> Prepared:
     """Build a run, fill in what `summary` can say of it by now, and tell the log of the network."""
     config = {**summary["config"], "threads": choose_threads(job, summary["config"], left)}
-    processes = count(config)
-    torch.set_num_threads(config["threads"] or max(1, THREADS // processes))
+    processes = count_ranks(config)
+    torch.set_num_threads(config["threads"] or max(1, THREADS // (processes // config["trainer"].get("num_nodes", 1))))
 
     data = build_data(config)
     data.prepare_data()

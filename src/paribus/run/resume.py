@@ -91,7 +91,7 @@ def read_resume_point(directory: Path) -> ResumePoint:
 def find_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """By dotted key, the values of two resolved configurations in which they are not the same experiment."""
     before, now = (
-        flatten(record.name_all_stably(select_experimental(record.make_paths_absolute(config))))
+        flatten(record.use_stable_targets(select_experimental(record.make_paths_absolute(config))))
         for config in (old, new)
     )
     return {

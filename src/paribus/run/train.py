@@ -8,10 +8,9 @@ from paribus import record
 from paribus.errors import UserError
 from paribus.loggers.lifecycle import close_logger, resume_logger
 from paribus.run.build import build_callbacks, build_trainer
-from paribus.run.following import Interruptible, Place, strategy
 from paribus.run.lifecycle import SummaryKeeper
-from paribus.run.prepare import collect_hyperparameters, prepare
-from paribus.run.processes import other_ranks, without_ddp
+from paribus.run.prepare import Prepared, collect_hyperparameters, prepare
+from paribus.run.ranks import InStep, Ranks, start_ranks, without_ddp
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
 from paribus.training.checkpoints import Checkpoints
@@ -22,30 +21,34 @@ log = logging.getLogger(__name__)
 
 def train(job: Job, left: ResumePoint | None, account: SummaryKeeper) -> None:
     """Build everything, fit, and fill in the summary, also where an exception ends the run."""
+    prepared = prepare(job, left, account.summary)
+    with start_ranks(account.summary["processes"]) as ranks:
+        fit(job, left, account, prepared, ranks)
+
+
+def fit(job: Job, left: ResumePoint | None, account: SummaryKeeper, prepared: Prepared, ranks: Ranks) -> None:
+    """Fit a prepared run, and fill in the summary; see `train`."""
     summary, directory = account.summary, job.directory
-    prepared = prepare(job, left, summary)
     config, data, learner, description = prepared.config, prepared.data, prepared.learner, prepared.description
-    processes = summary["processes"]
     assert data.train is not None and data.val is not None
     instruments, others = build_callbacks(config)
     figures = summary["study"] is None if config["figures"] is None else config["figures"]
     checkpoints = Checkpoints(directory, description)
     recorder = Recorder(directory, collect_hyperparameters(summary), instruments, checkpoints, figures)
-    if processes == 1:
+    if ranks.number == 1:
         trainer = build_trainer(without_ddp(config), directory, [recorder, checkpoints, *others])
     else:
-        callbacks = [recorder, checkpoints, Interruptible(), *others]
-        trainer = build_trainer(config, directory, callbacks, strategy(config, Place(0, processes)))
-    if trainer.world_size != processes:
+        trainer = build_trainer(config, directory, [recorder, checkpoints, InStep(), *others])
+    if trainer.world_size != ranks.number:
         raise UserError(
             f"trainer.devices={config['trainer']['devices']}: a run trains on one device. For several processes choose "
-            "trainer=ddp; there is no other strategy here."
+            "trainer=ddp."
         )
     device = trainer.strategy.root_device
     summary["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     where = f"cpu, {summary['threads']} threads" if device.type == "cpu" else summary["device"]
-    if processes > 1:
-        where = f"{processes} processes, each on {where}"
+    if ranks.number > 1:
+        where = f"{ranks.number} processes, each on {where}"
     log.info("%d training, %d validation samples; %s", len(data.train[0]), len(data.val[0]), where)
     if left is not None:
         account.begin()
@@ -54,7 +57,8 @@ def train(job: Job, left: ResumePoint | None, account: SummaryKeeper) -> None:
             resume_logger(logger, left.epoch)
     checkpoint = left.path if left else None
     try:
-        with other_ranks(config, directory, processes, device, checkpoint):
+        # the other ranks have so many threads too
+        with ranks.in_step(device, {**config, "threads": summary["threads"]}, directory, checkpoint):
             trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     finally:
         recording = recorder.recording

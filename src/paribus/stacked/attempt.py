@@ -16,8 +16,8 @@ from paribus.loggers.lifecycle import resume_logger
 from paribus.run.attempt import Outcome, attempt, outcome_of
 from paribus.run.build import build_callbacks, build_loggers
 from paribus.run.execute import inspect_directory
-from paribus.run.lifecycle import SummaryKeeper, flushing_denormals, keep_summary
-from paribus.run.logs import LogFile, silence_libraries
+from paribus.run.lifecycle import SummaryKeeper, keep_summary
+from paribus.run.logs import LogFile
 from paribus.run.prepare import collect_hyperparameters, prepare
 from paribus.run.report import report_end
 from paribus.run.spec import Job
@@ -82,12 +82,11 @@ class LockedMember:
 def attempt_stack(jobs: Sequence[Job]) -> list[Outcome]:
     """Execute runs as one stack, whatever becomes of them; those that cannot be stacked after all, alone."""
     setup_globals()
-    silence_libraries()
     outcomes: dict[Path, Outcome] = {}
     locked: list[LockedMember] = []
     interruption: KeyboardInterrupt | None = None
     environment = {str(name): str(value) for name, value in jobs[0].hydra.job.env_set.items()}
-    with env_override(environment), flushing_denormals():
+    with env_override(environment):
         for job in jobs:
             try:
                 found = _lock_and_build(job, len(jobs))
@@ -117,7 +116,7 @@ def _lock_and_build(job: Job, size: int) -> LockedMember | Outcome | None:
     with ExitStack() as exits:
         try:
             exits.enter_context(record.lock_directory(job.directory))
-        except record.Busy:
+        except record.BusyError:
             return Outcome(busy=True)
         finished, resume_point = inspect_directory(job)
         if finished is not None:

@@ -122,8 +122,8 @@ class InstrumentOfRun:
     def _run(self) -> tuple[int, ...]:
         return () if self.k is None else (self.k,)
 
-    def first_not_finite(self) -> int | None:
-        return self.instrument.first_not_finite(*self._run)
+    def find_nonfinite_step(self) -> int | None:
+        return self.instrument.find_nonfinite_step(*self._run)
 
-    def not_finite_at(self, step: int) -> tuple[WeightLayer, str] | None:
-        return self.instrument.not_finite_at(step, *self._run)
+    def find_nonfinite_layer(self, step: int) -> tuple[WeightLayer, str] | None:
+        return self.instrument.find_nonfinite_layer(step, *self._run)

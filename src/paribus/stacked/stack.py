@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from paribus.instruments.instrument import Instrument
-from paribus.instruments.measured import Measured, split_by_tensor
+from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.loggers.histogram import Histogram
 from paribus.models.layers import evaluation_mode
-from paribus.randomness import generator
+from paribus.randomness import make_generator
 from paribus.stacked.checks import check_outputs, check_step
 from paribus.stacked.member import InstrumentOfRun, Member
 from paribus.stacked.modules import NotStackable, set_generators
@@ -66,9 +66,9 @@ class Stack:
             self.optimizer.load([each["optimizer_states"][0] for each in stored])
             self.optimizer.refresh()
         data = [member.prepared.data for member in members]
-        if not data[0].prepared and any(each.statistics() != data[0].statistics() for each in data):
+        if not data[0].stores_inputs and any(each.statistics() != data[0].statistics() for each in data):
             raise NotStackable("the data are normalised differently in every run")
-        inputs = StackProbes(data).first_inputs("train", 4)
+        inputs = StackProbes(data).get_first_inputs("train", 4)
         check_outputs([member.learner for member in members], self.view, inputs)
         check_step(self.view, inputs)
         for k, member in enumerate(self.members):
@@ -121,7 +121,7 @@ class Stack:
         started = time.perf_counter()
         epoch, network = self.epoch, self.view.network
         network.train()
-        set_generators(network, lambda: [generator(member.seed, "training", epoch) for member in self.members])
+        set_generators(network, lambda: [make_generator(member.seed, "training", epoch) for member in self.members])
         inputs, targets = self._ordered(epoch)
         outputs: list[Tensor] = []
         whole = [k for k, member in enumerate(self.members) if member.active]  # the runs that have not broken yet
@@ -162,9 +162,9 @@ class Stack:
 
     def _ordered(self, epoch: int) -> tuple[Tensor, Tensor]:
         """The training parts of all runs, (K, samples, ...), each in its order of that epoch; for that epoch."""
-        batches = [member.prepared.data.training_batches(lambda: epoch) for member in self.members]
+        batches = [member.prepared.data.make_training_batches(lambda: epoch) for member in self.members]
         for k, each in enumerate(batches):
-            each.ordered(into=(self.inputs[k], self.targets[k]))
+            each.arrange_epoch(into=(self.inputs[k], self.targets[k]))
         return self.inputs, self.targets
 
     def _each_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -181,16 +181,16 @@ class Stack:
     def _seen(self, raw: Tensor) -> Tensor:
         """What the networks see of a batch (K, n, ...) of the tensors in memory."""
         data = self.members[0].prepared.data
-        return raw if data.prepared else data.inputs(raw.flatten(0, 1)).unflatten(0, raw.shape[:2])
+        return raw if data.stores_inputs else data.inputs(raw.flatten(0, 1)).unflatten(0, raw.shape[:2])
 
     def _look(self, step: int, batch: Tensor, output: Tensor, losses: Tensor, whole: Sequence[int]) -> list[int]:
         """Have the runs that were whole, and whose loss is not finite, say which layer broke; those that still are."""
         finite = torch.isfinite(losses).tolist()
         for k in whole:
             member = self.members[k]
-            if not finite[k] and member.learner.look is not None:
+            if not finite[k] and member.learner.loss_hook is not None:
                 member.learner.network.train()
-                member.learner.look(self._seen(batch[k : k + 1])[0], output[k], losses[k])
+                member.learner.loss_hook(self._seen(batch[k : k + 1])[0], output[k], losses[k])
             if not finite[k] or step == 0:
                 for instrument in self._own(member):
                     instrument.before_step(step, batch.shape[1])
@@ -200,7 +200,7 @@ class Stack:
         """Each run's means over its validation part, and over the folds of it."""
         if not self.validates:
             return [({}, None) for _ in self.members]
-        batches = [member.prepared.data.batches_in_order(member.prepared.data.val) for member in self.members]
+        batches = [member.prepared.data.make_eval_batches(member.prepared.data.val) for member in self.members]
         inputs = torch.stack([each.inputs for each in batches])
         targets = torch.stack([each.targets for each in batches])
         outputs: list[Tensor] = []
@@ -229,7 +229,7 @@ class Stack:
         return [found for i in self.instruments.values() for found in i.histograms(self.epoch, last=False)]
 
     def _histograms_of(self, k: int, member: Member, together: Sequence[Histogram]) -> Iterator[Histogram]:
-        yield from (histogram.of_run(k) for histogram in together)
+        yield from (histogram.select_run(k) for histogram in together)
         for instrument in self._own(member):
             yield from instrument.histograms(self.epoch, last=False)
 

@@ -19,7 +19,7 @@ class StackView:
 
     lead = 1
     loss_scaled = False
-    look = None
+    loss_hook = None
 
     def __init__(self, learners: Sequence[Learner]):
         self.network = stack_modules([learner.network for learner in learners])
@@ -64,5 +64,5 @@ class StackProbes:
     def val(self) -> Part | None:
         return self.modules[0].val
 
-    def first_inputs(self, split: Literal["train", "val"], n: int) -> Tensor:
-        return torch.stack([module.first_inputs(split, n) for module in self.modules])
+    def get_first_inputs(self, split: Literal["train", "val"], n: int) -> Tensor:
+        return torch.stack([module.get_first_inputs(split, n) for module in self.modules])

@@ -1,43 +1,133 @@
-"""The processes of this machine that make runs. Imports nothing that takes time: a launcher begins with this."""
+"""Worker processes on this machine, one for each task. Imports nothing that takes time: a launcher begins with this."""
 
+import logging
 import os
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing import forkserver, get_context, parent_process
-from multiprocessing.context import BaseContext
+import sys
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from multiprocessing import forkserver, get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext
+from typing import Any
+
+from paribus.errors import UserError
+from paribus.process import end_with_parent, interrupting_on_sigterm
+
+log = logging.getLogger(__name__)
+GRACE_S = 10.0  # for a worker to save its state after an interruption, or to exit after its task
 
 
-def start_forkserver() -> BaseContext:
-    """Workers are copies of a process that has imported what they need (preload.py), and done nothing else; it begins
-    while the study is read."""
+def start_forkserver() -> ForkServerContext:
+    """Start the process that workers are forked from, unless it runs: it has imported what they need (_preload.py)."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["paribus.sweep._preload"])
+    context.set_forkserver_preload([f"{__package__}._preload"])
     forkserver.ensure_running()
     return context
 
 
-def end_with_parent() -> None:
-    """End the worker when this process is killed."""
+class Worker:
+    """A process that calls a function once.
 
-    def follow() -> None:
-        parent = parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
+    Attributes:
+        result: what the function returned; None until then.
+    """
 
-    threading.Thread(target=follow, daemon=True).start()
+    def __init__(self, function: Callable[..., Any], *arguments: Any):
+        context = start_forkserver()
+        self._results, self._theirs = context.Pipe(duplex=False)
+        self._process = context.Process(target=_call, args=(function, arguments, self._theirs))
+        self._orphaned = False  # whether the forkserver, which reports the exit code, was killed
+        self.result: Any = None
+
+    def start(self) -> None:
+        """Start the process. Raises UserError where it cannot be."""
+        try:
+            self._process.start()
+        except (OSError, EOFError) as error:  # EOFError: the forkserver was killed meanwhile
+            raise UserError(
+                f"A process for the runs cannot be started ({type(error).__name__}: {error}). What was not begun is "
+                "left for the next time that the command is given."
+            ) from error
+        self._theirs.close()  # the worker's copy is then the only one, and closed when it exits
+
+    @property
+    def events(self) -> list[Connection | int]:
+        """What becomes ready when a result is there or the process has exited."""
+        return [self._results] if self._orphaned else [self._results, self._process.sentinel]
+
+    def has_ended(self) -> bool:
+        """Receive the result if it is there; return whether the process has ended. Call when an event is ready."""
+        if self._results.poll():
+            with suppress(EOFError):  # it exited without a result; `explain_exit` says how
+                self.result = self._results.recv()
+            self._process.join(GRACE_S)
+            if self._process.exitcode is None:  # a thread of the user's code keeps it
+                self.kill()
+            return True
+        # Its exit is reported, yet the pipe is open: held by a child of the worker, or the forkserver was killed.
+        self._orphaned = self._signal(0)
+        return not self._orphaned
+
+    def explain_exit(self) -> str:
+        """Return why there is no result."""
+        code = self._process.exitcode
+        if code is None or code == 255:  # 255: the forkserver was killed
+            return "its process ended without a result"
+        if code < 0:
+            memory = ", perhaps for want of memory" if code == -signal.SIGKILL else ""
+            return f"its process was killed ({signal.Signals(-code).name}{memory})"
+        return f"its process exited before the run had ended (exit code {code})"
+
+    def interrupt(self) -> None:
+        """Raise KeyboardInterrupt in the process."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> bool:
+        """Send a signal; return whether the process is there. Process.terminate needs the forkserver."""
+        if self._process.pid is None:
+            return False
+        try:
+            os.kill(self._process.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
 
 
-@contextmanager
-def allowing_interrupts() -> Iterator[None]:
-    """For the time that a worker makes a run: let Ctrl-C and SIGTERM interrupt it as they would here. A worker that has
-    nothing to do is left to its pool, which ends it by SIGTERM."""
-    numbers = signal.SIGINT, signal.SIGTERM
-    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+def wait_for_workers(workers: Collection[Worker], timeout_s: float | None = None) -> list[Worker]:
+    """Wait until a worker has ended, or the forkserver was killed; return the workers that have ended."""
+    by_event = {event: worker for worker in workers for event in worker.events}
+    ready = {by_event[event] for event in wait(by_event, timeout_s)}  # type: ignore[index]
+    ended = [worker for worker in ready if worker.has_ended()]
+    if len(ended) < len(ready):
+        log.warning("The process that starts the workers was killed; those that are running go on.")
+    return ended
+
+
+def stop_workers(workers: Collection[Worker]) -> None:
+    """Interrupt all workers, and kill those that have not ended within GRACE_S."""
+    left = set(workers)
+    deadline = time.monotonic() + GRACE_S
     try:
-        yield
+        for worker in workers:
+            worker.interrupt()
+        while left and time.monotonic() < deadline:
+            left.difference_update(wait_for_workers(left, deadline - time.monotonic()))
     finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+        for worker in left:
+            worker.kill()
+
+
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...], results: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the leader, which interrupts by SIGTERM
+    end_with_parent()
+    try:
+        with interrupting_on_sigterm():
+            result = function(*arguments)
+    except KeyboardInterrupt:
+        sys.exit(130)  # without a traceback: the leader knows
+    results.send(result)

@@ -1,17 +1,24 @@
 """Execute runs on a Slurm or Ray cluster."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from paribus.errors import UserError
+from paribus.process import prepare_to_train
 from paribus.run.attempt import Outcome, attempt
 from paribus.run.spec import Job
 from paribus.sweep.execute import Executor
 from paribus.sweep.launch import limit_threads
 
 log = logging.getLogger(__name__)
+
+
+def attempt_on_cluster(job: Job) -> Outcome:
+    """Execute a run in a process of a cluster."""
+    with prepare_to_train():
+        return attempt(job, console=False)
 
 
 def make_slurm_executor(directory: Path, cluster: str, parameters: Mapping[str, Any]) -> Executor:
@@ -30,10 +37,10 @@ def make_slurm_executor(directory: Path, cluster: str, parameters: Mapping[str, 
             "out on this machine; hydra.launcher.parameters are those of submitit.AutoExecutor.)"
         ) from error
 
-    def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+    def engine(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
         threads = int(parameters.get("cpus_per_task", 1))
         with executor.batch():
-            submitted = {executor.submit(attempt, limit_threads(job, threads), False): job for job in jobs}
+            submitted = {executor.submit(attempt_on_cluster, limit_threads(job, threads)): job for job in jobs}
         log.info("Submitted %d jobs; their own logs are in %s", len(submitted), directory / ".submitit")
         for future in submitit.helpers.as_completed(list(submitted), poll_frequency=1):
             failed = future.exception()
@@ -52,10 +59,10 @@ def make_ray_executor(address: str | None, num_cpus: int, num_gpus: float) -> Ex
     except ImportError:
         raise UserError("hydra/launcher=ray needs Ray: pip install -e '.[ray]'") from None
 
-    def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+    def engine(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
         ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
-        task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0)(attempt)
-        running = {task.remote(limit_threads(job, num_cpus), False): job for job in jobs}
+        task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0)(attempt_on_cluster)
+        running = {task.remote(limit_threads(job, num_cpus)): job for job in jobs}
         while running:
             (done, *_), _ = ray.wait(list(running), num_returns=1)
             job = running.pop(done)

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 
 from paribus import record
 from paribus.run.attempt import Outcome
@@ -11,7 +12,7 @@ from paribus.sweep.plan import PlannedRun
 
 log = logging.getLogger(__name__)
 # Makes jobs, in any order and number at once, and says as soon as it knows how each of them ended.
-Executor = Callable[[Sequence[Job]], Iterator[tuple[Job, Outcome]]]
+Executor = Callable[[Sequence[Job]], Generator[tuple[Job, Outcome], None, None]]
 
 
 def execute_plan(planned: Sequence[PlannedRun], engine: Executor, told: Callable[[PlannedRun, Outcome], None]) -> None:
@@ -28,6 +29,7 @@ def execute_plan(planned: Sequence[PlannedRun], engine: Executor, told: Callable
         while not free:
             time.sleep(1)
             free = [run.job for directory, run in waiting.items() if not record.is_running(directory)]
-        for job, ended in engine(free):
-            if not ended.busy:
-                told(waiting.pop(job.directory).after(ended), ended)
+        with closing(engine(free)) as outcomes:  # an interruption ends the workers before anything is reported
+            for job, ended in outcomes:
+                if not ended.busy:
+                    told(waiting.pop(job.directory).after(ended), ended)

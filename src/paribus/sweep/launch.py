@@ -2,20 +2,18 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections import deque
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 
-from paribus import record
 from paribus.errors import UserError
+from paribus.process import prepare_to_train
 from paribus.run.attempt import Outcome, attempt
 from paribus.run.spec import Job
-from paribus.sweep._workers import allowing_interrupts, end_with_parent, start_forkserver
+from paribus.sweep._workers import Worker, stop_workers, wait_for_workers
 from paribus.sweep.execute import Executor
 
 log = logging.getLogger(__name__)
-SILENCE = 3.0  # seconds without news, after which the workers are looked after
 
 
 def limit_threads(job: Job, threads: int) -> Job:
@@ -26,7 +24,7 @@ def limit_threads(job: Job, threads: int) -> Job:
     return replace(job, threads=threads)
 
 
-def run_serially(jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+def run_serially(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
     """One after the other, in this process."""
     for number, job in enumerate(jobs, 1):
         log.info("\nRun %d of %d: %s", number, len(jobs), job.directory.name)
@@ -63,7 +61,7 @@ def make_parallel_executor(n_jobs: int | None) -> Executor:
     if n_jobs is not None and (type(n_jobs) is not int or n_jobs < 1):
         raise UserError(f"hydra.launcher.n_jobs is {n_jobs!r}; it must be a whole number, at least 1, or null.")
 
-    def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+    def engine(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
         at_once = n_jobs or max(map(count_gpus, jobs)) or count_cores()
         yield from run_in_processes([[job] for job in jobs], at_once)
 
@@ -77,7 +75,7 @@ def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
         if value is not None and (type(value) is not int or value < 1):
             raise UserError(f"hydra.launcher.{name} is {value!r}; it must be a whole number, at least 1, or null.")
 
-    def engine(jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+    def engine(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
         from paribus.stacked.grouping import group_runs, split_group
 
         at_once = n_jobs or count_cores()
@@ -95,8 +93,8 @@ def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
 
 
 def attempt_task(jobs: Sequence[Job]) -> list[Outcome]:
-    """Make a run by itself, or several as one."""
-    with allowing_interrupts():
+    """Execute one run, or several as a stack."""
+    with prepare_to_train():
         if len(jobs) == 1:
             return [attempt(jobs[0], console=False)]
         from paribus.stacked.attempt import attempt_stack
@@ -104,51 +102,26 @@ def attempt_task(jobs: Sequence[Job]) -> list[Outcome]:
         return attempt_stack(jobs)
 
 
-def run_in_processes(tasks: Sequence[Sequence[Job]], at_once: int) -> Iterator[tuple[Job, Outcome]]:
-    """Make so many tasks at once, each of one run or of several as one in a process."""
-    from pebble import ProcessExpired, ProcessPool
+def run_in_processes(tasks: Sequence[Sequence[Job]], at_once: int) -> Generator[tuple[Job, Outcome], None, None]:
+    """Execute the tasks, `at_once` at a time, each a run or a stack of runs in a process of its own.
 
-    context = start_forkserver()
-    with ProcessPool(min(at_once, len(tasks)), initializer=end_with_parent, context=context) as pool:
-        waiting = list(tasks)
-        running: dict[Future[list[Outcome]], tuple[Sequence[Job], int]] = {}
-        slots = list(range(at_once))
-        silent: dict[Future[list[Outcome]], int] = {}  # how often in a row nobody was seen to be making a run
-        up = False  # whether the workers have come up
-        try:
-            while waiting or running:
-                while waiting and slots:
-                    jobs, slot = waiting.pop(0), slots.pop(0)
-                    placed_jobs = [assign_device(job, slot, at_once) for job in jobs]
-                    running[pool.schedule(attempt_task, (placed_jobs,))] = jobs, slot
-                done, _ = wait(running, timeout=SILENCE, return_when=FIRST_COMPLETED)
-                if not done:
-                    alive = {
-                        future
-                        for future, (jobs, _) in running.items()
-                        if any(record.is_running(job.directory) for job in jobs)
-                    }
-                    silent = {future: silent.get(future, 0) + 1 for future in set(running) - alive if up}
-                    up = up or bool(alive)
-                    # the pool does not see that a process has exited in order, in mid-run
-                    done = {future for future, times in silent.items() if times >= 3 and future.cancel()}
-                up = up or bool(done)
-                for future in done:
-                    jobs, slot = running.pop(future)
-                    slots.append(slot)
-                    try:
-                        outcomes = future.result()
-                    except CancelledError:
-                        outcomes = [Outcome(message="its process has ended without a result")] * len(jobs)
-                    except ProcessExpired as error:
-                        outcomes = [Outcome(message=f"its process was killed (exit code {error.exitcode})")] * len(jobs)
-                    yield from zip(jobs, outcomes, strict=True)
-        except BrokenProcessPool as error:
-            pool.stop()  # else the end of the block would wait for it
-            raise UserError("The processes for the runs cannot be started, or were killed.") from error
-        except BaseException:
-            if running:
-                log.info("Interrupted; waiting for %d processes to write down what they have.", len(running))
-            wait(running, timeout=10)  # after Ctrl-C the workers write down what they have
-            pool.stop()
-            raise
+    When the block that consumes the results is left, running workers save their state, and end.
+    """
+    waiting, slots = deque(tasks), deque(range(at_once))
+    running: dict[Worker, tuple[Sequence[Job], int]] = {}
+    try:
+        while waiting or running:
+            while waiting and slots:
+                jobs, slot = waiting.popleft(), slots.popleft()
+                worker = Worker(attempt_task, [assign_device(job, slot, at_once) for job in jobs])
+                running[worker] = jobs, slot  # before its start, so that an interruption finds it
+                worker.start()
+            for worker in wait_for_workers(running):
+                jobs, slot = running.pop(worker)
+                slots.append(slot)
+                outcomes = worker.result or [Outcome(message=worker.explain_exit())] * len(jobs)
+                yield from zip(jobs, outcomes, strict=True)
+    finally:
+        if running:
+            log.info("Waiting for %d processes to save their state.", len(running))
+        stop_workers(running)

@@ -68,7 +68,8 @@ class Checkpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner)
         self.consider(trainer.current_epoch + 1, learner.validation, learner)
-        if time.monotonic() - self._written_at >= SECONDS_BETWEEN:
+        # where there are other ranks, they save in step (SavingFollower); it is the clock of this one that says when
+        if trainer.strategy.broadcast(time.monotonic() - self._written_at >= SECONDS_BETWEEN):
             self.write(trainer)
 
     def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
@@ -106,10 +107,7 @@ class Checkpoints(Checkpoint):
         """Write both; the recorder calls it when training ends, before anything else is done."""
         self.write_best()
         with record.replace_file(self.directory / record.LAST) as path:
-            if trainer.world_size == 1:
-                trainer.save_checkpoint(path)
-            else:  # which would wait for the other processes, and it is this one's clock that says when
-                trainer.strategy.save_checkpoint(trainer._checkpoint_connector.dump_checkpoint(), path)
+            trainer.save_checkpoint(path)
         self._written_at = time.monotonic()
 
     def write_last(self, checkpoint: dict[str, Any]) -> None:

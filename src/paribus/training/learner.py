@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from paribus.data.batches import share
+from paribus.data.batches import select_share
 from paribus.errors import UserError, unknown_name
 from paribus.models.layers import WeightLayer, evaluation_mode
-from paribus.randomness import stream_seed
+from paribus.randomness import derive_seed
 from paribus.training.sums import EpochSums, average_by_fold
 
 Loss = Callable[..., Tensor]  # of outputs and targets; with reduction="none" of each sample
@@ -63,7 +63,7 @@ class Learner(lightning.LightningModule, ABC):
         self.momentum: float | None = None  # Adam's beta1; None for optimizers without
         self.layers: Sequence[WeightLayer] = []  # of the network, for the instruments
         self.initial: Mapping[str, Tensor] = {}  # each layer's weight before training, by its path, on the CPU
-        self.look: Callable[[Tensor, Tensor, Tensor], None] | None = None  # at inputs, output and loss of each step
+        self.loss_hook: Callable[[Tensor, Tensor, Tensor], None] | None = None  # (inputs, output, loss) of a step
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes here which hook it is in, forty times a step; nn.Module would ask each time whether the name
@@ -102,15 +102,15 @@ class Learner(lightning.LightningModule, ABC):
         self.validation, self.folds = {}, None
         # each process draws the dropout of its own samples, the first one as it would alone
         stream = f"training, rank {self.global_rank}" if self.global_rank else "training"
-        torch.manual_seed(stream_seed(self.seed, stream, self.current_epoch))
+        torch.manual_seed(derive_seed(self.seed, stream, self.current_epoch))
 
     def training_step(self, batch: tuple[Any, ...], batch_idx: int) -> Tensor:
         inputs, targets, *shared = batch
         output = self.network(inputs)
         loss = self.loss(output, targets)
         found, cost = output.detach(), loss.detach()
-        if self.look is not None:
-            self.look(inputs, found, cost)
+        if self.loss_hook is not None:
+            self.loss_hook(inputs, found, cost)
         own, whole = shared or (len(targets), None)
         self.training_sums.add(own, cost, self._sums(found, targets), whole)
         group = self.trainer.optimizers[0].param_groups[0]
@@ -124,7 +124,7 @@ class Learner(lightning.LightningModule, ABC):
         own, whole = shared or (len(targets), None)
         first = self.validation_sums.samples
         if whole is not None:
-            first += share(whole, self.global_rank, self.trainer.world_size).start
+            first += select_share(whole, self.global_rank, self.trainer.world_size).start
         self._validated.append((output[:own], targets[:own], slice(first, first + own)))
         self.validation_sums.add(own, self.loss(output, targets), self._sums(output, targets), whole)
 

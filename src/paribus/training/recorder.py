@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from paribus.errors import UserError
 from paribus.instruments.instrument import Instrument
-from paribus.instruments.measured import Measured, split_by_tensor
+from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.training.checkpoints import Checkpoints
 from paribus.training.learner import Learner
 from paribus.training.recording import LayerRows, Recording

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from lightning.pytorch.loggers import Logger
 
-from paribus.instruments.measured import Measured
+from paribus.instruments.measurement import Measured
 from paribus.loggers.histogram import Histogram
 from paribus.loggers.lifecycle import finish_logger
 from paribus.loggers.tensorboard import TensorBoard
@@ -67,9 +67,9 @@ class LayerRows:
 class Judge(Protocol):
     """An instrument, as far as it can say where a run broke."""
 
-    def first_not_finite(self) -> int | None: ...
+    def find_nonfinite_step(self) -> int | None: ...
 
-    def not_finite_at(self, step: int) -> tuple[WeightLayer, str] | None: ...
+    def find_nonfinite_layer(self, step: int) -> tuple[WeightLayer, str] | None: ...
 
 
 class Recording:
@@ -198,7 +198,7 @@ class Recording:
             believed: what instruments may blame.
         """
         instruments = list(instruments)
-        bad_gradients = [bad for i in instruments if (bad := i.first_not_finite()) is not None]
+        bad_gradients = [bad for i in instruments if (bad := i.find_nonfinite_step()) is not None]
         bad_steps = bad_gradients + ([] if bad_step is None else [bad_step])
         broken = bad_step is not None or not math.isfinite(val_loss)
         # what clipping by value, say, has made finite again has done no harm
@@ -209,7 +209,7 @@ class Recording:
         if bad_steps:
             bad = min(bad_steps)
             self.diverged["step"] = first_step + bad + 1
-            blamed = [found for i in instruments if (found := i.not_finite_at(bad))]
+            blamed = [found for i in instruments if (found := i.find_nonfinite_layer(bad))]
             blamed = [found for found in blamed if found[1] in believed]
             # a broken activation breaks every gradient; not the other way round
             for layer, tensor in sorted(blamed, key=lambda found: found[1] != "activation")[:1]:
@@ -235,7 +235,7 @@ class Recording:
 
     def statistics(self) -> dict[str, float | int | None]:
         """The summary statistics of the rows so far, at least one."""
-        early = self.layers.early_layer_gradient()
+        early = self.layers.compute_early_gradient()
         return summarise_rows(self.rows) | ({} if early is None else {"early_layer_gradient": early})
 
     def state(self, stopped: bool) -> dict[str, Any]:

@@ -1,0 +1,73 @@
+"""Find what a configuration names by `_target_`, and check what it is before anything is called."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, get_type_hints
+
+from hydra.errors import HydraException
+from hydra.utils import get_object
+
+from paribus.errors import UserError
+
+TRUSTED = ("paribus.", "torch.nn.", "torch.optim.", "torchvision.", "lightning.")
+
+
+def find_target(target: Any, part: str, kinds: tuple[type, ...]) -> Callable[..., Any]:
+    """Return the class, or the function, that `target` names for `part` of a run.
+
+    Raises UserError unless it is a subclass of one of `kinds`, or a function whose return annotation is one. So
+    nothing is called before it is known what it makes.
+    """
+    found = _find(target, part)
+    made = found if isinstance(found, type) else _return_type(found)
+    if isinstance(made, type) and issubclass(made, kinds):
+        return found
+    names = " or ".join(kind.__name__ for kind in kinds)
+    hint = "" if isinstance(found, type) else " A function has to say by its return annotation what it makes."
+    raise UserError(f"{part}._target_: {target} is no {names}.{hint}")
+
+
+def require_trusted(config: Mapping[str, Any], whose: str) -> None:
+    """Raise UserError where a configuration from a record names something else than a class of a trusted package.
+
+    A record can come from anywhere, and what its configuration names is called. `whose` names the record.
+    """
+    for path, target in _iterate_targets(config, ""):
+        if target.startswith(TRUSTED):
+            found = _find(target, path)
+            if isinstance(found, type) or (target.startswith("paribus.") and _return_type(found) is not None):
+                continue
+        raise UserError(
+            f"{whose} names {target} ({path}._target_), which is no class of Paribus, torch.nn, torch.optim, "
+            "torchvision or Lightning. Loading the run would call it. If you trust this record, give trust=true "
+            "(evaluate: --trust; load_run: trust=True)."
+        )
+
+
+def _find(target: Any, part: str) -> Any:
+    try:
+        found = get_object(str(target))
+    except (HydraException, ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"{part}._target_: {str(error.__cause__ or error).splitlines()[0]}") from None
+    if not callable(found):
+        raise UserError(f"{part}._target_: {target} is a {type(found).__name__}, which cannot be called.")
+    return found
+
+
+def _return_type(function: Any) -> type | None:
+    try:
+        made = get_type_hints(function).get("return")
+    except (NameError, TypeError):  # an annotation that cannot be evaluated here
+        return None
+    return made if inspect.isclass(made) and made not in (Any, type(None)) else None
+
+
+def _iterate_targets(node: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == "_target_" and value is not None:
+                yield path, str(value)
+            yield from _iterate_targets(value, f"{path}.{key}".lstrip("."))
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from _iterate_targets(value, f"{path}.{i}")

@@ -1,0 +1,306 @@
+"""Train one run in several processes, its ranks: trainer=ddp.
+
+Ranks are started by torchrun, by srun, or by rank 0 itself. Rank 0 executes the run, and alone writes the record. The
+other ranks read no configuration: they fit what rank 0 sends them, run after run.
+"""
+
+import logging
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra.core.utils import env_override
+from lightning import Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from torch import distributed, multiprocessing
+from torch.distributed.rendezvous import rendezvous
+from torch.multiprocessing import ProcessContext, ProcessExitedException, ProcessRaisedException
+
+from paribus.errors import UserError
+from paribus.process import find_rank
+from paribus.record import OWN_CALLBACKS
+from paribus.run.build import build_callbacks, build_data, build_initial, build_trainer
+from paribus.training.learner import Learner
+
+log = logging.getLogger(__name__)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GRACE_S = 15.0  # for a rank to end by itself
+ENDED = (ProcessRaisedException, ProcessExitedException)  # what torch says of a started process that has failed
+
+
+def count_ranks(config: Mapping[str, Any]) -> int:
+    """Count the processes that the resolved configuration asks for. Raises UserError where that cannot be."""
+    asked = config["trainer"]
+    strategy, nodes = str(asked.get("strategy") or "auto"), asked.get("num_nodes", 1)
+    if strategy.endswith(("_spawn", "_fork", "_notebook")):
+        raise UserError(f"trainer.strategy={strategy} starts processes in a way that a run cannot follow. Choose ddp.")
+    ranks = 1
+    if strategy != "auto":
+        trainer = build_trainer({**config, "logger": {}}, Path(), [])  # Lightning knows what there is
+        ranks = trainer.num_devices * trainer.num_nodes
+    if find_rank() is None and nodes != 1:
+        raise UserError(
+            f"trainer.num_nodes is {nodes}, but this command is alone. Start it on each machine by torchrun or srun."
+        )
+    if find_rank() is not None and os.environ["WORLD_SIZE"] != str(ranks):
+        raise UserError(
+            f"The launcher has started {os.environ['WORLD_SIZE']} processes, but the run asks for {ranks}: with "
+            "trainer=ddp, trainer.devices on each of trainer.num_nodes machines."
+        )
+    return ranks
+
+
+def without_ddp(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the configuration for a single process, where ddp needs no process group."""
+    alone = str(config["trainer"].get("strategy")).startswith("ddp")
+    return {**config, "trainer": {**config["trainer"], "strategy": "auto"}} if alone else config
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes of a run: how many, and the others on this machine where this one has started them."""
+
+    number: int
+    started: ProcessContext | None = None
+
+    @contextmanager
+    def in_step(self, device: torch.device, *task: Any) -> Iterator[None]:
+        """Have the other ranks fit what rank 0 fits in the block. `task`: see _fit_along."""
+        if self.number == 1:
+            yield
+            return
+        store = _connect()
+        if store.add("failed", 0):
+            log.error("error: The other processes have ended with a run that failed. Start the command again to go on.")
+            raise KeyboardInterrupt
+        run = _send(store, task)
+        try:
+            while self.started is not None and store.add("built", 0) < self.number - 1:
+                self.started.join(0.05)
+            _join_group(run, device)
+            yield
+        except BaseException as error:
+            store.add("failed", 1)
+            for number in SIGNALS if self.started is None else ():
+                signal.signal(number, signal.SIG_IGN)  # launchers send it twice; now the end is written down
+            if "find_unused_parameters" in str(error):  # what torch says in three paragraphs
+                raise UserError(
+                    "There are parameters that the loss does not depend on, which trainer.strategy=ddp waits for. "
+                    "Choose trainer.strategy=ddp_find_unused_parameters_true."
+                ) from error
+            if not _comes_from_another_rank(error):
+                raise
+            if self.started is not None:
+                raise self._explain(error) from error
+            log.warning("Another process of the run has ended; the launcher says how.")
+            raise KeyboardInterrupt from error
+        finally:
+            if distributed.is_initialized():
+                distributed.destroy_process_group()
+
+    def _explain(self, error: BaseException) -> BaseException:
+        """Return how the first of the started processes has ended, which `error` may say already."""
+        assert self.started is not None
+        try:
+            while not isinstance(error, ENDED) and not self.started.join(GRACE_S):
+                pass
+        except ENDED as found:
+            error = found
+        if isinstance(error, ProcessRaisedException):
+            log.error("%s", error)
+            how = str(error).strip().splitlines()[-1].removeprefix("paribus.errors.")
+        elif isinstance(error, ProcessExitedException):
+            if error.signal_name == "SIGINT":
+                return KeyboardInterrupt()
+            memory = ", perhaps for want of memory" if error.signal_name == "SIGKILL" else ""
+            killed = f"was killed ({error.signal_name}{memory})"
+            how = f"its process {killed if error.signal_name else f'ended with exit code {error.exit_code}'}"
+        else:
+            return error
+        return UserError(f"rank {error.error_index + 1} of {self.number} processes: {how}")
+
+
+@contextmanager
+def start_ranks(number: int) -> Iterator[Ranks]:
+    """Start the other ranks, where no launcher has, for the time of the block. This process is rank 0 in it.
+
+    To torch and Lightning it is as if torchrun had started them.
+    """
+    if number == 1 or find_rank() is not None:
+        yield Ranks(number)
+        return
+    server = distributed.TCPStore("127.0.0.1", 0, is_master=True)  # at a port that is free
+    shared = {"TORCHELASTIC_RUN_ID": "paribus", "TORCHELASTIC_USE_AGENT_STORE": "True", "WORLD_SIZE": str(number),
+              "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(server.port)}  # fmt: skip
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the new ones have it until they follow
+    others = multiprocessing.spawn(_follow_as, (shared,), number - 1, join=False)
+    signal.signal(signal.SIGINT, before)
+    over = threading.Event()
+    threading.Thread(target=_watch, args=(others, over), daemon=True).start()
+    try:
+        with env_override(shared | {"RANK": "0", "LOCAL_RANK": "0"}), leading():
+            yield Ranks(number, others)
+        for process in others.processes:
+            process.join(GRACE_S)
+    finally:
+        over.set()
+        for process in others.processes:
+            process.kill()
+            process.join()
+
+
+def _watch(others: ProcessContext, over: threading.Event) -> None:
+    """End this process where it waits on a GPU for a rank that is gone; on a CPU it is told."""
+    connection.wait([process.sentinel for process in others.processes])
+    if not over.wait(2 * GRACE_S):
+        log.error("error: A process of the run has ended, and this one waits for it. The run can be resumed.")
+        os._exit(1)
+
+
+@contextmanager
+def leading() -> Iterator[None]:
+    """Let the other ranks end when rank 0 has nothing left for them."""
+    store = _connect()
+    try:
+        yield
+    finally:
+        _send(store, None)
+
+
+def _comes_from_another_rank(error: BaseException) -> bool:
+    """Return whether the error is what a rank feels of the end of another."""
+    return isinstance(error, (distributed.DistError, *ENDED)) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error)
+    )
+
+
+def _follow_as(index: int, shared: Mapping[str, str]) -> None:
+    rank = str(index + 1)
+    os.environ |= {**shared, "RANK": rank, "LOCAL_RANK": rank}
+    follow()
+
+
+def follow() -> None:
+    """In a rank other than 0: fit what rank 0 sends, until it has no more. Writes nothing, prints nothing."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)  # it is rank 0 that answers
+    logging.disable()
+    warnings.simplefilter("ignore")
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # a user's callbacks may print, once
+    torch.set_flush_denormal(True)  # as in rank 0
+    store, run = _connect(), 1
+    while (task := _receive(store, run)) is not None:
+        try:
+            _fit_along(store, run, *task)
+        except Exception as error:
+            # the one that ends first is reported: rank 0 where it fails as well, else the one that fails by itself
+            time.sleep(10 if _comes_from_another_rank(error) else 2)
+            raise
+        run += 1
+
+
+def _fit_along(
+    store: distributed.Store, run: int, config: Mapping[str, Any], directory: Path, checkpoint: Path | None
+) -> None:
+    """Build the run of the resolved configuration as rank 0 does, and fit it in step."""
+    torch.set_num_threads(config["threads"])
+    data = build_data(config)
+    if os.environ["LOCAL_RANK"] == "0":
+        data.prepare_data()  # on a machine that shares no files with rank 0's
+    data.setup("fit")
+    learner, _ = build_initial(config, data)
+    _, callbacks = build_callbacks(config)
+    users = [c for c in callbacks if not type(c).__module__.startswith(OWN_CALLBACKS)]
+    trainer = build_trainer({**config, "logger": {}}, directory, [Follower(), *users, SavingFollower()])
+    store.add("built", 1)
+    _join_group(run, trainer.strategy.root_device)
+    trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    distributed.destroy_process_group()
+
+
+def _connect() -> distributed.Store:
+    """Meet the other ranks where the launcher says."""
+    try:
+        store: distributed.Store = next(rendezvous("env://"))[0]
+    except distributed.DistError as error:
+        raise UserError(
+            f"The processes of the run cannot meet at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']} "
+            f"({str(error).splitlines()[0]}). Choose another port: MASTER_PORT=N in the environment of all of them."
+        ) from error
+    return store
+
+
+def _send(store: distributed.Store, task: Any) -> int:
+    run = store.add("runs", 1)
+    store.set(f"run {run}", pickle.dumps(task))  # type: ignore[arg-type]  # bytes are what it takes, and gives
+    return run
+
+
+def _receive(store: distributed.Store, run: int) -> Any:
+    store.wait([f"run {run}"], timedelta(days=365))
+    return pickle.loads(store.get(f"run {run}"))
+
+
+def _join_group(run: int, device: torch.device) -> None:
+    backend, rank, ranks = "nccl" if device.type == "cuda" else "gloo", os.environ["RANK"], os.environ["WORLD_SIZE"]
+    store = distributed.PrefixStore(f"group of run {run}", _connect())
+    distributed.init_process_group(backend, store=store, rank=int(rank), world_size=int(ranks))
+
+
+class InStep(lightning.Callback):
+    """Leave out Lightning's talk between the ranks about SIGTERM."""
+
+    def on_train_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        # in every step, whether there was one: it waits for the device
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+        # and on SIGTERM, out of turn; Lightning puts the old handler back when it ends
+        signal.signal(signal.SIGTERM, signal.default_int_handler if trainer.is_global_zero else signal.SIG_DFL)
+
+
+class Follower(InStep):
+    """Do in the other ranks what concerns them of rank 0's Recorder."""
+
+    def __init__(self) -> None:
+        self._stopped = self._finished = False
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._stopped = checkpoint["recorder"]["stopped"]
+
+    def on_fit_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        trainer.should_stop = self._stopped
+
+    def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        assert isinstance(learner, Learner)
+        learner.read(learner.training_sums)
+        trainer.should_stop = trainer.strategy.broadcast(trainer.should_stop)
+
+    def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        self._finished = True
+        trainer.save_checkpoint("")
+
+    def on_fit_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        if not self._finished:
+            trainer.save_checkpoint("")
+
+
+class SavingFollower(Checkpoint):
+    """Do in the other ranks what concerns them of rank 0's Checkpoints."""
+
+    def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        if trainer.strategy.broadcast(False):
+            trainer.save_checkpoint("")
