@@ -142,7 +142,7 @@ def test_a_run_whose_folds_are_not_whole_goes_on_without_them(train: Train, snap
     folds = read_folds(left)
     assert folds["epoch"].max() == 3
     for name, frame, told in (
-        ("older", None, "is not there"),
+        ("older", None, "does not exist"),
         ("half", b"half", "is damaged"),
         ("short", folds.query("epoch < 3"), "does not have all epochs up to 3"),
         ("a row less", folds.drop(index=7), "does not have all epochs up to 3"),
@@ -178,7 +178,7 @@ def test_an_instrument_of_ones_own_goes_on_with_its_state(
     train: Train, snapshot: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     (tmp_path / "counting.py").write_text(
-        "import torch\nfrom paribus.callbacks.instruments import Instrument, Measured\n"
+        "import torch\nfrom paribus import Instrument, Measured\n"
         "class Counter(Instrument):\n"
         "    steps = 0\n"
         "    def after_step(self, step): self.steps += 1\n"

@@ -364,7 +364,7 @@ def test_each_run_has_in_its_log_what_is_said_of_it_and_of_the_stack(
         for directory in (alone, stacked):
             [path] = directory.glob("*.log")
             text = path.read_text()
-            assert text.count("No activations are recorded") == 1 and text.count("RegressionNet") == 1
+            assert text.count("Activations are not recorded") == 1 and text.count("RegressionNet") == 1
         assert [line for line in text.splitlines() if "of the stack in epoch 1" in line]
 
 

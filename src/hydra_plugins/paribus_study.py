@@ -189,6 +189,8 @@ class StudySweeper(Sweeper):
         if not self.study.dry_run:
             self.study_launcher.begin()
         with importing_torch():
+            import lightning  # noqa: F401  with whatever else the check of a configuration imports
+
             from paribus.sweep.expand import expand_sweep
 
         sweep = expand_sweep(arguments, self.loader, self.study, self.params, self.grids)

@@ -24,7 +24,7 @@ _MODULES = {
     "Images": "data.module",
     "InMemory": "data.module",
     "Instrument": "instruments.instrument",
-    "Measured": "instruments.measured",
+    "Measured": "instruments.measurement",
     "Run": "run.load",
     "RunFailed": "errors",
     "UserError": "errors",

@@ -7,8 +7,7 @@ import lightning
 import torch
 from torch import nn
 
-from paribus.instruments.instrument import Instrument
-from paribus.instruments.measurement import Measured
+from paribus import Instrument, Measured
 
 
 class Base(nn.Module):

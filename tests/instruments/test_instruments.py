@@ -90,7 +90,7 @@ def test_predictions_are_those_of_the_best_epoch_and_test_comes_with_evaluation(
 def test_without_validation_there_is_no_probe_and_it_is_said(train: Train) -> None:
     directory = train(*SHORT, "data.train_on_validation=true")
     assert "activation" not in set(read_layers(directory).tensor)
-    assert "No activations are recorded" in (directory / record.LOG).read_text()
+    assert "Activations are not recorded" in (directory / record.LOG).read_text()
     assert set(pandas.read_parquet(directory / record.PREDICTIONS).split) == {"train"}
 
 
@@ -306,4 +306,4 @@ def test_norms_of_large_finite_weights_are_finite(train: Train) -> None:
 
 def test_layers_without_an_activation_module_are_named(train: Train, own: str) -> None:
     directory = train(*SHORT, "activation=identity")
-    assert "No activation module is seen behind linear1, linear2" in (directory / record.LOG).read_text()
+    assert "No activation module follows linear1, linear2" in (directory / record.LOG).read_text()

@@ -38,18 +38,8 @@ class FashionMNIST(Images):
     padding = 2
     in_shape = (1, 28, 28)
     out_features = 10
-    class_names = [
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ]
+    class_names = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+                   "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]  # fmt: skip
 
     def prepare_data(self) -> None:
         """Download the missing files. Raises UserError naming every source tried, with the reason of its failure."""

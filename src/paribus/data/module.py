@@ -79,7 +79,7 @@ class InMemory(lightning.LightningDataModule, ABC):
         """
         if val_size < 1 or test_size < 0 or val_size + test_size >= n:
             raise UserError(
-                f"Of {n} samples, {val_size} for validation and {test_size} for the test leave too few. "
+                f"Of {n} samples, {val_size} for validation and {test_size} for the test leave too few to train on. "
                 "Choose other sizes in data."
             )
         if order is None:

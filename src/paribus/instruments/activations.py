@@ -1,4 +1,4 @@
-"""What comes out of the layers."""
+"""Measure the activations of layers."""
 
 import logging
 from collections.abc import Iterable
@@ -17,15 +17,21 @@ log = logging.getLogger(__name__)
 
 
 class Activations(Instrument):
-    """Activations of each layer on a fixed probe batch, the first samples of the validation part, in evaluation mode.
+    """Statistics of each layer's activation on a probe: the first validation samples, in evaluation mode.
 
-    activation_mean and activation_std over all samples and units; dead_fraction, the share of units that are exactly 0
-    on the whole probe; after tanh and sigmoid also saturated_fraction. A unit of a convolution is a channel. Of a
-    module that is used more than once, its first use. Zero gradients are another thing: grad_zero_fraction.
+    Quantities of tensor "activation", in the activation's unit or as fractions:
+        activation_mean, activation_std: over all samples, units and positions.
+        dead_fraction: fraction of units that are exactly 0 on the whole probe (layers with an activation module). A
+            unit of a convolution is a channel. It is not grad_zero_fraction, the fraction of zero gradients.
+        saturated_fraction: after tanh and sigmoid, see quantities.saturated_fraction.
+
+    A module that is used several times is measured at its first use. Without a validation part nothing is measured.
 
     Args:
-        probe_size: samples in the probe, at most.
-        every_n_epochs: how often.
+        probe_size: greatest number of samples in the probe.
+        every_n_epochs: epochs between measurements.
+
+    Raises UserError for an argument below 1.
     """
 
     in_stack = "together"
@@ -41,11 +47,11 @@ class Activations(Instrument):
         super().attach(learner, data)
         samples = len(data.val[0]) if data.val else 0
         if not samples:
-            log.info("No activations are recorded: there is no validation part to take a probe from.")
+            log.info("Activations are not recorded: there is no validation part for a probe.")
             return
-        unseen = [layer.path for layer in learner.layers[:-1] if layer.activation is None]
-        if unseen:
-            log.info("No activation module is seen behind %s: activations are their own outputs.", ", ".join(unseen))
+        bare = [layer.path for layer in learner.layers[:-1] if layer.activation is None]
+        if bare:
+            log.info("No activation module follows %s: their own outputs are recorded as activations.", ", ".join(bare))
         self._probe = data.get_first_inputs("val", self.probe_size).to(learner.device)
 
     def measure(self, epoch: int) -> Iterable[Measured]:
@@ -53,8 +59,8 @@ class Activations(Instrument):
             return
         found: dict[str, dict[WeightLayer, Tensor]] = {}
 
-        def see(layer: WeightLayer, output: Tensor) -> None:
-            # at once: a module that comes later may write over it
+        def measure_layer(layer: WeightLayer, output: Tensor) -> None:
+            # measured inside the hook, because a later in-place module may overwrite the output
             if layer in found.get("activation_mean", ()):
                 return
             output, lead = output.float(), self.learner.lead
@@ -70,7 +76,7 @@ class Activations(Instrument):
             for name, value in values.items():
                 found.setdefault(name, {})[layer] = value
 
-        handles = watch_activations(self.learner.layers, see)
+        handles = watch_activations(self.learner.layers, measure_layer)
         try:
             self.learner.infer(self._probe)
         finally:

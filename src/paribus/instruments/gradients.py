@@ -1,4 +1,4 @@
-"""The gradients of the loss."""
+"""Measure the gradients of the loss."""
 
 import logging
 import math
@@ -18,15 +18,22 @@ log = logging.getLogger(__name__)
 
 
 class Gradients(Instrument):
-    """Size and shape of each layer's gradient, before clipping and without the scale of mixed precision.
+    """Statistics of each layer's gradient g, before clipping and unscaled under mixed precision.
 
-    grad_mean_abs, the mean over the epoch of each batch's mean |g|, sees every step; grad_std, grad_norm and
-    grad_zero_fraction see every n-th one. All are weighted by the samples of the batches. A layer that the loss does
-    not depend on has a gradient of 0; a frozen one has none. Steps that a loss scaler skips, because its scale was too
-    large for their gradients, do not count.
+    Quantities of tensors "weight" and "bias", in units of loss per weight, as means over an epoch's steps, weighted by
+    the samples of each batch:
+        grad_mean_abs: mean |g| of the elements; every step.
+        grad_norm: 2-norm of g; sampled steps.
+        grad_std: population standard deviation of the elements; sampled steps.
+        grad_zero_fraction: fraction of elements that are exactly 0 (no unit); sampled steps.
+
+    A layer without influence on the loss has gradients of 0; frozen layers are not measured. Steps that a loss scaler
+    skips do not count.
 
     Args:
-        every_n_steps: how often an epoch's steps are looked at more closely, from the first on.
+        every_n_steps: steps between samples, from the first step of each epoch.
+
+    Raises UserError for an argument below 1.
     """
 
     in_stack = "together"
@@ -34,16 +41,16 @@ class Gradients(Instrument):
     def __init__(self, every_n_steps: int = 50):
         require_positive("gradients.every_n_steps", every_n_steps)
         self.every_n_steps = every_n_steps
-        self._sums, self._closer = StepMeans(), StepMeans()
+        self._sums, self._sampled = StepMeans(), StepMeans()
         self._finite = torch.empty(0, 0, dtype=torch.bool)
-        self._first_bad: list[float] = []  # step of the epoch, of each run; infinity: none
+        self._first_bad: list[float] = []  # step of the epoch, by run; infinity for none
 
     def attach(self, learner: Subject, data: InMemory) -> None:
         super().attach(learner, data)
         self._find_parameters()
         frozen = [layer.path for layer in learner.layers if not layer.weight.requires_grad]
         if frozen:
-            log.info("No gradient is recorded of frozen layers: %s", ", ".join(frozen))
+            log.info("Gradients are not recorded of frozen layers: %s", ", ".join(frozen))
 
     def _find_parameters(self) -> None:
         found = [(layer, *pair) for layer in self.learner.layers for pair in layer.tensors if pair[1].requires_grad]
@@ -54,7 +61,7 @@ class Gradients(Instrument):
 
     def before_step(self, step: int, samples: int) -> None:
         if step == 0:
-            self._find_parameters()  # a user's callback may have thawed some
+            self._find_parameters()  # a user's callback may have unfrozen some
         if not self._parameters:
             return
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
@@ -65,22 +72,22 @@ class Gradients(Instrument):
         if step % self.every_n_steps == 0:
             norms = quantities.norm(gradients, lead)
             others = quantities.std(gradients, lead), quantities.zero_fraction(gradients, lead)
-            self._closer.add(samples, torch.stack([norms, *(other.to(norms.dtype) for other in others)]))
+            self._sampled.add(samples, torch.stack([norms, *(other.to(norms.dtype) for other in others)]))
 
     def measure(self, epoch: int) -> Iterable[Measured]:
-        sums, closer = self._sums.read(), self._closer.read()
+        sums, sampled = self._sums.read(), self._sampled.read()
         self._finite, self._first_bad = torch.empty(0, 0, dtype=torch.bool), []
-        if sums is not None and closer is not None:
+        if sums is not None and sampled is not None:
             weights, vectors = sums
             self._finite = torch.isfinite(vectors)
             broken = ~self._finite.all(-1)
             first = torch.where(broken.any(0), broken.byte().argmax(0), math.inf)
             self._first_bad = first.flatten().tolist()
-            yield from self._averages(("grad_mean_abs",), weights, (vectors / self._sizes).unsqueeze(1))
-            yield from self._averages(("grad_norm", "grad_std", "grad_zero_fraction"), *closer)
+            yield from self._average(("grad_mean_abs",), weights, (vectors / self._sizes).unsqueeze(1))
+            yield from self._average(("grad_norm", "grad_std", "grad_zero_fraction"), *sampled)
 
-    def _averages(self, names: tuple[str, ...], weights: Tensor, vectors: Tensor) -> Iterable[Measured]:
-        """Of vectors (steps, names, ..., tensors)."""
+    def _average(self, names: tuple[str, ...], weights: Tensor, vectors: Tensor) -> Iterable[Measured]:
+        """Average vectors (steps, names, ..., tensors) over the steps and yield each name's values."""
         if self.learner.loss_scaled:
             kept = torch.isfinite(vectors).flatten(1).all(1)
             weights, vectors = weights[kept], vectors[kept]
@@ -89,13 +96,14 @@ class Gradients(Instrument):
             yield from split_by_tensor(name, self._owners, values)
 
     def find_nonfinite_step(self, *run: int) -> int | None:
+        """Return the first step with a non-finite gradient; None under a loss scaler, which skips such steps."""
         if self.learner.loss_scaled:
-            return None  # the scaler skips the step, and lowers its scale
+            return None
         bad = self._first_bad[run[0] if run else 0] if self._first_bad else math.inf
         return int(bad) if math.isfinite(bad) else None
 
     def find_nonfinite_layer(self, step: int, *run: int) -> tuple[WeightLayer, str] | None:
-        """The layer nearest the output whose gradient was not finite."""
+        """Return the layer nearest the output with a non-finite gradient: the first one in the backward pass."""
         if step >= len(self._finite):
             return None
         finite = self._finite[step, run[0]] if run else self._finite[step]

@@ -1,4 +1,4 @@
-"""Hold what instruments measure."""
+"""Define measured quantities and the means of an epoch's steps."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from paribus.models.layers import WeightLayer
 
 @dataclass(frozen=True)
 class Measured:
-    """A quantity of some layers at the end of an epoch.
+    """The values of a quantity for n layers at the end of an epoch.
 
     Attributes:
-        quantity: its name in layers.parquet and TensorBoard.
+        quantity: name in layers.parquet and TensorBoard; its docstring or the README gives the unit.
         tensor: "weight", "bias" or "activation".
-        layers: which layers, n of them.
-        values: a value for each, (n,), on any device; of a stack of K runs (K, n).
+        layers: the n layers.
+        values: (n,), or (K, n) for a stack of K runs; any floating type and device. NaN and infinity are recorded.
     """
 
     quantity: str
@@ -27,7 +27,7 @@ class Measured:
     values: Tensor
 
     def check(self, measured: Collection[WeightLayer]) -> None:
-        """Raise UserError unless it is whole; `measured` are the layers that have this quantity already."""
+        """Raise UserError if tensor or shape is wrong, or a layer is in `measured`: has this quantity already."""
         what = f"{self.quantity!r} of tensor {self.tensor!r}"
         if self.tensor not in ("weight", "bias", "activation"):
             raise UserError(f"{what}: a tensor is 'weight', 'bias' or 'activation'.")
@@ -39,20 +39,19 @@ class Measured:
 
 
 class StepMeans:
-    """Means over an epoch's steps, weighted by their samples, of vectors that stay on the device until `read`."""
+    """The vectors of an epoch's steps and their weights; vectors stay on the device until `read`."""
 
     def __init__(self) -> None:
         self._weights: list[int] = []
         self._vectors: list[Tensor] = []
 
     def add(self, weight: int, vector: Tensor) -> None:
-        """Keep a step's vector, of the same shape in all steps of an epoch."""
+        """Add a step's vector, whose shape is the same in all steps, with its number of samples."""
         self._weights.append(weight)
         self._vectors.append(vector)
 
     def read(self) -> tuple[Tensor, Tensor] | None:
-        """The steps' weights (steps,) and vectors (steps, ...) since the last call, in double precision on the CPU, or
-        None where there were none. Forgets them."""
+        """Return and remove the weights (steps,) and vectors (steps, ...), float64 on the CPU; None without steps."""
         if not self._vectors:
             return None
         vectors = torch.stack(self._vectors).cpu().double()
@@ -62,7 +61,7 @@ class StepMeans:
 
 
 def split_by_tensor(quantity: str, owners: Sequence[tuple[WeightLayer, str]], values: Tensor) -> Iterator[Measured]:
-    """`values` (n,) or (K, n) of n tensors, each named by its layer and "weight" or "bias"."""
+    """Yield `values` (n,) or (K, n) of n tensors by "weight" and "bias"; `owners` has each one's layer and name."""
     for tensor in ("weight", "bias"):
         chosen = [i for i, (_, kind) in enumerate(owners) if kind == tensor]
         if chosen:
@@ -70,6 +69,6 @@ def split_by_tensor(quantity: str, owners: Sequence[tuple[WeightLayer, str]], va
 
 
 def require_positive(what: str, value: int | None) -> None:
-    """Raise UserError unless `value` is a whole number, 1 or more."""
+    """Raise UserError unless the option callbacks.`what` is a whole number, at least 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise UserError(f"callbacks.{what} is {value!r}; it must be a whole number, at least 1.")

@@ -1,4 +1,4 @@
-"""What a regression predicts."""
+"""Record the predictions of a regression."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 
 class Predictions(Instrument):
-    """For regression: predictions beside targets, of the training and the validation part, with the weights of the best
-    epoch (the last one without validation): predictions.parquet, and a scatter beside the mean of the training part,
-    which predicts nothing."""
+    """Predictions and targets of the training and validation parts, for regression, in the unit of the target.
+
+    They are computed at the end of the run with the weights of the best epoch (the last one without validation) and
+    written to predictions.parquet. A scatter plot compares them with the mean of the training targets.
+    """
 
     in_stack = "once a run"
 

@@ -1,9 +1,8 @@
-"""What the instruments measure, as plain functions of tensors.
+"""Compute the statistics of tensors that instruments record.
 
-Each takes a list of n tensors of any shapes, on one device, and gives a value for each, (n,), on that device: nothing
-waits for it. Deviations are population deviations (divided by the number of elements), so that one element has 0.
-
-Of a stack of K runs, whose tensors all have a first axis that counts the runs, each gives (K, n): `lead` is then 1.
+Unless said otherwise a function takes n tensors of any shapes on one device and returns (n,) on that device, without
+waiting for it. For a stack of K runs, `lead` is 1, all tensors have a first axis of K, and the result is (K, n).
+Half-precision tensors are computed in float32. Functions are named after the quantity, as in torch.
 """
 
 from collections.abc import Sequence
@@ -16,58 +15,60 @@ PIECE_LENGTH = 1024
 
 
 def sum_abs(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
-    """Sum of absolute values, in single precision at least; divided by the sizes it is mean |g|."""
+    """Return sum |x| over the elements, in float32 at least; divided by the size it is mean |x|."""
     if lead:
         return torch.stack([_flatten(t, lead).abs().sum(-1) for t in tensors], -1)
-    # torch's 1-norm on the CPU takes number after number: two vectorised passes over a large tensor take half as long
+    # torch's 1-norm is not vectorised on the CPU: abs and sum take half as long for large tensors
     return _compute_norms([_to_single(t).abs().sum() if t.is_cpu and t.numel() > 8192 else t for t in tensors], 1)
 
 
 def norm(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
-    """2-norm, in double precision on devices that have it: squares of numbers below 1e-19 or above 1e19 leave single
-    precision."""
+    """Return the 2-norm, in float64 except on MPS: squares of numbers below 1e-19 or above 1e19 leave float32."""
     if lead:
         return _compute_row_norms([_flatten(t, lead) for t in tensors])
     return _compute_norms(tensors, 2, torch.float64 if tensors[0].device.type != "mps" else None)
 
 
 def mean(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
+    """Return the mean of the elements."""
     return torch.stack([_flatten(t, lead).mean(-1) for t in tensors], -1)
 
 
 def std(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
+    """Return the population standard deviation of the elements: divided by their number, so 0 for one element."""
     if not lead:
         return torch.stack([_flatten(t, lead).std(correction=0) for t in tensors])
-    # torch's deviation along an axis takes number after number
+    # torch's std along an axis is not vectorised
     centred = [flat - flat.mean(-1, keepdim=True) for flat in (_flatten(t, lead) for t in tensors)]
     sizes = torch.tensor([c.shape[-1] for c in centred], dtype=torch.float64)
     return (_compute_row_norms(centred) / sizes.sqrt()).to(centred[0].dtype)
 
 
 def zero_fraction(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
-    """Share of elements that are exactly 0."""
+    """Return the fraction of elements that are exactly 0."""
     flat = [t.flatten(lead) for t in tensors]
-    # a third of the time that torch.count_nonzero takes
+    # takes a third of the time of torch.count_nonzero
     return torch.stack([1 - t.bool().sum(-1) / t.shape[-1] for t in flat], -1)
 
 
 def update_norms(before: Sequence[Tensor], after: Sequence[Tensor], lead: int = 0) -> Tensor:
-    """‖after - before‖ and ‖before‖, (2, n) or (2, K, n); the first by the second is the update ratio."""
+    """Return ‖after - before‖ and ‖before‖, (2, n) or (2, K, n); their quotient is the update ratio."""
     moved = torch._foreach_sub(list(after), list(before))
     return torch.stack([norm(moved, lead), norm(before, lead)])
 
 
 def dead_fraction(activation: Tensor, unit_axis: int, lead: int = 0) -> Tensor:
-    """Share of units that are exactly 0 for all samples (and positions); a scalar, or (K,)."""
+    """Return the fraction of units of one activation that are exactly 0 for all samples and positions: (), or (K,)."""
     by_unit = activation.movedim(unit_axis, -1).flatten(lead, -2)
-    # a fifth of the time that (by_unit == 0).all(-2) takes
+    # takes a fifth of the time of (by_unit == 0).all(-2)
     return ((by_unit.amax(-2) == 0) & (by_unit.amin(-2) == 0)).float().mean(-1)
 
 
 def saturated_fraction(activation: Tensor, low: bool, lead: int = 0) -> Tensor:
-    """Share of elements at the ends of their range; a scalar, or (K,).
+    """Return the fraction of elements of one activation a at the ends of its range: (), or (K,).
 
-    `low` (sigmoid): a < 0.03 or a > 0.97; else (tanh): |a| > 0.97.
+    With `low` (sigmoid): a < 0.03 or a > 0.97, where its derivative a(1 - a) is below 12 % of its maximum. Else (tanh):
+    |a| > 0.97, where 1 - a^2 is below 6 %. Why saturation matters: Glorot & Bengio, 2010.
     """
     high = (activation if low else activation.abs()) > SATURATED_HIGH
     return ((high | (activation < SATURATED_LOW)) if low else high).float().flatten(lead).mean(-1)
@@ -78,11 +79,10 @@ def _compute_norms(tensors: Sequence[Tensor], order: int, dtype: torch.dtype | N
 
 
 def _compute_row_norms(tensors: Sequence[Tensor]) -> Tensor:
-    """2-norms (K, n) of the rows of n tensors (K, m) of a stack, which is on the CPU, as doubles.
+    """Return the 2-norms (K, n), in float64, of the rows of n tensors (K, m) on the CPU.
 
-    Squares in double precision take eight times as long. So they are summed in single precision over pieces that are
-    short enough (a relative error of 1e-6 at most), and from there in double precision; but all in double precision
-    where squares of single precision may have left its range.
+    Squares in float64 take eight times as long. So squares are summed in float32 over short pieces (relative error at
+    most 1e-6), and the pieces in float64; tensors whose squares may leave float32 are computed in float64 throughout.
     """
     norms = torch.stack([_compute_norms_by_pieces(rows) for rows in tensors], -1)
     doubtful = ~((norms > 1e-12) & (norms < 1e18)).all(0)
@@ -102,7 +102,7 @@ def _compute_norms_by_pieces(rows: Tensor) -> Tensor:
 
 
 def _flatten(tensor: Tensor, lead: int) -> Tensor:
-    """All elements along one axis, behind those that count runs."""
+    """Flatten all axes behind the `lead` ones."""
     return _to_single(tensor).flatten(lead)
 
 

@@ -1,4 +1,4 @@
-"""Declare what an instrument sees of the network that is trained."""
+"""Declare the view that instruments have of a network in training."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -12,15 +12,16 @@ LossHook = Callable[[Tensor, Tensor, Tensor], None]
 
 
 class Subject(Protocol):
-    """The network of a run, or of a stack of K runs, whose tensors then have a first axis of K.
+    """The network of a run, or of a stack of K runs: then all tensors have a first axis of K.
 
     Attributes:
-        network: in training mode while it trains.
-        layers: with weights, in order of depth.
-        initial: each layer's weight before training, by its path, on the CPU.
-        lead: axes of every tensor that count runs: 0, or 1 in a stack.
-        loss_scaled: whether gradients are those of a scaled loss (16-mixed); a step that overflows is then skipped.
-        loss_hook: called with inputs, outputs and loss of each training step, where an instrument asks for it.
+        network: the network, in training mode during an epoch.
+        layers: the layers with weights, in order of depth.
+        initial: each layer's weight before training, by path, on the CPU.
+        lead: number of leading axes that count runs: 0, or 1 in a stack.
+        loss_scaled: whether a loss scaler (16-mixed) skips steps whose gradients overflow.
+        device: device of the network.
+        loss_hook: function of inputs, outputs and loss that is called in each training step; None by default.
     """
 
     network: nn.Module

@@ -1,4 +1,4 @@
-"""How far the optimizer moves the weights."""
+"""Measure how far the optimizer moves the weights."""
 
 from collections.abc import Iterable
 
@@ -11,15 +11,17 @@ from paribus.instruments.measurement import Measured, StepMeans, require_positiv
 
 
 class Updates(Instrument):
-    """update_ratio of each layer: ‖w after a step - w before‖ / ‖w before‖, the mean over an epoch's sampled steps.
+    """The update ratio ‖w' - w‖ / ‖w‖ of each layer, w before and w' after an optimizer step; no unit.
 
-    It is the real update, with momentum, decay and clipping, and 0 where a loss scaler skips the step; the mean is
-    weighted by the samples of the batches. A guide is 1e-3: far below it a layer hardly learns, far
-    above it is thrown about (Karpathy, 2015, CS231n). A tensor that was 0 before a step has no ratio: that step does
-    not count for it.
+    update_ratio of tensors "weight" and "bias" is the mean over an epoch's sampled steps, weighted by the samples of
+    each batch. The update includes momentum, weight decay and clipping; it is 0 if a loss scaler skips the step. A
+    step with ‖w‖ = 0 does not count for that tensor; without any other step the value is NaN. A healthy value is about
+    1e-3: far below it a layer hardly learns, far above it training is unstable (Karpathy, CS231n, 2015).
 
     Args:
-        every_n_steps: how often a step is sampled, from the first of each epoch on.
+        every_n_steps: steps between samples, from the first step of each epoch.
+
+    Raises UserError for an argument below 1.
     """
 
     in_stack = "together"
@@ -31,17 +33,18 @@ class Updates(Instrument):
         self._before: list[Tensor] = []
         self._samples = 0
 
-    def _weights(self) -> list[Tensor]:
+    def _get_weights(self) -> list[Tensor]:
         return [parameter.detach() for layer in self.learner.layers for _, parameter in layer.tensors]
 
     def before_step(self, step: int, samples: int) -> None:
         if step % self.every_n_steps == 0:
-            self._before = [weight.clone() for weight in self._weights()]
+            self._before = [weight.clone() for weight in self._get_weights()]
             self._samples = samples
 
     def after_step(self, step: int) -> None:
         if self._before:
-            self._norms.add(self._samples, quantities.update_norms(self._before, self._weights(), self.learner.lead))
+            norms = quantities.update_norms(self._before, self._get_weights(), self.learner.lead)
+            self._norms.add(self._samples, norms)
             self._before = []
 
     def measure(self, epoch: int) -> Iterable[Measured]:

@@ -5,6 +5,7 @@ from typing import Literal
 from torch import nn
 
 from paribus.errors import unknown_name
+from paribus.models.layers import CONVOLUTIONS
 
 SCHEMES = ("torch", "kaiming", "xavier", "orthogonal", "auto")
 # Activations with a gain of their own in torch.nn.init.calculate_gain; smooth variants of ReLU count as ReLU.
@@ -35,7 +36,7 @@ def initialise(network: nn.Module, scheme: str, activation: nn.Module) -> None:
     if scheme == "auto":
         scheme = "xavier" if saturating else "kaiming"
     for layer in network.modules():
-        if isinstance(layer, nn.Linear | nn.modules.conv._ConvNd):
+        if isinstance(layer, (nn.Linear, *CONVOLUTIONS)):
             if scheme == "kaiming":
                 nn.init.kaiming_normal_(layer.weight, slope, nonlinearity="linear" if linear else "leaky_relu")
             elif scheme == "xavier":

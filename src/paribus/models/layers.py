@@ -11,7 +11,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 PARAMETRIZATIONS = ".parametrizations."  # in paths of the originals of weights under torch.nn.utils.parametrize
-NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+NORMS = (*BATCH_NORMS, *INSTANCE_NORMS, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
 
 
 @dataclass(eq=False)
@@ -76,7 +80,7 @@ class WeightLayer:
     @property
     def unit_axis(self) -> int:
         """The output's axis of units: channels of a convolution, else features."""
-        return 1 if isinstance(self.module, nn.modules.conv._ConvNd) else -1
+        return 1 if isinstance(self.module, CONVOLUTIONS) else -1
 
 
 @contextmanager

@@ -15,8 +15,7 @@ UNITS = 512
 class VGG6(nn.Sequential):
     """Five 3x3 convolutions (64, 64, pool, 128, 128, pool, 256, pool), a linear layer of 512, dropout, the classifier.
 
-    Layers are called conv1 to conv5, linear1 and linear2. Weights and inputs are in channels-last
-    format, which is faster.
+    Layers are called conv1 to conv5, linear1 and linear2. Weights and inputs are channels-last, the faster format.
 
     Args:
         in_shape: (channels, height, width), height and width 8 or more.

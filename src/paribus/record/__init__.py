@@ -1,8 +1,8 @@
-"""The run record: its files and columns, reading and writing them, and what makes two runs the same experiment.
+"""Read and write run records, and identify experiments.
 
-A run owns one directory. `metrics.csv` grows by a row an epoch; `summary.json` is written last, so that a directory
-without one is a run that did not end. The README has a table of all files. Nothing here imports torch; `tables`, which
-writes Parquet, and `provenance` are modules of their own, since they take time to import.
+A run owns one directory. `metrics.csv` grows by a row per epoch; `summary.json` is written last, so a directory without
+it is an unfinished run. The README has a table of all files. Nothing here imports torch. `tables` (Parquet) and
+`provenance` are not imported here, because they are slow to import.
 """
 
 from paribus.record.files import (
@@ -52,45 +52,10 @@ from paribus.record.schema import (
 )
 
 __all__ = [
-    "ABSENT",
-    "BEST",
-    "COMPLETED",
-    "COMPOSITION",
-    "DAMAGED",
-    "DIVERGED",
-    "EXECUTION_KEYS",
-    "FAILED",
-    "FINISHED",
-    "FOLDS",
-    "INTERRUPTED",
-    "LAST",
-    "LAYERS",
-    "LOCK",
-    "LOG",
-    "METRICS",
-    "N_FOLDS",
-    "OWN_CALLBACKS",
-    "PREDICTIONS",
-    "RUNNING",
-    "SUMMARY",
-    "UNFINISHED",
-    "WEIGHTS",
-    "BusyError",
-    "RecordError",
-    "clear_record",
-    "find_runs",
-    "flatten",
-    "identify",
-    "is_running",
-    "lock_directory",
-    "make_paths_absolute",
-    "read_metrics",
-    "read_status",
-    "read_summary",
-    "remove_temporary",
-    "replace_file",
-    "select_experimental",
-    "use_current_targets",
-    "use_stable_targets",
-    "write_json",
-]
+    "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED", "FINISHED",
+    "FOLDS", "INTERRUPTED", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "N_FOLDS", "OWN_CALLBACKS",
+    "PREDICTIONS", "RUNNING", "SUMMARY", "UNFINISHED", "WEIGHTS", "BusyError", "RecordError", "clear_record",
+    "find_runs", "flatten", "identify", "is_running", "lock_directory", "make_paths_absolute", "read_metrics",
+    "read_status", "read_summary", "remove_temporary", "replace_file", "select_experimental",
+    "use_current_targets", "use_stable_targets", "write_json",
+]  # fmt: skip

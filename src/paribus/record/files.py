@@ -29,13 +29,14 @@ from paribus.record.schema import (
 
 
 class RecordError(UserError):
-    """A directory that holds no run, or a file of a record that cannot be read."""
+    """A directory without a run, or an unreadable file of a record."""
 
 
 def read_status(directory: Path) -> tuple[str, dict[str, Any] | None]:
-    """What is in a directory, running or not: a status, with its summary.json where that can be read.
+    """Return the status of a directory, and its summary if that can be read.
 
-    Beside the written statuses: unfinished (no summary.json), damaged (one that cannot be read), absent (no record).
+    Besides the statuses in summary.json: unfinished (no summary.json), damaged (unreadable), absent (no record).
+    Whether a process is running in the directory is not checked.
     """
     if not (directory / SUMMARY).exists():
         return (UNFINISHED if (directory / METRICS).exists() or (directory / LAST).exists() else ABSENT), None
@@ -52,42 +53,42 @@ def read_status(directory: Path) -> tuple[str, dict[str, Any] | None]:
 
 
 def clear_record(directory: Path) -> None:
-    """Remove the record of a run that is to be made again; its log stays, and what belongs to somebody else."""
-    # in this order, so that it is a run to be made again until all is gone
+    """Remove the record of a run before it is repeated; keep its log and all unknown files."""
+    # in this order, so that after an interrupted removal the run is still one to repeat
     for pattern in (LAST, BEST, "events.out.tfevents.*", LAYERS, FOLDS, PREDICTIONS, WEIGHTS, METRICS, SUMMARY):
         for path in directory.glob(pattern):
             path.unlink()
 
 
 def remove_temporary(directory: Path) -> None:
-    """Remove what a process that was killed while it wrote a file has left of it. By the owner of the directory."""
+    """Remove the temporary files of a killed process; the caller must own the directory."""
     for name in (SUMMARY, METRICS, LAYERS, FOLDS, PREDICTIONS, WEIGHTS, LAST, BEST, COMPOSITION):
         path = directory / name
-        for left in path.parent.glob(f".{path.name}.[0-9]*"):
-            left.unlink()
+        for stale in path.parent.glob(f".{path.name}.[0-9]*"):
+            stale.unlink()
 
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """A path to write to; what is there when the block ends without an exception takes the place of `path`.
+    """Yield a temporary path; its file replaces `path` at the end, unless there is an exception.
 
-    So a reader finds the old file or the new one, never half of it.
+    Readers find the old or the new file, never a partial one. Raises OSError with the name of `path`.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary
         temporary.replace(path)
-    except OSError as error:  # some name no file, or one of their own in another place
+    except OSError as error:  # some name no file, or the temporary one
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def read_metrics(directory: Path, epochs: int | None = None) -> list[dict[str, float | None]]:
-    """The rows of metrics.csv: epoch and step whole numbers, the rest floats, None where the file has nothing.
+    """Read the rows of metrics.csv: epoch and step are integers, other values floats, empty cells None.
 
-    With `epochs`, so many rows at most; what comes after them is not looked at. Raises RecordError where the file is
-    missing or holds a row that is not whole.
+    `epochs` limits the number of rows; later ones are not checked. Raises RecordError if the file is missing or has an
+    incomplete row.
     """
     path = directory / METRICS
     try:
@@ -108,26 +109,26 @@ def read_metrics(directory: Path, epochs: int | None = None) -> list[dict[str, f
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON so that a reader finds the old file or the new one, never half of it. NaN and infinity become null."""
+    """Write a JSON file atomically; NaN and infinity become null."""
 
-    def plain(value: Any) -> Any:
+    def to_plain(value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {str(k): plain(v) for k, v in value.items()}
+            return {str(k): to_plain(v) for k, v in value.items()}
         if isinstance(value, list | tuple):
-            return [plain(v) for v in value]
+            return [to_plain(v) for v in value]
         if isinstance(value, float) and not math.isfinite(value):
             return None
         return value
 
     with replace_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        json.dump(plain(content), file, indent=2, allow_nan=False)
+        json.dump(to_plain(content), file, indent=2, allow_nan=False)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
 
 
 def read_summary(directory: Path) -> dict[str, Any]:
-    """The run's summary.json. Raises RecordError where there is none, or it cannot be read."""
+    """Read summary.json. Raises RecordError if it is missing or unreadable."""
     path = directory / SUMMARY
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
@@ -137,20 +138,20 @@ def read_summary(directory: Path) -> dict[str, Any]:
     except NotADirectoryError:
         raise RecordError(f"{directory} is a file. Give the directory of a run.") from None
     except ValueError as error:
-        raise RecordError(f"{path} is damaged ({error}). Make the run again.") from None
+        raise RecordError(f"{path} is damaged ({error}). Repeat the run.") from None
     if not isinstance(summary, dict) or "status" not in summary:
         raise RecordError(f"{path} is not the summary of a run.")
     return summary
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
-    """The directories of ended runs among and below `paths`, sorted. Raises RecordError for a path without any."""
+    """Return the directories of ended runs at and below `paths`, sorted. Raises RecordError for a path without any."""
     runs: list[Path] = []
     for path in paths:
         if not path.exists():
             raise RecordError(f"{path} does not exist.")
         found = [path] if (path / SUMMARY).exists() else sorted(p.parent for p in path.rglob(SUMMARY))
         if not found:
-            read_summary(path)  # raises, saying which of the reasons it is
+            read_summary(path)  # raises with the reason
         runs += [run for run in found if run not in runs]
     return runs

@@ -1,4 +1,4 @@
-"""Tell whether two configurations are the same experiment."""
+"""Identify experiments by their configurations."""
 
 import hashlib
 import json
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# What a run is carried out with, as opposed to what is tried in it: not part of its identity. Nor are our own
-# callbacks, which change nothing; a user's may (early stopping, say).
+# How a run is executed, not what it tests: excluded from the identity. So are Paribus's own callbacks, which change no
+# result; a user's may (early stopping, say).
 OWN_CALLBACKS = ("paribus.callbacks.", "paribus.instruments.", "paribus.training.")
 EXECUTION_KEYS = (
     "data.root",
@@ -22,14 +22,13 @@ EXECUTION_KEYS = (
     "confirm",
     "logger",
     "figures",
-    # tables that other values are drawn from; what is drawn is part of the identity
+    # tables of defaults; the values taken from them are part of the identity
     "default_lr",
     "default_epochs",
 )
 
-
-# Where classes of ours were when records first named them, by where they are: a record and an identity keep the first
-# name, so that a class can move. The first prefix that fits counts.
+# Prefix of class paths in records and identities, by their prefix in this version: so a class can move. The first
+# matching prefix counts.
 STABLE_PREFIXES = {
     "paribus.training.schedulers.": "paribus.schedulers.",
     "paribus.training.progress.": "paribus.callbacks.progress.",
@@ -39,12 +38,12 @@ STABLE_PREFIXES = {
 
 
 def use_stable_targets(config: Any) -> Any:
-    """Return a plain configuration in which every `_target_` is the name by which records know the class."""
+    """Return a plain configuration with every `_target_` as records name the class."""
     return _replace_targets(config, [*STABLE_PREFIXES.items()])
 
 
 def use_current_targets(config: Any) -> Any:
-    """Return a plain configuration in which every `_target_` says where the class is now."""
+    """Return a plain configuration with every `_target_` as this version names the class."""
     return _replace_targets(config, [(first, now) for now, first in STABLE_PREFIXES.items()])
 
 
@@ -61,7 +60,7 @@ def _replace_targets(value: Any, prefixes: Sequence[tuple[str, str]], key: Any =
 
 
 def select_experimental(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a resolved configuration that makes the experiment: all but EXECUTION_KEYS and OWN_CALLBACKS."""
+    """Return the resolved configuration without EXECUTION_KEYS and OWN_CALLBACKS: what defines the experiment."""
 
     def keep(node: Mapping[str, Any], path: str) -> dict[str, Any]:
         kept = {}
@@ -77,9 +76,10 @@ def select_experimental(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def identify(config: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits, equal for two configurations exactly if they are the same experiment.
+    """Return the identity of a resolved, plain configuration: 16 hexadecimal digits.
 
-    `config` is resolved and plain. The order of keys and the spelling of a number (1e-3, 0.001; 1, 1.0) do not matter.
+    Identities are equal if and only if the experiments are the same. The order of keys and the spelling of numbers
+    (1e-3, 0.001; 1, 1.0) do not matter.
     """
 
     def canonical(value: Any) -> Any:
@@ -92,14 +92,14 @@ def identify(config: Mapping[str, Any]) -> str:
         return value
 
     kept = use_stable_targets(select_experimental(config))
-    for derived in ("width", "depth"):  # written out in hidden
+    for derived in ("width", "depth"):  # `hidden` contains them
         kept.get("model", {}).pop(derived, None)
     text = json.dumps(canonical(kept), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def make_paths_absolute(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration that means the same in every working directory."""
+    """Return a configuration whose data paths are absolute, so that it holds in every working directory."""
     data = dict(config["data"])
     for key in ("root", "path"):
         if data.get(key) is not None:
@@ -108,7 +108,7 @@ def make_paths_absolute(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flatten(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Nested mappings as one: {'optim': {'lr': 1}} becomes {'optim.lr': 1}."""
+    """Flatten nested mappings: {'optim': {'lr': 1}} becomes {'optim.lr': 1}."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Own a run directory as its only writer."""
+"""Lock run directories for their only writer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,24 +9,21 @@ from paribus.record.schema import LOCK
 
 
 class BusyError(RecordError):
-    """Another process is writing the record."""
+    """A run directory that another process is writing to."""
 
 
 @contextmanager
 def lock_directory(directory: Path) -> Iterator[None]:
-    """Own the directory, as its one writer, until the block ends or the process does, however it ends.
-
-    Raises Busy where another process owns it.
-    """
-    from filelock import FileLock, Timeout  # 50 ms, which --help need not wait for
+    """Lock the directory until the block or the process ends. Raises BusyError if another process holds the lock."""
+    from filelock import FileLock, Timeout  # its import takes 50 ms, too long for --help
 
     lock = FileLock(directory / LOCK)
     try:
-        lock.acquire(timeout=0.3, poll_interval=0.05)  # somebody may just be asking whether it is taken
+        lock.acquire(timeout=0.3, poll_interval=0.05)  # is_running holds it for a moment
     except Timeout:
         raise BusyError(f"{directory} is being written by another process.") from None
     except NotImplementedError:
-        raise RecordError(f"The file system of {directory} knows no locks (flock). Choose another one.") from None
+        raise RecordError(f"The file system of {directory} has no locks (flock). Choose another one.") from None
     try:
         yield
     finally:
@@ -34,7 +31,7 @@ def lock_directory(directory: Path) -> Iterator[None]:
 
 
 def is_running(directory: Path) -> bool:
-    """Whether a process owns the directory."""
+    """Return whether a process holds the directory's lock."""
     if not (directory / LOCK).exists():
         return False
     from filelock import FileLock, Timeout

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, and the commit."""
+"""Collect the versions and the commit that a run was executed with."""
 
 import platform
 import subprocess
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 
-@cache  # it is the code that this process has loaded, whatever becomes of the files
+@cache  # provenance of the loaded code, even if files change later
 def collect_provenance() -> dict[str, Any]:
-    """Versions of what ran, and the commit it ran from with whether it had been changed (None outside git)."""
+    """Return package versions, and the commit with whether the checkout was dirty (None outside git)."""
     packages = ("paribus", "torch", "lightning", "hydra-core", "numpy", "pandas")
     versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
     here = Path(__file__)
@@ -22,7 +22,7 @@ def collect_provenance() -> dict[str, Any]:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    tracked = git("ls-files", here.name)  # not so where the package is installed inside somebody else's repository
+    tracked = git("ls-files", here.name)  # false if the package is installed inside another repository
     commit = git("rev-parse", "HEAD") if tracked else None
     dirty = bool(git("status", "--porcelain")) if commit else None
     return {"versions": versions, "git": {"commit": commit, "dirty": dirty}}

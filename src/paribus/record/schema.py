@@ -13,5 +13,5 @@ LOCK = ".lock"
 COMPOSITION = ".hydra/config.yaml"
 N_FOLDS = 5  # of the validation samples
 COMPLETED, DIVERGED, FAILED, INTERRUPTED = "completed", "diverged", "failed", "interrupted"  # written in summary.json
-RUNNING, UNFINISHED, DAMAGED, ABSENT = "running", "unfinished", "damaged", "absent"  # inferred by who reads
+RUNNING, UNFINISHED, DAMAGED, ABSENT = "running", "unfinished", "damaged", "absent"  # inferred by readers
 FINISHED = (COMPLETED, DIVERGED)

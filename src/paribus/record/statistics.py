@@ -1,4 +1,4 @@
-"""A run in a few numbers. Knows nothing of torch."""
+"""Summarise a run in a few numbers; imports no torch."""
 
 import math
 import statistics
@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 
 def score_epoch(row: Mapping[str, float | None]) -> float | None:
-    """By what the best epoch is chosen, higher is better: val/acc, or where there is none, the negative of val/loss.
+    """Return the score of an epoch that selects the best one, higher is better: val/acc, else -val/loss.
 
-    None where val/loss is missing or not finite: a network that returns NaN still has an accuracy, that of class 0.
+    None if val/loss is missing or not finite: a network that returns NaN still has the accuracy of class 0.
     """
     loss = row.get("val/loss")
     if loss is None or not math.isfinite(loss):
@@ -17,13 +17,12 @@ def score_epoch(row: Mapping[str, float | None]) -> float | None:
 
 
 def summarise_rows(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | int | None]:
-    """The run in a few numbers, from the rows of metrics.csv (at least one).
+    """Return the summary statistics of the rows of metrics.csv (at least one).
 
-    best_val_acc (classification) or best_val_loss (regression) and best_epoch ignore epochs whose loss is not finite;
-    epochs_to_90pct is the first epoch that reaches 0.9 of the run's own best accuracy; stability_score is
-    1 / (1 + population variance of the epochs' training losses); train_seconds is the sum of the epochs' seconds.
+    best_val_acc (classification) or best_val_loss (regression) and best_epoch ignore epochs with a non-finite loss.
+    epochs_to_90pct is the first epoch with 0.9 of the run's best accuracy. stability_score is
+    1 / (1 + population variance of the epochs' training losses). train_seconds is the sum of epoch_seconds.
     """
-
     scores = [(int(row["epoch"] or 0), value) for row in rows if (value := score_epoch(row)) is not None]
     best_epoch, best = max(scores, key=lambda pair: pair[1], default=(None, None))
     result: dict[str, float | int | None] = {

@@ -1,4 +1,4 @@
-"""Writes the tables and arrays of the run record. Knows nothing of torch."""
+"""Write the tables and arrays of a run record; imports no torch."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from paribus.record import N_FOLDS, PREDICTIONS, WEIGHTS, RecordError, replace_f
 
 
 class MetricsWriter:
-    """Writes metrics.csv anew with `rows`, then appends to it; a row is on its way to the disk when `write` returns."""
+    """Rewrite metrics.csv with `rows`, then append to it; `write` flushes each row."""
 
     def __init__(self, path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float | None]] = ()):
         self.columns = columns
@@ -25,7 +25,7 @@ class MetricsWriter:
         self._file = path.open("a", newline="", encoding="utf-8")
 
     def write(self, row: Mapping[str, float | None]) -> None:
-        """Write one row; a column that `row` lacks, or has as None, stays empty. Floats keep all their digits."""
+        """Append a row. Missing and None values are empty cells; floats keep all digits."""
         values = (row.get(column) for column in self.columns)
         self._file.write(",".join("" if value is None else repr(value) for value in values) + "\n")
         self._file.flush()
@@ -35,19 +35,19 @@ class MetricsWriter:
 
 
 class LayersWriter:
-    """Gathers the rows of layers.parquet, and writes the file anew whenever asked: a Parquet file cannot grow.
+    """Collect the rows of layers.parquet; `write` rewrites the file, because Parquet files cannot grow.
 
-    Columns: epoch (0: before training), layer, depth, tensor, quantity, value (a double; NaN where it was no number).
+    Columns: epoch (0: before training), layer, depth, tensor, quantity, value (float64, may be NaN or infinite).
     """
 
     def __init__(self, path: Path):
         self.path = path
         self._keys: dict[tuple[str, int, str, str], int] = {}
-        self._indices: dict[tuple[tuple[str, int, str, str], ...], np.ndarray] = {}  # of an epoch's keys
+        self._indices: dict[tuple[tuple[str, int, str, str], ...], np.ndarray] = {}  # by keys of an epoch
         self._epochs: list[tuple[int, np.ndarray, np.ndarray]] = []
 
     def restore(self, epoch: int) -> None:
-        """Start with the rows that the file has up to `epoch`, if there is one."""
+        """Load the rows up to `epoch` from the file, if it exists."""
         if not self.path.exists():
             return
         frame = pandas.read_parquet(self.path, filters=[("epoch", "<=", epoch)])
@@ -58,38 +58,32 @@ class LayersWriter:
             self.add(number, tuple(keys), rows["value"].to_numpy())
 
     def add(self, epoch: int, keys: tuple[tuple[str, int, str, str], ...], values: np.ndarray) -> None:
-        """Add rows of an epoch: keys of (layer, depth, tensor, quantity), n of them, and `values` (n,)."""
+        """Add n rows of an epoch: keys (layer, depth, tensor, quantity) and `values` (n,)."""
         if keys not in self._indices:
             indices = [self._keys.setdefault(key, len(self._keys)) for key in keys]
             self._indices[keys] = np.array(indices, dtype=np.int32)
         self._epochs.append((epoch, self._indices[keys], values))
 
     def write(self) -> None:
-        """Write all rows so far. Without any there is no file."""
+        """Write all rows so far; without rows, write no file."""
         if not self._epochs:
             return
         epochs, indices, values = (list(column) for column in zip(*self._epochs, strict=True))
         rows = np.concatenate(indices)
         layer, depth, tensor, quantity = (list(column) for column in zip(*self._keys, strict=True))
-
-        def words(of_key: Sequence[str]) -> pyarrow.DictionaryArray:
-            distinct = list(dict.fromkeys(of_key))
-            codes = np.array([distinct.index(word) for word in of_key], dtype=np.int32)
-            return pyarrow.DictionaryArray.from_arrays(codes[rows], pyarrow.array(distinct))
-
         columns = {
             "epoch": np.repeat(np.array(epochs, dtype=np.int32), [len(i) for i in indices]),
-            "layer": words(layer),
+            "layer": pyarrow.array(layer).dictionary_encode().take(rows),
             "depth": np.array(depth, dtype=np.int32)[rows],
-            "tensor": words(tensor),
-            "quantity": words(quantity),
+            "tensor": pyarrow.array(tensor).dictionary_encode().take(rows),
+            "quantity": pyarrow.array(quantity).dictionary_encode().take(rows),
             "value": np.concatenate(values),
         }
         with replace_file(self.path) as temporary:
             pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
 
     def compute_early_gradient(self) -> float | None:
-        """Mean over the epochs of grad_mean_abs of the first two weight tensors; None where it was not measured."""
+        """Return the mean grad_mean_abs of the first two weight tensors over all epochs; None if not measured."""
         early = [i for (_, depth, tensor, quantity), i in self._keys.items()
                  if quantity == "grad_mean_abs" and tensor == "weight" and depth < 2]  # fmt: skip
         if not early or not self._epochs:
@@ -100,9 +94,9 @@ class LayersWriter:
 
 
 class FoldsWriter:
-    """Gathers the rows of folds.parquet, and writes the file anew whenever asked.
+    """Collect the rows of folds.parquet; `write` rewrites the file.
 
-    Columns: epoch and fold, both counted from 1, samples, and `columns`, the validation columns of metrics.csv.
+    Columns: epoch and fold (both from 1), samples, and `columns`, the validation columns of metrics.csv.
     """
 
     def __init__(self, path: Path, columns: Sequence[str]):
@@ -113,7 +107,7 @@ class FoldsWriter:
         self._abandoned = False
 
     def restore(self, epochs: Sequence[int]) -> None:
-        """Start with the rows that the file has of `epochs`. Raises RecordError where it does not have them all."""
+        """Load the rows of `epochs` from the file. Raises RecordError if it lacks any of them."""
         if not epochs:
             return
         try:
@@ -121,8 +115,8 @@ class FoldsWriter:
             found = list(zip(frame["epoch"], frame["fold"], strict=True))
             rows = {name: frame[name].to_numpy(float) for name in ("samples", *self.columns)}
         except FileNotFoundError:
-            raise RecordError(f"{self.path} is not there.") from None
-        except Exception as error:  # noqa: BLE001  whatever the damage is, the caller can do without the file
+            raise RecordError(f"{self.path} does not exist.") from None
+        except Exception as error:  # noqa: BLE001  any damage: the caller goes on without the file
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise RecordError(f"{self.path} is damaged ({reason}).") from None
         if found != [(epoch, fold) for epoch in epochs for fold in range(1, N_FOLDS + 1)]:
@@ -130,18 +124,18 @@ class FoldsWriter:
         self._epochs, self._rows = list(epochs), [rows]
 
     def add(self, epoch: int, rows: Mapping[str, np.ndarray]) -> None:
-        """Add the rows of an epoch: by column but for the first two, (N_FOLDS,)."""
+        """Add the rows of an epoch: arrays (N_FOLDS,) by column, for all but epoch and fold."""
         if not self._abandoned:
             self._epochs.append(epoch)
             self._rows.append(rows)
 
     def abandon(self) -> None:
-        """Have no file, now or later: one that lacks epochs would mislead about which was the best."""
+        """Delete the file and write no more: with missing epochs it would mislead the choice of the best one."""
         self._abandoned = True
         self.path.unlink(missing_ok=True)
 
     def write(self) -> None:
-        """Write all rows so far. Without any there is no file."""
+        """Write all rows so far; without rows, write no file."""
         if not self._epochs:
             return
         columns: dict[str, Any] = {
@@ -155,7 +149,7 @@ class FoldsWriter:
 
 
 def write_weights(directory: Path, before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> None:
-    """Write weights.npz: the weights of each layer, by its path, as before/LAYER and after/LAYER."""
+    """Write weights.npz: each layer's weights, by path, as before/LAYER and after/LAYER."""
     arrays = {f"before/{layer}": array for layer, array in before.items()}
     arrays |= {f"after/{layer}": array for layer, array in after.items()}
     with replace_file(directory / WEIGHTS) as temporary, temporary.open("wb") as file:
@@ -163,9 +157,9 @@ def write_weights(directory: Path, before: Mapping[str, np.ndarray], after: Mapp
 
 
 def write_predictions(directory: Path, parts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """Write predictions.parquet: a row a sample, its split ("train", "val", "test"), target and prediction.
+    """Write predictions.parquet: a row per sample with split, target and prediction.
 
-    `parts` has targets (n,) and predictions (n,) by split.
+    `parts`: targets (n,) and predictions (n,) by split ("train", "val", "test").
     """
     frames = [pandas.DataFrame({"split": split, "target": targets, "prediction": predictions})
               for split, (targets, predictions) in parts.items()]  # fmt: skip

@@ -7,7 +7,7 @@ from torch import nn
 
 from paribus.data.module import InMemory
 from paribus.errors import UserError
-from paribus.models.layers import Call, trace_calls
+from paribus.models.layers import BATCH_NORMS, Call, trace_calls
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def inspect_network(network: nn.Module, data: InMemory) -> list[Call]:
 
 def check_batch_norm(network: nn.Module, data: InMemory, processes: int, synchronised: bool) -> None:
     """Raise UserError where a batch norm would train on one sample; say what it means in several processes."""
-    if not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()):
+    if not any(isinstance(m, BATCH_NORMS) for m in network.modules()):
         return
     assert data.train is not None
     samples = len(data.train[0])

@@ -43,13 +43,17 @@ class Worker:
 
     def start(self) -> None:
         """Start the process. Raises UserError where it cannot be."""
-        try:
-            self._process.start()
-        except (OSError, EOFError) as error:  # EOFError: the forkserver was killed meanwhile
-            raise UserError(
-                f"A process for the runs cannot be started ({type(error).__name__}: {error}). What was not begun is "
-                "left for the next time that the command is given."
-            ) from error
+        for pause_s in (0.2, 2.0, None):
+            try:
+                self._process.start()
+                break
+            except (OSError, EOFError) as error:  # a killed forkserver; once it is gone, another one is started
+                if pause_s is None:
+                    raise UserError(
+                        f"A process for the runs cannot be started ({type(error).__name__}: {error}). The same command "
+                        "goes on with the runs that have not begun."
+                    ) from error
+                time.sleep(pause_s)
         self._theirs.close()  # the worker's copy is then the only one, and closed when it exits
 
     @property
@@ -80,9 +84,9 @@ class Worker:
             return f"its process was killed ({signal.Signals(-code).name}{memory})"
         return f"its process exited before the run had ended (exit code {code})"
 
-    def interrupt(self) -> None:
-        """Raise KeyboardInterrupt in the process."""
-        self._signal(signal.SIGTERM)
+    def interrupt(self) -> bool:
+        """Raise KeyboardInterrupt in the process; return whether it is there."""
+        return self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
@@ -110,15 +114,14 @@ def wait_for_workers(workers: Collection[Worker], timeout_s: float | None = None
 
 def stop_workers(workers: Collection[Worker]) -> None:
     """Interrupt all workers, and kill those that have not ended within GRACE_S."""
-    left = set(workers)
+    left: set[Worker] = set()
     deadline = time.monotonic() + GRACE_S
     try:
-        for worker in workers:
-            worker.interrupt()
+        left.update(worker for worker in workers if worker.interrupt())
         while left and time.monotonic() < deadline:
             left.difference_update(wait_for_workers(left, deadline - time.monotonic()))
     finally:
-        for worker in left:
+        for worker in left:  # also after a second Ctrl-C
             worker.kill()
 
 
