@@ -117,5 +117,5 @@ def test_parts_of_ones_own_are_found_again_from_elsewhere(paribus: Paribus, tmp_
     elsewhere.mkdir()
     shown = paribus(*command.split()[1:], "--cfg", "job", cwd=elsewhere).stdout
     assert "own_part.Square" in shown
-    again = paribus("train", f"rerun={run}", cwd=elsewhere, PYTHONPATH=str(tmp_path))
+    again = paribus("train", f"rerun={run}", "trust=true", cwd=elsewhere, PYTHONPATH=str(tmp_path))
     assert "Identical to the last digit" in again.stdout
