@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 Paribus = Callable[..., subprocess.CompletedProcess[str]]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 TINY = ("model=regression", "trainer.max_epochs=1", "trainer=cpu", "threads=1", "figures=false")
