@@ -166,7 +166,7 @@ def bench_mlp(rounds: int) -> None:
         """As torchvision's tutorials have it: a DataLoader that transforms one image after another."""
         transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
 
-        def images(part: slice) -> Dataset:
+        def images(part: slice) -> Dataset[Any]:
             dataset = datasets.FashionMNIST.__new__(datasets.FashionMNIST)  # no files: these pixels
             dataset.data, dataset.targets = pixels[part, 0], labels[part]
             dataset.transform, dataset.target_transform = transform, None
@@ -212,7 +212,7 @@ def concrete() -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, t
     return data.train, data.val
 
 
-def fit_concrete(parts: tuple, batches: Callable[[tuple, bool], Any]) -> None:
+def fit_concrete(parts: tuple[Any, ...], batches: Callable[[tuple[Any, ...], bool], Any]) -> None:
     """300 epochs of a loop written by hand: loss of both parts."""
     from paribus.models.regression import RegressionNet
 
@@ -231,7 +231,7 @@ def fit_concrete(parts: tuple, batches: Callable[[tuple, bool], Any]) -> None:
                 F.mse_loss(model(x), y).item()
 
 
-def plain_concrete(parts: tuple) -> None:
+def plain_concrete(parts: tuple[Any, ...]) -> None:
     """The report's: TensorDataset and DataLoader."""
     loaders = {shuffle: DataLoader(TensorDataset(*part), 64, shuffle=shuffle)
                for part, shuffle in zip(parts, (True, False), strict=True)}  # fmt: skip
@@ -242,7 +242,7 @@ def bench_regression(rounds: int) -> None:
     parts = concrete()
 
     def resident() -> None:
-        def batches(part: tuple, shuffle: bool) -> Any:
+        def batches(part: tuple[Any, ...], shuffle: bool) -> Any:
             order = torch.randperm(len(part[0])) if shuffle else torch.arange(len(part[0]))
             return ((part[0][i], part[1][i]) for i in order.split(64))
 

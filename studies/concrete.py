@@ -1,6 +1,8 @@
 """Report 3: the strength of concrete."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -41,7 +43,7 @@ FIGURES = {
 }
 
 
-def sections() -> list:
+def sections() -> list[Callable[[Material], Section]]:
     return [
         architectures,
         optimizers,
@@ -115,9 +117,9 @@ def running_best(c: Comparison) -> pd.DataFrame:
     return wide.cummin()
 
 
-def by_level(c: Comparison, factor: str) -> dict:
+def by_level(c: Comparison, factor: str) -> dict[Any, Any]:
     """The completed runs of each level, in the order of the levels."""
-    found: dict = {}
+    found: dict[Any, Any] = {}
     for name, run in c.described.items():
         if c.study.runs.loc[name, "status"] == record.COMPLETED:
             found.setdefault(run.level(factor), []).append(name)

@@ -1,5 +1,7 @@
 """Report 1: activation functions and optimization, an MLP on Fashion-MNIST."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -38,7 +40,7 @@ FIGURES = {
 }
 
 
-def sections() -> list:
+def sections() -> list[Callable[[Material], Section]]:
     return [activations_and_optimizers, schedules, learning_rates, a_better_mlp]
 
 

@@ -1,5 +1,7 @@
 """Report 2: VGG6 on CIFAR-10."""
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from multirun_analysis.figures import curves, settings
@@ -34,7 +36,7 @@ FIGURES = {
 }
 
 
-def sections() -> list:
+def sections() -> list[Callable[[Material], Section]]:
     return [the_reports_runs, activations, initial_weights, winner]
 
 

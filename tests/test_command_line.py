@@ -9,6 +9,8 @@ from conftest import ROOT, typed
 
 from paribus import record
 
+pytestmark = pytest.mark.slow
+
 
 def test_help_teaches_and_needs_no_torch(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('torch was imported')")

@@ -23,6 +23,8 @@ from paribus.models.mlp import MLP
 from paribus.training.learner import Regressor
 from paribus.training.sums import EpochSums
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., Path]
 DDP = ("trainer=ddp", "trainer.accelerator=cpu", "threads=1", "figures=false")
 ONE = ("trainer=cpu", "threads=1", "figures=false")

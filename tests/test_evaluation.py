@@ -16,6 +16,8 @@ from paribus.data.concrete import CONCRETE, Concrete
 from paribus.record import RecordError
 from paribus.run.load import load_run
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., Path]
 SHORT = ("model=regression", "trainer.max_epochs=20", "threads=1")
 

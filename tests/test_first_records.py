@@ -22,6 +22,8 @@ from multirun_analysis.records.load import load_runs
 from paribus import record
 from paribus.run.load import load_run
 
+pytestmark = pytest.mark.slow
+
 FIRST = Path(__file__).parent / "records_0.1"
 RUNS = ("single", "study/torch.optim.Adam", "study/torch.optim.SGD")
 SHARED = ("model=regression", "model.hidden=[3]", "data.train_subset=64", "logger=none", "trainer=cpu", "threads=1")

@@ -57,5 +57,5 @@ def test_a_run_is_taken_up_with_the_directory_that_it_was_made_with(
     assert main("train.py", *arguments) == 0
     write(tmp_path / "elsewhere" / "conf" / "activation" / "mine.yaml", "_target_: torch.nn.Tanh\n")
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert f"--config-dir={tmp_path / 'conf'}" in prepare_arguments([f"resume={run}"])
-    assert main("train.py", f"rerun={run}", "hydra.run.dir=again") == 0
+    assert f"--config-dir={tmp_path / 'conf'}" in prepare_arguments([f"resume={run}", "trust=true"])
+    assert main("train.py", f"rerun={run}", "trust=true", "hydra.run.dir=again") == 0

@@ -23,6 +23,7 @@ def test_another_name_is_refused_as_by_any_module() -> None:
         _ = paribus.load_runs
 
 
+@pytest.mark.slow
 def test_torch_is_imported_when_a_name_needs_it() -> None:
     code = """
 import sys, paribus

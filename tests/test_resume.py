@@ -19,6 +19,8 @@ from paribus import record
 from paribus.training import checkpoints
 from paribus.training.recorder import Recorder
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., Path]
 SHORT = ("model=regression", "trainer.max_epochs=6", "threads=1", "model.hidden=[16,8]", "figures=false")
 FRACTIONS = "data.val_size=100"

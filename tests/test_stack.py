@@ -30,6 +30,8 @@ from paribus.stacked.stack import Stack
 from paribus.sweep.expand import expand_sweep
 from paribus.sweep.plan import plan_study
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("model=regression", "threads=1", "trainer=cpu", "trainer.max_epochs=2")
 
 

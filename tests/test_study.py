@@ -29,6 +29,8 @@ from paribus.sweep.execute import execute_plan
 from paribus.sweep.expand import expand_sweep
 from paribus.sweep.plan import PlannedRun, name_run
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("model=regression", "trainer.max_epochs=2", "trainer=cpu", "threads=1", "callbacks=none", "logger=none")
 
 

@@ -24,6 +24,8 @@ from paribus.run.spec import Job
 from paribus.sweep import launch as engines
 from paribus.sweep.board import LOG
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("PARIBUS_SOAK", "0"))
 SEED = int(os.environ.get("PARIBUS_SOAK_SEED", "0")) or random.randrange(10**6)
 OFTEN = "+callbacks.often._target_=often.Often"

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 Paribus = Callable[..., subprocess.CompletedProcess[str]]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 TINY = ("model=regression", "trainer.max_epochs=1", "trainer=cpu", "threads=1", "figures=false")
@@ -117,5 +119,5 @@ def test_parts_of_ones_own_are_found_again_from_elsewhere(paribus: Paribus, tmp_
     elsewhere.mkdir()
     shown = paribus(*command.split()[1:], "--cfg", "job", cwd=elsewhere).stdout
     assert "own_part.Square" in shown
-    again = paribus("train", f"rerun={run}", cwd=elsewhere, PYTHONPATH=str(tmp_path))
+    again = paribus("train", f"rerun={run}", "trust=true", cwd=elsewhere, PYTHONPATH=str(tmp_path))
     assert "Identical to the last digit" in again.stdout

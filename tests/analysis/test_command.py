@@ -48,6 +48,7 @@ def made(root: Path, task: str = "regression", **more: object) -> Path:
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])
+@pytest.mark.slow
 def test_it_writes_tables_figures_and_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str) -> None:
     study = made(tmp_path / "s", task)
     assert analyse(study, "--pdf", "--latex") == 0
@@ -165,6 +166,7 @@ def test_a_file_of_the_users_own_is_never_overwritten(
     assert "tables.md" in capsys.readouterr().err and (tmp_path / "paper" / "tables.md").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_as_a_command_it_needs_no_terminal_and_help_comes_at_once(tmp_path: Path) -> None:
     made(tmp_path / "s")
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
@@ -182,6 +184,7 @@ def test_as_a_command_it_needs_no_terminal_and_help_comes_at_once(tmp_path: Path
     assert run().returncode == 2
 
 
+@pytest.mark.slow
 def test_damaged_files_of_one_run_are_told_and_cost_no_other_figure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,6 +198,7 @@ def test_damaged_files_of_one_run_are_told_and_cost_no_other_figure(
     assert (study / "analysis" / "figures" / "weights_tanh.png").exists()
 
 
+@pytest.mark.slow
 def test_a_second_analysis_removes_what_the_first_alone_wrote_and_nothing_else(tmp_path: Path) -> None:
     study = made(tmp_path / "s")
     assert analyse(study, "--latex", "--pdf") == 0
@@ -262,6 +266,7 @@ def test_a_disk_that_is_full_is_an_error_and_no_hang(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["single", "diverged", "unfinished", "nothing recorded"])
+@pytest.mark.slow
 def test_every_figure_of_a_broken_study_is_drawn_or_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:

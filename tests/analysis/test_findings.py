@@ -113,6 +113,7 @@ def test_a_setting_tried_with_one_seed_is_no_candidate() -> None:
     assert len(result.pairs[0].differences) == 5
 
 
+@pytest.mark.slow
 def test_the_best_of_many_equal_trials_is_not_better_for_its_number() -> None:
     random = np.random.default_rng(7)
     errors = 0

@@ -108,6 +108,7 @@ def cut(figure: Figure) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_no_text_is_cut_at_the_edges(tmp_path: Path) -> None:
     optims = ("sgd", "my_parts.optimizers.SignDescentWithWarmRestarts")
     names = [f"features.block{i}.convolution_of_many_channels" for i in range(1, 12)]

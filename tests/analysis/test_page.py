@@ -25,6 +25,8 @@ from multirun_analysis import __main__ as command  # noqa: E402
 from multirun_analysis.figures import gallery  # noqa: E402
 from paribus import record  # noqa: E402
 
+pytestmark = pytest.mark.browser
+
 NASTY = "<img src=x onerror=alert(1)></script><script>window.hacked=1</script>&amp;'\""
 
 

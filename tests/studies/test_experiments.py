@@ -13,6 +13,8 @@ from paribus.run.execute import execute_run
 from studies import reports
 from studies.catalogue import STUDIES, runs_of
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("trainer.max_epochs=1", "trainer=cpu", "threads=1", "logger=none", "seed=1")
 DATA = {"concrete": ("data.train_subset=60",), "mlp": ("data.train_subset=60", "data.val_size=60"),
         "vgg6": ("data.train_subset=60", "data.val_size=10", "data.verify=false", "model.width_multiplier=0.1")}  # fmt: skip

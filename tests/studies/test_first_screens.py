@@ -29,6 +29,8 @@ from paribus.run.spec import Job
 from paribus.sweep.expand import expand_sweep
 from paribus.sweep.plan import plan_study
 
+pytestmark = pytest.mark.slow
+
 SEEDS = 3
 EPOCHS = 10
 Value = Callable[[Job, float], float | None]  # of a run and its noise; None: it diverges

@@ -26,6 +26,8 @@ from studies.catalogue import BY_NAME, STUDIES, Study
 from studies.page import Material, NotMade, further, number, percent, spread
 from studies.writing import REPORTS, write
 
+pytestmark = pytest.mark.slow
+
 
 def made(outputs: Path, *names: str, level: dict[str, float] | None = None, seeds: str = "range(1,6)") -> Material:
     """Records of these studies: 20 (or 0.89), a bit more with each seed, a hundredth of that by the name, and `level`."""
