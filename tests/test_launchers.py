@@ -65,7 +65,7 @@ def test_torchrun_on_two_machines_and_a_rank_that_is_killed(train: Train, ranked
     killed = agents(*SHORT, *DDP, *nodes, ranked("Die"), f"hydra.run.dir={directory}")
     assert all(code != 0 for code, _ in killed) and time.monotonic() - begun < 90, killed
     assert record.read_status(directory)[0] in (record.INTERRUPTED, record.UNFINISHED)
-    resumed = agents(f"resume={directory}")
+    resumed = agents(f"resume={directory}", "trust=true")
     assert [code for code, _ in resumed] == [0, 0], resumed
     summary = record.read_summary(directory)
     assert (summary["processes"], summary["taken_up"]) == (2, [1])

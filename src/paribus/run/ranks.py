@@ -33,7 +33,7 @@ from torch.multiprocessing import ProcessContext, ProcessExitedException, Proces
 
 from paribus.errors import UserError
 from paribus.private_names import skip_sigterm_broadcast
-from paribus.process import find_rank
+from paribus.process import find_rank, keep_freed_memory
 from paribus.record import OWN_CALLBACKS
 from paribus.run.build import build_callbacks, build_data, build_initial, build_trainer
 from paribus.training.learner import Learner
@@ -197,7 +197,8 @@ def follow() -> None:
     logging.disable()
     warnings.simplefilter("ignore")
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # a user's callbacks may print, once
-    torch.set_flush_denormal(True)  # as in rank 0
+    keep_freed_memory()
+    torch.set_flush_denormal(True)  # both as in rank 0
     store = _connect()
     for run in itertools.count(1):
         store.wait([f"run {run}"], timedelta(days=365))
