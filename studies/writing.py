@@ -51,7 +51,7 @@ def write(material: Material, page: Path = PAGE) -> list[str]:
                 section = build(material)
             except NotMade as error:
                 missing.append(error.name)
-                parts += [kept.get(str(build.__doc__)) or f"{commands([error.name])}\n\n{error}"]
+                parts += [kept.get((heading, str(build.__doc__))) or f"{commands([error.name])}\n\n{error}"]
                 continue
             claims += section.claims
             parts += [commands(section.studies), *section.blocks]
@@ -59,9 +59,7 @@ def write(material: Material, page: Path = PAGE) -> list[str]:
         {"a report says": c.said, "its figure": c.theirs, "here": c.ours, "what may be concluded": c.concluded}
         for c in claims
     ]
-    lines = table(rows).splitlines() if rows else []
-    said = {claim.said for claim in claims}
-    lines += [line for line in _claims_of(before) if missing and line.split(" | ")[0].removeprefix("| ") not in said]
+    lines = _merge_claims(_claims_of(before) if missing else [], table(rows).splitlines()) if rows else []
     summary = ["## In short", "\n".join(lines)] if rows else []
     text = "\n\n".join([HEAD, *summary, *parts, _made_with(material)])
     with record.replace_file(page) as temporary:
@@ -69,13 +67,22 @@ def write(material: Material, page: Path = PAGE) -> list[str]:
     return missing
 
 
-def _sections_of(page: str) -> dict[str, str]:
-    """The sections of a page by their heading, without it."""
+def _sections_of(page: str) -> dict[tuple[str, str], str]:
+    """Return the sections of a page, without their heading, by the report's heading and their own."""
     found = {}
-    for part in re.split(r"^### ", page, flags=re.MULTILINE)[1:]:
-        heading, _, body = part.partition("\n")
-        found[heading.strip()] = re.split(r"^(?:## |Written with )", body, flags=re.MULTILINE)[0].strip("\n")
+    for report in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+        name = report.partition("\n")[0].strip()
+        for part in re.split(r"^### ", report, flags=re.MULTILINE)[1:]:
+            heading, _, body = part.partition("\n")
+            found[name, heading.strip()] = re.split(r"^Written with ", body, flags=re.MULTILINE)[0].strip("\n")
     return found
+
+
+def _merge_claims(before: list[str], now: list[str]) -> list[str]:
+    """Return the table of claims `now` with the rows of `before` that it lacks, in the order of `before`."""
+    head, rows = [now[0], "| --- | --- | --- | --- |"], {line.split(" | ")[0]: line for line in now[2:]}
+    known = {line.split(" | ")[0]: line for line in before}
+    return [*head, *({**known, **rows}.values())]
 
 
 def _claims_of(page: str) -> list[str]:
