@@ -418,7 +418,7 @@ def finish(job: Job) -> None:
 
 def test_what_another_process_makes_is_waited_for(tmp_path: Path, monkeypatch: Any) -> None:
     """The second run is locked for the first three looks; meanwhile its maker finishes."""
-    monkeypatch.setattr(study.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("paribus.sweep.execute.time.sleep", lambda seconds: None)
     planned = jobs(tmp_path, 3)
     looks = iter([True, True, True])
     theirs = tmp_path / "1"
