@@ -14,9 +14,10 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import parent_process
 from types import FrameType
+from typing import cast
 
 KEPT = 2**30  # bytes at the end of the heap; what is free there beyond goes back to the system
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
@@ -112,8 +113,15 @@ def silence_libraries() -> None:
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
 
 
+def make_hydra_raise() -> AbstractContextManager[None]:
+    """Have Hydra raise errors in the block, which it would print in its own way and exit."""
+    from hydra.core.utils import env_override
+
+    return cast(AbstractContextManager[None], env_override({"HYDRA_FULL_ERROR": "1"}))
+
+
 @contextmanager
-def interrupting_on_sigterm() -> Iterator[None]:
+def interrupt_on_sigterm() -> Iterator[None]:
     """Raise KeyboardInterrupt in the block at the first SIGTERM; ignore others, so that records can be written."""
 
     interrupted = False

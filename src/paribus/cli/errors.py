@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from paribus.config.messages import explain
 from paribus.errors import RunFailed, UserError
+from paribus.process import make_hydra_raise
 from paribus.terminal import replace_unencodable
 
 log = logging.getLogger(__name__)
@@ -31,9 +32,9 @@ def report_errors(exit_code: int = 1) -> Iterator[None]:
     if _FULL:
         yield
         return
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints errors in its own way and exits before we see them
     try:
-        yield
+        with make_hydra_raise():
+            yield
     except RunFailed:
         sys.exit(exit_code)
     except KeyboardInterrupt:
@@ -51,5 +52,3 @@ def report_errors(exit_code: int = 1) -> Iterator[None]:
             raise
         print(f"error: {error}", file=sys.stderr)  # what Hydra says of an override such as trainer=null
         sys.exit(exit_code)
-    finally:
-        os.environ.pop("HYDRA_FULL_ERROR", None)

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from paribus.cli.arguments import prepare_arguments
 from paribus.cli.errors import report_errors
 from paribus.installation import find_config_directory, name_commands
-from paribus.process import find_rank, importing_torch, interrupting_on_sigterm, prepare_to_train
+from paribus.process import find_rank, importing_torch, interrupt_on_sigterm, prepare_to_train
 from paribus.terminal import guarding_streams
 
 
@@ -24,7 +24,7 @@ def main() -> None:
         if rank:
             follow()
             return
-        with interrupting_on_sigterm(), leading() if rank == 0 else nullcontext():
+        with interrupt_on_sigterm(), leading() if rank == 0 else nullcontext():
             sys.argv[1:] = prepare_arguments(sys.argv[1:])
             hydra.main(config_path=str(find_config_directory()), config_name="train", version_base="1.3")(train)()
 

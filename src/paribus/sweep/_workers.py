@@ -13,7 +13,7 @@ from multiprocessing.context import ForkServerContext
 from typing import Any
 
 from paribus.errors import UserError
-from paribus.process import end_with_parent, interrupting_on_sigterm
+from paribus.process import end_with_parent, interrupt_on_sigterm
 
 log = logging.getLogger(__name__)
 GRACE_S = 10.0  # for a worker to save its state after an interruption, or to exit after its task
@@ -129,7 +129,7 @@ def _call(function: Callable[..., Any], arguments: tuple[Any, ...], results: Con
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the leader, which interrupts by SIGTERM
     end_with_parent()
     try:
-        with interrupting_on_sigterm():
+        with interrupt_on_sigterm():
             result = function(*arguments)
     except KeyboardInterrupt:
         sys.exit(130)  # without a traceback: the leader knows
