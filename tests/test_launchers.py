@@ -18,6 +18,8 @@ from paribus import record
 from paribus.errors import UserError
 from paribus.run.ranks import count_ranks
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., Path]
 TORCHRUN, SCRIPT = ("-m", "torch.distributed.run"), str(ROOT / "train.py")
 

@@ -82,6 +82,7 @@ def test_a_run_is_the_plain_loop_to_the_last_digit(train: Train) -> None:
         assert torch.equal(last[f"network.{name}"], tensor), name
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_numbers_and_another_seed_others(train: Train) -> None:
     first, again = (metrics(train(*SHORT, "model.dropout=0.2", directory=name)) for name in ("a", "b"))
     assert first == again
@@ -139,6 +140,7 @@ def test_mae_is_trained_and_mse_is_there_to_compare(train: Train) -> None:
         assert row["val/mse"] > row["val/mae"]  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_checkpoints_hold_plain_values_and_the_best_epoch(train: Train) -> None:
     directory = train(*SHORT, "trainer.max_epochs=8", "optim.lr=0.3")
     rows = metrics(directory)
@@ -175,6 +177,7 @@ def test_a_classifier_on_images(train: Train, fashion_root: Path) -> None:
     ("model=mlp", "data=cifar10", "data.verify=false", "data.val_size=20"),
     ("model=vgg6", "model.width_multiplier=0.1", "model.norm=batch", "data.verify=false", "data.val_size=20"),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_any_image_model_on_any_images(train: Train, fashion_root: Path, cifar_root: Path, overrides: tuple) -> None:
     root = fashion_root if "data=fashion_mnist" in overrides else cifar_root
     directory = train(*overrides, f"data.root={root}", "trainer.max_epochs=1")
@@ -205,6 +208,7 @@ def test_no_logger_leaves_no_events(train: Train) -> None:
     assert not list(train(*SHORT, "logger=none", "callbacks=none").glob("events*"))
 
 
+@pytest.mark.slow
 def test_one_cycle_counts_its_steps_by_itself(train: Train) -> None:
     rows = metrics(train(*SHORT, "scheduler=onecycle"))
     parameter = nn.Parameter(torch.zeros(1))
@@ -219,6 +223,7 @@ def test_one_cycle_counts_its_steps_by_itself(train: Train) -> None:
     assert [row["lr"] for row in rows] == pytest.approx([rates[11], rates[23], rates[35]])
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_the_run_in_order(train: Train, capsys: pytest.CaptureFixture) -> None:
     directory = train(*SHORT, "optim=sgd", "optim.lr=10")
     summary = record.read_summary(directory)
@@ -266,6 +271,7 @@ def whole(directory: Path) -> pandas.DataFrame:
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("64-true", 1e-12), ("32-true", 1e-6), ("bf16-mixed", 1e-6)])
 @pytest.mark.parametrize("model", ["mlp", "regression"])
+@pytest.mark.slow
 def test_folds_add_up_to_the_metrics(
     train: Train, fashion_root: Path, monkeypatch: pytest.MonkeyPatch, model: str, precision: str, tolerance: float
 ) -> None:
@@ -289,6 +295,7 @@ def test_folds_of_a_classifier_by_hand(train: Train, fashion_root: Path, monkeyp
     by_hand(read_folds(directory), data, {"val/loss": loss, "val/acc": right})
 
 
+@pytest.mark.slow
 def test_folds_of_a_regression_by_hand(train: Train) -> None:
     directory = train(*SHORT, "seed=7", "trainer.precision=64-true", "model.loss=mae")
     data = Concrete(None, "strength", "random", False, 64, 0.15, 0.15, None, False, seed=7)
@@ -319,6 +326,7 @@ def by_hand(found: pandas.DataFrame, data: InMemory, each: dict[str, np.ndarray]
     )
 
 
+@pytest.mark.slow
 def test_runs_of_one_split_share_the_folds(train: Train) -> None:
     """Seen in networks that are not trained: they have the same metrics in the same folds."""
     still = (*SHORT, "trainer.max_epochs=1", "optim.lr=1e-30", "seed=1")
@@ -363,6 +371,7 @@ def test_an_experiment_sets_values_that_count_as_set(train: Train, own: str) -> 
     assert summary["set"] == {"model.hidden": [9], "trainer.max_epochs": 3}
 
 
+@pytest.mark.slow
 def test_early_stopping_finds_its_metric(train: Train) -> None:
     directory = train(*SHORT, "trainer.max_epochs=50", "optim.lr=1e-9", "+callbacks.stop._target_=lightning.pytorch.callbacks.EarlyStopping",
                       "+callbacks.stop.monitor=val/loss", "+callbacks.stop.patience=2", "+callbacks.stop.min_delta=1")  # fmt: skip
@@ -406,6 +415,7 @@ def test_a_network_of_nan_has_no_best_accuracy(train: Train, fashion_root: Path)
     assert not (directory / record.BEST).exists()
 
 
+@pytest.mark.slow
 def test_a_final_fit_that_ends_in_nan_has_diverged(train: Train) -> None:
     directory = train(*SHORT, "trainer.max_epochs=1", "data.train_on_validation=true", "optim=sgd", "optim.lr=1e38",
                       "data.batch_size=1000")  # fmt: skip
@@ -419,6 +429,7 @@ def test_the_step_of_divergence_counts_optimizer_steps(train: Train) -> None:
     assert (summary["diverged"]["epoch"], summary["diverged"]["step"]) == (1, 2)  # the first step broke the weights
 
 
+@pytest.mark.slow
 def test_one_identity_however_the_layers_were_said(train: Train) -> None:
     first = train(*SHORT, "model.hidden=[8,8]", directory="a")
     second = train(*SHORT, "model.width=8", "model.depth=2", directory="b")
@@ -426,6 +437,7 @@ def test_one_identity_however_the_layers_were_said(train: Train) -> None:
     assert metrics(first) == metrics(second)
 
 
+@pytest.mark.slow
 def test_the_command_makes_a_run_with_own_parts_again(train: Train, own: str) -> None:
     directory = train(own, "model=bilinear", "activation=square")
     assert record.read_summary(directory)["command"].startswith(f"python train.py {own} model=bilinear")

@@ -15,6 +15,8 @@ from paribus.errors import UserError
 from paribus.paths import parse_path
 from paribus.terminal import GuardedStream, make_console
 
+pytestmark = pytest.mark.slow
+
 CODE = [
     path for folder in ("src", "multirun_analysis", "studies", "benchmarks") for path in (ROOT / folder).rglob("*.py")
 ]

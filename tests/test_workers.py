@@ -16,6 +16,8 @@ from paribus import record
 from paribus.errors import UserError
 from paribus.sweep._workers import Worker, stop_workers, wait_for_workers
 
+pytestmark = pytest.mark.slow
+
 SWEEP = ("--multirun", "study=s", "model=regression", "trainer.max_epochs=2000", "trainer=cpu", "threads=1",
          "callbacks=none", "seed=1,2,3", "hydra/launcher=parallel", "hydra.launcher.n_jobs=2")  # fmt: skip
 

@@ -14,6 +14,8 @@ from paribus import record
 from paribus.randomness import derive_seed
 from paribus.run.build import build_data, build_network
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., Path]
 SHORT = ("model=regression", "trainer.max_epochs=3", "threads=1")
 CADENCE = (

@@ -10,6 +10,8 @@ from conftest import as_dict, read_layers
 
 from paribus import record
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., Path]
 SHORT = ("model=regression", "trainer.max_epochs=3", "threads=1")
 

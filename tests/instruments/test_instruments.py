@@ -15,6 +15,8 @@ from paribus.randomness import derive_seed
 from paribus.run.build import build_data, build_network
 from paribus.run.load import load_run
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., Path]
 SHORT = ("model=regression", "trainer.max_epochs=3", "threads=1")
 

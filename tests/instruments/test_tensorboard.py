@@ -18,6 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from paribus import record
 from paribus.training import recording
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., Path]
 SHORT = ("model=regression", "trainer.max_epochs=3", "threads=1")
 
