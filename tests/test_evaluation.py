@@ -125,7 +125,7 @@ def test_a_table_that_changed_since_training_is_refused(train: Train, tmp_path: 
     assert main("evaluate.py", f"run={directory}") == 0
     table.head(200).to_csv("own.csv", index=False)
     assert main("evaluate.py", f"run={directory}") == 1
-    assert "is not the table that the run was trained on" in capsys.readouterr().err
+    assert "has changed since the run was trained" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_run_is_refused(train: Train) -> None:

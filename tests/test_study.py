@@ -24,7 +24,7 @@ from paribus.errors import UserError
 from paribus.run.attempt import Outcome
 from paribus.run.spec import Job
 from paribus.sweep import estimate as timing
-from paribus.sweep import plan as study
+from paribus.sweep.board import LOG
 from paribus.sweep.execute import execute_plan
 from paribus.sweep.expand import expand_sweep
 from paribus.sweep.plan import PlannedRun, name_run
@@ -41,7 +41,7 @@ def sweep(*overrides: str, code: int = 0, of: str = "s") -> Path:
 
 
 def contents(directory: Path) -> dict[Path, bytes]:
-    return {p: p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file() and p.name != study.LOG}
+    return {p: p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file() and p.name != LOG}
 
 
 def statuses(directory: Path) -> list[str]:
@@ -142,7 +142,7 @@ def test_a_study_written_as_an_experiment(tmp_path: Path, capsys: Any) -> None:
     assert main("train.py", own, "experiment=a", *QUICK) == 1
     assert "This experiment is a study: it lists several runs. Add --multirun" in capsys.readouterr().err
     run = next(d for d in one.iterdir() if d.is_dir())
-    assert main("train.py", f"rerun={run}") == 0
+    assert main("train.py", f"rerun={run}", "trust=true") == 0
     command = shlex.split(record.read_summary(run)["command"])
     assert main("train.py", *command[2:], "threads=1", "hydra.run.dir=again") == 0
     assert record.read_metrics(Path("again"))[-1]["train/loss"] == record.read_metrics(run)[-1]["train/loss"]
@@ -202,7 +202,7 @@ def test_one_bad_run_stops_nothing_and_is_tried_again(own: str, tmp_path: Path, 
     assert (
         'raise RuntimeError("boom")' in (failed / record.LOG).read_text() or "boom" in (failed / record.LOG).read_text()
     )
-    log = (directory / study.LOG).read_text()
+    log = (directory / LOG).read_text()
     assert "Traceback" in log
     assert "RuntimeError: boom" in log
     good = {path: content for run in runs if run not in bad_ones for path, content in contents(run).items()}
@@ -326,7 +326,7 @@ def test_values_of_every_kind(path: str, tmp_path: Path) -> None:
     (run / record.SUMMARY).unlink()
     assert main("train.py", f"resume={run}") == 0
     assert record.read_summary(run)["study"] == "s"
-    assert main("train.py", f"rerun={run}") == 0
+    assert main("train.py", f"rerun={run}", "trust=true") == 0
 
 
 def test_a_run_of_a_study_is_not_made_longer_behind_its_back(capsys: Any) -> None:

@@ -106,8 +106,9 @@ def read_status(directory: Path) -> tuple[str, dict[str, Any] | None]:
         summary = read_summary(directory)
     except RecordError:
         return DAMAGED, None
-    needed = ("identity", "statistics", "config") if summary["status"] in FINISHED else ()
-    if find_fault(summary) or any(summary.get(key) is None for key in needed):
+    needed = ("identity", "statistics", "config")
+    lacking = [key for key in needed if summary.get(key, ... if summary["status"] not in FINISHED else None) is None]
+    if lacking or find_fault(summary):
         return DAMAGED, None
     return summary["status"], summary
 
