@@ -41,7 +41,7 @@ def sweep(*overrides: str, code: int = 0, of: str = "s") -> Path:
 
 
 def contents(directory: Path) -> dict[Path, bytes]:
-    return {p: p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file() and p.name != LOG}
+    return {p: p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file() and p.name not in (LOG, ".claims")}
 
 
 def statuses(directory: Path) -> list[str]:
@@ -550,4 +550,8 @@ def test_the_time_is_estimated_by_a_trial_where_there_are_none(
     found = timing.estimate_seconds(planned, tmp_path / "outputs" / "s")
     assert found is not None
     assert 7 * 12 * 0.00005 < found < 7 * 12 * 0.5, "an epoch has 12 steps of some milliseconds at most"
-    assert timing.estimate_seconds([one_job(composer, "data.path=nowhere.csv")], tmp_path / "outputs" / "s") is None
+    own = tmp_path / "own.csv"
+    own.write_text("a,strength\n1,2\n")
+    gone = one_job(composer, f"data.path={own}")
+    own.unlink()
+    assert timing.estimate_seconds([gone], tmp_path / "outputs" / "s") is None, "its data are not there to try"
