@@ -15,7 +15,6 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from multiprocessing import parent_process
 from types import FrameType
 from typing import cast
 
@@ -143,6 +142,8 @@ def end_with_parent() -> None:
     """Have this process end as soon as the one that started it by multiprocessing has ended, however that was."""
 
     def follow() -> None:
+        from multiprocessing import parent_process
+
         parent = parent_process()
         if parent is not None:
             parent.join()
