@@ -14,7 +14,8 @@ class UserError(Exception):
 def unknown_name(name: object, where: str, valid: Iterable[object]) -> UserError:
     """The error for a name that does not exist `where`: says the valid ones, and the one that was probably meant."""
     names = [str(v) for v in valid]
-    meant = get_close_matches(str(name), names, n=1)
+    folded = {v.casefold(): v for v in names if v != str(name)}
+    meant = [folded[v] for v in get_close_matches(str(name).casefold(), folded, n=1)]
     hint = f" Did you mean {meant[0]!r}?" if meant else ""
     return UserError(f"There is no {str(name)!r} in {where}.{hint} Valid: {', '.join(names) or 'none'}.")
 

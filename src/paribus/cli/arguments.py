@@ -3,6 +3,7 @@
 import filecmp
 from pathlib import Path
 
+from paribus.cli.mistakes import check_arguments
 from paribus.cli.recorded import add_recorded
 from paribus.errors import UserError
 from paribus.installation import find_config_directory
@@ -33,6 +34,7 @@ def put_flags_first(arguments: list[str]) -> list[str]:
 
 def prepare_arguments(typed: list[str]) -> list[str]:
     """Return the command line as Hydra takes it, with the overrides of a run to go on with, and the user's conf/."""
+    check_arguments(typed)
     return _add_config_directory(put_flags_first(add_recorded(typed)))
 
 

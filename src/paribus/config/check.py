@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from paribus.config.compose import PROCESS_KEYS, Composer, get_chosen_options, to_resolved, to_unresolved
 from paribus.config.ranges import check_ranges
+from paribus.config.suggestions import suggest_key
 from paribus.errors import UserError, unknown_name
 from paribus.record import flatten, select_experimental, use_current_targets
 
@@ -71,6 +72,9 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
     raw_base, base = composer.of_options({group: option for group, option in options.items() if group != "experiment"})
     _check_keys(raw, raw_base, "")
     plain = use_current_targets(to_resolved(config))
+    if isinstance(plain["seed"], list):
+        listed = ",".join(map(str, plain["seed"]))
+        raise UserError(f"seed is {plain['seed']}; for a run each, write --multirun seed={listed}.")
     _check_values(plain, base, "")
     check_ranges(plain)
     resolved = flatten(plain)
@@ -106,6 +110,9 @@ def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> 
         entry = where in OPEN_NODES and isinstance(value, Mapping) and "_target_" in value
         if not (argument or entry):
             valid = sorted({*map(str, base), *(accepted or ())} - {"_target_", "hydra"})
+            hint = "" if where else suggest_key(str(key), flatten(base))
+            if hint:
+                raise UserError(f"There is no {str(key)!r} in the configuration. {hint}")
             raise unknown_name(key, where or "the configuration", valid)
 
 

@@ -2,11 +2,15 @@
 
 import errno
 import re
+from typing import Any
 
 from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
+from paribus.config.suggestions import suggest_key
 from paribus.errors import unknown_name
+from paribus.record import flatten
 
 _UNWRITABLE = "Write elsewhere: hydra.run.dir=DIR for a run, hydra.sweep.dir=DIR for a study, data.root=DIR for data."
 _REMEDIES = {
@@ -33,6 +37,9 @@ def explain(error: BaseException) -> str:
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         path, _, key = str(cause.full_key).rpartition(".")
         valid = [name for name in cause.parent_node if name not in ("_target_", "hydra")]
+        hint = "" if path else suggest_key(key, _list_keys(cause.parent_node))
+        if hint:
+            return f"There is no {key!r} in the configuration. {hint}"
         return str(unknown_name(key, path or "the configuration", valid))
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} is not of the form key=value: {error}."
@@ -41,3 +48,9 @@ def explain(error: BaseException) -> str:
         return f"{where}{error.strerror}. {_REMEDIES.get(error.errno or 0, '')}".strip()
     text = re.sub(r"\n(See https?:\S+.*|\s*full_key:.*|\s*object_type=.*)", "", str(error))
     return " ".join([text.strip() or type(error).__name__, *getattr(error, "__notes__", ())])
+
+
+def _list_keys(config: Any) -> list[str]:
+    """List the dotted keys of a configuration, without Hydra's own."""
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    return list(flatten({key: value for key, value in plain.items() if key != "hydra"}))
