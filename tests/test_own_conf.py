@@ -48,6 +48,7 @@ def test_a_file_with_a_name_of_ours_is_refused(tmp_path: Path, name: str, named:
         assert part in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_run_is_taken_up_with_the_directory_that_it_was_made_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 PAGES = """
 import resource, sys
 from paribus.process import keep_freed_memory

@@ -133,6 +133,7 @@ def test_what_is_recorded(train: Train, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_mae_is_trained_and_mse_is_there_to_compare(train: Train) -> None:
     rows = metrics(train(*SHORT, "model.loss=mae"))
     for row in rows:
@@ -161,6 +162,7 @@ def test_checkpoints_hold_plain_values_and_the_best_epoch(train: Train) -> None:
     assert loss == pytest.approx(min(row["val/loss"] or 0 for row in rows), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_classifier_on_images(train: Train, fashion_root: Path) -> None:
     directory = train(f"data.root={fashion_root}", "data.val_size=100", "trainer.max_epochs=4", "data.batch_size=50")
     rows = metrics(directory)
@@ -184,6 +186,7 @@ def test_any_image_model_on_any_images(train: Train, fashion_root: Path, cifar_r
     assert record.read_summary(directory)["status"] == "completed"
 
 
+@pytest.mark.slow
 def test_tensorboard_has_the_scalars_by_epoch_and_one_hparams_entry(train: Train) -> None:
     directory = train(*SHORT, "optim.lr=0.02")
     events = EventAccumulator(str(directory)).Reload()
@@ -238,6 +241,7 @@ def test_a_loss_that_is_no_number_ends_the_run_in_order(train: Train, capsys: py
     assert json.loads((directory / record.SUMMARY).read_text())["statistics"]["final_train_loss"] is None
 
 
+@pytest.mark.slow
 def test_the_step_of_divergence_is_the_first_bad_one(train: Train) -> None:
     directory = train(*SHORT, "optim=sgd", "optim.lr=10", "data.batch_size=722")  # a step an epoch
     rows = metrics(directory)
@@ -246,6 +250,7 @@ def test_the_step_of_divergence_is_the_first_bad_one(train: Train) -> None:
     assert (at["epoch"], at["step"]) == (bad[0]["epoch"], bad[0]["step"])
 
 
+@pytest.mark.slow
 def test_a_final_fit_has_no_validation(train: Train) -> None:
     directory = train(*SHORT, "data.train_on_validation=true")
     for row in metrics(directory):
@@ -283,6 +288,7 @@ def test_folds_add_up_to_the_metrics(
     pandas.testing.assert_frame_equal(found, expected[found.columns], rtol=tolerance, check_index_type=False)
 
 
+@pytest.mark.slow
 def test_folds_of_a_classifier_by_hand(train: Train, fashion_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(InMemory, "eval_batch_size", 33)
     directory = train(f"data.root={fashion_root}", "data.val_size=103", "trainer.max_epochs=2", "trainer.precision=64-true",
@@ -339,6 +345,7 @@ def test_runs_of_one_split_share_the_folds(train: Train) -> None:
     assert (runs[0]["val/loss"] != runs[2]["val/loss"]).all()
 
 
+@pytest.mark.slow
 def test_fewer_samples_than_folds_have_none(train: Train, fashion_root: Path) -> None:
     few = train(f"data.root={fashion_root}", "data.val_size=4", "trainer.max_epochs=1")
     assert metrics(few)[0]["val/loss"] is not None
@@ -363,6 +370,7 @@ def test_own_model_data_activation_and_optimizer(train: Train, own: str) -> None
     assert record.read_summary(directory)["test"]["baseline_mse"] == pytest.approx(float(baseline), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_an_experiment_sets_values_that_count_as_set(train: Train, own: str) -> None:
     directory = train(own, "experiment=wide", *SHORT)
     summary = record.read_summary(directory)
@@ -399,6 +407,7 @@ def test_an_error_in_the_code_is_recorded_with_its_traceback(train: Train, own: 
     assert 'raise RuntimeError("boom")' in log
 
 
+@pytest.mark.slow
 def test_validation_figures_stand_in_the_epochs_that_were_validated_alone(train: Train) -> None:
     directory = train(*SHORT, "trainer.max_epochs=4", "+trainer.check_val_every_n_epoch=2")
     rows = metrics(directory)
@@ -406,6 +415,7 @@ def test_validation_figures_stand_in_the_epochs_that_were_validated_alone(train:
     assert read_folds(directory)["epoch"].unique().tolist() == [2, 4]
 
 
+@pytest.mark.slow
 def test_a_network_of_nan_has_no_best_accuracy(train: Train, fashion_root: Path) -> None:
     directory = train(f"data.root={fashion_root}", "data.val_size=100", "optim=sgd", "optim.lr=1e30")
     summary = record.read_summary(directory)
@@ -422,6 +432,7 @@ def test_a_final_fit_that_ends_in_nan_has_diverged(train: Train) -> None:
     assert record.read_summary(directory)["diverged"] == {"epoch": 1, "step": 1, "what": "weights"}
 
 
+@pytest.mark.slow
 def test_the_step_of_divergence_counts_optimizer_steps(train: Train) -> None:
     directory = train(*SHORT, "optim=sgd", "optim.lr=1e30", "+trainer.accumulate_grad_batches=4")
     summary, rows = record.read_summary(directory), metrics(directory)
@@ -443,6 +454,7 @@ def test_the_command_makes_a_run_with_own_parts_again(train: Train, own: str) ->
     assert record.read_summary(directory)["command"].startswith(f"python train.py {own} model=bilinear")
 
 
+@pytest.mark.slow
 def test_progress_shows_first_and_last_epoch_with_loss_accuracy_rate_and_time(
     train: Train, fashion_root: Path, capsys: Any
 ) -> None:
@@ -454,6 +466,7 @@ def test_progress_shows_first_and_last_epoch_with_loss_accuracy_rate_and_time(
         assert part in lines[-1]
 
 
+@pytest.mark.slow
 def test_denormals_are_flushed_while_a_network_trains_and_only_then(
     train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:

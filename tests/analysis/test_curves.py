@@ -181,6 +181,7 @@ def test_rates_that_differ_little_have_plain_numbers_at_the_axis() -> None:
 
 
 @pytest.mark.parametrize(("name", "runs"), strange(), ids=lambda given: given if isinstance(given, str) else "")
+@pytest.mark.slow
 def test_strange_runs_are_drawn(name: str, runs: list[dict[str, Any]]) -> None:
     found = comparison(runs)
     factor = found.factors[0] if found.factors else None

@@ -313,6 +313,7 @@ def everything(values: list[float]) -> list[Row]:
 STRANGE = ([0.0, 0.0], [np.nan, np.inf], [1e-40, 1e30], [0.5] * 14)
 
 
+@pytest.mark.slow
 def test_strange_values_and_names_are_drawn(tmp_path: Path) -> None:
     names = ["_under_$score$", "a$", "x" * 90, "-"]
     for (i, name), status in itertools.product(enumerate(names), ("completed", "diverged", "failed")):

@@ -242,6 +242,7 @@ def test_layers_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
     assert len(study.layers) > 0
 
 
+@pytest.mark.slow
 def test_the_analysis_needs_no_torch_and_starts_at_once(tmp_path: Path) -> None:
     code = (
         "import time, sys; t = time.perf_counter(); import multirun_analysis; seconds = time.perf_counter() - t\n"
