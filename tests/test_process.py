@@ -46,7 +46,7 @@ SETTERS = re.compile(
     r"|filterwarnings|simplefilter|os\.environ(\[[^\]]*\] = | \|= |\.(pop|update|setdefault)\()"
 )
 # Beside process.py, what is run first in a process of its own: a command, a worker, a rank.
-ENTRY_POINTS = ("process.py", "cli/", "sweep/_preload.py", "sweep/_workers.py", "run/ranks.py")
+ENTRY_POINTS = ("process.py", "cli/", "sweep/_preload.py", "sweep/workers.py", "run/ranks.py")
 
 
 def test_only_entry_points_change_the_process() -> None:

@@ -22,14 +22,14 @@ def test_metrics_come_back_to_the_last_digit(tmp_path_factory, values) -> None:
     rows = [{"epoch": i + 1, "train/loss": a, "val/loss": b} for i, (a, b) in enumerate(values)]
     for row in rows:
         writer.write(row)
-    writer.close()
+    writer.close([])
     assert record.read_metrics(directory) == rows
 
 
 def test_nan_and_infinity_are_kept_in_metrics(tmp_path: Path) -> None:
     writer = MetricsWriter(tmp_path / record.METRICS, ("epoch", "train/loss", "val/loss"))
     writer.write({"epoch": 1, "train/loss": math.nan, "val/loss": math.inf})
-    writer.close()
+    writer.close([])
     (row,) = record.read_metrics(tmp_path)
     assert math.isnan(row["train/loss"] or 0)
     assert row["val/loss"] == math.inf

@@ -14,7 +14,7 @@ from test_sweeps import begin, children, finished_runs, gone, runs
 
 from paribus import record
 from paribus.errors import UserError
-from paribus.sweep._workers import Worker, stop_workers, wait_for_workers
+from paribus.sweep.workers import Worker, stop_workers, wait_for_workers
 
 pytestmark = pytest.mark.slow
 

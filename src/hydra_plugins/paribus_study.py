@@ -15,7 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from paribus.process import importing_torch, prepare_to_train
-from paribus.sweep._workers import start_forkserver
+from paribus.sweep.workers import start_forkserver
 
 if TYPE_CHECKING:
     from paribus.sweep.execute import Executor

@@ -39,7 +39,7 @@ class MetricsWriter:
         self._file.close()
         if not self.path.exists():
             log.warning("%s was removed while the run was trained; it is written again.", self.path)
-            MetricsWriter(self.path, self.columns, rows)._file.close()
+            MetricsWriter(self.path, self.columns, rows).close(rows)
 
 
 class LayersWriter:

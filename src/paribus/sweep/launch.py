@@ -10,8 +10,8 @@ from paribus.errors import UserError
 from paribus.process import prepare_to_train
 from paribus.run.attempt import Outcome, attempt
 from paribus.run.spec import Job
-from paribus.sweep._workers import Worker, stop_workers, wait_for_workers
 from paribus.sweep.execute import Executor
+from paribus.sweep.workers import Worker, stop_workers, wait_for_workers
 
 log = logging.getLogger(__name__)
 
