@@ -193,7 +193,7 @@ def test_an_instrument_of_ones_own_goes_on_with_its_state(
     monkeypatch.syspath_prepend(tmp_path)
     killed = snapshot(4)
     undisturbed = train(*SHORT, "+callbacks.counter._target_=counting.Counter")
-    assert main("train.py", f"resume={killed}") == 0
+    assert main("train.py", f"resume={killed}", "trust=true") == 0
     assert_same(undisturbed, killed)
     steps = read_layers(killed).query("quantity == 'steps_so_far' and depth == 0")
     assert steps.value.tolist() == [12.0 * epoch for epoch in range(7)]

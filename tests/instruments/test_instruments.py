@@ -183,7 +183,7 @@ def test_an_instrument_of_ones_own_is_one_class_and_one_yaml(train: Train, netwo
 
 def test_what_is_no_callback_is_refused(train: Train, capsys: Any) -> None:
     train(*SHORT, "+callbacks.x._target_=torch.nn.ReLU", code=1)
-    assert "error: callbacks.x is a ReLU, no instrument" in capsys.readouterr().err
+    assert "error: callbacks.x._target_: torch.nn.ReLU is no Instrument or Callback." in capsys.readouterr().err
 
 
 def test_gradients_vanish_in_a_net_of_128_layers_and_not_in_one_of_4(train: Train) -> None:
