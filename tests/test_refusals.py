@@ -93,7 +93,7 @@ def test_a_directory_that_holds_a_run_is_left_alone(train: Train, capsys: Any) -
     directory = train(*SHORT)
     before = {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()}
     train(*SHORT, "seed=1", code=1)
-    assert "holds the record of a run already" in capsys.readouterr().err
+    assert "already holds the record of a run" in capsys.readouterr().err
     assert {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()} == before
 
 

@@ -236,7 +236,7 @@ def test_a_run_of_another_configuration_is_refused_with_the_difference(capsys: A
     sweep("seed=1,2,3", code=1)
     err = capsys.readouterr().err
     assert "holds a run with another configuration: optim.eps was 0.5, is now 1e-08." in err
-    assert "Choose another name for the study (study=NAME), or remove that directory to make the run anew." in err
+    assert "Choose another name for the study (study=NAME), or remove that directory to train the run again." in err
     assert "1 more are in the same case." in err
     assert contents(directory) == before
 
@@ -276,10 +276,10 @@ def test_an_unfinished_run_is_taken_up_however_it_is_typed(again: str, capsys: A
     (run / record.SUMMARY).unlink()
     sweep("seed=1,2", again)
     assert len([d for d in directory.iterdir() if d.is_dir()]) == 2
-    assert "Taken up after epoch 2." in next(run.glob("*.log")).read_text()
+    assert "Resumed after epoch 2." in next(run.glob("*.log")).read_text()
     out = capsys.readouterr().out
     assert "2 runs; 1 to take up, 1 finished" in out
-    assert "Taken up after epoch 2." in out
+    assert "Resumed after epoch 2." in out
     assert record.read_metrics(run) == expected
 
 
@@ -332,7 +332,7 @@ def test_values_of_every_kind(path: str, tmp_path: Path) -> None:
 def test_a_run_of_a_study_is_not_made_longer_behind_its_back(capsys: Any) -> None:
     run = next(d for d in sweep("seed=1,2").iterdir() if d.is_dir())
     assert main("train.py", f"resume={run}", "trainer.max_epochs=3") == 1
-    assert "is a run of the study s: with more epochs it would be another one." in capsys.readouterr().err
+    assert "is a run of the study s: with more epochs it would be another run." in capsys.readouterr().err
     assert record.read_status(run)[0] == "completed"
 
 
@@ -368,7 +368,7 @@ def test_a_run_that_exits_its_process_stops_nothing(tmp_path: Path, capsys: Any)
     finally:
         sys.path.remove(str(tmp_path))
     assert statuses(directory) == ["completed", "failed"]
-    assert "Something in the run exits the process (3)." in capsys.readouterr().out
+    assert "Code of the run exited the process (3)." in capsys.readouterr().out
 
 
 def test_data_that_change_between_the_runs_of_a_study_are_told(tmp_path: Path, capsys: Any) -> None:
@@ -385,7 +385,7 @@ def test_data_that_change_between_the_runs_of_a_study_are_told(tmp_path: Path, c
     left = contents(run)
     for _ in range(2):
         sweep(*table, "seed=1,2", code=1)
-        assert "The data are no longer those" in capsys.readouterr().err
+        assert "The data have changed since the run started" in capsys.readouterr().err
     assert {p: c for p, c in contents(run).items() if p.name != record.LOG} == {
         p: c for p, c in left.items() if p.name != record.LOG
     }

@@ -34,6 +34,6 @@ def execute_plan(planned: Sequence[PlannedRun], engine: Executor, told: Callable
             for job, ended in outcomes:
                 if ended.moved_to is not None:
                     run = waiting.pop(job.directory)
-                    waiting[ended.moved_to] = replace(run, job=run.job.moved_to(ended.moved_to))
+                    waiting[ended.moved_to] = replace(run, job=run.job.move_to(ended.moved_to))
                 elif not ended.busy:
                     told(waiting.pop(job.directory).after(ended), ended)

@@ -19,7 +19,7 @@ from paribus.config.compose import PROCESS_KEYS, Composer, to_resolved
 from paribus.config.messages import explain
 from paribus.errors import UserError
 from paribus.run.attempt import Outcome
-from paribus.run.resume import conflicting_run
+from paribus.run.resume import make_conflict_error
 from paribus.run.spec import Job
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictCo
             again.append(" ".join(overrides))
             continue
         if identity in known:
-            job = job.moved_to(known[identity])
+            job = job.move_to(known[identity])
         if record.is_running(job.directory):
             status, summary = record.RUNNING, None
         else:
@@ -99,7 +99,7 @@ def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictCo
                 "let it tell them apart."
             )
         if summary is not None and summary.get("identity") not in (None, identity):
-            conflicts.append(conflicting_run(job.directory, summary["config"], job.config))
+            conflicts.append(make_conflict_error(job.directory, summary["config"], job.config))
         if status == record.DAMAGED:
             log.warning("%s cannot be read: that run is made again.", job.directory / record.SUMMARY)
         planned[identity] = PlannedRun(job, status, summary)

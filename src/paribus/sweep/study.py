@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from paribus.errors import UserError
 from paribus.formatting import format_duration
 from paribus.run.attempt import Outcome
-from paribus.run.spec import plain_list
+from paribus.run.spec import to_plain_list
 from paribus.sweep.board import Board
 from paribus.sweep.execute import Executor, execute_plan
 from paribus.sweep.expand import make_composer
@@ -65,7 +65,7 @@ def run_study(
     directory.mkdir(parents=True, exist_ok=True)
     board = Board(console, planned, directory, live)
     finished = sum(run.finished for run in planned)
-    typed = [*plain_list(study.hydra.overrides.task), *plain_list(study.hydra.overrides.hydra)]
+    typed = [*to_plain_list(study.hydra.overrides.task), *to_plain_list(study.hydra.overrides.hydra)]
     board.note(f"{len(planned)} runs, {finished} of them finished: {shlex.join(typed)}")
 
     def told(run: PlannedRun, ended: Outcome) -> None:
