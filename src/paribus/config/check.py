@@ -68,9 +68,8 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
                 f"{group} needs one option: {group}=NAME. To try several, add --multirun: {group}=NAME,NAME."
             )
     raw = use_current_targets(to_unresolved(config))
-    raw_base, base = composer.compose_options(
-        {group: option for group, option in options.items() if group != "experiment"}
-    )
+    without_experiment = {group: option for group, option in options.items() if group != "experiment"}
+    raw_base, base = composer.compose_options(without_experiment)
     _check_keys(raw, raw_base, "")
     plain = use_current_targets(to_resolved(config))
     _check_values(plain, base, "")
@@ -94,7 +93,7 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
 
 def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:
     """Raise UserError for keys added to `base` that no constructor accepts, and for keys removed from it."""
-    accepted = _accepted_arguments(node, path)
+    accepted = _find_arguments(node, path)
     node_path = path.rstrip(".")
     for key in base:
         if key not in node and node_path not in OPEN_NODES:
@@ -131,7 +130,7 @@ def _inspect_signature(constructor: Callable[..., Any]) -> inspect.Signature:
         return inspect.signature(constructor)
 
 
-def _accepted_arguments(node: Mapping[str, Any], path: str) -> set[str] | None:
+def _find_arguments(node: Mapping[str, Any], path: str) -> set[str] | None:
     """Return the arguments that a node's _target_ accepts, "**" for any; None without a _target_."""
     signature = _find_signature(node, path)
     if signature is None:

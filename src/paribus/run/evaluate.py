@@ -20,7 +20,7 @@ from paribus.run.load import Run
 
 
 def evaluate(run: Run, device: torch.device) -> dict[str, Any]:
-    """Compute metrics on the run's test set; write them to summary.json ("test") and predictions.parquet again.
+    """Compute metrics on the run's test set; write them to summary.json ("test"), and predictions of a regression.
 
     Classification: samples, loss (cross entropy), acc, per_class_acc by class name, confusion (row: true class, column:
     predicted class). Regression: samples, mse, rmse, mae, r2, and baseline_mse (predicting the training mean).

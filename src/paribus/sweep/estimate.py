@@ -31,11 +31,11 @@ def estimate_seconds(planned: Sequence[PlannedRun], directory: Path) -> float | 
         status, summary = record.read_status(path.parent)
         seconds = (summary or {}).get("statistics", {}).get("mean_epoch_seconds")
         if summary is not None and status in record.FINISHED and isinstance(seconds, int | float):
-            known.setdefault(_epoch_key(summary["config"]), []).append(seconds)
+            known.setdefault(_make_epoch_key(summary["config"]), []).append(seconds)
     total = 0.0
     for run in planned:
         if not run.finished:
-            key = _epoch_key(run.job.config)
+            key = _make_epoch_key(run.job.config)
             if key not in known:
                 epoch_seconds = time_epoch(run.job)
                 if epoch_seconds is None:
@@ -46,7 +46,7 @@ def estimate_seconds(planned: Sequence[PlannedRun], directory: Path) -> float | 
     return total
 
 
-def _epoch_key(config: Mapping[str, Any]) -> str:
+def _make_epoch_key(config: Mapping[str, Any]) -> str:
     """Return a key of the values on which the time of an epoch depends most."""
     data = {
         key: value

@@ -177,5 +177,5 @@ def _identify_unfinished(run: Path) -> str | None:
         assert isinstance(composed, DictConfig)
         return record.identify(to_resolved(composed))
     except Exception as error:  # noqa: BLE001  a half-written file fails in many ways, and only its name is left then
-        log.warning("%s cannot be read (%s): unknown run.", run / record.COMPOSITION, type(error).__name__)
+        log.warning("%s cannot be read (%s): run not recognised.", run / record.COMPOSITION, type(error).__name__)
         return None
