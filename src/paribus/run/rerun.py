@@ -33,13 +33,9 @@ def compare(old: Path, new: Path) -> str:
         differing = [key for key in a if key != "epoch_seconds" and not _is_same(a[key], b.get(key))]
         if differing:
             values = ", ".join(f"{key} was {a[key]!r}, is now {b.get(key)!r}" for key in differing)
-            raise RerunMismatch(
-                f"The runs differ from epoch {a['epoch']} on: {values}.{_describe_circumstances(old, new)}"
-            )
+            raise RerunMismatch(f"The runs differ from epoch {a['epoch']} on: {values}.{_explain_mismatch(old, new)}")
     if len(before) != len(now):
-        raise RerunMismatch(
-            f"{old} has {len(before)} epochs, {new} has {len(now)}; the epochs in common are identical."
-        )
+        raise RerunMismatch(f"{old} has {len(before)} epochs, {new} has {len(now)}; the common epochs are identical.")
     compared = [f"{len(now)} epochs of {record.METRICS}, times aside"]
     for name, find_difference in ((record.LAYERS, _find_layer_difference), (record.FOLDS, _find_fold_difference)):
         if (old / name).exists() and (new / name).exists():
@@ -81,7 +77,7 @@ def _find_first_difference(frames: Sequence[pandas.DataFrame], keys: list[str], 
     return f"in epoch {row.epoch} {template.format_map(row)} was {row.value_old!r}, is now {row.value_new!r}"
 
 
-def _describe_circumstances(old: Path, new: Path) -> str:
+def _explain_mismatch(old: Path, new: Path) -> str:
     """Describe other differences between two runs of one configuration, in a sentence."""
     summaries = [record.read_summary(directory) for directory in (old, new)]
     then, now = (

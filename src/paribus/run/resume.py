@@ -79,9 +79,7 @@ def read_resume_point(directory: Path) -> ResumePoint:
         raise RecordError(f"{path} is damaged: it lacks {error}.") from None
     rows = record.read_metrics(directory, resume_point.epoch)
     if [row["epoch"] for row in rows] != list(range(1, resume_point.epoch + 1)):
-        raise RecordError(
-            f"{directory / record.METRICS} does not reach epoch {resume_point.epoch}, as {path.name} does."
-        )
+        raise RecordError(f"{directory / record.METRICS} does not reach epoch {resume_point.epoch} of {path.name}.")
     layers = LayersWriter(directory / record.LAYERS)
     try:
         layers.restore(resume_point.epoch)

@@ -64,13 +64,11 @@ class Job:
     @property
     def study(self) -> str | None:
         """The study in which the run in this directory was started; None for a single run."""
-        in_study = (
-            self.in_study if self._starting_hydra is None else self._starting_hydra.hydra.mode == RunMode.MULTIRUN.name
-        )
+        in_study = self.in_study if self._first_hydra is None else self._first_hydra.hydra.mode == RunMode.MULTIRUN.name
         return str(self.composed.study) if in_study else None
 
     @property
-    def _starting_hydra(self) -> DictConfig | None:
+    def _first_hydra(self) -> DictConfig | None:
         """The node `hydra` with which the run in the directory was started; None if unknown."""
         try:
             node = OmegaConf.create(record.read_yaml(self.directory / ".hydra" / "hydra.yaml"))
@@ -91,9 +89,8 @@ class Job:
         flags = [f"--config-dir={path.removeprefix('file://')}" for path in config_dirs]
         if self.hydra.job.config_name != "train":
             flags.append(f"--config-name={self.hydra.job.config_name}")
-        hydra_overrides = [
-            text for text in to_plain_list(self.hydra.overrides.hydra) if text.startswith("hydra.searchpath=")
-        ]
+        typed = to_plain_list(self.hydra.overrides.hydra)
+        hydra_overrides = [text for text in typed if text.startswith("hydra.searchpath=")]
         hydra_overrides += [f"hydra.sweeper.{key}=null" for key in ("params", "grids") if self.hydra.sweeper.get(key)]
         return name_commands(shlex.join(["python", "train.py", *flags, *self.overrides, *hydra_overrides]))
 
@@ -107,7 +104,7 @@ class Job:
         composed = to_unresolved(self.composed) | dict.fromkeys(PROCESS_KEYS)
         composed["study"] = self.composed.study  # resolved, since it may contain a date
         files: dict[str, Any] = {"config": composed, "overrides": self.overrides}
-        if self._starting_hydra is None:
+        if self._first_hydra is None:
             files["hydra"] = {"hydra": OmegaConf.to_container(self.hydra, resolve=False, enum_to_str=True)}
         for name, content in files.items():
             with replace_file(folder / f"{name}.yaml") as temporary:
