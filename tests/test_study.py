@@ -237,7 +237,7 @@ def test_a_run_of_another_configuration_is_refused_with_the_difference(capsys: A
     err = capsys.readouterr().err
     assert "holds a run with another configuration: optim.eps was 0.5, is now 1e-08." in err
     assert "Choose another name for the study (study=NAME), or remove that directory to train the run again." in err
-    assert "1 more are in the same case." in err
+    assert "Other runs with such a conflict: 1." in err
     assert contents(directory) == before
 
 

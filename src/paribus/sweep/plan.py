@@ -109,7 +109,7 @@ def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictCo
                  "1 combination comes" if len(repeated) == 1 else f"{len(repeated)} combinations come",
                  "; ".join(repeated[:3]) + ("; ..." if len(repeated) > 3 else ""))  # fmt: skip
     if conflicts:
-        more = f" {len(conflicts) - 1} more runs have the same conflict." if len(conflicts) > 1 else ""
+        more = f" Other runs with such a conflict: {len(conflicts) - 1}." if len(conflicts) > 1 else ""
         raise UserError(f"{conflicts[0]}{more}")
     return list(planned.values())
 
