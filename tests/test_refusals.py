@@ -24,8 +24,8 @@ SHORT = ("model=regression", "trainer.max_epochs=3", "threads=1")
     (("data.train_on_validation=1",), r"must be true or false"),
     (("model.hidden=64",), r"model.hidden is 64; it must be a list, such as [128, 64]."),
     (("optim.lr=-1",), r"optim.lr is -1; it must be a number, at least 0."),
-    (("model.hidden=[3]", "model.width=3", "model.depth=1"), r"say the same thing twice"),
-    (("model.width=3",), r"given together"),
+    (("model.hidden=[3]", "model.width=3", "model.depth=1"), r"model.hidden excludes model.width"),
+    (("model.width=3",), r"must be set together"),
     (("model.loss=msee",), r"There is no 'msee' in model.loss. Did you mean 'mse'?"),
     (("model.init=he",), r"There is no 'he' in model.init."),
     (("model=mlp", "data=concrete"), r"Concrete is data for regression"),
@@ -48,7 +48,7 @@ SHORT = ("model=regression", "trainer.max_epochs=3", "threads=1")
     (("trainer.max_epochs=2.0",), r"trainer.max_epochs is 2.0; it must be a whole number, at least 1."),
     (("trainer.max_epochs=null",), r"trainer.max_epochs is None"),
     (("trainer.gradient_clip_val=-1",), r"trainer.gradient_clip_val is -1; it must be a number, above 0"),
-    (("trainer=cpu", "trainer.devices=2"), r"trainer.devices=2: a run trains on one device. For several processes choose trainer=ddp"),
+    (("trainer=cpu", "trainer.devices=2"), r"trainer.devices=2: a run trains on one device. To train on several, choose trainer=ddp"),
     (("+trainer.enable_progress_bar=true",), r"There is no 'enable_progress_bar' in trainer."),
     (("+trainer.limit_train_batches=0",), r"No epoch was trained"),
     (("model.hidden=[0]",), r"model.hidden is [0]; it must be a list of whole numbers, each at least 1."),
@@ -93,7 +93,7 @@ def test_a_directory_that_holds_a_run_is_left_alone(train: Train, capsys: Any) -
     directory = train(*SHORT)
     before = {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()}
     train(*SHORT, "seed=1", code=1)
-    assert "holds the record of a run already" in capsys.readouterr().err
+    assert "already holds the record of a run" in capsys.readouterr().err
     assert {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()} == before
 
 

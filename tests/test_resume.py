@@ -248,8 +248,8 @@ def changed(path: Path, content: bytes | None) -> None:
 
 
 @pytest.mark.parametrize(("overrides", "message"), [
-    ((), "is finished after 6 epochs. To go on, give it more: trainer.max_epochs=N."),
-    (("trainer.max_epochs=3",), "was made for 6 epochs; it cannot be cut to 3."),
+    ((), "is finished after 6 epochs. To extend it, raise trainer.max_epochs."),
+    (("trainer.max_epochs=3",), "was planned for 6 epochs and cannot be cut to 3."),
     (("optim.lr=0.5",), "optim.lr was 0.01, is now 0.5"),
     (("scheduler=cosine", "trainer.max_epochs=9"), "its schedule depends on their number"),
     (("seed=3",), "seed was 42, is now 3"),
@@ -277,7 +277,7 @@ def test_a_schedule_that_follows_the_length_refuses_another_one(train: Train, ca
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
-    (record.LAST, None, "has no checkpoint to go on from"),
+    (record.LAST, None, "has no checkpoint to resume from"),
     (record.LAST, b"half", "last.ckpt is damaged"),
     (record.METRICS, b"epoch,step\n1,2\n", "does not reach epoch"),
     (record.METRICS, None, "has no metrics.csv"),
@@ -306,7 +306,7 @@ def test_data_that_have_changed_are_not_taken_for_the_same(
     train(*SHORT, "data.path=own.csv", "data.target=b", "data.batch_size=8")
     (tmp_path / "own.csv").write_text(rows.replace("3,3", "3,4"))
     assert main("train.py", f"resume={killed}") == 1
-    assert "The data are no longer those that the run began with" in capsys.readouterr().err
+    assert "The data have changed since the run started" in capsys.readouterr().err
 
 
 def test_what_cannot_begin_leaves_the_record_as_it_was(
@@ -357,7 +357,7 @@ def test_a_half_written_composition_is_written_anew(train: Train, snapshot: Any,
 def test_a_run_that_diverged_is_not_taken_up(train: Train, capsys: Any) -> None:
     directory = train(*SHORT, "optim=sgd", "optim.lr=10")
     assert main("train.py", f"resume={directory}", "trainer.max_epochs=9") == 1
-    assert "has diverged: there is nothing to go on with" in capsys.readouterr().err
+    assert "has diverged and cannot be resumed" in capsys.readouterr().err
 
 
 # --- making a run again
@@ -444,7 +444,7 @@ def test_a_configuration_that_can_no_longer_be_had_is_said(train: Train, capsys:
     summary["identity"] = record.identify(summary["config"])
     (directory / record.SUMMARY).write_text(json.dumps(summary))
     assert main("train.py", f"rerun={directory}") == 1
-    assert "can no longer be had by its command: optim.eps was 1.0, is now 1e-08" in capsys.readouterr().err
+    assert "no longer gives its configuration: optim.eps was 1.0, is now 1e-08" in capsys.readouterr().err
 
 
 def test_a_dry_run_leaves_nothing(train: Train, tmp_path: Path, capsys: Any) -> None:

@@ -124,7 +124,7 @@ def test_what_is_typed_wins_over_a_grid() -> None:
 def test_a_grid_that_is_none_and_an_interval_are_refused() -> None:
     with pytest.raises(UserError, match="a grid gives values by key"):
         expanded([], None, ["optim"])
-    with pytest.raises(UserError, match="an interval has no end of values"):
+    with pytest.raises(UserError, match="an interval is not a list of values"):
         expanded(["optim.lr=interval(0,1)"])
 
 
@@ -159,7 +159,7 @@ def test_finished_runs_are_skipped_however_they_were_typed(capsys: Any) -> None:
     sweep("optim.lr=2e-2,1e-2,0.010", "activation=tanh,relu", "optim=adam")
     out = capsys.readouterr().out
     assert "4 runs; 4 finished" in out
-    assert "2 combinations come to a run that the sweep has already" in out
+    assert "2 combinations come to a run that the sweep already contains" in out
     assert contents(directory) == before
 
 
@@ -169,7 +169,7 @@ def test_a_wider_sweep_makes_only_what_is_new(capsys: Any) -> None:
     capsys.readouterr()
     sweep("activation=relu,tanh,sigmoid", "optim=adam,sgd")
     out = capsys.readouterr().out
-    assert "6 runs; 2 finished, 4 to make" in out
+    assert "6 runs; 2 finished, 4 to train" in out
     assert "6 runs: 6 completed" in out
     after = contents(directory)
     assert {path: after[path] for path in before} == before
@@ -195,7 +195,7 @@ def test_one_bad_run_stops_nothing_and_is_tried_again(own: str, tmp_path: Path, 
     assert statuses(directory) == ["completed", "completed", "diverged", "diverged", "failed", "failed"]
     assert "6 runs: 2 completed, 2 diverged, 2 failed" in out
     assert "RuntimeError: boom" in out
-    assert "The same command goes on with what is not finished, and tries again what failed." in out
+    assert "Run the same command again to finish the other runs and retry those that failed." in out
     runs = [run for run in directory.iterdir() if run.is_dir()]
     bad_ones = [run for run in runs if record.read_summary(run)["seed"] == 2]
     failed = bad_ones[0] if record.read_status(bad_ones[0])[0] == "failed" else bad_ones[1]
@@ -236,8 +236,8 @@ def test_a_run_of_another_configuration_is_refused_with_the_difference(capsys: A
     sweep("seed=1,2,3", code=1)
     err = capsys.readouterr().err
     assert "holds a run with another configuration: optim.eps was 0.5, is now 1e-08." in err
-    assert "Choose another name for the study (study=NAME), or remove that directory to make the run anew." in err
-    assert "1 more are in the same case." in err
+    assert "Choose another name for the study (study=NAME), or remove that directory to train the run again." in err
+    assert "Other runs with such a conflict: 1." in err
     assert contents(directory) == before
 
 
@@ -248,7 +248,7 @@ def test_a_damaged_summary_is_named_and_its_run_made_again(capsys: Any) -> None:
     (one / record.SUMMARY).write_text('{"status": "compl')
     untouched = contents(two)
     sweep("seed=1,2")
-    assert f"{one / record.SUMMARY} cannot be read: that run is made again." in capsys.readouterr().out
+    assert f"{one / record.SUMMARY} cannot be read: that run is trained again." in capsys.readouterr().out
     made = record.read_metrics(one)
     assert [{**row, "epoch_seconds": 0} for row in made] == [{**row, "epoch_seconds": 0} for row in expected]
     assert statuses(directory) == ["completed"] * 2
@@ -276,10 +276,10 @@ def test_an_unfinished_run_is_taken_up_however_it_is_typed(again: str, capsys: A
     (run / record.SUMMARY).unlink()
     sweep("seed=1,2", again)
     assert len([d for d in directory.iterdir() if d.is_dir()]) == 2
-    assert "Taken up after epoch 2." in next(run.glob("*.log")).read_text()
+    assert "Resumed after epoch 2." in next(run.glob("*.log")).read_text()
     out = capsys.readouterr().out
-    assert "2 runs; 1 to take up, 1 finished" in out
-    assert "Taken up after epoch 2." in out
+    assert "2 runs; 1 to resume, 1 finished" in out
+    assert "Resumed after epoch 2." in out
     assert record.read_metrics(run) == expected
 
 
@@ -332,7 +332,7 @@ def test_values_of_every_kind(path: str, tmp_path: Path) -> None:
 def test_a_run_of_a_study_is_not_made_longer_behind_its_back(capsys: Any) -> None:
     run = next(d for d in sweep("seed=1,2").iterdir() if d.is_dir())
     assert main("train.py", f"resume={run}", "trainer.max_epochs=3") == 1
-    assert "is a run of the study s: with more epochs it would be another one." in capsys.readouterr().err
+    assert "is a run of the study s: with more epochs it would be another run." in capsys.readouterr().err
     assert record.read_status(run)[0] == "completed"
 
 
@@ -346,7 +346,7 @@ def test_two_runs_in_one_directory_are_refused(capsys: Any) -> None:
 
 
 @pytest.mark.parametrize(("overrides", "message"), [
-    (("study=a,b",), "study is for the whole sweep"), (("study=",), "it must be a name"), (("study=../x",), "it must be a name"),
+    (("study=a,b",), "study is for the whole sweep"), (("study=",), "it must be the name of a directory"), (("study=../x",), "it must be the name of a directory"),
     (("hydra/launcher=slurm", "hydra.launcher.cluster=lokal"), "hydra.launcher.cluster is slurm, or local"),
     (("+hydra.sweeper.grid=[]",), "There is no 'grid' in hydra.sweeper. Did you mean 'grids'?"), (("dry_run=flase",), "dry_run is 'flase'"),
     (("hydra.job.chdir=true",), "have no effect on the runs of a study"), (("hydra/launcher=basic",), "A study needs a launcher of its own"),
@@ -368,7 +368,7 @@ def test_a_run_that_exits_its_process_stops_nothing(tmp_path: Path, capsys: Any)
     finally:
         sys.path.remove(str(tmp_path))
     assert statuses(directory) == ["completed", "failed"]
-    assert "Something in the run exits the process (3)." in capsys.readouterr().out
+    assert "Code of the run exited the process (3)." in capsys.readouterr().out
 
 
 def test_data_that_change_between_the_runs_of_a_study_are_told(tmp_path: Path, capsys: Any) -> None:
@@ -378,14 +378,14 @@ def test_data_that_change_between_the_runs_of_a_study_are_told(tmp_path: Path, c
     directory = sweep(*table, "seed=1")
     (tmp_path / "own.csv").write_text(rows.replace("3,3", "3,4"))
     sweep(*table, "seed=1,2")
-    assert "were not made on the same data" in " ".join(capsys.readouterr().out.split())
+    assert "were not trained on the same data" in " ".join(capsys.readouterr().out.split())
     # nor is what one has left taken for a run on the others, however often it is tried
     run = next(d for d in directory.iterdir() if d.is_dir() and record.read_summary(d)["seed"] == 1)
     (run / record.SUMMARY).unlink()
     left = contents(run)
     for _ in range(2):
         sweep(*table, "seed=1,2", code=1)
-        assert "The data are no longer those" in capsys.readouterr().err
+        assert "The data have changed since the run started" in capsys.readouterr().err
     assert {p: c for p, c in contents(run).items() if p.name != record.LOG} == {
         p: c for p, c in left.items() if p.name != record.LOG
     }
@@ -477,7 +477,7 @@ def test_how_a_run_ended_is_what_its_record_says(
         (run.job.directory / record.METRICS).touch()
     elif left != "nothing":
         (run.job.directory / record.SUMMARY).write_text(json.dumps(whole(left)))
-    after = run.after(ended)
+    after = run.update(ended)
     assert (after.status, after.message) == (status, message)
 
 
@@ -517,8 +517,8 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(capsys: Any) -> Non
     capsys.readouterr()
     sweep("seed=1,2,3", "dry_run=true")
     out = capsys.readouterr().out
-    assert "3 runs; 1 to take up, 1 finished, 1 to make" in out or "3 runs; 1 finished, 1 to take up, 1 to make" in out
-    assert "Nothing was run (dry_run=true). Time for what is to be made, one run after the other: about " in out
+    assert "3 runs; 1 to resume, 1 finished, 1 to train" in out or "3 runs; 1 finished, 1 to resume, 1 to train" in out
+    assert "Nothing was run (dry_run=true). Estimated time of all unfinished runs in sequence: about " in out
     assert contents(directory) == before
 
 
@@ -545,7 +545,7 @@ def test_the_time_is_estimated_from_runs_like_them(composer: Composer, capsys: A
 def test_the_time_is_estimated_by_a_trial_where_there_are_none(
     composer: Composer, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(timing, "TRIAL", 0.05)
+    monkeypatch.setattr(timing, "TRIAL_S", 0.05)
     planned = [one_job(composer, "trainer.max_epochs=7")]
     found = timing.estimate_seconds(planned, tmp_path / "outputs" / "s")
     assert found is not None

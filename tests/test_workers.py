@@ -135,7 +135,7 @@ def test_an_interrupted_sweep_saves_its_runs_and_ends_without_a_traceback(tmp_pa
     assert process.wait(60) == 130
     assert gone(below)
     log = (tmp_path / "log").read_text()
-    assert "Traceback" not in log and "3 runs: 2 interrupted, 1 not made" in log
+    assert "Traceback" not in log and "3 runs: 2 interrupted, 1 not trained" in log
     assert [record.read_status(run)[0] for run in runs(directory)] == [record.INTERRUPTED] * 2
 
 

@@ -22,7 +22,7 @@ def test_the_layer_that_broke_first_is_named(train: Train, networks: Any, look: 
     summary = record.read_summary(directory)
     assert summary["status"] == "diverged"
     assert summary["diverged"] == {"epoch": 1, "step": 3, "what": "train/loss", "layer": "b", "tensor": "activation"}
-    assert "in epoch 1, step 3; the first activation that was not is that of b." in capsys.readouterr().out
+    assert "in epoch 1, step 3; the first non-finite activation is that of b." in capsys.readouterr().out
     # what was broken is on record, not dropped
     values = as_dict(read_layers(directory))
     assert np.isnan(values[1, "a", "weight", "grad_mean_abs"])

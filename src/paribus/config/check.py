@@ -1,6 +1,6 @@
-"""What a composed configuration says: which choices, which values beyond them, and whether it can be right.
+"""Check a composed configuration, and read its choices and the values set beyond them.
 
-Imports no torch itself; `choices` loads the classes that the configuration names, to see what they take.
+Does not import torch; `read_choices` imports the classes that the configuration names, to inspect their signatures.
 """
 
 import inspect
@@ -23,9 +23,9 @@ from paribus.config.suggestions import suggest_key
 from paribus.errors import UserError, unknown_name
 from paribus.record import flatten, select_experimental, use_current_targets
 
-OPEN_NODES = ("callbacks", "logger")  # any number of entries, each with a _target_
+OPEN_NODES = ("callbacks", "logger")  # nodes with any number of entries, each with a _target_
 REQUIRED = ("model", "data", "activation", "optim", "scheduler", "trainer")
-# What the run itself gives to constructors.
+# Arguments that the run passes to constructors, so that a configuration must not.
 INJECTED = (
     *("in_shape", "out_features", "activation", "params", "optimizer", "save_dir", "callbacks", "logger"),
     *("default_root_dir", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"),
@@ -35,12 +35,12 @@ INJECTED = (
 
 @dataclass(frozen=True)
 class Choices:
-    """How a configuration came about.
+    """The choices behind a configuration.
 
     Attributes:
-        options: the option of each group, {"optim": "adam", ...}; "experiment" among them where one was chosen.
-        given: values beyond what the options bring, from an experiment or the command line, by dotted key.
-        config: the configuration itself, resolved.
+        options: the option of each group, {"optim": "adam", ...}, including "experiment" where one was chosen.
+        given: the values set by an experiment or the command line, by dotted key.
+        config: the resolved configuration.
     """
 
     options: dict[str, str]
@@ -49,7 +49,7 @@ class Choices:
 
 
 def read_job_choices(config: DictConfig) -> Choices:
-    """The choices behind the configuration of the Hydra job that is running, checked; see `read`."""
+    """Read and check the choices of the running Hydra job's configuration; see `read_choices`."""
     hydra = HydraConfig.get()
     searchpath = [text for text in hydra.overrides.hydra if str(text).startswith("hydra.searchpath=")]
     composer = Composer(GlobalHydra.instance().config_loader(), str(hydra.job.config_name), searchpath)
@@ -57,10 +57,10 @@ def read_job_choices(config: DictConfig) -> Choices:
 
 
 def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Composer) -> Choices:
-    """The choices behind `config`, for which the options `chosen` by group were composed.
+    """Read and check the choices of `config`, which was composed with the options `chosen` by group.
 
-    Raises UserError for a key that nothing reads, a value of another type than the option's own, or width and depth
-    beside hidden.
+    Raises UserError for an unused key, a value of another type than in the option's file, or width and depth together
+    with hidden.
     """
     options = get_chosen_options(chosen)
     for group in REQUIRED:
@@ -69,7 +69,8 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
                 f"{group} needs one option: {group}=NAME. To try several, add --multirun: {group}=NAME,NAME."
             )
     raw = use_current_targets(to_unresolved(config))
-    raw_base, base = composer.of_options({group: option for group, option in options.items() if group != "experiment"})
+    without_experiment = {group: option for group, option in options.items() if group != "experiment"}
+    raw_base, base = composer.compose_options(without_experiment)
     _check_keys(raw, raw_base, "")
     plain = use_current_targets(to_resolved(config))
     if isinstance(plain["seed"], list):
@@ -78,28 +79,28 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
     _check_values(plain, base, "")
     check_ranges(plain)
     resolved = flatten(plain)
-    # Unresolved values are compared: what follows from another value is not set, whatever it comes to.
+    # Unresolved values are compared: an interpolated value counts as not set, whatever it resolves to.
     tables = {key: raw[key] for key in ("default_lr", "default_epochs") if key in raw}
-    tried, of_options = flatten(select_experimental(raw) | tables), flatten(raw_base)
+    experimental, defaults = flatten(select_experimental(raw) | tables), flatten(raw_base)
     given = {
         key: resolved[key]
-        for key, value in tried.items()
-        if key not in ("seed", *PROCESS_KEYS) and (key not in of_options or of_options[key] != value)
+        for key, value in experimental.items()
+        if key not in ("seed", *PROCESS_KEYS) and (key not in defaults or defaults[key] != value)
     }
     if resolved.get("model.width") is not None or resolved.get("model.depth") is not None:
         if "model.hidden" in given:
-            raise UserError("model.hidden and model.width with model.depth say the same thing twice; give one of them.")
+            raise UserError("model.hidden excludes model.width and model.depth. Set either hidden, or width and depth.")
         if resolved["model.width"] is None or resolved["model.depth"] is None:
-            raise UserError("model.width and model.depth are given together, or not at all.")
+            raise UserError("model.width and model.depth must be set together. Set both or neither.")
     return Choices(options, given, plain)
 
 
 def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:
-    """Refuse what was added to `base` (with + or in an experiment) and no constructor takes, or removed (~)."""
-    accepted = _accepted_arguments(node, path)
-    where = path.rstrip(".")
+    """Raise UserError for keys added to `base` that no constructor accepts, and for keys removed from it."""
+    accepted = _find_arguments(node, path)
+    node_path = path.rstrip(".")
     for key in base:
-        if key not in node and where not in OPEN_NODES:
+        if key not in node and node_path not in OPEN_NODES:
             raise UserError(f"{path}{key} is missing from the configuration. Set it instead of removing it.")
     for key, value in node.items():
         if key in base:
@@ -107,17 +108,17 @@ def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> 
                 _check_keys(value, base[key], f"{path}{key}.")
             continue
         argument = accepted is not None and ("**" in accepted or key in accepted or str(key).startswith("_"))
-        entry = where in OPEN_NODES and isinstance(value, Mapping) and "_target_" in value
+        entry = node_path in OPEN_NODES and isinstance(value, Mapping) and "_target_" in value
         if not (argument or entry):
             valid = sorted({*map(str, base), *(accepted or ())} - {"_target_", "hydra"})
-            hint = "" if where else suggest_key(str(key), flatten(base))
+            hint = "" if node_path else suggest_key(str(key), flatten(base))
             if hint:
                 raise UserError(f"There is no {str(key)!r} in the configuration. {hint}")
-            raise unknown_name(key, where or "the configuration", valid)
+            raise unknown_name(key, node_path or "the configuration", valid)
 
 
-def _signature(node: Mapping[str, Any], path: str) -> inspect.Signature | None:
-    """Of the constructor that a node names with _target_; None where it names none."""
+def _find_signature(node: Mapping[str, Any], path: str) -> inspect.Signature | None:
+    """Return the signature of a node's _target_, or None without a _target_."""
     target = node.get("_target_")
     if target is None:
         return None
@@ -129,15 +130,16 @@ def _signature(node: Mapping[str, Any], path: str) -> inspect.Signature | None:
 
 @cache
 def _inspect_signature(constructor: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a constructor, with evaluated annotations where possible."""
     try:
         return inspect.signature(constructor, eval_str=True)
     except (NameError, TypeError):  # an annotation that cannot be evaluated here
         return inspect.signature(constructor)
 
 
-def _accepted_arguments(node: Mapping[str, Any], path: str) -> set[str] | None:
-    """The arguments that a node's _target_ takes from a configuration, "**" for any; None without a _target_."""
-    signature = _signature(node, path)
+def _find_arguments(node: Mapping[str, Any], path: str) -> set[str] | None:
+    """Return the arguments that a node's _target_ accepts, "**" for any; None without a _target_."""
+    signature = _find_signature(node, path)
     if signature is None:
         return None
     if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
@@ -146,11 +148,11 @@ def _accepted_arguments(node: Mapping[str, Any], path: str) -> set[str] | None:
 
 
 def _check_values(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:
-    """Refuse a value of another type than the option's own, or, where that is null, than the constructor's annotation.
+    """Raise UserError for a value of another type than in `base`, or, where that is null, than its annotation.
 
-    Lightning checks the trainer's values itself, and knows more forms of them than an example shows.
+    The trainer's values are left to Lightning, which accepts more types than the option's file shows.
     """
-    signature = None if path == "trainer." else _signature(node, path)
+    signature = None if path == "trainer." else _find_signature(node, path)
     for key, value in node.items():
         full, example = f"{path}{key}", base.get(key)
         if isinstance(value, Mapping):
@@ -164,6 +166,7 @@ def _check_values(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -
 
 
 def _check_example(key: str, value: Any, example: Any) -> None:
+    """Raise UserError for a value of another type than the example."""
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if isinstance(example, bool):
         good, kind = isinstance(value, bool), "true or false"
@@ -181,13 +184,14 @@ def _check_example(key: str, value: Any, example: Any) -> None:
         raise UserError(f"{key} is {value!r}; it must be {kind}.")
 
 
-_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
 def _check_annotation(key: str, value: Any, annotation: Any) -> None:
+    """Raise UserError for a value of another type than the annotation."""
     kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
-    if not kinds or not all(kind in _NAMES for kind in kinds):
+    if not kinds or not all(kind in _TYPE_NAMES for kind in kinds):
         return
     fits = type(value) in kinds or (type(value) is int and float in kinds)
     if not fits:
-        raise UserError(f"{key} is {value!r}; it must be {' or '.join(_NAMES[kind] for kind in kinds)}.")
+        raise UserError(f"{key} is {value!r}; it must be {' or '.join(_TYPE_NAMES[kind] for kind in kinds)}.")

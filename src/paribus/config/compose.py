@@ -1,4 +1,4 @@
-"""Composes configurations: many from the same files, without reading these each time."""
+"""Compose configurations from files that are read once."""
 
 import pickle
 from collections.abc import Mapping, Sequence
@@ -13,22 +13,22 @@ from omegaconf.errors import InterpolationResolutionError
 
 from paribus.private_names import apply_overrides
 
-PROCESS_KEYS = ("resume", "rerun", "dry_run", "trust")  # to the process, not about the run
+PROCESS_KEYS = ("resume", "rerun", "dry_run", "trust")  # options of the process, not of the run
 
 
 def get_chosen_options(chosen: Mapping[str, Any]) -> dict[str, str]:
-    """The option of each group, of Hydra's record of what was chosen; without Hydra's own groups."""
+    """Select the chosen option of each group, without Hydra's own groups."""
     return {str(group): str(option) for group, option in chosen.items()
             if not group.startswith("hydra/") and option is not None}  # fmt: skip
 
 
 def to_unresolved(config: DictConfig) -> dict[str, Any]:
-    """The configuration as plain values, interpolations as they stand, without Hydra's own."""
+    """Convert a configuration to plain values with unresolved interpolations, without the node `hydra`."""
     return _to_plain(config, resolve=False, without=("hydra",))
 
 
 def to_resolved(config: DictConfig) -> dict[str, Any]:
-    """The configuration of the run as plain values; where a model has width and depth, hidden follows."""
+    """Convert a run's configuration to plain, resolved values; derive hidden from a model's width and depth."""
     plain = _to_plain(config, resolve=True, without=("hydra", *PROCESS_KEYS))
     model = plain["model"]
     if isinstance(model.get("width"), int) and isinstance(model.get("depth"), int):
@@ -37,6 +37,7 @@ def to_resolved(config: DictConfig) -> dict[str, Any]:
 
 
 def _to_plain(config: DictConfig, resolve: bool, without: Sequence[str]) -> dict[str, Any]:
+    """Convert a configuration to plain values, without some of its keys."""
     unresolved = dict(config.items_ex(resolve=False))
     plain = {str(key): config[key] if resolve else value for key, value in unresolved.items() if key not in without}
     return {
@@ -46,15 +47,15 @@ def _to_plain(config: DictConfig, resolve: bool, without: Sequence[str]) -> dict
 
 
 class Composer:
-    """Gives the configurations that Hydra composes, but has it compose each combination of options only once: 0.1 s
-    each, against 10 ms for the values beside them.
+    """A cache of Hydra's compositions: one for each combination of options, to which overrides of values are applied.
 
-    What has been read is not read again. So the runs of a study are all made with the configuration that the study
-    began with, even if a file is changed meanwhile.
+    Hydra takes 0.1 s for a composition; to apply values takes 10 ms. Files are read once, so that all runs of a study
+    have the configuration with which the study started, even if a file changes meanwhile.
 
     Args:
-        loader: Hydra's, which knows where the files are.
-        hydra_overrides: of Hydra's own configuration (hydra.sweep.dir=DIR), for every composition.
+        loader: Hydra's configuration loader.
+        config_name: the name of the primary configuration.
+        hydra_overrides: overrides of the node `hydra` (hydra.sweep.dir=DIR) for all compositions.
     """
 
     def __init__(self, loader: ConfigLoader, config_name: str, hydra_overrides: Sequence[str] = ()):
@@ -63,58 +64,61 @@ class Composer:
         self._loader = loader
         self._parser = OverridesParser.create(config_loader=loader)
         self._parsed: dict[str, Override] = {}
-        self._groups: dict[str, bool] = {}  # whether a key is a group's name
+        self._is_group: dict[str, bool] = {}  # True for keys that are names of groups
         self._composed: dict[tuple[str, ...], bytes] = {}  # pickled: five times as fast to copy as by deepcopy
-        self._of_options: dict[frozenset[tuple[str, Any]], tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._option_configs: dict[frozenset[tuple[str, Any]], tuple[dict[str, Any], dict[str, Any]]] = {}
 
     def parse(self, override: str) -> Override:
-        """An override as typed, taken apart by Hydra's grammar. Raises OverrideParseException."""
+        """Parse an override by Hydra's grammar. Raises OverrideParseException."""
         if override not in self._parsed:
             self._parsed[override] = self._parser.parse_overrides([override])[0]
         return self._parsed[override]
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """The configuration for these overrides, none of which is a sweep, with Hydra's own in it."""
+        """Compose the configuration for overrides without sweeps, with the node `hydra`."""
         options: list[Override] = []
         values: list[Override] = []
         for override in map(self.parse, overrides):
-            (options if self._chooses(override) else values).append(override)
-        config = self._of((*self.hydra_overrides, *(str(o.input_line) for o in options)))
+            (options if self._is_option(override) else values).append(override)
+        config = self._compose_cached((*self.hydra_overrides, *(str(o.input_line) for o in options)))
         apply_overrides(values, config)
         config.hydra.overrides.task = list(overrides)
         return config
 
-    def of_options(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The configuration of these options by group, nothing set beyond them: unresolved, and resolved with None
-        where that cannot be (a default that the model's table lacks)."""
+    def compose_options(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Compose the configuration of options by group without other values; return it unresolved and resolved.
+
+        A value that cannot be resolved, such as a default that the model's table lacks, becomes None.
+        """
         key = frozenset(options.items())
-        if key not in self._of_options:
-            self._of((*self.hydra_overrides, *(f"{group}={option}" for group, option in options.items())))
-        return self._of_options[key]
+        if key not in self._option_configs:
+            self._compose_cached((*self.hydra_overrides, *(f"{group}={option}" for group, option in options.items())))
+        return self._option_configs[key]
 
-    def _chooses(self, override: Override) -> bool:
-        """Whether it chooses an option of a group, rather than setting a value."""
+    def _is_option(self, override: Override) -> bool:
+        """Return True for an override that chooses an option of a group, False for one that sets a value."""
         group = override.key_or_group
-        if group not in self._groups:
-            self._groups[group] = bool(self._loader.get_group_options(group))
-        return self._groups[group] and not isinstance(override.value(), dict)
+        if group not in self._is_group:
+            self._is_group[group] = bool(self._loader.get_group_options(group))
+        return self._is_group[group] and not isinstance(override.value(), dict)
 
-    def _of(self, overrides: tuple[str, ...]) -> DictConfig:
-        """A fresh copy of what Hydra composes."""
+    def _compose_cached(self, overrides: tuple[str, ...]) -> DictConfig:
+        """Return a new copy of Hydra's composition."""
         if overrides not in self._composed:
             config = self._loader.load_configuration(
                 config_name=self.config_name, overrides=list(overrides), run_mode=RunMode.RUN
             )
             self._composed[overrides] = pickle.dumps(config, pickle.HIGHEST_PROTOCOL)
             options = get_chosen_options(config.hydra.runtime.choices)
-            if "experiment" not in options:  # which may set values
+            if "experiment" not in options:  # an experiment may set values
                 examples = {str(k): _to_example(config, str(k)) for k in config if k not in ("hydra", *PROCESS_KEYS)}
-                self._of_options[frozenset(options.items())] = to_unresolved(config), examples
+                self._option_configs[frozenset(options.items())] = to_unresolved(config), examples
         composed: DictConfig = pickle.loads(self._composed[overrides])
         return composed
 
 
 def _to_example(node: DictConfig, key: str) -> Any:
+    """Resolve a value of a node, or the values below it; return None for those that cannot be resolved."""
     try:
         value = node[key]
     except InterpolationResolutionError:

@@ -27,7 +27,7 @@ _REMEDIES = {
 
 
 def explain(error: BaseException) -> str:
-    """The message for an error of a user, of Hydra or OmegaConf, or of the file system."""
+    """Return the message for an error of a user, of Hydra or OmegaConf, or of the file system."""
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         return str(unknown_name(option, group or "conf", error.options))

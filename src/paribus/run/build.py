@@ -26,12 +26,12 @@ from paribus.training.learner import Learner, find_learner
 
 
 def build_data(config: Mapping[str, Any]) -> InMemory:
-    """Build the data module of `config`; nothing is read yet."""
+    """Build the data module of `config` without reading data."""
     return make_factory("data", config["data"], InMemory)()  # type: ignore[type-abstract]
 
 
 def build_network(config: Mapping[str, Any], data: InMemory) -> nn.Module:
-    """Build the network of `config` for the shapes of `data`, its initial weights drawn from torch's generator."""
+    """Build the network of `config` for the shapes of `data`; draw initial weights from torch's generator."""
     node = {key: value for key, value in config["model"].items() if key not in ("init", "loss")}
     activation = make_factory("activation", config["activation"], nn.Module)
     make_network = make_factory("model", node, nn.Module)
@@ -46,7 +46,7 @@ def build_network(config: Mapping[str, Any], data: InMemory) -> nn.Module:
 
 
 def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory) -> Learner:
-    """Build the learner for the model's loss, which must fit the task of the data."""
+    """Build the learner for the model's loss. Raises UserError where the loss does not fit the task of the data."""
     loss = config["model"]["loss"]
     kind = find_learner(loss)
     if kind.task != data.task:
@@ -64,7 +64,7 @@ def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory)
 
 
 def _make_scheduler_factory(node: Mapping[str, Any]) -> Callable[[Optimizer, int], LRScheduler]:
-    """Return a function from an optimizer and the run's number of steps to its scheduler."""
+    """Return a function that builds the scheduler from an optimizer and the run's number of steps."""
     factory = make_factory("scheduler", node, LRScheduler)
 
     def make_scheduler(optimizer: Optimizer, total_steps: int) -> LRScheduler:
@@ -83,7 +83,7 @@ def _make_scheduler_factory(node: Mapping[str, Any]) -> Callable[[Optimizer, int
 
 
 def build_initial(config: Mapping[str, Any], data: InMemory) -> tuple[Learner, list[Call]]:
-    """Build the learner with its network before training; also return the calls that two samples made in it."""
+    """Build the learner and its untrained network; also return the module calls of a forward pass of two samples."""
     torch.manual_seed(derive_seed(config["seed"], "weights"))
     network = build_network(config, data)
     learner = build_learner(config, network, data)
@@ -91,7 +91,7 @@ def build_initial(config: Mapping[str, Any], data: InMemory) -> tuple[Learner, l
 
 
 def build_callbacks(config: Mapping[str, Any]) -> tuple[dict[str, Instrument], list[lightning.Callback]]:
-    """Build what the configuration has under callbacks: instruments by name, and Lightning's own kind."""
+    """Build the configured callbacks; return instruments by name, and Lightning callbacks."""
     instruments: dict[str, Instrument] = {}
     others: list[lightning.Callback] = []
     for name, node in config["callbacks"].items():
@@ -104,7 +104,7 @@ def build_callbacks(config: Mapping[str, Any]) -> tuple[dict[str, Instrument], l
 
 
 def build_loggers(config: Mapping[str, Any], directory: Path) -> list[Logger]:
-    """Build the loggers of the configuration, which write into `directory`."""
+    """Build the configured loggers, which write to `directory`."""
     kind: Any = Logger
     factories = [make_factory(f"logger.{name}", node, kind) for name, node in config["logger"].items()]
     return [make_logger(save_dir=str(directory)) for make_logger in factories]
@@ -123,7 +123,7 @@ def build_trainer(
         callbacks=callbacks,
         logger=loggers,
         default_root_dir=str(directory),
-        # ours are smaller, and written less often; without them Lightning would add its own
+        # False without a Checkpoint callback: Lightning would add its own, larger and written more often
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         enable_progress_bar=False,  # costs more per step than a small network
         enable_model_summary=False,
@@ -133,7 +133,7 @@ def build_trainer(
 
 
 class NoProfiler(Profiler):
-    """Measure nothing. Lightning enters a profiler forty times a step; its own makes a generator each time."""
+    """A profiler that measures nothing. Lightning enters one 40 times a step; its default creates a generator each."""
 
     def profile(self, action_name: str) -> Any:
         return nullcontext()

@@ -13,9 +13,9 @@ log = logging.getLogger(__name__)
 
 
 def inspect_network(network: nn.Module, data: InMemory) -> list[Call]:
-    """Pass two samples through the network, and return the calls of its modules.
+    """Pass two samples through the network and return the calls of its modules.
 
-    Raises UserError where it does not take these data, or does not return what they need.
+    Raises UserError where the network does not accept the inputs, or returns another shape than the data need.
     """
     name = type(network).__name__
     inputs = data.get_first_inputs("train", 2)
@@ -31,7 +31,7 @@ def inspect_network(network: nn.Module, data: InMemory) -> list[Call]:
 
 
 def check_batch_norm(network: nn.Module, data: InMemory, processes: int, synchronised: bool) -> None:
-    """Raise UserError where a batch norm would train on one sample; say what it means in several processes."""
+    """Raise UserError where a batch norm would train on one sample; warn where processes do not share statistics."""
     if not any(isinstance(m, BATCH_NORMS) for m in network.modules()):
         return
     assert data.train is not None
@@ -40,12 +40,12 @@ def check_batch_norm(network: nn.Module, data: InMemory, processes: int, synchro
     if samples % data.batch_size == 1 or (processes > 1 and last // processes < 2):
         among = f", shared by {processes} processes" if processes > 1 else ""
         raise UserError(
-            f"Batch normalisation cannot train on a batch of one sample, the last of {samples} in batches "
+            f"Batch normalisation cannot train on a batch of one sample: the last of {samples} in batches "
             f"of {data.batch_size}{among}. Choose another data.batch_size or data.train_subset."
         )
     if processes > 1 and not synchronised:
         log.warning(
-            "Batch normalisation sees, in each of the %d processes, its share of a batch alone: this is not the run of "
-            "one process.",
+            "Batch normalisation sees only the process's own share of a batch in each of the %d processes: results "
+            "differ from those of one process.",
             processes,
         )

@@ -1,4 +1,4 @@
-"""Runs on the test set: figures, into the record and as tables."""
+"""Evaluate runs on the test set: write metrics to the record and print tables."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -20,18 +20,18 @@ from paribus.run.load import Run
 
 
 def evaluate(run: Run, device: torch.device) -> dict[str, Any]:
-    """Figures of the run on its test set, also written into its summary.json under "test"; predictions.parquet anew.
+    """Compute metrics on the run's test set; write them to summary.json ("test"), and predictions of a regression.
 
     Classification: samples, loss (cross entropy), acc, per_class_acc by class name, confusion (row: true class, column:
-    predicted class). Regression: samples, mse, rmse, mae, r2, and baseline_mse of predicting the training mean.
+    predicted class). Regression: samples, mse, rmse, mae, r2, and baseline_mse (predicting the training mean).
     """
     run.data.prepare_data()
     run.data.setup("test")
     if run.data.test is None or not len(run.data.test[0]):
         raise UserError(f"{run.directory} has no test samples: data.test_fraction was 0.")
-    output, targets = _outputs(run, run.data.test_dataloader(), device)
-    measure = _classification if run.kind.task == "classification" else _regression
-    figures = {
+    output, targets = _predict(run, run.data.test_dataloader(), device)
+    measure = _measure_classification if run.kind.task == "classification" else _measure_regression
+    metrics = {
         "checkpoint": run.checkpoint,
         "epoch": run.epoch,
         "evaluated": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -39,18 +39,18 @@ def evaluate(run: Run, device: torch.device) -> dict[str, Any]:
         **measure(output, targets, run),
     }
     if run.kind.task == "regression":
-        # all three parts anew, so that the file speaks of one checkpoint
+        # all three parts are predicted again, so that the file belongs to one checkpoint
         run.data.setup("fit")
         parts = {"train": run.data.train, "val": run.data.val, "test": run.data.test}
         batches = {split: run.data.make_eval_batches(part) for split, part in parts.items() if part and len(part[0])}
-        found = {split: _outputs(run, of_split, device) for split, of_split in batches.items()}
-        write_predictions(run.directory, {split: (y.numpy(), out.numpy()) for split, (out, y) in found.items()})
-    record.write_json(run.directory / record.SUMMARY, {**run.summary, "test": figures})
-    return figures
+        predictions = {split: _predict(run, split_batches, device) for split, split_batches in batches.items()}
+        write_predictions(run.directory, {split: (y.numpy(), out.numpy()) for split, (out, y) in predictions.items()})
+    record.write_json(run.directory / record.SUMMARY, {**run.summary, "test": metrics})
+    return metrics
 
 
-def _outputs(run: Run, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """What the network returns of `batches`, and their targets, on the CPU."""
+def _predict(run: Run, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the network's outputs for `batches` and their targets, on the CPU."""
     run.network.to(device)
     with torch.no_grad():
         pairs = [(run.network(inputs.to(device)).float().cpu(), targets.cpu()) for inputs, targets in batches]
@@ -58,7 +58,7 @@ def _outputs(run: Run, batches: Iterable[tuple[Tensor, Tensor]], device: torch.d
     return torch.cat([output for output, _ in pairs]), torch.cat([targets for _, targets in pairs])
 
 
-def _classification(output: Tensor, targets: Tensor, run: Run) -> dict[str, Any]:
+def _measure_classification(output: Tensor, targets: Tensor, run: Run) -> dict[str, Any]:
     classes = output.shape[1]
     confusion = multiclass_confusion_matrix(output.argmax(1), targets, classes)
     names = run.data.class_names or [str(i) for i in range(classes)]
@@ -71,7 +71,7 @@ def _classification(output: Tensor, targets: Tensor, run: Run) -> dict[str, Any]
     }
 
 
-def _regression(output: Tensor, targets: Tensor, run: Run) -> dict[str, Any]:
+def _measure_regression(output: Tensor, targets: Tensor, run: Run) -> dict[str, Any]:
     mse = float(mean_squared_error(output, targets))
     assert run.target_mean is not None
     baseline = torch.full_like(targets, run.target_mean)
@@ -85,43 +85,43 @@ def _regression(output: Tensor, targets: Tensor, run: Run) -> dict[str, Any]:
 
 
 def show(console: Console, evaluated: list[tuple[Run, dict[str, Any]]]) -> None:
-    """Print a table of the runs of each task, and for a single classifier its classes too."""
+    """Print a table of runs for each task; for a single classifier, also a table of classes."""
     for task, columns in (
         ("classification", {"acc": "accuracy", "loss": "loss"}),
         ("regression", {"mse": "MSE", "rmse": "RMSE", "mae": "MAE", "r2": "R²", "baseline_mse": "baseline MSE"}),
     ):
-        chosen = [(run, figures) for run, figures in evaluated if run.kind.task == task]
+        chosen = [(run, metrics) for run, metrics in evaluated if run.kind.task == task]
         if not chosen:
             continue
         table = Table(box=SIMPLE_HEAD, title=f"Test set, {chosen[0][1]['samples']:,} samples", title_justify="left")
         for name in (*columns.values(), "epoch"):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("run", overflow="fold")
-        for run, figures in chosen:
-            cells = [f"{figures[c]:.2%}" if c == "acc" else f"{figures[c]:.4g}" for c in columns]
-            table.add_row(*cells, f"{figures['epoch']} ({figures['checkpoint']})", run_name(run))
+        for run, metrics in chosen:
+            cells = [f"{metrics[c]:.2%}" if c == "acc" else f"{metrics[c]:.4g}" for c in columns]
+            table.add_row(*cells, f"{metrics['epoch']} ({metrics['checkpoint']})", format_run_name(run))
         console.print(table)
         if task == "classification" and len(chosen) == 1:
-            console.print(_classes(chosen[0][1]))
+            console.print(_tabulate_classes(chosen[0][1]))
 
 
-def run_name(run: Run) -> str:
-    """Its directory; and its status, where that is not completed."""
+def format_run_name(run: Run) -> str:
+    """Return the run's directory, with its status if that is not completed."""
     status = run.summary["status"]
     return str(run.directory) if status == record.COMPLETED else f"{run.directory} ({status})"
 
 
-def _classes(figures: dict[str, Any]) -> Table:
-    """Accuracy of each class beside the confusion matrix."""
+def _tabulate_classes(metrics: dict[str, Any]) -> Table:
+    """Return a table with the accuracy of each class beside the confusion matrix."""
     title = "Confusion: a row for each true class, a column for each predicted one, in the same order"
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 0, 0, 1))
-    names = list(figures["per_class_acc"])
+    names = list(metrics["per_class_acc"])
     for heading in ("", "class", "accuracy"):
         table.add_column(heading, justify="left" if heading == "class" else "right", no_wrap=True)
     for i in range(len(names)):
         table.add_column(str(i), justify="right", no_wrap=True)
     for i, name in enumerate(names):
-        row = figures["confusion"][i]
+        row = metrics["confusion"][i]
         cells = [Text(str(n), "bold" if i == j else "" if n else "dim") for j, n in enumerate(row)]
-        table.add_row(str(i), name, f"{figures['per_class_acc'][name]:.1%}", *cells)
+        table.add_row(str(i), name, f"{metrics['per_class_acc'][name]:.1%}", *cells)
     return table

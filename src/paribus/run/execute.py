@@ -1,4 +1,4 @@
-"""Execute a single run: lock its directory, resume or begin, train, summarise."""
+"""Execute a single run: lock its directory, resume or start it, train, summarise."""
 
 import logging
 from collections.abc import Mapping
@@ -23,22 +23,22 @@ log = logging.getLogger(__name__)
 
 
 def run(config: DictConfig) -> float | None:
-    """Make the single run that Hydra has been asked for, and has composed `config` for; see `perform`.
+    """Execute the single run that Hydra has composed `config` for; see `execute_run`.
 
-    With config.rerun it is compared with the run in that directory, with config.dry_run only checked.
+    With config.rerun, compare it with the run in that directory; with config.dry_run, only check the configuration.
     """
-    job = Job.of_hydra(config)
-    if job.of_study:
+    job = Job.from_hydra(config)
+    if job.in_study:
         raise UserError("A study needs a launcher of its own: hydra/launcher=serial, parallel, slurm or ray.")
     if job.hydra.sweeper.get("params") or job.hydra.sweeper.get("grids"):
-        raise UserError("This experiment is a study: it lists several runs. Add --multirun to make them.")
+        raise UserError("This experiment is a study: it lists several runs. Add --multirun to train them.")
     if config.dry_run not in (True, False):
         raise UserError(f"dry_run is {config.dry_run!r}; it must be true or false.")
     if config.trust not in (True, False):
         raise UserError(f"trust is {config.trust!r}; it must be true or false.")
-    named = config.resume if config.rerun is None else config.rerun
-    if named is not None and not config.trust:
-        require_trusted(to_resolved(config), str(named))
+    recorded = config.resume if config.rerun is None else config.rerun
+    if recorded is not None and not config.trust:
+        require_trusted(to_resolved(config), str(recorded))
     if config.rerun is not None:
         rerun.require_same(Path(config.rerun), read_config(job))
     if config.dry_run:
@@ -51,28 +51,30 @@ def run(config: DictConfig) -> float | None:
 
 
 def execute_run(job: Job) -> float | None:
-    """Make a run, and leave its record in its directory.
+    """Execute a run and write its record to its directory.
 
-    In a study, and where job.composed.resume asks for it, a run that is there already is taken up from its last
-    checkpoint; in a study it is left as it is if it is finished, and begun anew if it failed.
+    In a study, or with job.composed.resume, an unfinished run is resumed from its last checkpoint. In a study, a
+    finished run is kept and a failed run is trained again from the start.
 
-    Returns the best validation accuracy (classification) or loss (regression), None where nothing was validated or no
-    epoch ended. Raises RunFailed after an error, which is in the log and in summary.json by then; UserError, before
-    anything is written, where the directory holds another run; record.Busy while another process is making this one.
+    Returns the best validation accuracy (classification) or loss (regression); None without validation or a complete
+    epoch. Raises RunFailed after an error, which the log and summary.json then hold; UserError, before anything is
+    written, where the directory holds another run; record.BusyError while another process executes the run.
     """
     with record.lock_directory(job.directory):
-        finished, left = inspect_directory(job)
+        finished, resume_point = inspect_directory(job)
         if finished is not None:
             return read_best(finished)
-        with keep_summary(job, left) as account:
-            train(job, left, account)
-        report_end(account.summary, job.directory)
-        return read_best(account.summary)
+        with keep_summary(job, resume_point) as keeper:
+            train(job, resume_point, keeper)
+        report_end(keeper.summary, job.directory)
+        return read_best(keeper.summary)
 
 
 def inspect_directory(job: Job) -> tuple[dict[str, Any] | None, ResumePoint | None]:
-    """What the job's directory, which this process owns, holds of its run: the summary, if it is finished; else what it
-    can go on from, if anything. What is no use is removed. Raises UserError where another run is there."""
+    """Read the job's directory, which this process has locked; return the summary of a finished run, or a resume point.
+
+    Remove records that cannot be resumed. Raises UserError where the directory holds another run.
+    """
     directory = job.directory
     record.remove_temporary(directory)
     status, summary = record.read_status(directory)
@@ -80,29 +82,29 @@ def inspect_directory(job: Job) -> tuple[dict[str, Any] | None, ResumePoint | No
         return None, resume.require_resume_point(directory, status, read_config(job), job.study)
     if status == record.ABSENT:
         return None, None
-    if not job.of_study:
+    if not job.in_study:
         raise record.RecordError(
-            f"{directory} holds the record of a run already. Choose another directory (hydra.run.dir=DIR), go on with "
-            "that run (resume=DIR), or delete it."
+            f"{directory} already holds the record of a run. Choose another directory (hydra.run.dir=DIR), resume that "
+            "run (resume=DIR), or delete it."
         )
     config = read_config(job)
     if summary is not None and summary.get("identity") not in (None, record.identify(config)):
-        raise resume.conflicting_run(directory, summary["config"], config)
+        raise resume.make_conflict_error(directory, summary["config"], config)
     if summary is not None and status in record.FINISHED:
         return summary, None
-    left = resume.find_resume_point(directory, status, config)
-    if left is None:
+    resume_point = resume.find_resume_point(directory, status, config)
+    if resume_point is None:
         record.clear_record(directory)
-    return None, left
+    return None, resume_point
 
 
 def describe_run(job: Job) -> None:
-    """Say what would be run. What Hydra has made for the run is removed again."""
+    """Log what would be executed, and remove the files that Hydra has created for the run."""
     config = read_config(job)
     status, _ = record.read_status(job.directory)
     if job.composed.resume is not None:
-        left = resume.require_resume_point(job.directory, status, config, job.study)
-        what = f"{job.directory} would be taken up after epoch {left.epoch}"
+        resume_point = resume.require_resume_point(job.directory, status, config, job.study)
+        what = f"{job.directory} would be resumed after epoch {resume_point.epoch}"
     else:
         what = f"The configuration is in order; the run would go to {job.directory}"
     log.info("%s. Nothing was run (dry_run=true).", what)
@@ -117,7 +119,7 @@ def read_config(job: Job) -> dict[str, Any]:
 
 
 def read_best(summary: Mapping[str, Any]) -> float | None:
-    """The figure that a finished run is judged by."""
+    """Return the best validation metric of a finished run, if it has one."""
     statistics = summary["statistics"]
     value: float | None = statistics.get("best_val_acc", statistics.get("best_val_loss"))
     return value

@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class SummaryKeeper:
-    """What is said of a run in its summary.json, while it is made.
+    """The content of a run's summary.json while the run is executed.
 
     Attributes:
-        begun: whether the record in the directory is that of this attempt, no longer what was left there.
+        begun: True once this attempt has started to write the record; before, the directory holds the previous one.
     """
 
     job: Job
@@ -35,50 +35,51 @@ class SummaryKeeper:
     begun: bool = False
 
     def begin(self) -> None:
-        """Called before anything is written into the record."""
+        """Start the record of this attempt. Call before anything else is written to the record."""
         self.job.save_composition()
         (self.job.directory / record.SUMMARY).unlink(missing_ok=True)
         self.begun = True
 
 
 @contextmanager
-def keep_summary(job: Job, left: ResumePoint | None) -> Iterator[SummaryKeeper]:
-    """While a run is made, or gone on with, in a directory that this process owns. Its summary says how it ended.
+def keep_summary(job: Job, resume_point: ResumePoint | None) -> Iterator[SummaryKeeper]:
+    """Keep the summary of a run while the block executes it, and write the summary when the block ends.
 
-    Raises RunFailed after an error, KeyboardInterrupt after an interruption; both are in the log by then.
+    This process must have locked the directory. Raises RunFailed after an error and KeyboardInterrupt after an
+    interruption; the log then holds either.
     """
     directory = job.directory
     summary: dict[str, Any] = {
         "status": record.FAILED,
         "study": job.study,
-        "started": left.started if left else datetime.now().astimezone().isoformat(timespec="seconds"),
+        "started": resume_point.started if resume_point else datetime.now().astimezone().isoformat(timespec="seconds"),
         "overrides": job.overrides,
         "command": job.command,
         "seed": job.composed.seed,
         **collect_provenance(),
     }
-    account = SummaryKeeper(job, summary)
-    if left is None:
-        account.begin()
+    keeper = SummaryKeeper(job, summary)
+    if resume_point is None:
+        keeper.begin()
     try:
-        chosen = job.choices or read_job_choices(job.composed)
-        summary |= {"choices": chosen.options, "set": chosen.given, "config": chosen.config}
-        summary["identity"] = record.identify(chosen.config)
-        yield account
+        choices = job.choices or read_job_choices(job.composed)
+        summary |= {"choices": choices.options, "set": choices.given, "config": choices.config}
+        summary["identity"] = record.identify(choices.config)
+        yield keeper
     except (KeyboardInterrupt, SystemExit) as error:
-        # Lightning exits after Ctrl-C; after SIGTERM with an exit of its own
-        meant = isinstance(error.__context__, KeyboardInterrupt) or isinstance(error, SIGTERMException)
-        if isinstance(error, SystemExit) and not meant:
-            summary |= {"status": record.FAILED, "message": f"Something in the run exits the process ({error.code})."}
+        # Lightning raises SystemExit after Ctrl-C, and SIGTERMException after SIGTERM
+        interrupted = isinstance(error.__context__, KeyboardInterrupt) or isinstance(error, SIGTERMException)
+        if isinstance(error, SystemExit) and not interrupted:
+            summary |= {"status": record.FAILED, "message": f"Code of the run exited the process ({error.code})."}
             log.exception("error: %s", summary["message"])
             raise RunFailed(summary["message"]) from error
         summary |= {"status": record.INTERRUPTED}
-        log.warning("Interrupted; what was recorded until then is in %s", directory)
+        log.warning("Interrupted; the record so far is in %s", directory)
         raise KeyboardInterrupt from None
     except (UserError, OSError, OmegaConfBaseException) as error:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        # nothing of the run's own: it can go on when there is room again
-        summary |= {"status": record.INTERRUPTED if full else record.FAILED, "message": explain(error)}
+        disk_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        # a full disk is not the run's fault: it can be resumed once there is space
+        summary |= {"status": record.INTERRUPTED if disk_full else record.FAILED, "message": explain(error)}
         log.error("error: %s", explain(error))
         raise RunFailed(explain(error)) from error
     except Exception as error:
@@ -87,5 +88,5 @@ def keep_summary(job: Job, left: ResumePoint | None) -> Iterator[SummaryKeeper]:
         log.exception("error: %s in the run in %s", type(error).__name__, directory)
         raise RunFailed(message) from error
     finally:
-        if account.begun:  # else what was left is still all there is
+        if keeper.begun:  # otherwise the previous record stays
             record.write_json(directory / record.SUMMARY, summary)

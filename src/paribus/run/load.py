@@ -1,4 +1,4 @@
-"""A finished run, back in memory: its network, its data module, predictions for new inputs.
+"""Load a finished run: its network, its data module, predictions for new inputs.
 
     from paribus import load_run
     run = load_run("outputs/2026-01-01/12-00-00.000000")
@@ -24,17 +24,18 @@ from paribus.training.learner import Learner, find_learner
 
 @dataclass(frozen=True)
 class Run:
-    """What `load_run` gives back.
+    """A run that `load_run` has loaded.
 
     Attributes:
-        directory: the run's.
-        summary: its summary.json.
+        directory: the directory of the run.
+        summary: the content of its summary.json.
         config: its resolved configuration.
-        checkpoint: "best" or "last", and `epoch` (counted from 1) the epoch whose weights `network` has.
-        network: in evaluation mode, on the CPU.
-        data: the data module, with the statistics of the run; `data.setup("fit")` (or "test") reads the data.
+        checkpoint: "best" or "last".
+        epoch: the epoch (counted from 1) of that checkpoint.
+        network: the network with the weights of that epoch, in evaluation mode, on the CPU.
+        data: the data module with the statistics of the run; `data.setup("fit")` (or "test") reads the data.
         kind: Classifier or Regressor.
-        target_mean: of the training part, what the baseline of a regression predicts; None for classification.
+        target_mean: the mean target of the training part, a baseline of regression; None for classification.
     """
 
     directory: Path
@@ -48,10 +49,10 @@ class Run:
     target_mean: float | None
 
     def predict(self, raw: Any) -> Tensor:
-        """Predictions for new inputs, normalised with the statistics of the training part.
+        """Predict new inputs, normalised with the statistics of the training part.
 
-        For images: bytes (n, channels, height, width) or (n, height, width); gives probabilities (n, classes).
-        For a table: a data frame with the features' columns, or an array (n, features); gives (n,), the target's unit.
+        For images: bytes (n, channels, height, width) or (n, height, width); returns probabilities (n, classes).
+        For a table: a data frame with the feature columns, or an array (n, features); returns (n,), the target's unit.
         """
         with torch.no_grad():
             output: Tensor = self.network(self.data.inputs(raw))
@@ -59,13 +60,13 @@ class Run:
 
 
 def load_run(directory: str | Path, checkpoint: str | None = None, root: str | None = None, trust: bool = False) -> Run:
-    """Load a run from its directory. Raises RecordError where there is none, or its checkpoint cannot be read.
+    """Load a run from its directory. Raises RecordError where there is no run or its checkpoint cannot be read.
 
     Args:
-        checkpoint: "best" or "last"; None: best, or last where the run had no validation.
-        root: where its data are now, if not where they were (data.root).
-        trust: whether to call whatever its configuration names; without, only classes of Paribus, torch.nn,
-            torch.optim, torchvision and Lightning.
+        checkpoint: "best" or "last"; None: the best, or the last where the run had no validation.
+        root: the directory of its data (data.root), if they have moved.
+        trust: True allows the configuration to name any class; otherwise only those of Paribus, torch.nn, torch.optim,
+            torchvision and Lightning.
     """
     directory = parse_path(directory, "The directory of the run")
     summary = record.read_summary(directory)
@@ -80,7 +81,7 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
     except FileNotFoundError:
         raise record.RecordError(f"{path} does not exist; the run's status is {summary['status']}.") from None
     except (KeyError, TypeError) as error:
-        raise record.RecordError(f"{path} is damaged: it lacks {error}. Make the run again.") from None
+        raise record.RecordError(f"{path} is damaged: it lacks {error}. Train the run again.") from None
     if identity != summary.get("identity"):
         raise record.RecordError(f"{path} belongs to another run than {record.SUMMARY} beside it.")
     config = record.use_current_targets(config)
@@ -88,7 +89,7 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
         require_trusted({key: config[key] for key in ("data", "model", "activation")}, str(path))
     if root is not None:
         if "root" not in config["data"]:
-            raise UserError(f"The data of {directory} are kept in no data.root: {config['data'].get('path')}.")
+            raise UserError(f"The data of {directory} are not in a data.root: {config['data'].get('path')}.")
         config["data"]["root"] = root
     data = build_data(config)
     try:
@@ -97,7 +98,7 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
         network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state.items()})
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise record.RecordError(f"{path} does not fit its network and data ({reason}). Make the run again.") from None
+        raise record.RecordError(f"{path} does not fit its network and data ({reason}). Train the run again.") from None
     network.eval()
     kind = find_learner(config["model"]["loss"])
     return Run(directory, summary, config, checkpoint, epoch, network, data, kind, target_mean)

@@ -1,4 +1,4 @@
-"""Build everything that a run trains with."""
+"""Prepare a run for training: choose its threads, build its parts, describe it for checkpoints."""
 
 import logging
 from collections.abc import Mapping
@@ -19,23 +19,26 @@ from paribus.run.spec import Job
 from paribus.training.learner import Learner, Regressor
 
 log = logging.getLogger(__name__)
-THREADS = torch.get_num_threads()  # before any run of this process has set another number
+THREADS = torch.get_num_threads()  # read before a run of this process sets another number
 
 
-def choose_threads(job: Job, config: Mapping[str, Any], left: ResumePoint | None) -> int | None:
-    """As asked for; else as before, since another number gives other last digits; else as the launcher says."""
-    return config["threads"] if config["threads"] is not None else left.threads if left else job.threads
+def choose_threads(job: Job, config: Mapping[str, Any], resume_point: ResumePoint | None) -> int | None:
+    """Return the number of threads of the configuration, else of the resume point, else of the launcher.
+
+    Another number than before would change the last digits of a resumed run.
+    """
+    return config["threads"] if config["threads"] is not None else resume_point.threads if resume_point else job.threads
 
 
 @dataclass
 class Prepared:
-    """A run with everything built that trains, and nothing trained.
+    """The parts of a run before training.
 
     Attributes:
-        config: resolved, with the number of threads that it is made with.
-        data: read.
-        learner: with its network as it is before training, its layers found.
-        description: what checkpoints say of it.
+        config: the resolved configuration, with the number of threads.
+        data: the data module, with its data read.
+        learner: the learner with its untrained network and its weight layers.
+        description: the description of the run that checkpoints store.
     """
 
     config: dict[str, Any]
@@ -44,9 +47,11 @@ class Prepared:
     description: dict[str, Any]
 
 
-def prepare(job: Job, left: ResumePoint | None, summary: dict[str, Any], stacked: int | None = None) -> Prepared:
-    """Build a run, fill in what `summary` can say of it by now, and tell the log of the network."""
-    config = {**summary["config"], "threads": choose_threads(job, summary["config"], left)}
+def prepare(
+    job: Job, resume_point: ResumePoint | None, summary: dict[str, Any], stacked: int | None = None
+) -> Prepared:
+    """Build the parts of a run, add what is known of it to `summary`, and log the network."""
+    config = {**summary["config"], "threads": choose_threads(job, summary["config"], resume_point)}
     processes = count_ranks(config)
     torch.set_num_threads(config["threads"] or max(1, THREADS // (processes // config["trainer"].get("num_nodes", 1))))
 
@@ -55,10 +60,10 @@ def prepare(job: Job, left: ResumePoint | None, summary: dict[str, Any], stacked
     data.setup("fit")
     assert data.train is not None and data.val is not None
     summary["data"] = {"sha256": data.fingerprint, "train": len(data.train[0]), "val": len(data.val[0])}
-    if left is not None and left.data != data.fingerprint:
+    if resume_point is not None and resume_point.data != data.fingerprint:
         raise UserError(
-            f"The data are no longer those that the run began with (their hash was {left.data[:8]}, is now "
-            f"{data.fingerprint[:8]}). Bring those back, or make the run anew: remove {job.directory}."
+            f"The data have changed since the run started (their hash was {resume_point.data[:8]}, is now "
+            f"{data.fingerprint[:8]}). Restore them, or remove {job.directory} to train the run again."
         )
 
     learner, calls = build_initial(config, data)
@@ -67,7 +72,7 @@ def prepare(job: Job, left: ResumePoint | None, summary: dict[str, Any], stacked
     learner.initial = {layer.path: layer.weight.detach().clone() for layer in learner.layers}
     parameters = sum(p.numel() for p in network.parameters())
     log.info("%s\n%s", type(network).__name__, layers.format_table(calls, parameters))
-    del calls  # they hold what went through the network
+    del calls  # they hold the activations
     summary["statistics"] = {"parameters": parameters}
     target_mean = None
     if isinstance(learner, Regressor):
@@ -79,7 +84,7 @@ def prepare(job: Job, left: ResumePoint | None, summary: dict[str, Any], stacked
 
     summary["processes"], summary["threads"] = processes, torch.get_num_threads()
     description = {
-        "config": record.make_paths_absolute(config),  # so that it can be loaded from anywhere
+        "config": record.make_paths_absolute(config),  # so that it can be loaded from any working directory
         "statistics": data.statistics(),
         "target_mean": target_mean,
         "identity": summary["identity"],
@@ -87,25 +92,27 @@ def prepare(job: Job, left: ResumePoint | None, summary: dict[str, Any], stacked
         "threads": torch.get_num_threads(),
         "started": summary["started"],
         "stacked": stacked,
-        "engine_changes": _note_engine(left, stacked, summary),
+        "engine_changes": _note_engine_change(resume_point, stacked, summary),
     }
     return Prepared(config, data, learner, description)
 
 
-def _note_engine(left: ResumePoint | None, stacked: int | None, summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """Say in log and summary that a resumed run trains in a stack of another size, or no longer; return all changes.
+def _note_engine_change(
+    resume_point: ResumePoint | None, stacked: int | None, summary: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Log and summarise that a resumed run trains in a stack of another size, or alone; return all such changes.
 
-    A stack sums in an order that depends on its size, so the last digits are then not those of an undisturbed run.
+    A stack sums in an order that depends on its size, so the last digits then differ from an uninterrupted run.
     """
-    changes = [] if left is None else list(left.engine_changes)
-    if left is not None and left.ended and left.stacked:
-        summary["stacked"] = left.stacked  # nothing is left to train
-    elif left is not None and left.says_engine and left.stacked != stacked:
-        before, now = (f"in a stack of {size}" if size else "alone" for size in (left.stacked, stacked))
-        changes.append({"epoch": left.epoch, "from": before, "to": now})
+    changes = [] if resume_point is None else list(resume_point.engine_changes)
+    if resume_point is not None and resume_point.ended and resume_point.stacked:
+        summary["stacked"] = resume_point.stacked  # it has no epochs left to train
+    elif resume_point is not None and resume_point.knows_engine and resume_point.stacked != stacked:
+        before, now = (f"in a stack of {size}" if size else "alone" for size in (resume_point.stacked, stacked))
+        changes.append({"epoch": resume_point.epoch, "from": before, "to": now})
         log.warning(
-            "Trained %s up to epoch %d, from there on %s: last digits differ from those of an undisturbed run.",
-            before, left.epoch, now,
+            "Trained %s up to epoch %d, then %s: the last digits differ from those of an uninterrupted run.",
+            before, resume_point.epoch, now,
         )  # fmt: skip
     if changes:
         summary["engine_changes"] = changes
@@ -113,7 +120,7 @@ def _note_engine(left: ResumePoint | None, stacked: int | None, summary: dict[st
 
 
 def collect_hyperparameters(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run is told apart by in a logger's table: its choices, and every value of its experiment, flat."""
+    """Return the hyperparameters that identify a run in a logger's table: its choices, and all values, flat."""
     flat = record.flatten(record.select_experimental(summary["config"]))
     values = {key: value for key, value in flat.items() if not key.endswith("_target_") and key != "data.seed"}
     execution = ("trainer", "callbacks", "logger")

@@ -11,23 +11,23 @@ log = logging.getLogger(__name__)
 
 
 def report_end(summary: Mapping[str, Any], directory: Path) -> None:
-    """Say how the run ended and where its record is."""
+    """Log how the run ended and where its record is."""
     statistics = summary["statistics"]
     if summary["status"] == record.DIVERGED:
         at = summary["diverged"]
-        broken, when = {
+        quantity, when = {
             "train/loss": ("the training loss was", "in"),
             "gradient": ("a gradient was", "in"),
             "val/loss": ("the validation loss was", "after"),
             "weights": ("the weights were", "after"),
         }[at["what"]]
-        blamed = ""
+        culprit = ""
         if "layer" in at and at["tensor"] == "activation":
-            blamed = f"; the first activation that was not is that of {at['layer']}"
+            culprit = f"; the first non-finite activation is that of {at['layer']}"
         elif "layer" in at:
-            blamed = f"; activations were finite, but the gradient of {at['layer']} was not"
+            culprit = f"; all activations were finite, but not the gradient of {at['layer']}"
         log.warning(
-            "Diverged: %s no longer finite %s epoch %d, step %d%s.", broken, when, at["epoch"], at["step"], blamed
+            "Diverged: %s no longer finite %s epoch %d, step %d%s.", quantity, when, at["epoch"], at["step"], culprit
         )
     if statistics.get("best_val_acc") is not None:
         log.info(
@@ -45,8 +45,8 @@ def report_end(summary: Mapping[str, Any], directory: Path) -> None:
 
 
 def format_best(summary: dict[str, Any] | None) -> str:
-    """The figure that a run is judged by, in words; empty where it has none."""
-    found = (summary or {}).get("statistics", {})
-    if found.get("best_val_acc") is not None:
-        return f"val acc {found['best_val_acc']:.2%}"
-    return f"val loss {found['best_val_loss']:.4g}" if found.get("best_val_loss") is not None else ""
+    """Format the best validation metric of a run; return an empty text where it has none."""
+    statistics = (summary or {}).get("statistics", {})
+    if statistics.get("best_val_acc") is not None:
+        return f"val acc {statistics['best_val_acc']:.2%}"
+    return f"val loss {statistics['best_val_loss']:.4g}" if statistics.get("best_val_loss") is not None else ""

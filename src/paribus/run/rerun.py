@@ -1,4 +1,4 @@
-"""Making a run again, to see whether it comes out the same."""
+"""Compare a repeated run with its original."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,8 @@ from paribus.errors import UserError
 from paribus.run import resume
 
 
-class Differs(UserError):
-    """A run that was made again has not come out the same."""
+class RerunMismatch(UserError):
+    """The error of a repeated run that differs from its original."""
 
 
 def require_same(directory: Path, config: Mapping[str, Any]) -> None:
@@ -22,63 +22,63 @@ def require_same(directory: Path, config: Mapping[str, Any]) -> None:
     if summary is None or status not in record.FINISHED:
         raise UserError(f"{directory} holds no finished run to compare with: its status is {status}.")
     if summary["identity"] != record.identify(config):
-        told = resume.describe_differences(resume.find_differences(summary["config"], config))
-        raise UserError(f"The configuration of {directory} can no longer be had by its command: {told}.")
+        differences = resume.describe_differences(resume.find_differences(summary["config"], config))
+        raise UserError(f"The command of {directory} no longer gives its configuration: {differences}.")
 
 
 def compare(old: Path, new: Path) -> str:
-    """Say in how far two records agree, times aside. Raises Differs, naming the first epoch in which they do not."""
+    """Describe how far two records agree, times aside. Raises RerunMismatch that names the first epoch that differs."""
     before, now = record.read_metrics(old), record.read_metrics(new)
     for a, b in zip(before, now, strict=False):
-        differing = [key for key in a if key != "epoch_seconds" and not _same(a[key], b.get(key))]
+        differing = [key for key in a if key != "epoch_seconds" and not _is_same(a[key], b.get(key))]
         if differing:
             values = ", ".join(f"{key} was {a[key]!r}, is now {b.get(key)!r}" for key in differing)
-            raise Differs(f"The runs differ from epoch {a['epoch']} on: {values}.{_circumstances(old, new)}")
+            raise RerunMismatch(f"The runs differ from epoch {a['epoch']} on: {values}.{_explain_mismatch(old, new)}")
     if len(before) != len(now):
-        raise Differs(f"{old} has {len(before)} epochs, {new} has {len(now)}; those that both have are identical.")
+        raise RerunMismatch(f"{old} has {len(before)} epochs, {new} has {len(now)}; the common epochs are identical.")
     compared = [f"{len(now)} epochs of {record.METRICS}, times aside"]
-    for name, first_difference in ((record.LAYERS, _first_layer), (record.FOLDS, _first_fold)):
+    for name, find_difference in ((record.LAYERS, _find_layer_difference), (record.FOLDS, _find_fold_difference)):
         if (old / name).exists() and (new / name).exists():
-            first = first_difference(old, new)
+            first = find_difference(old, new)
             if first is not None:
-                raise Differs(f"{record.METRICS} is identical, but {name} is not: {first}.")
+                raise RerunMismatch(f"{record.METRICS} is identical, but {name} is not: {first}.")
             compared.append(name)
     return f"Identical to the last digit: {', and '.join(compared)}."
 
 
-def _same(a: float | None, b: float | None) -> bool:
+def _is_same(a: float | None, b: float | None) -> bool:
     return a == b or (a is not None and b is not None and math.isnan(a) and math.isnan(b))
 
 
-def _first_layer(old: Path, new: Path) -> str | None:
-    """The first value in which two layers.parquet differ, of those that both have."""
+def _find_layer_difference(old: Path, new: Path) -> str | None:
+    """Describe the first value in which two layers.parquet differ, among those in both."""
     keys = ["epoch", "layer", "tensor", "quantity"]
     frames = [pandas.read_parquet(directory / record.LAYERS) for directory in (old, new)]
     frames = [frame.astype(dict.fromkeys(keys[1:], str)) for frame in frames]
-    return _first_difference(frames, keys, "{quantity} of {layer}.{tensor}")
+    return _find_first_difference(frames, keys, "{quantity} of {layer}.{tensor}")
 
 
-def _first_fold(old: Path, new: Path) -> str | None:
-    """The first value in which two folds.parquet differ, of those that both have."""
+def _find_fold_difference(old: Path, new: Path) -> str | None:
+    """Describe the first value in which two folds.parquet differ, among those in both."""
     keys = ["epoch", "fold", "column"]
     frames = [pandas.read_parquet(directory / record.FOLDS) for directory in (old, new)]
-    return _first_difference(
+    return _find_first_difference(
         [frame.melt(keys[:2], var_name=keys[2]) for frame in frames], keys, "{column} of fold {fold}"
     )
 
 
-def _first_difference(frames: Sequence[pandas.DataFrame], keys: list[str], what: str) -> str | None:
-    """In words, the first value in which two frames differ, of those that both have; `what` names it by its keys."""
+def _find_first_difference(frames: Sequence[pandas.DataFrame], keys: list[str], template: str) -> str | None:
+    """Describe the first value in which two frames differ, among those in both; `template` names it by its keys."""
     both = frames[0].merge(frames[1], on=keys, suffixes=("_old", "_new"))
     differing = both[~((both.value_old == both.value_new) | (both.value_old.isna() & both.value_new.isna()))]
     if differing.empty:
         return None
     row = differing.sort_values("epoch", kind="stable").iloc[0]
-    return f"in epoch {row.epoch} {what.format_map(row)} was {row.value_old!r}, is now {row.value_new!r}"
+    return f"in epoch {row.epoch} {template.format_map(row)} was {row.value_old!r}, is now {row.value_new!r}"
 
 
-def _circumstances(old: Path, new: Path) -> str:
-    """What else differs between two runs of one configuration, in a sentence."""
+def _explain_mismatch(old: Path, new: Path) -> str:
+    """Describe other differences between two runs of one configuration, in a sentence."""
     summaries = [record.read_summary(directory) for directory in (old, new)]
     then, now = (
         {
@@ -94,7 +94,5 @@ def _circumstances(old: Path, new: Path) -> str:
     )
     other = [f"{key} was {then.get(key)}, is now {now[key]}" for key in now if then.get(key) != now[key]]
     stacked = then["runs trained as one"] != now["runs trained as one"]
-    expected = (
-        " A stack sums in another order, so that its runs are equal but for rounding, which grows." if stacked else ""
-    )
-    return f" Beside that: {', '.join(other)}.{expected}" if other else " Nothing is known to differ between them."
+    explanation = " A stack sums in another order: its runs differ by rounding errors, which grow." if stacked else ""
+    return f" Other differences: {', '.join(other)}.{explanation}" if other else " No other difference is known."

@@ -1,4 +1,4 @@
-"""What a run that did not end has left, and whether the run can go on from it."""
+"""Resume points: find the checkpoint of an unfinished run, and check that the run can continue from it."""
 
 import logging
 from collections.abc import Mapping
@@ -20,20 +20,20 @@ MISSING = "(not there)"
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """A checkpoint to go on from.
+    """A checkpoint to resume a run from.
 
     Attributes:
-        path: of the checkpoint.
-        epoch: how many epochs it has behind it.
-        identity: of the run.
-        config: the resolved configuration that it was made with, with absolute paths.
-        data: the hash of the data that it was trained on.
-        threads: that it was trained with.
-        started: when its run was begun.
-        ended: whether its run had ended by itself there, by divergence or by a callback.
-        stacked: the size of the stack that trained it; None: alone, or it does not say.
-        says_engine: whether it says so; those of version 0.1 do not.
-        engine_changes: see "engine_changes" in summary.json.
+        path: the path of the checkpoint.
+        epoch: the number of epochs trained so far.
+        identity: the identity of the run.
+        config: the resolved configuration of the run, with absolute paths.
+        data: the hash of the data.
+        threads: the number of threads.
+        started: the time at which the run started.
+        ended: True if divergence or a callback ended the run at this point.
+        stacked: the size of the stack that trained it; None: trained alone, or unknown.
+        knows_engine: False if `stacked` is unknown, as in version 0.1.
+        engine_changes: as in summary.json.
     """
 
     path: Path
@@ -45,14 +45,14 @@ class ResumePoint:
     started: str
     ended: bool
     stacked: int | None
-    says_engine: bool
+    knows_engine: bool
     engine_changes: list[dict[str, Any]]
 
 
 def read_resume_point(directory: Path) -> ResumePoint:
-    """The checkpoint of the run in `directory`, with a record that reaches as far.
+    """Read the checkpoint of the run in `directory`, and check that its record covers the same epochs.
 
-    Raises RecordError where there is none, or where it, metrics.csv or layers.parquet cannot be read.
+    Raises RecordError where there is none, or where the checkpoint, metrics.csv or layers.parquet cannot be read.
     """
     path = directory / record.LAST
     for name in (record.LAYERS, record.FOLDS):
@@ -60,7 +60,7 @@ def read_resume_point(directory: Path) -> ResumePoint:
     try:
         stored = read_checkpoint(path)
         described, state = stored["paribus"], stored["recorder"]
-        left = ResumePoint(
+        resume_point = ResumePoint(
             path,
             state["epoch"],
             described["identity"],
@@ -74,22 +74,22 @@ def read_resume_point(directory: Path) -> ResumePoint:
             described.get("engine_changes", []),
         )
     except FileNotFoundError:
-        raise RecordError(f"{directory} has no checkpoint to go on from.") from None
+        raise RecordError(f"{directory} has no checkpoint to resume from.") from None
     except (KeyError, TypeError) as error:
         raise RecordError(f"{path} is damaged: it lacks {error}.") from None
-    rows = record.read_metrics(directory, left.epoch)
-    if [row["epoch"] for row in rows] != list(range(1, left.epoch + 1)):
-        raise RecordError(f"{directory / record.METRICS} does not reach epoch {left.epoch}, as {path.name} does.")
+    rows = record.read_metrics(directory, resume_point.epoch)
+    if [row["epoch"] for row in rows] != list(range(1, resume_point.epoch + 1)):
+        raise RecordError(f"{directory / record.METRICS} does not reach epoch {resume_point.epoch} of {path.name}.")
     layers = LayersWriter(directory / record.LAYERS)
     try:
-        layers.restore(left.epoch)
+        layers.restore(resume_point.epoch)
     except (OSError, KeyError, ValueError, pyarrow.ArrowException) as error:
         raise RecordError(f"{layers.path} is damaged ({str(error).splitlines()[0]}).") from None
-    return left
+    return resume_point
 
 
 def find_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """By dotted key, the values of two resolved configurations in which they are not the same experiment."""
+    """Find the values in which two resolved configurations differ as experiments; return both by dotted key."""
     before, now = (
         flatten(record.use_stable_targets(select_experimental(record.make_paths_absolute(config))))
         for config in (old, new)
@@ -102,81 +102,81 @@ def find_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
 
 
 def describe_differences(differing: Mapping[str, tuple[Any, Any]]) -> str:
-    """Differences in words."""
+    """Describe differences as a list of keys with old and new value."""
     return ", ".join(f"{key} was {old}, is now {new}" for key, (old, new) in differing.items())
 
 
-def conflicting_run(directory: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> UserError:
-    """The error for a directory of a study that holds a run of another configuration than the one that is wanted."""
+def make_conflict_error(directory: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> UserError:
+    """Return the error for a directory of a study that holds a run of another configuration."""
     return UserError(
         f"{directory} holds a run with another configuration: {describe_differences(find_differences(old, new))}. "
-        "Choose another name for the study (study=NAME), or remove that directory to make the run anew."
+        "Choose another name for the study (study=NAME), or remove that directory to train the run again."
     )
 
 
 def find_resume_point(directory: Path, status: str, config: Mapping[str, Any]) -> ResumePoint | None:
-    """What a run of a study that has not ended in order goes on from; None: it begins anew.
+    """Find the resume point of an unfinished run of a study; return None if the run must start again.
 
-    One that failed begins anew: what made it fail may have been mended. Raises UserError where the directory holds a
-    run of another configuration.
+    A failed run starts again, since its cause may have been removed. Raises UserError where the directory holds a run
+    of another configuration.
     """
     if status not in (record.INTERRUPTED, record.UNFINISHED):
         return None
     try:
-        left = read_resume_point(directory)
+        resume_point = read_resume_point(directory)
     except RecordError as error:
         if (directory / record.LAST).exists():
-            log.warning("%s The run begins anew.", error)
+            log.warning("%s The run starts again.", error)
         return None
-    if left.identity != record.identify(config):
-        raise conflicting_run(directory, left.config, config)
-    return left
+    if resume_point.identity != record.identify(config):
+        raise make_conflict_error(directory, resume_point.config, config)
+    return resume_point
 
 
 def require_resume_point(directory: Path, status: str, config: Mapping[str, Any], study: str | None) -> ResumePoint:
-    """What a run goes on from because a user asks for it, perhaps to more epochs than it had (not one of a study, which
-    would no longer know it).
+    """Return the resume point that resume=DIR asks for. Raises UserError where the run cannot be resumed.
 
-    Raises UserError where that cannot be.
+    A single run may be extended to more epochs. A run of a study may not: the study would no longer recognise it.
     """
     if status == record.ABSENT:
-        raise RecordError(f"{directory} holds no run to go on with.")
+        raise RecordError(f"{directory} holds no run to resume.")
     if status == record.DIVERGED:
-        raise RecordError(f"The run in {directory} has diverged: there is nothing to go on with.")
-    left = read_resume_point(directory)
-    check_can_resume(left, directory, config)
-    if study is not None and left.identity != record.identify(config):
+        raise RecordError(f"The run in {directory} has diverged and cannot be resumed.")
+    resume_point = read_resume_point(directory)
+    check_can_resume(resume_point, directory, config)
+    if study is not None and resume_point.identity != record.identify(config):
         raise UserError(
-            f"{directory} is a run of the study {study}: with more epochs it would be another one. Give the study's "
-            "command trainer.max_epochs=N instead."
+            f"{directory} is a run of the study {study}: with more epochs it would be another run. Add "
+            "trainer.max_epochs=N to the study's command instead."
         )
-    if status == record.COMPLETED and (left.ended or left.epoch >= config["trainer"]["max_epochs"]):
-        how = "was ended by a callback" if left.ended else "is finished"
+    if status == record.COMPLETED and (resume_point.ended or resume_point.epoch >= config["trainer"]["max_epochs"]):
+        ending = "was ended by a callback" if resume_point.ended else "is finished"
         raise RecordError(
-            f"The run in {directory} {how} after {left.epoch} epochs. To go on, give it more: trainer.max_epochs=N."
+            f"The run in {directory} {ending} after {resume_point.epoch} epochs. "
+            "To extend it, raise trainer.max_epochs."
         )
-    return left
+    return resume_point
 
 
-def check_can_resume(left: ResumePoint, directory: Path, config: Mapping[str, Any]) -> None:
-    """Raise UserError unless the run in `directory` can go on with `config`, to more epochs than it had at most."""
-    if left.identity == record.identify(config):
+def check_can_resume(resume_point: ResumePoint, directory: Path, config: Mapping[str, Any]) -> None:
+    """Raise UserError unless the run in `directory` can be resumed with `config`, which may only add epochs."""
+    if resume_point.identity == record.identify(config):
         return
-    differing = find_differences(left.config, config)
+    differing = find_differences(resume_point.config, config)
     epochs, wanted = differing.pop("trainer.max_epochs", (0, 0))
     scheduler = config["scheduler"]
     if scheduler.get("step_size") is not None:
-        differing.pop("scheduler.max_epochs", None)  # the step schedule has no use for it then
+        differing.pop("scheduler.max_epochs", None)  # a step schedule then ignores it
     other = {key: pair for key, pair in differing.items() if not key.startswith("scheduler.")}
     if other or not wanted:
         raise UserError(
-            f"{directory} was made with another configuration: {describe_differences(other or differing)}. "
-            "Only more epochs can be added to a run (trainer.max_epochs); for anything else, make a new one."
+            f"{directory} was trained with another configuration: {describe_differences(other or differing)}. "
+            "A run can only be extended by epochs (trainer.max_epochs). For anything else, train a new run."
         )
     if wanted < epochs:
-        raise UserError(f"{directory} was made for {epochs} epochs; it cannot be cut to {wanted}. Make a new run.")
+        raise UserError(f"{directory} was planned for {epochs} epochs and cannot be cut to {wanted}. Train a new run.")
     if differing or scheduler.get("total_steps", 0) is None:
         raise UserError(
-            f"{directory} was made for {epochs} epochs, and its schedule depends on their number: of {wanted} epochs "
-            "it would have been another one from the start. Make a new run."
+            f"{directory} was planned for {epochs} epochs, and its schedule depends on their number: with {wanted} "
+            "epochs, it would differ from the first step on. Train a new run."
         )

@@ -1,4 +1,4 @@
-"""A run that is to be made, as plain values: another process can make it."""
+"""Describe a run as plain values, which can be sent to another process."""
 
 import shlex
 from dataclasses import dataclass, replace
@@ -22,14 +22,14 @@ from paribus.record import replace_file
 
 @dataclass(frozen=True)
 class Job:
-    """What was asked for.
+    """A run to execute.
 
     Attributes:
-        directory: where its record goes; absolute.
-        composed: the configuration as Hydra composed it, without Hydra's own.
-        hydra: Hydra's own.
-        choices: what the configuration says, checked; None: that is still to be done, by the process that composed it.
-        threads: for a run that was asked for without a number of its own; None: torch's choice.
+        directory: the absolute path of the directory of its record.
+        composed: the configuration as composed by Hydra, without the node `hydra`.
+        hydra: the node `hydra`.
+        choices: the checked configuration; None until the process that composed the configuration has checked it.
+        threads: the number of threads where the configuration sets none; None: torch's choice.
     """
 
     directory: Path
@@ -39,90 +39,92 @@ class Job:
     threads: int | None = None
 
     @classmethod
-    def of_hydra(cls, config: DictConfig) -> "Job":
-        """The single run that Hydra has been asked for, and has composed `config` for."""
+    def from_hydra(cls, config: DictConfig) -> "Job":
+        """Return the job of the single run that Hydra has composed `config` for."""
         hydra = HydraConfig.get()
         return cls(Path(hydra.runtime.output_dir), config, hydra)
 
-    def moved_to(self, directory: Path) -> "Job":
-        """The same run in another directory, its log too. This job is no longer to be used."""
+    def move_to(self, directory: Path) -> "Job":
+        """Return the same run with its record and log in another directory. Do not use the old job afterwards."""
         with open_dict(cast(DictConfig, self.hydra)):
             self.hydra.runtime.output_dir = str(directory)
         return replace(self, directory=directory)
 
     @property
     def config(self) -> dict[str, Any]:
-        """The configuration, resolved. Of a job that has been checked."""
+        """The resolved configuration of a checked job."""
         assert self.choices is not None
         return self.choices.config
 
     @property
-    def of_study(self) -> bool:
+    def in_study(self) -> bool:
+        """True if this process executes the run as part of a study."""
         return bool(self.hydra.mode is RunMode.MULTIRUN)
 
     @property
     def study(self) -> str | None:
-        """The study that the run in this directory was begun in; None for a single run."""
-        of_study = self.of_study if self._begun is None else self._begun.hydra.mode == RunMode.MULTIRUN.name
-        return str(self.composed.study) if of_study else None
+        """The study in which the run in this directory was started; None for a single run."""
+        in_study = self.in_study if self._first_hydra is None else self._first_hydra.hydra.mode == RunMode.MULTIRUN.name
+        return str(self.composed.study) if in_study else None
 
     @property
-    def _begun(self) -> DictConfig | None:
-        """Hydra's own configuration when the run in the directory was begun; None where nobody can tell."""
+    def _first_hydra(self) -> DictConfig | None:
+        """The node `hydra` with which the run in the directory was started; None if unknown."""
         try:
-            found = OmegaConf.create(record.read_yaml(self.directory / ".hydra" / "hydra.yaml"))
+            node = OmegaConf.create(record.read_yaml(self.directory / ".hydra" / "hydra.yaml"))
         except (OSError, record.RecordError):
             return None
-        return found if isinstance(found, DictConfig) and "hydra" in found else None
+        return node if isinstance(node, DictConfig) and "hydra" in node else None
 
     @property
     def overrides(self) -> list[str]:
-        """As typed, without what concerns one process alone."""
-        orders = tuple(f"{order}=" for order in PROCESS_KEYS)
-        return [text for text in plain_list(self.hydra.overrides.task) if not text.startswith(orders)]
+        """The overrides as typed, without those for this process only."""
+        prefixes = tuple(f"{key}=" for key in PROCESS_KEYS)
+        return [text for text in to_plain_list(self.hydra.overrides.task) if not text.startswith(prefixes)]
 
     @property
     def command(self) -> str:
-        """The command that makes this run again."""
-        added = [source.path for source in self.hydra.runtime.config_sources if source.provider == "command-line"]
-        flags = [f"--config-dir={path.removeprefix('file://')}" for path in added]
+        """The command that repeats this run."""
+        config_dirs = [source.path for source in self.hydra.runtime.config_sources if source.provider == "command-line"]
+        flags = [f"--config-dir={path.removeprefix('file://')}" for path in config_dirs]
         if self.hydra.job.config_name != "train":
             flags.append(f"--config-name={self.hydra.job.config_name}")
-        own = [text for text in plain_list(self.hydra.overrides.hydra) if text.startswith("hydra.searchpath=")]
-        own += [f"hydra.sweeper.{key}=null" for key in ("params", "grids") if self.hydra.sweeper.get(key)]
-        return name_commands(shlex.join(["python", "train.py", *flags, *self.overrides, *own]))
+        typed = to_plain_list(self.hydra.overrides.hydra)
+        hydra_overrides = [text for text in typed if text.startswith("hydra.searchpath=")]
+        hydra_overrides += [f"hydra.sweeper.{key}=null" for key in ("params", "grids") if self.hydra.sweeper.get(key)]
+        return name_commands(shlex.join(["python", "train.py", *flags, *self.overrides, *hydra_overrides]))
 
     def save_composition(self) -> None:
-        """Write .hydra/ as Hydra does, which would overwrite that of a run that is there before anybody could refuse.
+        """Write .hydra/ in Hydra's format. Hydra itself would overwrite it before an existing run can be detected.
 
-        hydra.yaml says how the run was begun, and stays when it is taken up.
+        hydra.yaml states how the run was started and is kept when the run is resumed.
         """
         folder = self.directory / ".hydra"
         folder.mkdir(exist_ok=True)
         composed = to_unresolved(self.composed) | dict.fromkeys(PROCESS_KEYS)
-        composed["study"] = self.composed.study  # resolved: it may have a date in it
+        composed["study"] = self.composed.study  # resolved, since it may contain a date
         files: dict[str, Any] = {"config": composed, "overrides": self.overrides}
-        if self._begun is None:
+        if self._first_hydra is None:
             files["hydra"] = {"hydra": OmegaConf.to_container(self.hydra, resolve=False, enum_to_str=True)}
         for name, content in files.items():
             with replace_file(folder / f"{name}.yaml") as temporary:
-                temporary.write_text(_yaml(content), encoding="utf-8")
+                temporary.write_text(_to_yaml(content), encoding="utf-8")
 
     def configure_logging(self, console: bool) -> None:
-        """Log as the configuration says, into the run's directory; without `console`, only into files."""
-        found = resolve_below_root(cast(DictConfig, self.hydra), "hydra", "job_logging")
-        if not console and found.get("handlers"):
-            found["handlers"] = {name: h for name, h in found["handlers"].items() if "filename" in h}
-            found["root"]["handlers"] = [name for name in found["root"]["handlers"] if name in found["handlers"]]
-        configure_log(OmegaConf.create(found), self.hydra.verbose)
+        """Configure logging to the run's directory; without `console`, only to files."""
+        node = resolve_below_root(cast(DictConfig, self.hydra), "hydra", "job_logging")
+        if not console and node.get("handlers"):
+            node["handlers"] = {name: h for name, h in node["handlers"].items() if "filename" in h}
+            node["root"]["handlers"] = [name for name in node["root"]["handlers"] if name in node["handlers"]]
+        configure_log(OmegaConf.create(node), self.hydra.verbose)
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Write what OmegaConf.to_yaml would, which takes 7 ms more a run: 3.6 s of a study of 500."""
+    """A dumper with the output of OmegaConf.to_yaml, 7 ms faster a run: 3.6 s in a study of 500."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    """Quote a text that OmegaConf would read as a number or a truth value."""
+    """Represent a text, quoted if OmegaConf would read it as a number or a truth value."""
     try:
         float(text)
         quoted = True
@@ -134,10 +136,10 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent_text)
 
 
-def _yaml(content: Any) -> str:
+def _to_yaml(content: Any) -> str:
     return yaml.dump(content, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
 
 
-def plain_list(texts: Any) -> list[str]:
-    """Overrides as typed: an interpolation in one of them stays what it is."""
+def to_plain_list(texts: Any) -> list[str]:
+    """Return overrides as a list of texts, with interpolations unresolved."""
     return [str(text) for text in OmegaConf.to_container(texts, resolve=False) or ()]

@@ -19,16 +19,16 @@ from paribus.training.recorder import Recorder
 log = logging.getLogger(__name__)
 
 
-def train(job: Job, left: ResumePoint | None, account: SummaryKeeper) -> None:
-    """Build everything, fit, and fill in the summary, also where an exception ends the run."""
-    prepared = prepare(job, left, account.summary)
-    with start_ranks(account.summary["processes"]) as ranks:
-        fit(job, left, account, prepared, ranks)
+def train(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper) -> None:
+    """Train a run and fill in its summary, also where an exception ends the run."""
+    prepared = prepare(job, resume_point, keeper.summary)
+    with start_ranks(keeper.summary["processes"]) as ranks:
+        fit(job, resume_point, keeper, prepared, ranks)
 
 
-def fit(job: Job, left: ResumePoint | None, account: SummaryKeeper, prepared: Prepared, ranks: Ranks) -> None:
-    """Fit a prepared run, and fill in the summary; see `train`."""
-    summary, directory = account.summary, job.directory
+def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepared: Prepared, ranks: Ranks) -> None:
+    """Fit a prepared run and fill in its summary; see `train`."""
+    summary, directory = keeper.summary, job.directory
     config, data, learner, description = prepared.config, prepared.data, prepared.learner, prepared.description
     assert data.train is not None and data.val is not None
     instruments, others = build_callbacks(config)
@@ -41,7 +41,7 @@ def fit(job: Job, left: ResumePoint | None, account: SummaryKeeper, prepared: Pr
         trainer = build_trainer(config, directory, [recorder, checkpoints, InStep(), *others])
     if trainer.world_size != ranks.number:
         raise UserError(
-            f"trainer.devices={config['trainer']['devices']}: a run trains on one device. For several processes choose "
+            f"trainer.devices={config['trainer']['devices']}: a run trains on one device. To train on several, choose "
             "trainer=ddp."
         )
     device = trainer.strategy.root_device
@@ -50,14 +50,14 @@ def fit(job: Job, left: ResumePoint | None, account: SummaryKeeper, prepared: Pr
     if ranks.number > 1:
         where = f"{ranks.number} processes, each on {where}"
     log.info("%d training, %d validation samples; %s", len(data.train[0]), len(data.val[0]), where)
-    if left is not None:
-        account.begin()
-        log.info("Taken up after epoch %d.", left.epoch)
+    if resume_point is not None:
+        keeper.begin()
+        log.info("Resumed after epoch %d.", resume_point.epoch)
         for logger in trainer.loggers:
-            resume_logger(logger, left.epoch)
-    checkpoint = left.path if left else None
+            resume_logger(logger, resume_point.epoch)
+    checkpoint = resume_point.path if resume_point else None
     try:
-        # the other ranks have so many threads too
+        # the other ranks use as many threads
         with ranks.in_step(device, {**config, "threads": summary["threads"]}, directory, checkpoint):
             trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     finally:

@@ -12,7 +12,7 @@ from hydra.core.utils import env_override, setup_globals
 
 from paribus import record
 from paribus.loggers.lifecycle import resume_logger
-from paribus.run.attempt import Outcome, attempt, claim, outcome_of
+from paribus.run.attempt import Outcome, attempt, claim, classify_error
 from paribus.run.build import build_callbacks, build_loggers
 from paribus.run.execute import inspect_directory
 from paribus.run.lifecycle import SummaryKeeper, keep_summary
@@ -93,7 +93,7 @@ def attempt_stack(jobs: Sequence[Job]) -> list[Outcome]:
                 interruption = error
                 break
             except BaseException as error:  # noqa: BLE001  sorted there
-                found = outcome_of(error, job, console=False)
+                found = classify_error(error, job, console=False)
             if isinstance(found, LockedMember):
                 locked.append(found)
             elif found is not None:
@@ -181,7 +181,7 @@ def _train_members(
             run.finish(len(runs), failure)
             outcomes[run.job.directory] = Outcome()
         except BaseException as error:  # noqa: BLE001
-            outcomes[run.job.directory] = outcome_of(error, run.job, console=False)
+            outcomes[run.job.directory] = classify_error(error, run.job, console=False)
     return failure if isinstance(failure, KeyboardInterrupt) else None
 
 

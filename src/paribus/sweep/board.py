@@ -1,4 +1,4 @@
-"""Show how a study is going."""
+"""Report the progress of a study."""
 
 import threading
 import time
@@ -20,90 +20,92 @@ from paribus.run.report import format_best
 from paribus.sweep.plan import PlannedRun
 from paribus.sweep.tables import STYLES, count_epochs, get_planned_epochs
 
-SECONDS_BETWEEN_LINES = 60.0  # where there is no terminal to show a board on
+SECONDS_BETWEEN_LINES = 60.0  # used without a terminal
 LOG = "study.log"
 
 
 class Board:
-    """Follows a study while it is made: a line for each run that ends, in study.log too; and where `live`, a board of
-    the runs that are being made, on a terminal, or a line a minute elsewhere."""
+    """A progress report of a study, with a line for each run that ends, also written to study.log.
+
+    With `live`, it also shows the running runs on a terminal, or prints a line a minute elsewhere.
+    """
 
     def __init__(self, console: Console, planned: Sequence[PlannedRun], directory: Path, live: bool):
         self.console = console
         self.directory = directory
         self.live = live
         self.runs = {run.job.directory: run for run in planned}
-        self._to_make = [run for run in planned if not run.finished]
+        self._unfinished = [run for run in planned if not run.finished]
         self._ended: set[Path] = set()
-        self._before = sum(count_epochs(run.job.directory) for run in self._to_make)
+        self._epochs_before = sum(count_epochs(run.job.directory) for run in self._unfinished)
         self._started = time.monotonic()
 
-    def told(self, run: PlannedRun, ended: Outcome) -> None:
-        """A run has ended."""
+    def report_run(self, run: PlannedRun, outcome: Outcome) -> None:
+        """Report a run whose attempt has ended."""
         self.runs[run.job.directory] = run
         self._ended.add(run.job.directory)
         statistics = (run.summary or {}).get("statistics", {})
         seconds = statistics.get("train_seconds")
-        cells = [f"[{len(self._ended)}/{len(self._to_make)}]", f"{run.status:<9}", format_best(run.summary)]
+        cells = [f"[{len(self._ended)}/{len(self._unfinished)}]", f"{run.status:<9}", format_best(run.summary)]
         cells += [format_duration(seconds) if seconds is not None else "", run.name, run.message or ""]
         line = "  ".join(cell for cell in cells if cell)
-        self.note(line + (f"\n{ended.traceback}" if ended.traceback else ""))
+        self.note(line + (f"\n{outcome.traceback}" if outcome.traceback else ""))
         self.console.print(Text(line, style=STYLES.get(run.status, "")), soft_wrap=True)
 
     def note(self, text: str) -> None:
-        """Write into study.log."""
+        """Write a line to study.log."""
         with (self.directory / LOG).open("a", encoding="utf-8") as file:
             file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
 
-    def line(self) -> str:
-        """How the study is going, in a line."""
+    def format_line(self) -> str:
+        """Summarise the progress of the study in a line."""
         counts = Counter(run.status for run in self.runs.values())
         done = counts[record.COMPLETED]
-        running = len(self._running())
+        running = len(self._find_running())
         text = f"{len(self.runs)} runs: {done} completed, {running} running"
         text += f", {counts[record.DIVERGED]} diverged, {counts[record.FAILED]} failed"
-        left = self._seconds_left()
-        return text if left is None else f"{text}; about {format_duration(left)} left"
+        seconds_left = self._estimate_seconds_left()
+        return text if seconds_left is None else f"{text}; about {format_duration(seconds_left)} left"
 
-    def _running(self) -> list[PlannedRun]:
-        return [run for run in self._to_make if run.job.directory not in self._ended
+    def _find_running(self) -> list[PlannedRun]:
+        return [run for run in self._unfinished if run.job.directory not in self._ended
                 and record.is_running(run.job.directory)]  # fmt: skip
 
-    def _seconds_left(self) -> float | None:
-        wanted = made = 0
-        for run in self._to_make:
+    def _estimate_seconds_left(self) -> float | None:
+        total = trained = 0
+        for run in self._unfinished:
             epochs = get_planned_epochs(run)
-            wanted += epochs
-            made += epochs if run.job.directory in self._ended else min(epochs, count_epochs(run.job.directory))
-        passed = made - self._before
-        return (time.monotonic() - self._started) / passed * (wanted - made) if passed > 0 else None
+            total += epochs
+            trained += epochs if run.job.directory in self._ended else min(epochs, count_epochs(run.job.directory))
+        new = trained - self._epochs_before
+        return (time.monotonic() - self._started) / new * (total - trained) if new > 0 else None
 
     def __rich__(self) -> Group:
         grid = Table.grid(padding=(0, 2))
-        for run in self._running():
+        for run in self._find_running():
             epochs = f"epoch {count_epochs(run.job.directory)}/{get_planned_epochs(run)}"
             grid.add_row("", Text(epochs), Text(run.name))
-        return Group(Text(self.line()), grid)
+        return Group(Text(self.format_line()), grid)
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Show the board while the block goes on."""
+    def show(self) -> Iterator[None]:
+        """Show the board while the block runs."""
         if not self.live:
             yield
         elif self.console.is_terminal:
             with Live(get_renderable=self.__rich__, console=self.console, refresh_per_second=2, transient=True):
                 yield
         else:
-            over = threading.Event()
+            stopped = threading.Event()
 
-            def every_minute() -> None:
-                while not over.wait(SECONDS_BETWEEN_LINES):
-                    self.console.print(Text(self.line()))
+            def print_lines() -> None:
+                while not stopped.wait(SECONDS_BETWEEN_LINES):
+                    self.console.print(Text(self.format_line()))
 
-            thread = threading.Thread(target=every_minute, daemon=True)
+            thread = threading.Thread(target=print_lines, daemon=True)
             thread.start()
             try:
                 yield
             finally:
-                over.set()
+                stopped.set()
                 thread.join()

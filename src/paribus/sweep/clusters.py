@@ -22,44 +22,44 @@ def attempt_on_cluster(job: Job) -> Outcome:
 
 
 def make_slurm_executor(directory: Path, cluster: str, parameters: Mapping[str, Any]) -> Executor:
-    """Each as a job of a Slurm cluster; submitit's files are in the study's .submitit."""
+    """Return an executor that submits each run as a Slurm job; submitit's files go to .submitit in the study."""
     try:
         import submitit
     except ImportError:
         raise UserError("hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'") from None
 
     try:
-        executor = submitit.AutoExecutor(folder=directory / ".submitit", cluster=cluster)
-        executor.update_parameters(name=directory.name, **parameters)
+        submitter = submitit.AutoExecutor(folder=directory / ".submitit", cluster=cluster)
+        submitter.update_parameters(name=directory.name, **parameters)
     except (RuntimeError, NameError, TypeError, ValueError) as error:
         raise UserError(
-            f"hydra/launcher=slurm: {str(error).splitlines()[0]} (hydra.launcher.cluster is slurm, or local to try it "
-            "out on this machine; hydra.launcher.parameters are those of submitit.AutoExecutor.)"
+            f"hydra/launcher=slurm: {str(error).splitlines()[0]} (hydra.launcher.cluster is slurm, or local to test "
+            "on this machine; hydra.launcher.parameters go to submitit.AutoExecutor.)"
         ) from error
 
-    def engine(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
+    def execute_jobs(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
         threads = int(parameters.get("cpus_per_task", 1))
-        with executor.batch():
-            submitted = {executor.submit(attempt_on_cluster, limit_threads(job, threads)): job for job in jobs}
+        with submitter.batch():
+            submitted = {submitter.submit(attempt_on_cluster, limit_threads(job, threads)): job for job in jobs}
         log.info("Submitted %d jobs; their own logs are in %s", len(submitted), directory / ".submitit")
         for future in submitit.helpers.as_completed(list(submitted), poll_frequency=1):
-            failed = future.exception()
-            if failed is None:
+            error = future.exception()
+            if error is None:
                 yield submitted[future], future.result()
             else:
-                yield submitted[future], Outcome(message=f"job {future.job_id}: {str(failed).strip().splitlines()[0]}")
+                yield submitted[future], Outcome(message=f"job {future.job_id}: {str(error).strip().splitlines()[0]}")
 
-    return engine
+    return execute_jobs
 
 
 def make_ray_executor(address: str | None, num_cpus: int, num_gpus: float) -> Executor:
-    """Each as a task of a Ray cluster."""
+    """Return an executor that submits each run as a task of a Ray cluster."""
     try:
         import ray
     except ImportError:
         raise UserError("hydra/launcher=ray needs Ray: pip install -e '.[ray]'") from None
 
-    def engine(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
+    def execute_jobs(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
         ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
         task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0)(attempt_on_cluster)
         running = {task.remote(limit_threads(job, num_cpus)): job for job in jobs}
@@ -71,4 +71,4 @@ def make_ray_executor(address: str | None, num_cpus: int, num_gpus: float) -> Ex
             except ray.exceptions.RayError as error:
                 yield job, Outcome(message=str(error).strip().splitlines()[0])
 
-    return engine
+    return execute_jobs

@@ -1,4 +1,4 @@
-"""How long runs will take: as runs like them took, or as a trial of a few steps says."""
+"""Estimate how long runs will take, from similar runs or from a trial of a few steps."""
 
 import statistics
 import time
@@ -16,38 +16,38 @@ from paribus.sweep.launch import count_gpus
 from paribus.sweep.plan import PlannedRun
 from paribus.sweep.tables import count_epochs, get_planned_epochs
 
-TRIAL = 1.0  # seconds of steps
-RECORDING_FACTOR = 1.25  # the README measures an epoch with its record, instruments and validation against such steps
+TRIAL_S = 1.0  # seconds of steps
+RECORDING_FACTOR = 1.25  # an epoch with record, instruments and validation, against training steps alone (README)
 
 
 def estimate_seconds(planned: Sequence[PlannedRun], directory: Path) -> float | None:
-    """Seconds that the runs which are not finished will take, one after the other; None where that cannot be told.
+    """Estimate the seconds that the unfinished runs will take, one after the other; return None if unknown.
 
-    The time of an epoch is the median of finished runs of the same network on the same data, in the study or beside
-    it; where there is none, that of a few steps made for the purpose.
+    The time of an epoch is the median over finished runs of the same network on the same data, in the study's
+    directory or beside it. Without such runs, it is measured in a trial of a few steps.
     """
     known: dict[str, list[float]] = {}
     for path in {*directory.glob(f"*/{record.SUMMARY}"), *directory.parent.glob(f"*/*/{record.SUMMARY}")}:
         status, summary = record.read_status(path.parent)
         seconds = (summary or {}).get("statistics", {}).get("mean_epoch_seconds")
         if summary is not None and status in record.FINISHED and isinstance(seconds, int | float):
-            known.setdefault(_epoch_key(summary["config"]), []).append(seconds)
+            known.setdefault(_make_epoch_key(summary["config"]), []).append(seconds)
     total = 0.0
     for run in planned:
         if not run.finished:
-            kind = _epoch_key(run.job.config)
-            if kind not in known:
-                tried = time_epoch(run.job)
-                if tried is None:
+            key = _make_epoch_key(run.job.config)
+            if key not in known:
+                epoch_seconds = time_epoch(run.job)
+                if epoch_seconds is None:
                     return None
-                known[kind] = [tried]
-            left = max(0, get_planned_epochs(run) - count_epochs(run.job.directory))
-            total += statistics.median(known[kind]) * left
+                known[key] = [epoch_seconds]
+            epochs_left = max(0, get_planned_epochs(run) - count_epochs(run.job.directory))
+            total += statistics.median(known[key]) * epochs_left
     return total
 
 
-def _epoch_key(config: Mapping[str, Any]) -> str:
-    """What the time of an epoch depends on most."""
+def _make_epoch_key(config: Mapping[str, Any]) -> str:
+    """Return a key of the values on which the time of an epoch depends most."""
     data = {
         key: value
         for key, value in dict(config.get("data", {})).items()
@@ -57,8 +57,10 @@ def _epoch_key(config: Mapping[str, Any]) -> str:
 
 
 def time_epoch(job: Job) -> float | None:
-    """Seconds of an epoch of the job's run, from up to a second of training steps; None where it cannot be tried here
-    (its data are not there yet, say)."""
+    """Estimate the seconds of an epoch of the job's run from up to a second of training steps.
+
+    Return None if the run cannot be tried here, for example before its data are downloaded.
+    """
     try:
         data = build_data(job.config)
         data.setup("fit")
@@ -78,6 +80,6 @@ def time_epoch(job: Job) -> float | None:
         optimizer.step()
         steps += 1
         loss.item()  # waits for the device
-        if start and time.perf_counter() - start > TRIAL:
+        if start and time.perf_counter() - start > TRIAL_S:
             break
     return (time.perf_counter() - start) / steps * len(batches) * RECORDING_FACTOR

@@ -13,6 +13,7 @@ from paribus.errors import UserError
 
 
 def make_composer(loader: ConfigLoader, study: DictConfig) -> Composer:
+    """Make a composer with the Hydra overrides of the study."""
     hydra = OmegaConf.to_container(study.hydra.overrides.hydra)
     assert isinstance(hydra, list)
     return Composer(loader, str(study.hydra.job.config_name), hydra)
@@ -25,55 +26,55 @@ def expand_sweep(
     params: Mapping[str, Any] | None,
     grids: Sequence[Mapping[str, Any]] | None,
 ) -> list[list[str]]:
-    """The overrides of each run: every combination of what `arguments` list, for each of the grids.
+    """Expand a sweep into the overrides of each run: all combinations of the values in `arguments`, for each grid.
 
-    A grid gives the values of each override by its key: a text with commas, a list of values, or a single value. What
-    is typed wins over what a grid says of the same key. Raises UserError for a grid that is none.
+    A grid maps keys to values: a text with commas, a list, or a single value. Typed arguments override a grid's values
+    of the same key. Raises UserError for an invalid grid.
     """
     composer = make_composer(loader, study)
-    typed = {override.key_or_group: _values(override) for override in map(composer.parse, arguments)}
+    typed = {override.key_or_group: _split_override(override) for override in map(composer.parse, arguments)}
     for key in ("study", *PROCESS_KEYS):
         if len(typed.get(key, [])) > 1:
             raise UserError(f"{key} is for the whole sweep: give it one value.")
     experiments = typed.get("experiment", [])
     if len(experiments) < 2:
-        return _combinations(typed, params, grids, composer)
+        return _combine(typed, params, grids, composer)
     expanded = []
-    for experiment in experiments:  # each with the grids of its own, which `study` knows nothing of
+    for experiment in experiments:  # each has its own grids, which `study` does not contain
         sweeper = composer.compose([experiment]).hydra.sweeper
-        expanded += _combinations({**typed, "experiment": [experiment]}, sweeper.params, sweeper.grids, composer)
+        expanded += _combine({**typed, "experiment": [experiment]}, sweeper.params, sweeper.grids, composer)
     return expanded
 
 
-def _combinations(typed: Mapping[str, list[str]], params: Any, grids: Any, composer: Composer) -> list[list[str]]:
+def _combine(typed: Mapping[str, list[str]], params: Any, grids: Any, composer: Composer) -> list[list[str]]:
     expanded: list[list[str]] = []
-    for grid in _plain(grids) or [{}]:
+    for grid in _to_plain(grids) or [{}]:
         if not isinstance(grid, Mapping):
             raise UserError(f"hydra.sweeper.grids has {grid!r}; a grid gives values by key: {{optim: 'sgd,adam'}}.")
         values: dict[str, list[str]] = {}
-        for key, value in {**(_plain(params) or {}), **grid}.items():
-            listed = ",".join(map(_text, value)) if isinstance(value, list) else _text(value)
+        for key, value in {**(_to_plain(params) or {}), **grid}.items():
+            listed = ",".join(map(_format_value, value)) if isinstance(value, list) else _format_value(value)
             override = composer.parse(f"{key}={listed}")
-            values[override.key_or_group] = _values(override)
+            values[override.key_or_group] = _split_override(override)
         expanded += [list(combination) for combination in itertools.product(*{**values, **typed}.values())]
     return expanded
 
 
-def _plain(node: Any) -> Any:
+def _to_plain(node: Any) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
-def _text(value: Any) -> str:
-    """A value of a grid as it would be typed."""
+def _format_value(value: Any) -> str:
+    """Format a value of a grid as an override would contain it."""
     if isinstance(value, list):
-        return f"[{','.join(map(_text, value))}]"
+        return f"[{','.join(map(_format_value, value))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _values(override: Override) -> list[str]:
-    """The overrides of single values that a typed one stands for."""
+def _split_override(override: Override) -> list[str]:
+    """Split an override into one for each of its values."""
     if not override.is_sweep_override():
         return [str(override.input_line)]
     if not override.is_discrete_sweep():
-        raise UserError(f"{override.input_line}: an interval has no end of values. List them: KEY=V,V or range(A,B).")
+        raise UserError(f"{override.input_line}: an interval is not a list of values. Use KEY=V,V or range(A,B).")
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def limit_threads(job: Job, threads: int) -> Job:
-    """The job with so many threads in all of its processes, unless it was asked for with a number of its own."""
+    """Return the job with `threads` in all of its processes together, unless its configuration sets a number."""
     trainer = job.config["trainer"]
     if str(trainer.get("strategy")).startswith("ddp") and isinstance(trainer["devices"], int):
         threads = max(1, threads // max(1, trainer["devices"]))
@@ -25,19 +25,19 @@ def limit_threads(job: Job, threads: int) -> Job:
 
 
 def run_serially(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
-    """One after the other, in this process."""
+    """Execute runs one after the other, in this process."""
     for number, job in enumerate(jobs, 1):
         log.info("\nRun %d of %d: %s", number, len(jobs), job.directory.name)
         yield job, attempt(job, console=True)
 
 
 def count_cores() -> int:
-    """How many this process may use."""
+    """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def count_gpus(job: Job) -> int:
-    """How many GPUs there are, if the job is one for a GPU."""
+    """Count the GPUs that the job could use; return 0 if it trains on the CPU."""
     import torch
 
     trainer = job.config["trainer"]
@@ -45,8 +45,10 @@ def count_gpus(job: Job) -> int:
 
 
 def assign_device(job: Job, slot: int, slots: int) -> Job:
-    """The job as the one in this slot among those that are made at once: with its share of the cores, on a GPU of its
-    own where there are several."""
+    """Return the job with the cores and the GPU of its slot, one of `slots` that run at once.
+
+    Several GPUs are assigned in turn to jobs for one device.
+    """
     job, gpus = limit_threads(job, max(1, count_cores() // slots)), count_gpus(job)
     if gpus < 2 or job.config["trainer"]["devices"] != 1:
         return job
@@ -56,40 +58,44 @@ def assign_device(job: Job, slot: int, slots: int) -> Job:
 
 
 def make_parallel_executor(n_jobs: int | None) -> Executor:
-    """Up to `n_jobs` at once, each in a process; None: one a GPU, or one a core where there is none. They share the
-    cores, as if there were always so many: a run has the same threads whether it is the last one or not."""
+    """Return an executor of `n_jobs` runs at once, each in a process (None: one a GPU, or one a core without GPUs).
+
+    Each run gets an equal share of the cores, even when fewer are left, so that all have the same number of threads.
+    """
     if n_jobs is not None and (type(n_jobs) is not int or n_jobs < 1):
         raise UserError(f"hydra.launcher.n_jobs is {n_jobs!r}; it must be a whole number, at least 1, or null.")
 
-    def engine(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
+    def execute_jobs(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
         at_once = n_jobs or max(map(count_gpus, jobs)) or count_cores()
         yield from run_in_processes([[job] for job in jobs], at_once)
 
-    return engine
+    return execute_jobs
 
 
 def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
-    """Runs that are alike as one program, at most `most` of them (None: as many as fit), in each of `n_jobs` processes
-    (None: one a core); others by themselves, as `parallel` has them."""
+    """Return an executor that trains similar runs as stacks in `n_jobs` processes (None: one a core).
+
+    A stack has at most `most` runs (None: as many as fit). Other runs are trained alone, as by `parallel`.
+    """
     for name, value in (("n_jobs", n_jobs), ("most", most)):
         if value is not None and (type(value) is not int or value < 1):
             raise UserError(f"hydra.launcher.{name} is {value!r}; it must be a whole number, at least 1, or null.")
 
-    def engine(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
+    def execute_jobs(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
         from paribus.stacked.grouping import group_runs, split_group
 
         at_once = n_jobs or count_cores()
         groups, alone = group_runs(jobs)
         chunks = [chunk for group in groups for chunk in split_group(group, at_once, most)]
         if chunks:
-            number = f"{len(chunks)} stack{'s' * (len(chunks) > 1)}"
-            log.info("%d runs in %s, each trained as one.", sum(map(len, chunks)), number)
-        for reason, those in alone.items():
-            names = ", ".join(job.directory.name for job in those[:3]) + (", ..." if len(those) > 3 else "")
-            log.info("%d by themselves, as %s: %s", len(those), reason, names)
-        yield from run_in_processes([*chunks, *([job] for those in alone.values() for job in those)], at_once)
+            stacks = f"{len(chunks)} stack{'s' * (len(chunks) > 1)}"
+            log.info("%d runs in %s, each trained as one program.", sum(map(len, chunks)), stacks)
+        for reason, jobs_alone in alone.items():
+            names = ", ".join(job.directory.name for job in jobs_alone[:3]) + (", ..." if len(jobs_alone) > 3 else "")
+            log.info("%d trained alone, as %s: %s", len(jobs_alone), reason, names)
+        yield from run_in_processes([*chunks, *([job] for jobs_alone in alone.values() for job in jobs_alone)], at_once)
 
-    return engine
+    return execute_jobs
 
 
 def attempt_task(jobs: Sequence[Job]) -> list[Outcome]:

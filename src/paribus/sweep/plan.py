@@ -1,4 +1,4 @@
-"""Plan a study: which runs it asks for, and what is there of them."""
+"""Plan a study: compose its runs and read what is recorded of them."""
 
 import hashlib
 import logging
@@ -19,21 +19,22 @@ from paribus.config.compose import PROCESS_KEYS, Composer, to_resolved
 from paribus.config.messages import explain
 from paribus.errors import UserError
 from paribus.run.attempt import Outcome
-from paribus.run.resume import conflicting_run
+from paribus.run.resume import make_conflict_error
 from paribus.run.spec import Job
 
 log = logging.getLogger(__name__)
-LONGEST = 100  # bytes of a directory's name
+MAX_NAME_BYTES = 100  # of a directory's name
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run of the study: what was asked for, and what is there of it.
+    """A planned run of a study, with the state of its record.
 
     Attributes:
-        status: one of record.py.
-        summary: its summary.json, where it has one.
-        message: why it is not finished, where that is known.
+        job: the job that executes the run.
+        status: the status of the record, such as record.COMPLETED.
+        summary: the content of summary.json, if there is one.
+        message: the reason why the run is not finished, if known.
     """
 
     job: Job
@@ -51,32 +52,32 @@ class PlannedRun:
 
     @property
     def best(self) -> float | None:
-        """The figure that it is judged by: validation accuracy, or loss."""
+        """The best validation accuracy, or loss, if there is one."""
         statistics = (self.summary or {}).get("statistics", {})
         value: float | None = statistics.get("best_val_acc", statistics.get("best_val_loss"))
         return value
 
-    def after(self, ended: "Outcome") -> "PlannedRun":
-        """The same as it is now that an attempt has ended."""
+    def update(self, outcome: "Outcome") -> "PlannedRun":
+        """Return the planned run with its state after an attempt."""
         status, summary = record.read_status(self.job.directory)
-        if ended.message is not None and status not in (record.FAILED, record.INTERRUPTED):
+        if outcome.message is not None and status not in (record.FAILED, record.INTERRUPTED):
             status, summary = record.UNFINISHED if status == record.UNFINISHED else record.FAILED, None
-        message = ended.message or (summary or {}).get("message")
+        message = outcome.message or (summary or {}).get("message")
         return replace(self, status=status, summary=summary, message=message)
 
 
 def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictConfig) -> list[PlannedRun]:
-    """What a sweep asks for: a run for each list of overrides, each checked, and what is there of it already.
+    """Plan a study: compose and check a run for each list of overrides, and read the state of its record.
 
-    Overrides that come to the same run, by identity, give one. `study` is the configuration that the sweep was started
-    with, Hydra's own included. Raises UserError for the first that cannot be, and where a directory of the study holds
-    a run of another configuration.
+    Runs of equal identity are planned once. `study` is the configuration with which the sweep was started, with the
+    node `hydra`. Raises UserError for the first invalid run, and where a directory of the study holds a run of another
+    configuration.
     """
     directory = Path(study.hydra.sweep.dir).absolute()
     known = find_known_runs(directory)
     planned: dict[str, PlannedRun] = {}
     conflicts: list[UserError] = []
-    again: list[str] = []
+    repeated: list[str] = []
     for number, overrides in enumerate(sweep):
         try:
             job = _compose_job(number, overrides, composer, study, directory)
@@ -84,42 +85,43 @@ def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictCo
             raise UserError(f"{explain(error)} (In the run {' '.join(overrides)}; nothing was run.)") from error
         identity = record.identify(job.config)
         if identity in planned:
-            again.append(" ".join(overrides))
+            repeated.append(" ".join(overrides))
             continue
         if identity in known:
-            job = job.moved_to(known[identity])
+            job = job.move_to(known[identity])
         if record.is_running(job.directory):
             status, summary = record.RUNNING, None
         else:
             status, summary = record.read_status(job.directory)
-        alike = [other for other in planned.values() if other.job.directory == job.directory]
-        if alike:
+        same_directory = [other for other in planned.values() if other.job.directory == job.directory]
+        if same_directory:
             raise UserError(
                 f"Two runs of the sweep would have one directory, {job.directory}. Leave hydra.sweep.subdir out, or "
-                "let it tell them apart."
+                "make it unique to each run."
             )
         if summary is not None and summary.get("identity") not in (None, identity):
-            conflicts.append(conflicting_run(job.directory, summary["config"], job.config))
+            conflicts.append(make_conflict_error(job.directory, summary["config"], job.config))
         if status == record.DAMAGED:
-            log.warning("%s cannot be read: that run is made again.", job.directory / record.SUMMARY)
+            log.warning("%s cannot be read: that run is trained again.", job.directory / record.SUMMARY)
         planned[identity] = PlannedRun(job, status, summary)
-    if again:
-        log.info("%s to a run that the sweep has already (%s): each run is made once.",
-                 "1 combination comes" if len(again) == 1 else f"{len(again)} combinations come",
-                 "; ".join(again[:3]) + ("; ..." if len(again) > 3 else ""))  # fmt: skip
+    if repeated:
+        log.info("%s to a run that the sweep already contains (%s): each run is trained once.",
+                 "1 combination comes" if len(repeated) == 1 else f"{len(repeated)} combinations come",
+                 "; ".join(repeated[:3]) + ("; ..." if len(repeated) > 3 else ""))  # fmt: skip
     if conflicts:
-        more = f" {len(conflicts) - 1} more are in the same case." if len(conflicts) > 1 else ""
+        more = f" Other runs with such a conflict: {len(conflicts) - 1}." if len(conflicts) > 1 else ""
         raise UserError(f"{conflicts[0]}{more}")
     return list(planned.values())
 
 
 def _compose_job(number: int, overrides: Sequence[str], composer: Composer, study: DictConfig, directory: Path) -> Job:
+    """Compose and check the job of a run of the study."""
     composed = composer.compose(overrides)
-    OmegaConf.copy_cache(study, composed)  # so that a date in the study's name is that of its start
+    OmegaConf.copy_cache(study, composed)  # keeps the date of the start in the study's name
     HydraConfig.instance().cfg = cast(Any, composed)  # for ${hydra:...} in it
     with open_dict(composed):
         composed.hydra.job.num, composed.hydra.job.id = number, str(number)
-        composed.study = str(study.study)  # with its date, which another process could not tell
+        composed.study = str(study.study)  # resolved, since another process would use another date
         composed.hydra.job.override_dirname = name_run(overrides, composer, composed.study)
         composed.hydra.runtime.output_dir = str(directory / composed.hydra.sweep.subdir)
         hydra = HydraConfig.get()
@@ -129,15 +131,15 @@ def _compose_job(number: int, overrides: Sequence[str], composer: Composer, stud
 
 
 def name_run(overrides: Sequence[str], composer: Composer, study: str) -> str:
-    """The name of a run's directory: its overrides as typed, sorted, but for those that are no part of the experiment.
+    """Name a run's directory by its sorted overrides as typed, without those that are not part of the experiment.
 
-    Nor is the name of an experiment repeated that the study is called by. What is not safe in a file's name becomes _,
-    and a name of more than 100 bytes is cut; a hash then tells it apart.
+    An experiment that has the study's name is left out too. Characters that are unsafe in a file name become _. A name
+    of more than 100 bytes is cut. A changed name ends with a hash, which makes it unique.
     """
     kept = []
     for override in map(composer.parse, overrides):
         key = override.key_or_group
-        tables = ("default_lr", "default_epochs")  # what is drawn from them is part of the experiment
+        tables = ("default_lr", "default_epochs")  # their values are part of the experiment
         execution = any(
             key == k or key.startswith(f"{k}.") for k in (*record.EXECUTION_KEYS, *PROCESS_KEYS) if k not in tables
         )
@@ -146,14 +148,14 @@ def name_run(overrides: Sequence[str], composer: Composer, study: str) -> str:
             kept.append(str(override.input_line))
     text = ",".join(sorted(kept)) or "defaults"
     safe = re.sub(r"[^A-Za-z0-9._=,+\-\[\]]", "_", text)
-    if safe == text and len(text) <= LONGEST:
+    if safe == text and len(text) <= MAX_NAME_BYTES:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{safe[: LONGEST - 9]}-{digest}"
+    return f"{safe[: MAX_NAME_BYTES - 9]}-{digest}"
 
 
 def find_known_runs(directory: Path) -> dict[str, Path]:
-    """The runs in a study's directory, ended or not, by their identity; of two with the same one, that which ended."""
+    """Find the runs in a study's directory by identity, ended or not; of two with the same one, prefer the finished."""
     found: dict[str, Path] = {}
     children = sorted(directory.iterdir()) if directory.is_dir() else []
     for run in (child for child in children if child.is_dir()):
@@ -169,10 +171,11 @@ def find_known_runs(directory: Path) -> dict[str, Path]:
 
 
 def _identify_unfinished(run: Path) -> str | None:
+    """Return the identity of an unfinished run, or None if its composition cannot be read."""
     try:
         composed = OmegaConf.create(record.read_yaml(run / record.COMPOSITION))
         assert isinstance(composed, DictConfig)
         return record.identify(to_resolved(composed))
     except Exception as error:  # noqa: BLE001  a half-written file fails in many ways, and only its name is left then
-        log.warning("%s: what run this was cannot be told (%s).", run / record.COMPOSITION, type(error).__name__)
+        log.warning("%s cannot be read (%s): run not recognised.", run / record.COMPOSITION, type(error).__name__)
         return None

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from paribus.errors import UserError
 from paribus.formatting import format_duration
 from paribus.run.attempt import Outcome
-from paribus.run.spec import plain_list
+from paribus.run.spec import to_plain_list
 from paribus.sweep.board import Board
 from paribus.sweep.execute import Executor, execute_plan
 from paribus.sweep.expand import make_composer
@@ -24,39 +24,40 @@ def run_study(
     overrides: Sequence[Sequence[str]],
     loader: ConfigLoader,
     study: DictConfig,
-    engine: Callable[[Path], Executor] | None,
+    make_executor: Callable[[Path], Executor] | None,
     live: bool,
 ) -> list[PlannedRun]:
-    """Make the runs that are not finished, each of one list of overrides, and return them all as they are then.
+    """Execute the unfinished runs of a study, one for each list of overrides, and return all runs.
 
-    `study` is the configuration that the sweep was started with, Hydra's own included. Without an engine nothing is
-    made: what would be is said. Raises UserError before anything is made where a run cannot be.
+    `study` is the configuration with which the sweep was started, with the node `hydra`. Without `make_executor`, only
+    show what would be executed. Raises UserError, before any run starts, for an invalid run.
     """
     console = make_console()
     if not console.is_terminal:
-        console = make_console(width=200)  # a file, say, where a table need not be narrow
+        console = make_console(width=200)  # a file has no narrow window
     directory = Path(study.hydra.sweep.dir).absolute()
     name = str(study.study)
     if not name.strip() or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise UserError(f"study is {name!r}; it must be a name, of a directory in outputs/.")
+        raise UserError(f"study is {name!r}; it must be the name of a directory in outputs/.")
     if study.dry_run not in (True, False):
         raise UserError(f"dry_run is {study.dry_run!r}; it must be true or false.")
     if study.hydra.job.chdir or study.hydra.callbacks:
         raise UserError("hydra.job.chdir and hydra.callbacks have no effect on the runs of a study. Leave them out.")
     composer = make_composer(loader, study)
-    making = None if engine is None else engine(directory)  # before all else: what it needs may not be there
+    # first, since a package that it needs may be missing
+    executor = None if make_executor is None else make_executor(directory)
     with console.status(f"Reading the configurations of {len(overrides)} runs"):
         planned = plan_study(overrides, composer, study)
     shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     announce_study(console, planned, shown)
-    if making is None:
+    if executor is None:
         console.print(tabulate_study(planned, shown, console.width, to_do=True))
         from paribus.sweep.estimate import estimate_seconds
 
         with console.status("Estimating the time"):
             seconds = estimate_seconds(planned, directory)
         about = "unknown, as their data cannot be read yet" if seconds is None else f"about {format_duration(seconds)}"
-        console.print(f"Nothing was run (dry_run=true). Time for what is to be made, one run after the other: {about}.")
+        console.print(f"Nothing was run (dry_run=true). Estimated time of all unfinished runs in sequence: {about}.")
         return planned
     if all(run.finished for run in planned):
         warn_of_changed_data(console, planned)
@@ -65,22 +66,22 @@ def run_study(
     directory.mkdir(parents=True, exist_ok=True)
     board = Board(console, planned, directory, live)
     finished = sum(run.finished for run in planned)
-    typed = [*plain_list(study.hydra.overrides.task), *plain_list(study.hydra.overrides.hydra)]
+    typed = [*to_plain_list(study.hydra.overrides.task), *to_plain_list(study.hydra.overrides.hydra)]
     board.note(f"{len(planned)} runs, {finished} of them finished: {shlex.join(typed)}")
 
-    def told(run: PlannedRun, ended: Outcome) -> None:
-        configure_log(study.hydra.hydra_logging, study.hydra.verbose)  # the run had its own
-        board.told(run, ended)
+    def on_outcome(run: PlannedRun, outcome: Outcome) -> None:
+        configure_log(study.hydra.hydra_logging, study.hydra.verbose)  # the run has configured its own
+        board.report_run(run, outcome)
 
     try:
-        with board.shown():
-            execute_plan(planned, making, told)
+        with board.show():
+            execute_plan(planned, executor, on_outcome)
     except KeyboardInterrupt:
         configure_log(study.hydra.hydra_logging, study.hydra.verbose)
         board.note("interrupted")
         for run in planned:
             if not run.finished:
-                board.runs[run.job.directory] = run.after(Outcome())
+                board.runs[run.job.directory] = run.update(Outcome())
         raise
     finally:
         warn_of_changed_data(console, list(board.runs.values()))

@@ -1,4 +1,4 @@
-"""Print what a study has to do, and what came of it."""
+"""Tables and messages on the runs of a study, before and after they are executed."""
 
 import textwrap
 from collections import Counter
@@ -19,19 +19,19 @@ from paribus.sweep.plan import PlannedRun
 TO_DO = {
     record.COMPLETED: "finished",
     record.DIVERGED: "finished (diverged)",
-    record.RUNNING: "being made by another process",
-    record.INTERRUPTED: "to take up",
-    record.UNFINISHED: "to take up",
-    record.FAILED: "failed, to try again",
-    record.DAMAGED: "damaged, to make again",
-    record.ABSENT: "to make",
+    record.RUNNING: "being trained by another process",
+    record.INTERRUPTED: "to resume",
+    record.UNFINISHED: "to resume",
+    record.FAILED: "failed, to retry",
+    record.DAMAGED: "damaged, to train again",
+    record.ABSENT: "to train",
 }
-NOT_MADE = "not made"  # in words, an absent run of a study that has ended
+NOT_TRAINED = "not trained"  # shown for an absent run of a study that has ended
 STYLES = {record.COMPLETED: "green", record.DIVERGED: "yellow", record.FAILED: "red"}
 
 
 def count_epochs(directory: Path) -> int:
-    """How many epochs the record in a directory has so far, whether it is being written or not."""
+    """Count the epochs in the record of a directory, which may still be written to."""
     try:
         return max(0, (directory / record.METRICS).read_bytes().count(b"\n") - 1)
     except OSError:
@@ -39,39 +39,42 @@ def count_epochs(directory: Path) -> int:
 
 
 def get_planned_epochs(run: PlannedRun) -> int:
+    """Return the configured number of epochs of a run."""
     return int(run.job.config["trainer"]["max_epochs"])
 
 
 def announce_study(console: Console, planned: Sequence[PlannedRun], directory: Path) -> None:
-    """Say what there is to do."""
+    """Print how many runs of a study are to be trained, resumed or left as they are."""
     counts = Counter(TO_DO[run.status] for run in planned)
     parts = ", ".join(f"{number} {what}" for what, number in counts.items())
     console.print(Text(f"Study {directory}: {len(planned)} run{'s' * (len(planned) != 1)}; {parts}"), soft_wrap=True)
 
 
 def tabulate_study(planned: Sequence[PlannedRun], directory: Path, width: int, to_do: bool = False) -> Group:
-    """For a terminal of that width: a row a run (with `to_do`, what is to be done for it), a line of totals, and what
-    went wrong where it did."""
+    """Tabulate a study for a terminal of the given width: a row for each run, a line of totals, and error messages.
+
+    With `to_do`, the first column states what remains to be done for a run, not its status.
+    """
     grid = Table(box=SIMPLE_HEAD, title=f"Study {directory}", title_justify="left")
     for heading, justify in (("status", "left"), ("best", "right"), ("epochs", "right"), ("time", "right")):
         grid.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     grid.add_column("run", overflow="fold")
     for run in planned:
-        made = count_epochs(run.job.directory)
+        trained = count_epochs(run.job.directory)
         seconds = (run.summary or {}).get("statistics", {}).get("train_seconds")
-        word = NOT_MADE if run.status == record.ABSENT else run.status
+        word = NOT_TRAINED if run.status == record.ABSENT else run.status
         status = Text(TO_DO[run.status] if to_do else word, style=STYLES.get(run.status, ""))
         took = format_duration(seconds) if seconds is not None else ""
         grid.add_row(
-            status, format_best(run.summary), f"{made}/{get_planned_epochs(run)}", took, _fold_name(run.name, width)
+            status, format_best(run.summary), f"{trained}/{get_planned_epochs(run)}", took, _fold_name(run.name, width)
         )
     counts = Counter(run.status for run in planned)
     lines: list[Any] = [grid]
     if not to_do:
-        parts = ", ".join(f"{number} {status}".replace(record.ABSENT, NOT_MADE) for status, number in counts.items())
+        parts = ", ".join(f"{number} {status}".replace(record.ABSENT, NOT_TRAINED) for status, number in counts.items())
         lines.append(Text(f"{len(planned)} runs: {parts}"))
         if not all(run.finished for run in planned):
-            lines.append(Text("The same command goes on with what is not finished, and tries again what failed."))
+            lines.append(Text("Run the same command again to finish the other runs and retry those that failed."))
     for run in planned:
         if run.status == record.FAILED and run.message:
             lines.append(Text(f"failed: {run.name}: {run.message}", style="red"))
@@ -81,22 +84,21 @@ def tabulate_study(planned: Sequence[PlannedRun], directory: Path, width: int, t
 
 
 def warn_of_changed_data(console: Console, planned: Sequence[PlannedRun]) -> None:
-    """Say so where runs that were asked for on the same data were made on different ones."""
-    found: dict[str, dict[str, str]] = {}
+    """Warn where runs with the same data configuration were trained on different data."""
+    names_by_data: dict[str, dict[str, str]] = {}
     for run in planned:
         data = (run.summary or {}).get("data", {}).get("sha256")
         if data is not None:
-            asked = {key: value for key, value in run.job.config["data"].items() if key in ("_target_", "path")}
-            found.setdefault(repr(asked), {})[data] = run.name
-    for names in found.values():
+            data_config = {key: value for key, value in run.job.config["data"].items() if key in ("_target_", "path")}
+            names_by_data.setdefault(repr(data_config), {})[data] = run.name
+    for names in names_by_data.values():
         if len(names) > 1:
-            text = (
-                f"Runs of this study were not made on the same data, which have changed: {'; '.join(names.values())}."
-            )
+            runs = "; ".join(names.values())
+            text = f"Runs of this study were not trained on the same data, which have changed: {runs}."
             console.print(Text(text, style="red"))
 
 
 def _fold_name(name: str, width: int) -> Text:
-    """A run's name in the last column, broken at its commas."""
+    """Wrap a run's name for the last column at its commas."""
     lines = textwrap.wrap(name.replace(",", ", "), max(30, width - 50))
     return Text("\n".join(line.replace(", ", ",") for line in lines))
