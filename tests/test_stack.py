@@ -273,7 +273,7 @@ def test_steps_are_those_of_torch(kind: str, agree: bool) -> None:
                 optimizer.param_groups[0]["lr"] *= 0.5
             stacked.refresh()
     for k, optimizer in enumerate(torchs):
-        mine, its = stacked.state_of(k)["state"], optimizer.state_dict()["state"]
+        mine, its = stacked.get_state(k)["state"], optimizer.state_dict()["state"]
         assert mine.keys() == its.keys()
         for i, known in its.items():
             assert mine[i].keys() == known.keys()
@@ -300,7 +300,7 @@ def test_a_stack_that_was_killed_is_taken_up_and_so_is_each_of_its_runs_alone(
         trained(self)
 
     monkeypatch.setattr(module, "SECONDS_BETWEEN", 0.0)
-    monkeypatch.setattr(module, "WRITING_SHARE", math.inf)
+    monkeypatch.setattr(module, "MAX_WRITE_SHARE", math.inf)
     monkeypatch.setattr(Stack, "_train_epoch", killed)
     assert {ended.message for ended in attempt_stack(cut)} == {"interrupted"}
     assert {record.read_status(job.directory)[0] for job in cut} == {record.INTERRUPTED}

@@ -276,10 +276,10 @@ def test_an_unfinished_run_is_taken_up_however_it_is_typed(again: str, capsys: A
     (run / record.SUMMARY).unlink()
     sweep("seed=1,2", again)
     assert len([d for d in directory.iterdir() if d.is_dir()]) == 2
-    assert "Taken up after epoch 2." in next(run.glob("*.log")).read_text()
+    assert "Resumed after epoch 2." in next(run.glob("*.log")).read_text()
     out = capsys.readouterr().out
     assert "2 runs; 1 to take up, 1 finished" in out
-    assert "Taken up after epoch 2." in out
+    assert "Resumed after epoch 2." in out
     assert record.read_metrics(run) == expected
 
 

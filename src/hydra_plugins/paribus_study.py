@@ -29,7 +29,7 @@ class StudyLauncher(Launcher):
         self.loader = hydra_context.config_loader
 
     @abstractmethod
-    def engine(self, directory: Path) -> "Executor":
+    def make_executor(self, directory: Path) -> "Executor":
         """What makes the runs of the study in `directory`."""
 
     def begin(self) -> None:
@@ -42,7 +42,7 @@ class StudyLauncher(Launcher):
         from paribus.sweep.study import run_study
 
         returned = []
-        engine = None if self.study.dry_run else self.engine
+        engine = None if self.study.dry_run else self.make_executor
         for run in run_study(job_overrides, self.loader, self.study, engine, self.live):
             job = JobReturn(overrides=run.job.overrides, cfg=run.job.composed)
             job.working_dir = str(run.job.directory)
@@ -63,7 +63,7 @@ class SerialLauncher(StudyLauncher):
         with prepare_to_train():
             return super().launch(job_overrides, initial_job_idx)
 
-    def engine(self, directory: Path) -> "Executor":
+    def make_executor(self, directory: Path) -> "Executor":
         from paribus.sweep.launch import run_serially
 
         return run_serially
@@ -82,7 +82,7 @@ class ParallelLauncher(StudyLauncher):
     def begin(self) -> None:
         start_forkserver()
 
-    def engine(self, directory: Path) -> "Executor":
+    def make_executor(self, directory: Path) -> "Executor":
         from paribus.sweep.launch import make_parallel_executor
 
         return make_parallel_executor(self.n_jobs)
@@ -103,7 +103,7 @@ class StackedLauncher(StudyLauncher):
     def begin(self) -> None:
         start_forkserver()
 
-    def engine(self, directory: Path) -> "Executor":
+    def make_executor(self, directory: Path) -> "Executor":
         from paribus.sweep.launch import make_stacked_executor
 
         return make_stacked_executor(self.n_jobs, self.most)
@@ -121,7 +121,7 @@ class SlurmLauncher(StudyLauncher):
         self.cluster = cluster
         self.parameters = OmegaConf.to_container(OmegaConf.create(dict(parameters)), resolve=True)
 
-    def engine(self, directory: Path) -> "Executor":
+    def make_executor(self, directory: Path) -> "Executor":
         from paribus.sweep.clusters import make_slurm_executor
 
         assert isinstance(self.parameters, dict)
@@ -144,7 +144,7 @@ class RayLauncher(StudyLauncher):
         self.num_cpus = num_cpus
         self.num_gpus = num_gpus
 
-    def engine(self, directory: Path) -> "Executor":
+    def make_executor(self, directory: Path) -> "Executor":
         from paribus.sweep.clusters import make_ray_executor
 
         return make_ray_executor(self.address, self.num_cpus, self.num_gpus)

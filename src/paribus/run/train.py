@@ -52,7 +52,7 @@ def fit(job: Job, left: ResumePoint | None, account: SummaryKeeper, prepared: Pr
     log.info("%d training, %d validation samples; %s", len(data.train[0]), len(data.val[0]), where)
     if left is not None:
         account.begin()
-        log.info("Taken up after epoch %d.", left.epoch)
+        log.info("Resumed after epoch %d.", left.epoch)
         for logger in trainer.loggers:
             resume_logger(logger, left.epoch)
     checkpoint = left.path if left else None
@@ -63,7 +63,7 @@ def fit(job: Job, left: ResumePoint | None, account: SummaryKeeper, prepared: Pr
     finally:
         recording = recorder.recording
         if recording is not None and recording.rows:
-            summary["statistics"] |= recording.statistics()
+            summary["statistics"] |= recording.compute_statistics()
         if recording is not None and recording.taken_up:
             summary["taken_up"] = recording.taken_up
         for logger in trainer.loggers:

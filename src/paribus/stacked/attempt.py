@@ -59,7 +59,7 @@ class LockedMember:
         with self.exits:
             summary["device"], summary["stacked"] = "cpu", size
             if recording.rows:
-                summary["statistics"] |= recording.statistics()
+                summary["statistics"] |= recording.compute_statistics()
             if recording.taken_up:
                 summary["taken_up"] = recording.taken_up
             if not member.ended:

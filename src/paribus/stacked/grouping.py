@@ -54,7 +54,7 @@ def find_reason_alone(config: Mapping[str, Any]) -> str | None:
     return None
 
 
-def stack_key(config: Mapping[str, Any]) -> str:
+def make_stack_key(config: Mapping[str, Any]) -> str:
     """What runs of a stack have to agree in, as text: everything but seeds and what a stack keeps for each run."""
     own = {"optim": ("_target_",), "scheduler": ("_target_", "interval")}
     agreed = {part: {key: config[part].get(key) for key in keys} for part, keys in own.items()}
@@ -79,7 +79,7 @@ def require_stackable(job: Job) -> None:
     if data.augment is not None:
         raise NotStackable("its data are augmented")
     network = stack_modules([learner.network, learner.network])
-    optimizer = learner.optimizer_of([nn.Parameter(torch.zeros(1))])
+    optimizer = learner.build_optimizer([nn.Parameter(torch.zeros(1))])
     StackedOptimizer([next(network.parameters())], [optimizer, optimizer])
     instruments, others = build_callbacks(config)
     # of its own: a subclass may do what a stack knows nothing of
@@ -97,7 +97,7 @@ def group_runs(jobs: Sequence[Job]) -> tuple[list[list[Job]], dict[str, list[Job
     for job in jobs:
         reason = find_reason_alone(job.config)
         if reason is None:
-            alike.setdefault(stack_key(job.config), []).append(job)
+            alike.setdefault(make_stack_key(job.config), []).append(job)
         else:
             alone.setdefault(reason, []).append(job)
     groups: list[list[Job]] = []

@@ -67,8 +67,8 @@ class Member:
     def open(self, epoch: int) -> None:
         """Open the record; a resumed one is cut to the `epoch` epochs of its checkpoint."""
         if self.stored is not None:
-            self.recording.take_up(self.stored["recorder"])
-            self.checkpoints.go_on(epoch, self.stored["callbacks"]["Checkpoints"])
+            self.recording.resume(self.stored["recorder"])
+            self.checkpoints.resume(epoch, self.stored["callbacks"]["Checkpoints"])
         self.recording.open()
         self.checkpoints.open()
 
@@ -76,7 +76,7 @@ class Member:
         """Finish the record as a run alone does."""
         epoch = len(self.recording.rows)
         self.recording.close()
-        best = self.checkpoints.best_state() or self.learner.network.state_dict()
+        best = self.checkpoints.get_best_network() or self.learner.network.state_dict()
         for instrument in self.instruments.values():
             instrument.finish(self.recording.directory, best)
         last = (histogram for i in self.instruments.values() for histogram in i.histograms(epoch, last=True))
@@ -93,7 +93,7 @@ class Member:
             epoch: epochs done; steps: of each epoch.
             optimizer_state, scheduler_state: state_dict of the run's own optimizer and scheduler, if it has one.
         """
-        state = self.recording.state(stopped=self.recording.diverged is not None)
+        state = self.recording.get_state(stopped=self.recording.diverged is not None)
         instruments = {name: kept for name, i in self.instruments.items() if (kept := i.state_dict())}
         validates = bool(self.prepared.data.val and len(self.prepared.data.val[0]))
         scheduled = scheduler_state is not None
@@ -112,7 +112,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class InstrumentOfRun:
+class MemberInstrument:
     """An instrument, asked about one run: the k-th of the stack that it sees, or (None) the only one."""
 
     instrument: Instrument

@@ -71,9 +71,9 @@ class StackedBatchNorm(nn.Module):
         self.eps, self.momentum = first.eps, first.momentum
         self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
         self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
-        self.register_buffer("running_mean", _stacked([layer.running_mean for layer in layers]))
-        self.register_buffer("running_var", _stacked([layer.running_var for layer in layers]))
-        self.register_buffer("num_batches_tracked", _stacked([layer.num_batches_tracked for layer in layers]))
+        self.register_buffer("running_mean", _stack_tensors([layer.running_mean for layer in layers]))
+        self.register_buffer("running_var", _stack_tensors([layer.running_var for layer in layers]))
+        self.register_buffer("num_batches_tracked", _stack_tensors([layer.num_batches_tracked for layer in layers]))
 
     def forward(self, inputs: Tensor) -> Tensor:
         k, n, features = inputs.shape
@@ -92,7 +92,7 @@ class StackedBatchNorm(nn.Module):
         return whole.view(n, k, features).transpose(0, 1)
 
 
-def _stacked(tensors: Sequence[Tensor | None]) -> Tensor:
+def _stack_tensors(tensors: Sequence[Tensor | None]) -> Tensor:
     return torch.stack([tensor for tensor in tensors if tensor is not None])
 
 
@@ -134,13 +134,13 @@ def stack_modules(networks: Sequence[nn.Module]) -> nn.Module:
         if path and not list(module.children()):
             alike = [network.get_submodule(path) for network in networks]
             parent, _, name = path.rpartition(".")
-            setattr(stacked.get_submodule(parent), name, _together(path, alike))
+            setattr(stacked.get_submodule(parent), name, _stack_layers(path, alike))
         elif [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
             raise NotStackable(f"{type(module).__name__} has parameters or buffers of its own")
     return stacked
 
 
-def _together(path: str, modules: Sequence[nn.Module]) -> nn.Module:
+def _stack_layers(path: str, modules: Sequence[nn.Module]) -> nn.Module:
     kinds = {type(module) for module in modules}
     if len(kinds) > 1:
         raise NotStackable(f"{path} is not of one kind")

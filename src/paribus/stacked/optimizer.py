@@ -27,7 +27,7 @@ OWN = ("lr", "weight_decay", "initial_lr", "max_lr", "min_lr", "params", "fused"
        "differentiable", "decoupled_weight_decay", "maximize", "max_momentum", "base_momentum")  # fmt: skip
 
 
-def values_of(group: Mapping[str, Any]) -> dict[str, Any]:
+def get_shared_values(group: Mapping[str, Any]) -> dict[str, Any]:
     """What runs of one slice have to agree in."""
     return {key: value for key, value in group.items() if key not in OWN}
 
@@ -58,14 +58,14 @@ class Sources:
 
     def __init__(self, runs: Sequence[tuple[Mapping[str, Any], Learner]], steps: int):
         made: dict[str, tuple[Optimizer, LRScheduler | None]] = {}
-        self.of_run: list[tuple[Optimizer, LRScheduler | None]] = []
+        self.by_run: list[tuple[Optimizer, LRScheduler | None]] = []
         for config, learner in runs:
             key = json.dumps([config["optim"], config["scheduler"]], sort_keys=True)
             if key not in made:
-                optimizer = learner.optimizer_of([nn.Parameter(torch.zeros(1))])
+                optimizer = learner.build_optimizer([nn.Parameter(torch.zeros(1))])
                 make_scheduler = learner.make_scheduler
                 made[key] = optimizer, None if make_scheduler is None else make_scheduler(optimizer, steps)
-            self.of_run.append(made[key])
+            self.by_run.append(made[key])
         self.distinct = list(made.values())
         if any(isinstance(scheduler, ReduceLROnPlateau) for _, scheduler in self.distinct):
             raise NotStackable("the schedule depends on the run's own metrics")
@@ -77,18 +77,18 @@ class Sources:
                 scheduler.step()
         return any(scheduler is not None for _, scheduler in self.distinct)
 
-    def rates(self) -> list[float]:
-        return [float(optimizer.param_groups[0]["lr"]) for optimizer, _ in self.of_run]
+    def get_rates(self) -> list[float]:
+        return [float(optimizer.param_groups[0]["lr"]) for optimizer, _ in self.by_run]
 
-    def momenta(self) -> list[float | None]:
+    def get_momenta(self) -> list[float | None]:
         """Each run's momentum, or Adam's first beta; None for optimizers without."""
-        groups = [optimizer.param_groups[0] for optimizer, _ in self.of_run]
+        groups = [optimizer.param_groups[0] for optimizer, _ in self.by_run]
         return [group["betas"][0] if "betas" in group else group.get("momentum") for group in groups]
 
     def load(self, checkpoints: Sequence[Mapping[str, Any]]) -> None:
         """Go on from the checkpoint of each run."""
         done: set[int] = set()
-        for (optimizer, scheduler), stored in zip(self.of_run, checkpoints, strict=True):
+        for (optimizer, scheduler), stored in zip(self.by_run, checkpoints, strict=True):
             if id(optimizer) in done:
                 continue
             done.add(id(optimizer))
@@ -130,8 +130,8 @@ class StackedOptimizer:
         self.slices: list[Slice] = []
         start = 0
         for k in range(1, len(groups) + 1):
-            if k == len(groups) or self._apart(start, k):
-                self.slices.append(self._slice(start, k))
+            if k == len(groups) or self._need_separate_slices(start, k):
+                self.slices.append(self._make_slice(start, k))
                 start = k
         for part in self.slices:
             if part.agree:
@@ -139,16 +139,16 @@ class StackedOptimizer:
         self._decays = bool(self.decay.any())
         self.refresh()
 
-    def _apart(self, a: int, b: int) -> bool:
+    def _need_separate_slices(self, a: int, b: int) -> bool:
         one, other = self.sources[a], self.sources[b]
         cycled = "max_momentum" in one.param_groups[0] and one is not other  # by a scheduler of its own
-        return cycled or values_of(one.param_groups[0]) != values_of(other.param_groups[0])
+        return cycled or get_shared_values(one.param_groups[0]) != get_shared_values(other.param_groups[0])
 
-    def _slice(self, first: int, last: int) -> Slice:
+    def _make_slice(self, first: int, last: int) -> Slice:
         source = self.sources[first]
         agree = all(other is source for other in self.sources[first:last])
         group = source.param_groups[0]
-        known = values_of(group)
+        known = get_shared_values(group)
         if agree:
             moved = [p.detach()[first:last] for p in self.parameters]
             known |= {key: group[key] for key in ("lr", "weight_decay", "decoupled_weight_decay") if key in group}
@@ -172,7 +172,7 @@ class StackedOptimizer:
         self._decays_by = [self.decay.view_as(rate) for rate in self._rates]
         for part in self.slices:
             known = part.source.param_groups[0]
-            part.optimizer.param_groups[0].update(values_of(known) | ({"lr": known["lr"]} if part.agree else {}))
+            part.optimizer.param_groups[0].update(get_shared_values(known) | ({"lr": known["lr"]} if part.agree else {}))
 
     @torch.no_grad()
     def step(self) -> None:
@@ -198,7 +198,7 @@ class StackedOptimizer:
             for p, direction, rate in zip(self.parameters, part.moved, self._rates, strict=True):
                 p[runs].addcmul_(direction, rate[runs])
 
-    def state_of(self, k: int) -> dict[str, Any]:
+    def get_state(self, k: int) -> dict[str, Any]:
         """The state_dict that the k-th run's own optimizer would have."""
         [part] = [part for part in self.slices if part.first <= k < part.last]
         state = {

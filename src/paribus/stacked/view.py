@@ -26,7 +26,7 @@ class StackView:
         first = learners[0]
         self.device = first.device
         names = {module: name for name, module in first.network.named_modules()}
-        self.layers = [_stacked_layer(layer, self.network, names) for layer in first.layers]
+        self.layers = [_make_stacked_layer(layer, self.network, names) for layer in first.layers]
         self.initial = {layer.path: layer.weight.detach().clone() for layer in self.layers}
         self.training_sums, self.validation_sums = EpochSums(), EpochSums()
 
@@ -35,7 +35,7 @@ class StackView:
             return self.network(inputs)
 
 
-def _stacked_layer(layer: WeightLayer, network: nn.Module, names: Mapping[nn.Module, str]) -> WeightLayer:
+def _make_stacked_layer(layer: WeightLayer, network: nn.Module, names: Mapping[nn.Module, str]) -> WeightLayer:
     module = network.get_submodule(layer.path)
     assert isinstance(module.weight, nn.Parameter)
     route = tuple(network.get_submodule(names[met]) for met in layer.route)

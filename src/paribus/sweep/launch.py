@@ -86,7 +86,7 @@ def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
             log.info("%d runs in %s, each trained as one.", sum(map(len, chunks)), number)
         for reason, those in alone.items():
             names = ", ".join(job.directory.name for job in those[:3]) + (", ..." if len(those) > 3 else "")
-            log.info("%d by themselves, as %s: %s", len(those), reason, names)
+            log.info("%d alone, because %s: %s", len(those), reason, names)
         yield from run_in_processes([*chunks, *([job] for those in alone.values() for job in those)], at_once)
 
     return engine

@@ -44,7 +44,7 @@ class Checkpoints(Checkpoint):
         self._best_written = True
         self._written_at = -math.inf
 
-    def go_on(self, epoch: int, state: dict[str, Any]) -> None:
+    def resume(self, epoch: int, state: dict[str, Any]) -> None:
         """Go on from the state in a checkpoint of that epoch."""
         self._epoch = epoch
         self.load_state_dict(state)
@@ -52,7 +52,7 @@ class Checkpoints(Checkpoint):
     def open(self) -> None:
         (self.directory / record.BEST).parent.mkdir(exist_ok=True)
 
-    def consider(self, epoch: int, validation: Mapping[str, float], learner: Learner) -> None:
+    def keep_if_best(self, epoch: int, validation: Mapping[str, float], learner: Learner) -> None:
         """Keep the weights of an epoch, counted from 1, if it is the best so far."""
         self._epoch = epoch
         score = score_of(validation)
@@ -67,7 +67,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner)
-        self.consider(trainer.current_epoch + 1, learner.validation, learner)
+        self.keep_if_best(trainer.current_epoch + 1, learner.validation, learner)
         # where there are other ranks, they save in step (SavingFollower); it is the clock of this one that says when
         if trainer.strategy.broadcast(time.monotonic() - self._written_at >= SECONDS_BETWEEN):
             self.write(trainer)
@@ -96,7 +96,7 @@ class Checkpoints(Checkpoint):
     ) -> None:
         self._epoch = checkpoint["paribus"]["epoch"]
 
-    def best_state(self) -> dict[str, torch.Tensor] | None:
+    def get_best_network(self) -> dict[str, torch.Tensor] | None:
         """The network's state in the best epoch; None where there is none."""
         if self.best is None:
             return None

@@ -82,7 +82,7 @@ class Learner(lightning.LightningModule, ABC):
         return getattr(self.trainer.precision_plugin, "scaler", None) is not None
 
     @abstractmethod
-    def counts(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def score_samples(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """What is counted beside the loss, of each sample, (n,)."""
 
     def infer(self, inputs: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class Learner(lightning.LightningModule, ABC):
         if self.loss_hook is not None:
             self.loss_hook(inputs, found, cost)
         own, whole = shared or (len(targets), None)
-        self.training_sums.add(own, cost, self._sums(found, targets), whole)
+        self.training_sums.add(own, cost, self._sum_scores(found, targets), whole)
         group = self.trainer.optimizers[0].param_groups[0]
         self.lr, self.momentum = group["lr"], group["betas"][0] if "betas" in group else group.get("momentum")
         # the mean over the processes, which their gradients become, is then that over all samples
@@ -126,24 +126,24 @@ class Learner(lightning.LightningModule, ABC):
         if whole is not None:
             first += select_share(whole, self.global_rank, self.trainer.world_size).start
         self._validated.append((output[:own], targets[:own], slice(first, first + own)))
-        self.validation_sums.add(own, self.loss(output, targets), self._sums(output, targets), whole)
+        self.validation_sums.add(own, self.loss(output, targets), self._sum_scores(output, targets), whole)
 
-    def _sums(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        return {name: each.sum() for name, each in self.counts(output, targets).items()}
+    def _sum_scores(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        return {name: each.sum() for name, each in self.score_samples(output, targets).items()}
 
-    def read(self, sums: EpochSums) -> tuple[dict[str, float], int | None]:
+    def read_means(self, sums: EpochSums) -> tuple[dict[str, float], int | None]:
         """What `sums` has gathered in all processes; see EpochSums.read. Every process has to call it."""
-        return sums.read(self._reduction)
+        return sums.read(self._reduce_over_ranks)
 
     @property
-    def _reduction(self) -> Callable[[Tensor, str], Tensor] | None:
+    def _reduce_over_ranks(self) -> Callable[[Tensor, str], Tensor] | None:
         return None if self.trainer.world_size == 1 else self._reduce
 
     def _reduce(self, tensor: Tensor, how: str) -> Tensor:
         return self.trainer.strategy.reduce(tensor.to(self.device), reduce_op=how).cpu()
 
     def on_validation_epoch_end(self) -> None:
-        means, _ = self.read(self.validation_sums)
+        means, _ = self.read_means(self.validation_sums)
         self.validation = {f"val/{name}": value for name, value in means.items()}
         # For callbacks that watch a metric. self.log_dict would do the same in 1.3 ms.
         self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in self.validation.items()})
@@ -153,10 +153,10 @@ class Learner(lightning.LightningModule, ABC):
         if folds is not None:
             output, target = torch.cat(outputs), torch.cat(targets)
             output = output.to(torch.promote_types(output.dtype, torch.float32))  # as autocast does for a loss
-            each = {"loss": self.loss(output, target, reduction="none"), **self.counts(output, target)}
-            self.folds = average_by_fold(each, torch.cat([folds[chosen] for chosen in samples]), self._reduction)
+            each = {"loss": self.loss(output, target, reduction="none"), **self.score_samples(output, target)}
+            self.folds = average_by_fold(each, torch.cat([folds[chosen] for chosen in samples]), self._reduce_over_ranks)
 
-    def optimizer_of(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    def build_optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         """The run's optimizer, of these parameters."""
         optimizer = self.make_optimizer(parameters)
         if self.device.type == "cpu":
@@ -169,7 +169,7 @@ class Learner(lightning.LightningModule, ABC):
         return optimizer
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer_of(self.parameters())
+        optimizer = self.build_optimizer(self.parameters())
         if self.trainer.world_size > 1 and isinstance(optimizer, torch.optim.LBFGS):
             raise UserError(
                 "LBFGS decides by the loss how often to compute it, and each process sees its own share of the loss. "
@@ -188,7 +188,7 @@ class Classifier(Learner):
     task = "classification"
     columns = ("train/loss", "val/loss", "train/acc", "val/acc")
 
-    def counts(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def score_samples(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
         return {"acc": output.argmax(1) == targets}
 
 
@@ -202,7 +202,7 @@ class Regressor(Learner):
     task = "regression"
     columns = ("train/loss", "val/loss", "val/mse", "val/mae")
 
-    def counts(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def score_samples(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
         if self.training:
             return {}
         error = output - targets

@@ -52,7 +52,7 @@ class Recorder(lightning.Callback):
         self.checkpoints = checkpoints
         self.figures = figures
         self.recording: Recording | None = None  # from the start of the fit
-        self._left: dict[str, Any] | None = None  # the state in the checkpoint, where the run was taken up
+        self._resumed_state: dict[str, Any] | None = None  # the state in the checkpoint, where the run was taken up
         self._finished = False
         self._started = 0.0
         self._first_step = 0  # optimizer steps before this epoch
@@ -73,15 +73,15 @@ class Recorder(lightning.Callback):
         self.recording = Recording(
             self.directory, self.hyperparameters, learner.columns, trainer.max_epochs or 0, trainer.loggers
         )
-        if self._left is not None:
-            self.recording.take_up(self._left)
-            trainer.should_stop = self._left["stopped"]
+        if self._resumed_state is not None:
+            self.recording.resume(self._resumed_state)
+            trainer.should_stop = self._resumed_state["stopped"]
         self.recording.open()
         for name, instrument in self.instruments.items():
-            with self._named(name):
+            with self._naming(name):
                 instrument.attach(learner, trainer.datamodule)  # type: ignore[attr-defined]
-                if self._left is not None and name in self._left["instruments"]:
-                    instrument.load_state_dict(self._left["instruments"][name])
+                if self._resumed_state is not None and name in self._resumed_state["instruments"]:
+                    instrument.load_state_dict(self._resumed_state["instruments"][name])
 
     def on_train_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner) and self.recording is not None
@@ -91,8 +91,8 @@ class Recorder(lightning.Callback):
         sizes = torch.tensor([size for _, _, size in tensors])
         # first, so that the layers of the file come in order of depth
         owners = [(layer, tensor) for layer, tensor, _ in tensors]
-        self.recording.add(0, LayerRows.of(list(split_by_tensor("size", owners, sizes))), told=False)
-        self.recording.before_training(LayerRows.of(self._measure(0)))
+        self.recording.add_layers(0, LayerRows.from_measured(list(split_by_tensor("size", owners, sizes))), charted=False)
+        self.recording.add_initial(LayerRows.from_measured(self._measure(0)))
         self._draw(0, last=False)
 
     def on_train_epoch_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
@@ -122,19 +122,19 @@ class Recorder(lightning.Callback):
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner) and self.recording is not None
         epoch = trainer.current_epoch + 1
-        means, bad_batch = learner.read(learner.training_sums)
+        means, bad_batch = learner.read_means(learner.training_sums)
         measured = {f"train/{name}": value for name, value in means.items()} | learner.validation
         seconds = time.perf_counter() - self._started
-        self.recording.epoch(trainer.global_step, learner.lr, measured, seconds, learner.momentum, learner.folds)
-        self.recording.tell(self.recording.add(epoch, LayerRows.of(self._measure(epoch))))
+        self.recording.add_epoch(trainer.global_step, learner.lr, measured, seconds, learner.momentum, learner.folds)
+        self.recording.log_epoch(self.recording.add_layers(epoch, LayerRows.from_measured(self._measure(epoch))))
         self._draw(epoch, last=False)
         bad_step = None if bad_batch is None else bad_batch // trainer.accumulate_grad_batches
         # a gradient may be that of an activation which another process saw
-        believed = ("activation", "gradient") if trainer.world_size == 1 else ("activation",)
+        blamable = ("activation", "gradient") if trainer.world_size == 1 else ("activation",)
         val_loss = learner.validation.get("val/loss", 0.0)
         self.recording.find_divergence(
             trainer.global_step, self._first_step, bad_step, val_loss, self.instruments.values(),
-            learner.has_finite_weights, believed=believed,
+            learner.has_finite_weights, blamable=blamable,
         )  # fmt: skip
         trainer.should_stop = trainer.should_stop or self.recording.diverged is not None
         # where there are other processes, they stop as this one does: Follower waits for it
@@ -152,9 +152,9 @@ class Recorder(lightning.Callback):
         self.recording.close()
         if not rows:
             return
-        best = self.checkpoints.best_state() or learner.network.state_dict()
+        best = self.checkpoints.get_best_network() or learner.network.state_dict()
         for name, instrument in self.instruments.items():
-            with self._named(name):
+            with self._naming(name):
                 instrument.finish(self.directory, best)
         self._draw(len(rows), last=True)
         self.recording.finish()
@@ -168,14 +168,14 @@ class Recorder(lightning.Callback):
     ) -> None:
         assert self.recording is not None
         checkpoint["recorder"] = {
-            **self.recording.state(trainer.should_stop),
+            **self.recording.get_state(trainer.should_stop),
             "instruments": {name: state for name, i in self.instruments.items() if (state := i.state_dict())},
         }
 
     def on_load_checkpoint(
         self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        self._left = checkpoint["recorder"]
+        self._resumed_state = checkpoint["recorder"]
 
     def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
         if self.recording is not None:
@@ -186,19 +186,19 @@ class Recorder(lightning.Callback):
         measured: list[Measured] = []
         try:
             for name, instrument in self.instruments.items():
-                with self._named(name), torch.no_grad():
+                with self._naming(name), torch.no_grad():
                     for found in instrument.measure(epoch):
                         alike = [m for m in measured if (m.quantity, m.tensor) == (found.quantity, found.tensor)]
                         found.check({layer for m in alike for layer in m.layers})
                         measured.append(found)
         except BaseException:
             assert self.recording is not None
-            self.recording.add(epoch, LayerRows.of(measured))
+            self.recording.add_layers(epoch, LayerRows.from_measured(measured))
             raise
         return measured
 
     @contextmanager
-    def _named(self, name: str) -> Iterator[None]:
+    def _naming(self, name: str) -> Iterator[None]:
         """Name an instrument in the errors that come out of it."""
         try:
             yield

@@ -43,7 +43,7 @@ class LayerRows:
     values: np.ndarray
 
     @classmethod
-    def of(cls, measured: Sequence[Measured]) -> "LayerRows":
+    def from_measured(cls, measured: Sequence[Measured]) -> "LayerRows":
         alike: dict[tuple[str, str], list[Measured]] = {}
         for found in measured:
             alike.setdefault((found.quantity, found.tensor), []).append(found)
@@ -59,12 +59,12 @@ class LayerRows:
             np.concatenate(values, -1) if values else np.empty(0),
         )
 
-    def of_run(self, k: int) -> "LayerRows":
+    def select_run(self, k: int) -> "LayerRows":
         """Those of the k-th run of a stack."""
         return replace(self, values=self.values[k] if self.keys else self.values)
 
 
-class Judge(Protocol):
+class NonfiniteFinder(Protocol):
     """An instrument, as far as it can say where a run broke."""
 
     def find_nonfinite_step(self) -> int | None: ...
@@ -112,7 +112,7 @@ class Recording:
         self._quantities: dict[tuple[str, str], None] = {}  # measured so far, of which tensor, in order
         self._laid_out = False  # TensorBoard's charts
 
-    def take_up(self, left: Mapping[str, Any]) -> None:
+    def resume(self, left: Mapping[str, Any]) -> None:
         """Go on from the state in a checkpoint: what the record holds past its epoch is cut."""
         epoch = left["epoch"]
         self.rows = read_metrics(self.directory, epoch)
@@ -129,13 +129,13 @@ class Recording:
         columns = ("epoch", "step", "lr", *self.columns, "epoch_seconds")
         self._writer = MetricsWriter(self.directory / METRICS, columns, self.rows)
 
-    def before_training(self, rows: LayerRows) -> None:
+    def add_initial(self, rows: LayerRows) -> None:
         """What was measured of the network as it was drawn."""
-        scalars = self.add(0, rows)
+        scalars = self.add_layers(0, rows)
         for logger in self.loggers:
             logger.log_metrics(scalars, step=0)
 
-    def epoch(
+    def add_epoch(
         self,
         step: int,
         lr: float,
@@ -158,7 +158,7 @@ class Recording:
         if momentum is not None:
             self._scalars["momentum"] = momentum
 
-    def tell(self, of_layers: Mapping[str, float]) -> None:
+    def log_epoch(self, of_layers: Mapping[str, float]) -> None:
         """Tell the loggers of the epoch, and of its layers in every n-th one where there would be too many."""
         epoch, scalars = len(self.rows), self._scalars
         if epoch % max(1, math.ceil(len(of_layers) * self.max_epochs / MOST_SCALARS)) == 0:
@@ -169,9 +169,9 @@ class Recording:
                 logger.log_layout(self.columns, self._quantities)
         self._laid_out = True
 
-    def add(self, epoch: int, rows: LayerRows, told: bool = True) -> dict[str, float]:
+    def add_layers(self, epoch: int, rows: LayerRows, charted: bool = True) -> dict[str, float]:
         """Keep what was measured, and return it as scalars by their tags; `told`: loggers will have charts of it."""
-        if told:
+        if charted:
             self._quantities |= dict.fromkeys(rows.quantities)
         if not rows.keys:
             return {}
@@ -184,9 +184,9 @@ class Recording:
         first_step: int,
         bad_step: int | None,
         val_loss: float,
-        instruments: Iterable["Judge"],
+        instruments: Iterable["NonfiniteFinder"],
         finite: Callable[[], bool],
-        believed: Collection[str] = ("activation", "gradient"),
+        blamable: Collection[str] = ("activation", "gradient"),
     ) -> None:
         """Note that the run diverged in its last epoch, if that had a loss that was not finite, or a gradient that
         broke the weights.
@@ -195,7 +195,7 @@ class Recording:
             step: optimizer steps done; first_step: before the epoch.
             bad_step: the first of the epoch, counted from 0, whose loss was not finite.
             finite: says whether the weights are.
-            believed: what instruments may blame.
+            blamable: what instruments may blame.
         """
         instruments = list(instruments)
         bad_gradients = [bad for i in instruments if (bad := i.find_nonfinite_step()) is not None]
@@ -210,7 +210,7 @@ class Recording:
             bad = min(bad_steps)
             self.diverged["step"] = first_step + bad + 1
             blamed = [found for i in instruments if (found := i.find_nonfinite_layer(bad))]
-            blamed = [found for found in blamed if found[1] in believed]
+            blamed = [found for found in blamed if found[1] in blamable]
             # a broken activation breaks every gradient; not the other way round
             for layer, tensor in sorted(blamed, key=lambda found: found[1] != "activation")[:1]:
                 self.diverged |= {"layer": layer.path, "tensor": tensor}
@@ -231,14 +231,14 @@ class Recording:
         """Tell the loggers what came of the run."""
         status = "diverged" if self.diverged else "completed"
         for logger in self.loggers:
-            finish_logger(logger, {**self.hyperparameters, "status": status}, self.statistics())
+            finish_logger(logger, {**self.hyperparameters, "status": status}, self.compute_statistics())
 
-    def statistics(self) -> dict[str, float | int | None]:
+    def compute_statistics(self) -> dict[str, float | int | None]:
         """The summary statistics of the rows so far, at least one."""
         early = self.layers.compute_early_gradient()
         return summarise_rows(self.rows) | ({} if early is None else {"early_layer_gradient": early})
 
-    def state(self, stopped: bool) -> dict[str, Any]:
+    def get_state(self, stopped: bool) -> dict[str, Any]:
         """What a checkpoint keeps of it. Writes the tables, which so reach at least as far as the checkpoint."""
         self._write_tables()
         return {"epoch": len(self.rows), "diverged": self.diverged, "stopped": stopped, "taken_up": self.taken_up}

@@ -30,9 +30,9 @@ class EpochSums:
             loss, sums = torch.zeros_like(loss), {name: torch.zeros_like(value) for name, value in sums.items()}
         self._sizes.append(size)
         self._losses.append(loss)
-        self.count(sums)
+        self.add_sums(sums)
 
-    def count(self, sums: Mapping[str, Tensor]) -> None:
+    def add_sums(self, sums: Mapping[str, Tensor]) -> None:
         """Keep sums over any of the samples; without a gradient."""
         for name, value in sums.items():
             self._sums.setdefault(name, []).append(value)
@@ -43,7 +43,7 @@ class EpochSums:
 
         `reduce` makes of this process's tensor that of all processes, element by element: their "sum" or their "min".
         """
-        totals, names, first_bad = self._totals()
+        totals, names, first_bad = self._compute_totals()
         if reduce is not None:
             totals, first_bad = reduce(totals, "sum"), reduce(first_bad, "min")
         means = dict(zip(names, (totals[1:] / totals[0]).tolist(), strict=True))
@@ -51,14 +51,14 @@ class EpochSums:
 
     def read_stack(self) -> list[tuple[dict[str, float], int | None]]:
         """The same for each of K runs, whose values have all come as (K,)."""
-        totals, names, first_bad = self._totals()
+        totals, names, first_bad = self._compute_totals()
         means = (totals[1:] / totals[0]).T.tolist()
         return [
             (dict(zip(names, run, strict=True)), _to_batch(bad))
             for run, bad in zip(means, first_bad.tolist(), strict=True)
         ]
 
-    def _totals(self) -> tuple[Tensor, list[str], Tensor]:
+    def _compute_totals(self) -> tuple[Tensor, list[str], Tensor]:
         """Samples and totals over them, (1 + names, ...); the names; the first bad batch, or infinity, (...)."""
         sizes = torch.tensor(self._sizes, dtype=torch.float64)
         losses = torch.stack(self._losses).cpu().double()
