@@ -256,7 +256,7 @@ def test_steps_are_those_of_torch(kind: str, agree: bool) -> None:
     sources = [sources[0]] * runs if agree else sources
     together = [nn.Parameter(t.clone()) for t in start]
     stacked = StackedOptimizer(together, sources)
-    assert [part.agree for part in stacked.slices] == [agree]
+    assert [part.identical for part in stacked.slices] == [agree]
     for step in range(12):
         gradients = [torch.randn(runs, *shape, generator=generator) for shape in shapes]
         for p, gradient in zip(together, gradients, strict=True):
@@ -395,7 +395,7 @@ def changed(config: dict, **values: object) -> dict:
     ({"trainer__accelerator": "gpu"}, "it trains on a GPU"),
     ({"trainer___target_": "mine.Trainer"}, "its trainer is mine.Trainer"),
     ({"trainer__accumulate_grad_batches": 2}, "trainer.accumulate_grad_batches is set"),
-    ({"trainer__devices": 2}, "it takes several devices"),
+    ({"trainer__devices": 2}, "it uses several devices"),
     ({"trainer__precision": "bf16-mixed"}, "its precision is bf16-mixed"),
     ({"logger": {"wandb": {"_target_": "lightning.pytorch.loggers.WandbLogger"}}}, "its logger is not TensorBoard"),
     ({"figures": True}, "it draws figures"),

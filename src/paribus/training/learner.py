@@ -154,7 +154,9 @@ class Learner(lightning.LightningModule, ABC):
             output, target = torch.cat(outputs), torch.cat(targets)
             output = output.to(torch.promote_types(output.dtype, torch.float32))  # as autocast does for a loss
             each = {"loss": self.loss(output, target, reduction="none"), **self.score_samples(output, target)}
-            self.folds = average_by_fold(each, torch.cat([folds[chosen] for chosen in samples]), self._reduce_over_ranks)
+            self.folds = average_by_fold(
+                each, torch.cat([folds[chosen] for chosen in samples]), self._reduce_over_ranks
+            )
 
     def build_optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         """The run's optimizer, of these parameters."""

@@ -91,7 +91,9 @@ class Recorder(lightning.Callback):
         sizes = torch.tensor([size for _, _, size in tensors])
         # first, so that the layers of the file come in order of depth
         owners = [(layer, tensor) for layer, tensor, _ in tensors]
-        self.recording.add_layers(0, LayerRows.from_measured(list(split_by_tensor("size", owners, sizes))), charted=False)
+        self.recording.add_layers(
+            0, LayerRows.from_measured(list(split_by_tensor("size", owners, sizes))), charted=False
+        )
         self.recording.add_initial(LayerRows.from_measured(self._measure(0)))
         self._draw(0, last=False)
 
