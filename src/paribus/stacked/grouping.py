@@ -55,7 +55,7 @@ def find_reason_alone(config: Mapping[str, Any]) -> str | None:
 
 
 def make_stack_key(config: Mapping[str, Any]) -> str:
-    """Return as text the part of a configuration that runs of a stack share: all but seeds and each run's own values."""
+    """Return as text the part of a configuration that runs of a stack share: all but seeds and run-specific values."""
     shared_keys = {"optim": ("_target_",), "scheduler": ("_target_", "interval")}
     shared = {part: {key: config[part].get(key) for key in keys} for part, keys in shared_keys.items()}
     model = {key: value for key, value in config["model"].items() if key != "init"}
