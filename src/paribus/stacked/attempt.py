@@ -1,4 +1,4 @@
-"""Attempt to execute several runs as one stack: lock and build each, train them together, finish each record."""
+"""Execute several runs as one stack: lock and build each, train them together, finish each record."""
 
 import json
 import logging
@@ -39,7 +39,7 @@ class LockedMember:
 
     @property
     def shape(self) -> tuple[Any, ...]:
-        """The key that runs of one stack share: epochs done, numbers of samples, shapes of the network's tensors."""
+        """The values that runs of one stack share: epochs done, numbers of samples, shapes of the network's tensors."""
         data, stored = self.member.prepared.data, self.member.stored
         assert data.train is not None and data.val is not None
         network = tuple((name, tuple(t.shape)) for name, t in self.member.learner.network.state_dict().items())

@@ -27,7 +27,7 @@ TRAINER = {"_target_", "accelerator", "devices", "precision", "max_epochs", "gra
 
 
 def find_reason_alone(config: Mapping[str, Any]) -> str | None:
-    """Find in a configuration the reason to execute its run alone. None: it may be stackable."""
+    """Find in a configuration the reason to execute its run alone; None if there is none."""
     trainer = config["trainer"]
     if trainer["_target_"] != "lightning.Trainer":
         return f"its trainer is {trainer['_target_']}"
@@ -119,13 +119,13 @@ def group_runs(jobs: Sequence[Job]) -> tuple[list[list[Job]], dict[str, list[Job
 def split_group(group: Sequence[Job], at_once: int, most: int | None) -> list[list[Job]]:
     """Split a group into stacks of about equal size: at least one a process, none larger than `most` or than memory."""
     size = -(-len(group) // at_once)
-    size = max(1, min(size, most or size, count_fitting(group[0], at_once), count_open_files()))
+    size = max(1, min(size, most or size, count_fitting(group[0], at_once), count_openable()))
     number = -(-len(group) // size)
     return [list(group[i::number]) for i in range(number)]
 
 
-def count_open_files() -> int:
-    """Return for how many runs this process may hold files open at once."""
+def count_openable() -> int:
+    """Return how many runs may have their files open in this process at once."""
     if resource is None:
         return 100
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

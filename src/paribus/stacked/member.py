@@ -1,4 +1,4 @@
-"""One run of a stack: its parts, its record and its state."""
+"""One run of a stack: its parts, record and state."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -114,7 +114,7 @@ class Member:
 
 @dataclass(frozen=True)
 class MemberInstrument:
-    """An instrument restricted to one run: to the k-th of a stack; k None: to the only run that it measures."""
+    """An instrument restricted to one run: the k-th of a stack, or the only run (k None)."""
 
     instrument: Instrument
     k: int | None

@@ -120,7 +120,7 @@ class Checkpoints(Checkpoint):
               self.directory / record.LAST)  # fmt: skip
 
     def write_best(self) -> None:
-        """Write best.ckpt, unless there is no best epoch or its file exists already."""
+        """Write best.ckpt, if there is a best epoch that the file does not hold yet."""
         if self.best is not None and not (self._best_written and (self.directory / record.BEST).exists()):
             _save(self.best, self.directory / record.BEST)
             self._best_written = True

@@ -44,7 +44,7 @@ class LayerRows:
 
     @classmethod
     def from_measured(cls, measured: Sequence[Measured]) -> "LayerRows":
-        """Make rows of measurements, ordered by quantity and tensor."""
+        """Make rows of measurements, grouped by quantity and tensor."""
         by_quantity: dict[tuple[str, str], list[Measured]] = {}
         for m in measured:
             by_quantity.setdefault((m.quantity, m.tensor), []).append(m)
@@ -174,7 +174,7 @@ class Recording:
             self._scalars["momentum"] = momentum
 
     def log_epoch(self, layer_scalars: Mapping[str, float]) -> None:
-        """Pass the last epoch on to the loggers, and its layers too; these only every n-th time if they are many."""
+        """Pass the last epoch on to the loggers, with the scalars of its layers; these only every n-th time if many."""
         epoch, scalars = len(self.rows), self._scalars
         if epoch % max(1, math.ceil(len(layer_scalars) * self.max_epochs / MAX_LAYER_SCALARS)) == 0:
             scalars = {**scalars, **layer_scalars}
@@ -254,7 +254,7 @@ class Recording:
         return summarise_rows(self.rows) | ({} if early is None else {"early_layer_gradient": early})
 
     def get_state(self, stopped: bool) -> dict[str, Any]:
-        """Write the tables first, so that they are not behind the checkpoint, and return its state of the record."""
+        """Write the tables, which must not be behind the checkpoint, and return the state for it."""
         self._write_tables()
         return {"epoch": len(self.rows), "diverged": self.diverged, "stopped": stopped, "taken_up": self.taken_up}
 
