@@ -256,7 +256,7 @@ def test_steps_are_those_of_torch(kind: str, agree: bool) -> None:
     sources = [sources[0]] * runs if agree else sources
     together = [nn.Parameter(t.clone()) for t in start]
     stacked = StackedOptimizer(together, sources)
-    assert [part.agree for part in stacked.slices] == [agree]
+    assert [part.identical for part in stacked.slices] == [agree]
     for step in range(12):
         gradients = [torch.randn(runs, *shape, generator=generator) for shape in shapes]
         for p, gradient in zip(together, gradients, strict=True):
@@ -273,7 +273,7 @@ def test_steps_are_those_of_torch(kind: str, agree: bool) -> None:
                 optimizer.param_groups[0]["lr"] *= 0.5
             stacked.refresh()
     for k, optimizer in enumerate(torchs):
-        mine, its = stacked.state_of(k)["state"], optimizer.state_dict()["state"]
+        mine, its = stacked.get_state(k)["state"], optimizer.state_dict()["state"]
         assert mine.keys() == its.keys()
         for i, known in its.items():
             assert mine[i].keys() == known.keys()
@@ -300,7 +300,7 @@ def test_a_stack_that_was_killed_is_taken_up_and_so_is_each_of_its_runs_alone(
         trained(self)
 
     monkeypatch.setattr(module, "SECONDS_BETWEEN", 0.0)
-    monkeypatch.setattr(module, "WRITING_SHARE", math.inf)
+    monkeypatch.setattr(module, "MAX_WRITE_SHARE", math.inf)
     monkeypatch.setattr(Stack, "_train_epoch", killed)
     assert {ended.message for ended in attempt_stack(cut)} == {"interrupted"}
     assert {record.read_status(job.directory)[0] for job in cut} == {record.INTERRUPTED}
@@ -395,7 +395,7 @@ def changed(config: dict, **values: object) -> dict:
     ({"trainer__accelerator": "gpu"}, "it trains on a GPU"),
     ({"trainer___target_": "mine.Trainer"}, "its trainer is mine.Trainer"),
     ({"trainer__accumulate_grad_batches": 2}, "trainer.accumulate_grad_batches is set"),
-    ({"trainer__devices": 2}, "it takes several devices"),
+    ({"trainer__devices": 2}, "it uses several devices"),
     ({"trainer__precision": "bf16-mixed"}, "its precision is bf16-mixed"),
     ({"logger": {"wandb": {"_target_": "lightning.pytorch.loggers.WandbLogger"}}}, "its logger is not TensorBoard"),
     ({"figures": True}, "it draws figures"),

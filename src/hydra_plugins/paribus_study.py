@@ -1,6 +1,6 @@
-"""Paribus' sweeper and launchers, where Hydra looks for plugins. What they do is in paribus.sweep.
+"""Sweeper and launchers of Paribus, where Hydra looks for plugins; paribus.sweep does the work.
 
-Hydra imports this whenever it starts: nothing heavy here.
+Hydra imports this module whenever it starts, so heavy imports are inside functions.
 """
 
 from abc import abstractmethod
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 
 
 class StudyLauncher(Launcher):
-    """Makes the runs of a sweep that are not finished yet. Subclasses say where."""
+    """A launcher that executes the unfinished runs of a sweep. A subclass decides where."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.study = config
         self.loader = hydra_context.config_loader
 
     @abstractmethod
-    def engine(self, directory: Path) -> "Executor":
-        """What makes the runs of the study in `directory`."""
+    def make_executor(self, directory: Path) -> "Executor":
+        """Make the executor for the runs of the study in `directory`."""
 
-    def begin(self) -> None:
-        """Called before the study is read, to have ready what takes its time."""
+    def start(self) -> None:
+        """Start in the background what takes time; called before the study is composed."""
 
-    live = True  # whether a board shows how the runs are going; else they speak for themselves
+    live = True  # whether the terminal shows a board of all runs, instead of each run's own lines
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Make a run of each list of overrides; those that lead to the same run give one result."""
+        """Execute a run for each list of overrides; lists that compose the same run give one result."""
         from paribus.sweep.study import run_study
 
         returned = []
-        engine = None if self.study.dry_run else self.engine
-        for run in run_study(job_overrides, self.loader, self.study, engine, self.live):
+        make_executor = None if self.study.dry_run else self.make_executor
+        for run in run_study(job_overrides, self.loader, self.study, make_executor, self.live):
             job = JobReturn(overrides=run.job.overrides, cfg=run.job.composed)
             job.working_dir = str(run.job.directory)
             if run.finished:
@@ -55,7 +55,7 @@ class StudyLauncher(Launcher):
 
 
 class SerialLauncher(StudyLauncher):
-    """One run after the other, in this process, with all cores."""
+    """A launcher that executes one run after the other, in this process, with all cores."""
 
     live = False
 
@@ -63,65 +63,65 @@ class SerialLauncher(StudyLauncher):
         with prepare_to_train():
             return super().launch(job_overrides, initial_job_idx)
 
-    def engine(self, directory: Path) -> "Executor":
+    def make_executor(self, directory: Path) -> "Executor":
         from paribus.sweep.launch import run_serially
 
         return run_serially
 
 
 class ParallelLauncher(StudyLauncher):
-    """Several runs at once, each in a process of its own on this machine.
+    """A launcher that executes several runs at once, each in its own process on this machine.
 
     Args:
-        n_jobs: how many at once; None: one a core, or one a GPU where runs train on these.
+        n_jobs: number of runs at once; None: one a core, or one a GPU if runs train on GPUs.
     """
 
     def __init__(self, n_jobs: int | None = None):
         self.n_jobs = n_jobs
 
-    def begin(self) -> None:
+    def start(self) -> None:
         start_forkserver()
 
-    def engine(self, directory: Path) -> "Executor":
+    def make_executor(self, directory: Path) -> "Executor":
         from paribus.sweep.launch import make_parallel_executor
 
         return make_parallel_executor(self.n_jobs)
 
 
 class StackedLauncher(StudyLauncher):
-    """Runs that are alike as one program, others by themselves, in several processes on this machine.
+    """A launcher that trains similar runs as one stack, and others alone, in several processes on this machine.
 
     Args:
-        n_jobs: processes; None: one a core.
-        most: runs in a stack; None: as many as memory holds.
+        n_jobs: number of processes; None: one a core.
+        most: largest number of runs in a stack; None: as many as memory holds.
     """
 
     def __init__(self, n_jobs: int | None = None, most: int | None = None):
         self.n_jobs = n_jobs
         self.most = most
 
-    def begin(self) -> None:
+    def start(self) -> None:
         start_forkserver()
 
-    def engine(self, directory: Path) -> "Executor":
+    def make_executor(self, directory: Path) -> "Executor":
         from paribus.sweep.launch import make_stacked_executor
 
         return make_stacked_executor(self.n_jobs, self.most)
 
 
 class SlurmLauncher(StudyLauncher):
-    """Each run as a job of a Slurm cluster, by submitit.
+    """A launcher that submits each run as a job of a Slurm cluster, by submitit.
 
     Args:
-        cluster: "slurm"; "local": processes on this machine, to try it out.
-        parameters: what a job asks for, as submitit.AutoExecutor.update_parameters takes it.
+        cluster: "slurm", or "local" for processes on this machine, as a trial.
+        parameters: resources of a job, as arguments of submitit.AutoExecutor.update_parameters.
     """
 
     def __init__(self, cluster: str, parameters: Mapping[str, Any]):
         self.cluster = cluster
         self.parameters = OmegaConf.to_container(OmegaConf.create(dict(parameters)), resolve=True)
 
-    def engine(self, directory: Path) -> "Executor":
+    def make_executor(self, directory: Path) -> "Executor":
         from paribus.sweep.clusters import make_slurm_executor
 
         assert isinstance(self.parameters, dict)
@@ -131,12 +131,12 @@ class SlurmLauncher(StudyLauncher):
 
 
 class RayLauncher(StudyLauncher):
-    """Each run as a task of a Ray cluster.
+    """A launcher that executes each run as a task of a Ray cluster.
 
     Args:
-        address: of the cluster ("auto": the one that this machine belongs to); None: one is started on this machine.
-        num_cpus: cores that a run takes.
-        num_gpus: GPUs that a run takes, or a part of one.
+        address: address of the cluster; "auto": the cluster of this machine; None: start one on this machine.
+        num_cpus: number of cores of a run.
+        num_gpus: number of GPUs of a run, which may be a fraction.
     """
 
     def __init__(self, address: str | None, num_cpus: int, num_gpus: float):
@@ -144,18 +144,18 @@ class RayLauncher(StudyLauncher):
         self.num_cpus = num_cpus
         self.num_gpus = num_gpus
 
-    def engine(self, directory: Path) -> "Executor":
+    def make_executor(self, directory: Path) -> "Executor":
         from paribus.sweep.clusters import make_ray_executor
 
         return make_ray_executor(self.address, self.num_cpus, self.num_gpus)
 
 
 class StudySweeper(Sweeper):
-    """Every combination of what the command line sweeps, for each grid that an experiment lists.
+    """A sweeper over every combination of the command line's values, for each grid of an experiment.
 
     Args:
-        params: a grid: the values of each override, by its key, as Hydra's own sweeper takes them.
-        grids: several such grids, run as one study; a point is a grid of single values.
+        params: a grid: the values of each override by key, as for Hydra's own sweeper.
+        grids: several such grids, executed as one study. A single point is a grid of single values.
     """
 
     def __init__(
@@ -187,9 +187,9 @@ class StudySweeper(Sweeper):
                 "A study needs a launcher of its own: hydra/launcher=serial, parallel, stacked, slurm or ray."
             )
         if not self.study.dry_run:
-            self.study_launcher.begin()
+            self.study_launcher.start()
         with importing_torch():
-            import lightning  # noqa: F401  with whatever else the check of a configuration imports
+            import lightning  # noqa: F401  here, since checking a configuration imports it anyway
 
             from paribus.sweep.expand import expand_sweep
 

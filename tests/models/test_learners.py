@@ -65,7 +65,7 @@ def learner(kind: type, network: nn.Module, loss: str):
 
 def test_accuracy_counts_what_is_right() -> None:
     output = torch.tensor([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
-    counts = learner(Classifier, nn.Identity(), "cross_entropy").counts(output, torch.tensor([1, 1, 1]))
+    counts = learner(Classifier, nn.Identity(), "cross_entropy").score_samples(output, torch.tensor([1, 1, 1]))
     assert counts["acc"].sum().item() == 2
 
 
@@ -73,7 +73,7 @@ def test_accuracy_counts_what_is_right() -> None:
 def test_a_regressor_measures_both_errors_whatever_its_loss(loss: str) -> None:
     module = learner(Regressor, nn.Identity(), loss)
     output, targets = torch.tensor([1.0, 2.0, 5.0]), torch.tensor([1.0, 4.0, 1.0])
-    assert module.counts(output, targets) == {}
+    assert module.score_samples(output, targets) == {}
     module.eval()
     for batch in ((output, targets), (output[:1], targets[:1] + 1)):
         module.validation_step(batch, 0)

@@ -1,4 +1,4 @@
-"""Turn what was typed into what Hydra parses."""
+"""Convert the typed arguments to those that Hydra parses."""
 
 import filecmp
 from pathlib import Path
@@ -10,7 +10,7 @@ from paribus.installation import find_config_directory
 
 
 def put_flags_first(arguments: list[str]) -> list[str]:
-    """The command line with its flags in front, where Hydra wants them: `train.py model=vgg6 --multirun seed=1,2`."""
+    """Move flags to the front, where Hydra expects them: `train.py model=vgg6 --multirun seed=1,2`."""
     with_value = (
         "--config-dir",
         "-cd",
@@ -25,23 +25,23 @@ def put_flags_first(arguments: list[str]) -> list[str]:
     )
     flags: list[str] = []
     others: list[str] = []
-    waiting = False
+    is_value = False  # of the flag before it
     for text in arguments:
-        (flags if waiting or text.startswith("-") else others).append(text)
-        waiting = text in with_value
+        (flags if is_value or text.startswith("-") else others).append(text)
+        is_value = text in with_value
     return flags + others
 
 
 def prepare_arguments(typed: list[str]) -> list[str]:
-    """Return the command line as Hydra takes it, with the overrides of a run to go on with, and the user's conf/."""
+    """Return the arguments for Hydra, with the overrides of a run to resume or rerun, and the user's conf/."""
     check_arguments(typed)
     return _add_config_directory(put_flags_first(add_recorded(typed)))
 
 
 def _add_config_directory(arguments: list[str]) -> list[str]:
-    """Give conf/ in the working directory as --config-dir, where the arguments name none.
+    """Add conf/ in the working directory as --config-dir, if the arguments name no directory.
 
-    Raises UserError for a file in it that has the name of one of Paribus', since Hydra would ignore it silently.
+    Raises UserError for a file in it with the name of a file of Paribus, which Hydra would ignore silently.
     """
     ours = find_config_directory()
     named = _find_flag(arguments, "--config-dir", "-cd")
@@ -53,16 +53,16 @@ def _add_config_directory(arguments: list[str]) -> list[str]:
         same_name = theirs / file.relative_to(ours)
         if same_name.exists() and not filecmp.cmp(file, same_name, shallow=False):
             raise UserError(
-                f"{same_name} has the name of {file}, so that nobody could tell which is meant. Rename yours, or name "
-                "another directory with --config-dir=DIR."
+                f"{same_name} has the same name as {file}, so that it is unclear which one to use. Rename yours, or "
+                "choose another directory with --config-dir=DIR."
             )
     return arguments if named is not None else [f"--config-dir={theirs}", *arguments]
 
 
 def _find_flag(arguments: list[str], *names: str) -> str | None:
-    """Find the value of a flag, which stands behind = or in the next argument; None where it is not given."""
-    for text, following in zip(arguments, [*arguments, ""][1:], strict=True):
+    """Find the value of a flag, after = or in the next argument; None if the flag is absent."""
+    for text, next_text in zip(arguments, [*arguments, ""][1:], strict=True):
         name, equals, value = text.partition("=")
         if name in names:
-            return value if equals else following
+            return value if equals else next_text
     return None

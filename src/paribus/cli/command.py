@@ -1,4 +1,4 @@
-"""Run the `paribus` command, whose subcommands are the entry points of a checkout."""
+"""Run the `paribus` command. Its subcommands do the same as the scripts of a checkout."""
 
 import os
 import sys
@@ -19,15 +19,15 @@ usage: paribus [--help] [--version] COMMAND ...
 
   paribus train       train one run, or with --multirun the runs of a study
   paribus evaluate    evaluate finished runs on their test sets
-  paribus compare     say what a change did, and how sure one can be
-  paribus data        look at a data set before anything is trained
+  paribus compare     compare runs: what a change did, and how certain that is
+  paribus data        inspect a data set before training
 
-`paribus COMMAND --help` says more. For tab completion: eval "$(paribus train -sc install=bash)"\
+For details: `paribus COMMAND --help`. For tab completion: eval "$(paribus train -sc install=bash)"\
 """
 
 
 def main() -> None:
-    """Run the subcommand that sys.argv names. Exits with 1 after an error."""
+    """Run the subcommand that sys.argv names. Exit with 1 after an error."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("--help", "-h"):
         print(HELP)
@@ -40,12 +40,12 @@ def main() -> None:
             if name not in COMMANDS:
                 raise unknown_name(name, "the commands of paribus", COMMANDS)
         del sys.argv[1]
-        sys.path.insert(0, os.getcwd())  # where classes of the user's own are, as with python -m
+        sys.path.insert(0, os.getcwd())  # finds the user's own classes, as with python -m
         resolve_name(COMMANDS[name])()
 
 
 def complete_line() -> None:
-    """Print the completions of the line in COMP_LINE, for which Hydra's script calls `paribus` without a subcommand."""
+    """Print completions of the line in COMP_LINE, for which Hydra's shell script calls `paribus` alone."""
     program, _, line = os.environ["COMP_LINE"].partition(" ")
     name, blank, arguments = line.lstrip().partition(" ")
     if not blank:

@@ -15,7 +15,7 @@ from paribus.errors import UserError, unknown_name
 from paribus.installation import name_commands
 from paribus.paths import parse_path
 
-if TYPE_CHECKING:  # slow imports wait until the options are checked
+if TYPE_CHECKING:  # slow imports, which at run time follow the check of the options
     import pandas as pd
     from matplotlib.figure import Figure
     from rich.console import Console
@@ -28,11 +28,11 @@ Inspect a data set before training: figures in a directory, a table on the termi
   python -m paribus.data cifar10
   python -m paribus.data concrete --path my.csv --target column     a table of your own
 
-Of test images only the labels are counted; a table is shown with all its rows.
+Of the test images only the labels are used; a table includes all its rows.
 """
 NAMES = ("concrete", "fashion_mnist", "cifar10")
 OPTION_DATA_SETS = {"path": NAMES[:1], "target": NAMES[:1], "root": NAMES[1:], "no_verify": NAMES[2:]}
-MOST_COLUMNS = 24  # in a figure
+MAX_COLUMNS = 24  # in a figure
 
 
 def parse_arguments(typed: Sequence[str] | None) -> argparse.Namespace:
@@ -76,7 +76,7 @@ def parse_arguments(typed: Sequence[str] | None) -> argparse.Namespace:
 def main(typed: Sequence[str] | None = None) -> None:
     """Run the command; exit with 1 after an error."""
     logging.basicConfig(format="%(message)s")
-    logging.getLogger("paribus").setLevel(logging.INFO)  # shows downloads
+    logging.getLogger("paribus").setLevel(logging.INFO)  # to show downloads
     with report_errors():
         inspect_data(typed)
 
@@ -88,22 +88,22 @@ def inspect_data(typed: Sequence[str] | None = None) -> None:
 
     console = make_console()
     if options.name == "concrete":
-        drawn = describe_table(console, options.path, options.target or "strength")
+        figures = describe_table(console, options.path, options.target or "strength")
     else:
         root = os.environ.get("PARIBUS_DATA", "data") if options.root is None else options.root
-        drawn = describe_images(console, options.name, root, not options.no_verify)
+        figures = describe_images(console, options.name, root, not options.no_verify)
     with _naming_remedy(options.out, "Write elsewhere with --out DIR."):
         options.out.mkdir(parents=True, exist_ok=True)
-        for name, figure in drawn.items():
+        for name, figure in figures.items():
             for kind in ("png", "pdf") if options.pdf else ("png",):
                 figure.savefig(options.out / f"{name}.{kind}")
     also = " (and PDF)" if options.pdf else ""
-    message = f"In {options.out}: {', '.join(f'{name}.png' for name in drawn)}{also}"
+    message = f"In {options.out}: {', '.join(f'{name}.png' for name in figures)}{also}"
     console.print(message, soft_wrap=True)
 
 
 def describe_table(console: "Console", path: Path | None, target: str) -> dict[str, "Figure"]:
-    """Print statistics of a table's columns and return its figures by name; `path` None for the concrete data."""
+    """Print statistics of a table's columns, and return its figures by name. `path` None: the concrete data."""
     from paribus.data import concrete, plots
 
     with _naming_remedy(path, "Name another file with --path FILE."):
@@ -121,10 +121,10 @@ def describe_table(console: "Console", path: Path | None, target: str) -> dict[s
     correlation = table.corrwith(table[target])
     _print_columns(console, table, correlation)
     console.print(rows)
-    if len(table.columns) > MOST_COLUMNS:
-        strongest = correlation.drop(target).abs().nlargest(MOST_COLUMNS - 1).index
+    if len(table.columns) > MAX_COLUMNS:
+        strongest = correlation.drop(target).abs().nlargest(MAX_COLUMNS - 1).index
         table = table[[*strongest, target]]
-        console.print(f"Figures show {target} and the {MOST_COLUMNS - 1} features most correlated with it.")
+        console.print(f"Figures show {target} and the {MAX_COLUMNS - 1} features most correlated with it.")
     return {
         "histograms": plots.plot_histograms(table),
         "box_plots": plots.plot_boxes(table),
@@ -161,18 +161,18 @@ def describe_images(console: "Console", name: str, root: str, verify: bool) -> d
 
     data: Images
     with _naming_remedy(root, "Name another directory with --root DIR."):
-        # Reading depends on root and verify alone; the other arguments matter in training.
+        # Reading depends on root and verify alone; the other arguments are for training.
         if name == "cifar10":
             data = CIFAR10(root, verify, 1, 1, None, False, False, [0.5] * 3, [1.0] * 3, seed=0)
         else:
             data = FashionMNIST(root, 1, 1, None, False, [0.5], [1.0], seed=0)
         data.prepare_data()
         images, labels = (tensor.numpy() for tensor in data.read(test=False))
-        tested = data.read(test=True)[1].numpy()
+        test_labels = data.read(test=True)[1].numpy()
     names = data.class_names or []
     counts = {
         "training and validation": np.bincount(labels, minlength=len(names)),
-        "test": np.bincount(tested, minlength=len(names)),
+        "test": np.bincount(test_labels, minlength=len(names)),
     }
     shown = Table(box=SIMPLE_HEAD, show_footer=True)
     shown.add_column("class", "all", no_wrap=True)
@@ -202,7 +202,7 @@ def _format_number(value: float) -> str:
 
 @contextmanager
 def _naming_remedy(where: object, remedy: str) -> Iterator[None]:
-    """Replace the remedies in errors, which name options of training, by those of this command."""
+    """Replace the remedies in errors, which name options of training, by options of this command."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Turn exceptions into one message and an exit code."""
+"""Report an exception as one message and an exit code."""
 
 import logging
 import os
@@ -18,15 +18,15 @@ from paribus.process import make_hydra_raise
 from paribus.terminal import replace_unencodable
 
 log = logging.getLogger(__name__)
-_FULL = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"  # as the user has set it; report_errors sets it too
+_FULL = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"  # the user's value: make_hydra_raise sets the variable too
 
 
 @contextmanager
 def report_errors(exit_code: int = 1) -> Iterator[None]:
     """Print an error as one message on standard error and exit with `exit_code`, or with 130 after Ctrl-C.
 
-    With HYDRA_FULL_ERROR=1 in the environment, exceptions pass through with their traceback. Around a task function of
-    Hydra as well, whose errors would otherwise reach the terminal in Hydra's way first.
+    With HYDRA_FULL_ERROR=1 in the environment, exceptions pass through with their traceback. A task function of Hydra
+    needs this around its body too; otherwise Hydra prints the error first, in its own form.
     """
     replace_unencodable()
     if _FULL:
@@ -44,11 +44,11 @@ def report_errors(exit_code: int = 1) -> Iterator[None]:
         print(f"error: {explain(error)}", file=sys.stderr)
         sys.exit(exit_code)
     except ValueError as error:
-        if isinstance(error.__cause__, OSError):  # a log that logging cannot open
+        if isinstance(error.__cause__, OSError):  # logging cannot open a log file
             print(f"error: {explain(error.__cause__)}", file=sys.stderr)
             sys.exit(exit_code)
         raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
         if not raised_in.is_relative_to(Path(hydra.__file__).parent):
             raise
-        print(f"error: {error}", file=sys.stderr)  # what Hydra says of an override such as trainer=null
+        print(f"error: {error}", file=sys.stderr)  # Hydra's message on an override such as trainer=null
         sys.exit(exit_code)

@@ -6,17 +6,18 @@ from paribus.cli.errors import report_errors
 from paribus.installation import name_commands
 
 DESCRIPTION = """\
-Evaluate finished runs on their test sets, write the figures into their records (summary.json, "test") and print them.
+Evaluate finished runs on their test sets, write the metrics into their records (summary.json, "test") and print them.
 
   python evaluate.py run=outputs/DATE/TIME        one run
   python evaluate.py run=outputs/STUDY            every run of a study
   python evaluate.py run=DIR run=DIR ...          several
 
-Choose runs by their validation figures first: the test set is for the run that was selected.
+Select runs by their validation metrics first: the test set is for the selected run.
 """
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=name_commands(DESCRIPTION),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -26,7 +27,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--checkpoint",
         choices=("best", "last"),
-        help="default: best, the epoch with the best validation; last for a final fit, which has none",
+        help="default: best, the epoch with the best validation; last for a final fit without validation",
     )
     parser.add_argument("--data-root", metavar="DIR", help="where the data are now, if not where training found them")
     parser.add_argument("--trust", action="store_true", help="also load runs whose configuration names other code")
@@ -35,15 +36,15 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Evaluate what sys.argv names. Exits with 1 after an error."""
+    """Evaluate the runs that sys.argv names. Exit with 1 after an error."""
     with report_errors():
         evaluate_runs()
 
 
 def evaluate_runs() -> None:
-    """Evaluate each run that sys.argv names, then print a table; raise UserError for those that cannot be."""
+    """Evaluate each run that sys.argv names, and print a table. Raises UserError at the end for runs that failed."""
     options = parse_arguments()
-    import torch  # after the options: --help and mistakes in them answer at once
+    import torch  # slow, so only after the options: --help and wrong options are answered at once
 
     from paribus.errors import UserError
     from paribus.paths import parse_path

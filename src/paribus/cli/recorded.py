@@ -1,4 +1,4 @@
-"""Take the overrides of a recorded run for a command that resumes or repeats it."""
+"""Add the overrides of a recorded run to a command that resumes or repeats it."""
 
 import re
 from pathlib import Path
@@ -10,9 +10,9 @@ from paribus.record import RecordError, read_summary, read_yaml
 
 
 def add_recorded(typed: list[str]) -> list[str]:
-    """Put the overrides of the run in DIR, named by resume=DIR or rerun=DIR, before those that were typed.
+    """Put the overrides of the run in DIR before the typed ones, where these include resume=DIR or rerun=DIR.
 
-    Such a DIR is a path as it stands, = and , in it included. rerun=DIR runs with the threads that DIR was made with.
+    DIR is taken literally, with any = and , in it. rerun=DIR uses as many threads as the recorded run.
     """
     for text in typed:
         key, _, value = text.partition("=")
@@ -28,18 +28,18 @@ def add_recorded(typed: list[str]) -> list[str]:
     given = [text for text in typed if text not in orders]
     keys = {_get_key(text) for text in given}
     stored = [str(text) for text in _read_recorded(directory, "overrides.yaml") if _get_key(str(text)) not in keys]
-    whole = _read_recorded(directory, "hydra.yaml")["hydra"]
-    added = [source["path"] for source in whole["runtime"]["config_sources"] if source["provider"] == "command-line"]
-    flags = [f"--config-dir={source.removeprefix('file://')}" for source in added]
-    if whole["job"]["config_name"] != "train":
-        flags.append(f"--config-name={whole['job']['config_name']}")
-    flags += [text for text in whole["overrides"]["hydra"] if text.startswith("hydra.searchpath=")]
+    hydra = _read_recorded(directory, "hydra.yaml")["hydra"]
+    sources = [source["path"] for source in hydra["runtime"]["config_sources"] if source["provider"] == "command-line"]
+    flags = [f"--config-dir={source.removeprefix('file://')}" for source in sources]
+    if hydra["job"]["config_name"] != "train":
+        flags.append(f"--config-name={hydra['job']['config_name']}")
+    flags += [text for text in hydra["overrides"]["hydra"] if text.startswith("hydra.searchpath=")]
     if "trust=true" not in typed:
         _require_own_files(directory, [*flags, *stored])
-    flags += [f"hydra.sweeper.{key}=null" for key in ("params", "grids") if (whole["sweeper"] or {}).get(key)]
+    flags += [f"hydra.sweeper.{key}=null" for key in ("params", "grids") if (hydra["sweeper"] or {}).get(key)]
     composed = _read_recorded(directory, "config.yaml")
     fixed = [f"{order}={_quote(str(directory))}"]
-    if order == "resume" and whole["mode"] == "MULTIRUN":
+    if order == "resume" and hydra["mode"] == "MULTIRUN":
         fixed.append(f"study={_quote(str(composed['study']))}")
     if order == "resume":
         fixed.append(f"hydra.run.dir={_quote(str(directory))}")
@@ -50,13 +50,13 @@ def add_recorded(typed: list[str]) -> list[str]:
 
 
 def _require_own_files(directory: Path, arguments: list[str]) -> None:
-    """Raise UserError where a record brings configuration files or settings of Hydra: these can call any function."""
+    """Raise UserError if a record adds configuration files or settings of Hydra, since these can call any function."""
     own = f"--config-dir={Path('conf').absolute()}"
     foreign = [text for text in arguments if text != own and _get_key(text).startswith(("-", "hydra"))]
     if foreign:
         raise UserError(
-            f"{directory} was made with configuration files or settings of its own ({foreign[0]}), which could call "
-            "any code. If you trust it, add trust=true."
+            f"{directory} was made with other configuration files or settings of Hydra ({foreign[0]}), which could "
+            "call any code. If you trust it, add trust=true."
         )
 
 
@@ -82,7 +82,7 @@ def _read_recorded(directory: Path, name: str) -> Any:
 
 
 def _quote(text: str) -> str:
-    """As a string of Hydra's grammar, quoted where need be; there quotes and backslashes before them are special."""
+    """Quote a string for Hydra's grammar where necessary, and escape quotes and the backslashes before them."""
     if re.fullmatch(r"[A-Za-z_][\w./-]*", text):
         return text
     return "'" + re.sub(r"(\\*)'", r"\1\1\\'", text) + "'"

@@ -14,7 +14,7 @@ from paribus.terminal import guarding_streams
 
 
 def main() -> None:
-    """Train what sys.argv asks for. Exits with 1 after an error, with 130 after Ctrl-C."""
+    """Train the run or study that sys.argv names. Exit with 1 after an error, with 130 after Ctrl-C."""
     OmegaConf.register_new_resolver("command", name_commands, replace=True)  # for the text of --help
     with guarding_streams(), report_errors():
         rank = find_rank()
@@ -30,8 +30,8 @@ def main() -> None:
 
 
 def train(config: DictConfig) -> float | None:
-    """Execute the single run that Hydra has composed `config` for; a study goes to the launcher instead."""
-    with importing_torch():  # only when there is something to run
+    """Execute a single run, whose configuration Hydra has composed. A study goes to its launcher instead."""
+    with importing_torch():  # only for a run, not for --help or --cfg
         from paribus.run.execute import run
     with report_errors(), prepare_to_train():
         return run(config)

@@ -276,7 +276,7 @@ class Follower(InStep):
 
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner)
-        learner.read(learner.training_sums)
+        learner.read_means(learner.training_sums)
         trainer.should_stop = trainer.strategy.broadcast(trainer.should_stop)
 
     def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:

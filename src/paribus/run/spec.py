@@ -71,10 +71,11 @@ class Job:
     def _first_hydra(self) -> DictConfig | None:
         """The node `hydra` with which the run in the directory was started; None if unknown."""
         try:
-            node = OmegaConf.create(record.read_yaml(self.directory / ".hydra" / "hydra.yaml"))
+            stored = record.read_yaml(self.directory / ".hydra" / "hydra.yaml")
         except (OSError, record.RecordError):
             return None
-        return node if isinstance(node, DictConfig) and "hydra" in node else None
+        whole = isinstance(stored, dict) and isinstance(stored.get("hydra"), dict)
+        return OmegaConf.create(stored) if whole else None
 
     @property
     def overrides(self) -> list[str]:

@@ -63,7 +63,7 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     finally:
         recording = recorder.recording
         if recording is not None and recording.rows:
-            summary["statistics"] |= recording.statistics()
+            summary["statistics"] |= recording.compute_statistics()
         if recording is not None and recording.taken_up:
             summary["taken_up"] = recording.taken_up
         for logger in trainer.loggers:

@@ -1,4 +1,4 @@
-"""Attempt to execute several runs as one stack: lock and build each, train them together, finish each record."""
+"""Execute several runs as one stack: lock and build each, train them together, finish each record."""
 
 import json
 import logging
@@ -39,7 +39,7 @@ class LockedMember:
 
     @property
     def shape(self) -> tuple[Any, ...]:
-        """What runs of one stack agree in: epochs done, numbers of samples, shapes of the network's tensors."""
+        """The values that runs of one stack share: epochs done, numbers of samples, shapes of the network's tensors."""
         data, stored = self.member.prepared.data, self.member.stored
         assert data.train is not None and data.val is not None
         network = tuple((name, tuple(t.shape)) for name, t in self.member.learner.network.state_dict().items())
@@ -47,7 +47,7 @@ class LockedMember:
         return epoch, len(data.train[0]), len(data.val[0]), data.in_shape, network
 
     def release(self) -> None:
-        """Unlock the run without a summary: it is executed alone."""
+        """Unlock the run without writing a summary, so that it can be executed alone."""
         self.keeper.begun = False
         with self.exits:
             for logger in self.member.recording.loggers:
@@ -59,7 +59,7 @@ class LockedMember:
         with self.exits:
             summary["device"], summary["stacked"] = "cpu", size
             if recording.rows:
-                summary["statistics"] |= recording.statistics()
+                summary["statistics"] |= recording.compute_statistics()
             if recording.taken_up:
                 summary["taken_up"] = recording.taken_up
             if not member.ended:
@@ -79,7 +79,7 @@ class LockedMember:
 
 
 def attempt_stack(jobs: Sequence[Job]) -> list[Outcome]:
-    """Execute runs as one stack, whatever becomes of them; those that cannot be stacked after all, alone."""
+    """Execute runs as one stack, and alone those that turn out not to be stackable. Return an outcome for each."""
     setup_globals()
     outcomes: dict[Path, Outcome] = {}
     locked: list[LockedMember] = []
@@ -88,28 +88,28 @@ def attempt_stack(jobs: Sequence[Job]) -> list[Outcome]:
     with env_override(environment):
         for job in jobs:
             try:
-                found = _lock_and_build(job, len(jobs))
+                result = _lock_and_build(job, len(jobs))
             except KeyboardInterrupt as error:
                 interruption = error
                 break
-            except BaseException as error:  # noqa: BLE001  sorted there
-                found = classify_error(error, job, console=False)
-            if isinstance(found, LockedMember):
-                locked.append(found)
-            elif found is not None:
-                outcomes[job.directory] = found
-        alike: dict[tuple[Any, ...], list[LockedMember]] = {}
+            except BaseException as error:  # noqa: BLE001  classify_error raises again what is not the run's
+                result = classify_error(error, job, console=False)
+            if isinstance(result, LockedMember):
+                locked.append(result)
+            elif result is not None:
+                outcomes[job.directory] = result
+        by_shape: dict[tuple[Any, ...], list[LockedMember]] = {}
         for run in locked:
-            alike.setdefault(run.shape, []).append(run)
-        for runs in alike.values():
+            by_shape.setdefault(run.shape, []).append(run)
+        for runs in by_shape.values():
             interruption = _train_members(runs, outcomes, interruption)
-    if interruption is not None:  # nothing more begins
+    if interruption is not None:  # no further run starts
         return [outcomes.get(job.directory, Outcome(message="interrupted")) for job in jobs]
     return [outcomes.get(job.directory) or attempt(job, console=False) for job in jobs]
 
 
 def _lock_and_build(job: Job, size: int) -> LockedMember | Outcome | None:
-    """Lock and build a run of a stack of `size`. None: it is to be executed alone."""
+    """Lock and build a run of a stack of `size` runs. Return None for a run that has to be executed alone."""
     claimed = claim(job)
     if claimed != job.directory:
         return Outcome(moved_to=claimed)
@@ -147,10 +147,9 @@ def _lock_and_build(job: Job, size: int) -> LockedMember | Outcome | None:
 def _train_members(
     runs: Sequence[LockedMember], outcomes: dict[Path, Outcome], interruption: KeyboardInterrupt | None
 ) -> KeyboardInterrupt | None:
-    """Train runs of the same shape as one stack, and finish each of them.
+    """Train runs of the same shape as one stack, and finish each of them. Return the interruption, if there was one.
 
-    A run by itself is only released; after an interruption runs are only finished.
-    Returns the interruption.
+    A single run is only released. After an interruption, runs are finished without training.
     """
     failure: BaseException | None = interruption
     if failure is None and len(runs) == 1:
@@ -161,11 +160,11 @@ def _train_members(
         with logging_to_all([run.job.directory for run in runs]):
             try:
                 instruments, _ = build_callbacks(runs[0].member.prepared.config)
-                together = {name: i for name, i in instruments.items() if i.in_stack == "together"}
-                stack = Stack([run.member for run in runs], together)
+                shared = {name: i for name, i in instruments.items() if i.in_stack == "together"}
+                stack = Stack([run.member for run in runs], shared)
             except KeyboardInterrupt as error:
                 failure = error
-            except Exception as error:  # noqa: BLE001  what is wrong with a run is said when it is executed alone
+            except Exception as error:  # noqa: BLE001  executing the run alone reports what is wrong with it
                 log.warning("Executed alone: %s.", error)
                 for run in runs:
                     run.release()
@@ -173,7 +172,7 @@ def _train_members(
             else:
                 try:
                     stack.fit()
-                except BaseException as error:  # noqa: BLE001  every run that it ended raises it below
+                except BaseException as error:  # noqa: BLE001  raised again below for each run that it ended
                     failure = error
     for run in runs:
         run.job.configure_logging(console=False)
@@ -187,7 +186,7 @@ def _train_members(
 
 @contextmanager
 def logging_to_all(directories: Sequence[Path]) -> Iterator[None]:
-    """Log in the block to the file of each of these runs, not only to that of the run built last."""
+    """Write log lines to the files of all these runs, not only to the file of the run that was built last."""
     root = logging.getLogger()
     before, opened = root.handlers, list[logging.Handler]()
     for handler in (handler for handler in before if isinstance(handler, logging.FileHandler)):

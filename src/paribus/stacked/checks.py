@@ -1,4 +1,4 @@
-"""Check that a stack computes what its networks compute alone, before it trains."""
+"""Check before training that a stack computes the same outputs as its networks alone."""
 
 from collections.abc import Sequence
 
@@ -11,16 +11,16 @@ from paribus.training.learner import Learner
 
 
 def check_outputs(learners: Sequence[Learner], view: StackView, inputs: Tensor) -> None:
-    """Raise NotStackable unless the stack of K networks returns for `inputs`, (K, n, ...), what they return alone."""
-    for learner, mine, output in zip(learners, inputs, view.infer(inputs), strict=True):
-        if not torch.allclose(learner.infer(mine), output, rtol=1e-3, atol=1e-4):
-            raise NotStackable(f"{type(learner.network).__name__} does something else in a stack")
+    """Raise NotStackable unless the stack returns the same outputs as its K networks, for `inputs` (K, n, ...)."""
+    for learner, own_inputs, output in zip(learners, inputs, view.infer(inputs), strict=True):
+        if not torch.allclose(learner.infer(own_inputs), output, rtol=1e-3, atol=1e-4):
+            raise NotStackable(f"{type(learner.network).__name__} returns other outputs in a stack")
 
 
 def check_step(view: StackView, inputs: Tensor) -> None:
-    """Raise NotStackable where no step can be made, or where it draws random numbers that belong to no run.
+    """Raise NotStackable where a training step fails to give all gradients, or draws from torch's global generator.
 
-    Leaves parameters, buffers and torch's generator as they were.
+    Parameters, buffers and the generator are left unchanged.
     """
     network = view.network
     name = type(network).__name__
@@ -31,7 +31,7 @@ def check_step(view: StackView, inputs: Tensor) -> None:
     network(inputs).sum().backward()
     if not torch.equal(state, torch.get_rng_state()):
         torch.set_rng_state(state)
-        raise NotStackable(f"{name} draws random numbers by itself")
+        raise NotStackable(f"{name} draws random numbers outside its dropout layers")
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if any(parameter.grad is None for parameter in trained):
         raise NotStackable("the loss does not depend on a part of the network")

@@ -1,4 +1,4 @@
-"""Which runs can be trained as one: what has to agree, and how many fit."""
+"""Group the runs that can be trained as one stack, and split a group into stacks that fit into memory."""
 
 import json
 import os
@@ -22,12 +22,12 @@ try:
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
-COPIES = 12  # of a parameter in memory
+COPIES = 12  # copies of a parameter in memory
 TRAINER = {"_target_", "accelerator", "devices", "precision", "max_epochs", "gradient_clip_val", "deterministic"}
 
 
 def find_reason_alone(config: Mapping[str, Any]) -> str | None:
-    """Why a run of this configuration is made by itself, as far as the configuration tells; None: it may be stacked."""
+    """Find in a configuration the reason to execute its run alone; None if there is none."""
     trainer = config["trainer"]
     if trainer["_target_"] != "lightning.Trainer":
         return f"its trainer is {trainer['_target_']}"
@@ -38,11 +38,11 @@ def find_reason_alone(config: Mapping[str, Any]) -> str | None:
         return "it trains on a GPU"
     if any(node["_target_"] != "paribus.loggers.tensorboard.TensorBoard" for node in config["logger"].values()):
         return "its logger is not TensorBoard"
-    more = sorted(set(trainer) - TRAINER)
-    if more:
-        return f"trainer.{more[0]} is set"
+    unsupported = sorted(set(trainer) - TRAINER)
+    if unsupported:
+        return f"trainer.{unsupported[0]} is set"
     if trainer["devices"] != 1:
-        return "it takes several devices"
+        return "it uses several devices"
     if trainer["precision"] not in ("32-true", 32, "32"):
         return f"its precision is {trainer['precision']}"
     if trainer["gradient_clip_val"] is not None:
@@ -54,15 +54,15 @@ def find_reason_alone(config: Mapping[str, Any]) -> str | None:
     return None
 
 
-def stack_key(config: Mapping[str, Any]) -> str:
-    """What runs of a stack have to agree in, as text: everything but seeds and what a stack keeps for each run."""
-    own = {"optim": ("_target_",), "scheduler": ("_target_", "interval")}
-    agreed = {part: {key: config[part].get(key) for key in keys} for part, keys in own.items()}
+def make_stack_key(config: Mapping[str, Any]) -> str:
+    """Return as text the part of a configuration that runs of a stack share: all but seeds and run-specific values."""
+    shared_keys = {"optim": ("_target_",), "scheduler": ("_target_", "interval")}
+    shared = {part: {key: config[part].get(key) for key in keys} for part, keys in shared_keys.items()}
     model = {key: value for key, value in config["model"].items() if key != "init"}
     model["dropout"] = bool(model.get("dropout"))
     data = {key: value for key, value in config["data"].items() if key not in ("seed", "log_age")}
-    same = {key: config[key] for key in ("activation", "trainer", "callbacks", "logger", "threads")}
-    return json.dumps([agreed, model, data, same], sort_keys=True, default=str)
+    rest = {key: config[key] for key in ("activation", "trainer", "callbacks", "logger", "threads")}
+    return json.dumps([shared, model, data, rest], sort_keys=True, default=str)
 
 
 def _build(job: Job) -> tuple[InMemory, Learner]:
@@ -73,59 +73,59 @@ def _build(job: Job) -> tuple[InMemory, Learner]:
 
 
 def require_stackable(job: Job) -> None:
-    """Raises NotStackable where the run cannot be stacked, whatever the others are."""
+    """Raise NotStackable where the run cannot be stacked with any other."""
     config = job.config
     data, learner = _build(job)
     if data.augment is not None:
         raise NotStackable("its data are augmented")
     network = stack_modules([learner.network, learner.network])
-    optimizer = learner.optimizer_of([nn.Parameter(torch.zeros(1))])
+    optimizer = learner.build_optimizer([nn.Parameter(torch.zeros(1))])
     StackedOptimizer([next(network.parameters())], [optimizer, optimizer])
     instruments, others = build_callbacks(config)
-    # of its own: a subclass may do what a stack knows nothing of
+    # in_stack counts only where the class itself sets it: a subclass may do what a stack does not support
     alone = [name for name, instrument in instruments.items() if vars(type(instrument)).get("in_stack") is None]
     alone += [name for name, i in instruments.items() if isinstance(i, Divergence) and i.look is False]
     alone += [type(other).__name__ for other in others if not isinstance(other, Progress)]
     if alone:
-        raise NotStackable(f"callbacks.{alone[0]} looks at one run")
+        raise NotStackable(f"callbacks.{alone[0]} does not support stacks")
 
 
 def group_runs(jobs: Sequence[Job]) -> tuple[list[list[Job]], dict[str, list[Job]]]:
-    """Groups of runs that can be trained as one, and, by the reason, those that are made alone."""
+    """Return the groups of runs that can be trained as one, and by reason the runs that are executed alone."""
     alone: dict[str, list[Job]] = {}
-    alike: dict[str, list[Job]] = {}
+    by_key: dict[str, list[Job]] = {}
     for job in jobs:
         reason = find_reason_alone(job.config)
         if reason is None:
-            alike.setdefault(stack_key(job.config), []).append(job)
+            by_key.setdefault(make_stack_key(job.config), []).append(job)
         else:
             alone.setdefault(reason, []).append(job)
     groups: list[list[Job]] = []
-    for together in alike.values():
-        if len(together) == 1:
-            alone.setdefault("no other run is like it", []).extend(together)
+    for group in by_key.values():
+        if len(group) == 1:
+            alone.setdefault("no other run is like it", []).extend(group)
             continue
         try:
-            require_stackable(together[0])
+            require_stackable(group[0])
         except NotStackable as error:
-            alone.setdefault(str(error), []).extend(together)
-        except Exception:  # noqa: BLE001  what is wrong with it is said when it is made
-            alone.setdefault("it cannot be built", []).extend(together)
+            alone.setdefault(str(error), []).extend(group)
+        except Exception:  # noqa: BLE001  executing the run alone reports what is wrong with it
+            alone.setdefault("it cannot be built", []).extend(group)
         else:
-            groups.append(together)
+            groups.append(group)
     return groups, alone
 
 
 def split_group(group: Sequence[Job], at_once: int, most: int | None) -> list[list[Job]]:
-    """The group in stacks of about equal size, one a process or more, none larger than `most` or than what fits."""
+    """Split a group into stacks of about equal size: at least one a process, none larger than `most` or than memory."""
     size = -(-len(group) // at_once)
-    size = max(1, min(size, most or size, count_fitting(group[0], at_once), count_open_files()))
+    size = max(1, min(size, most or size, count_fitting(group[0], at_once), count_openable()))
     number = -(-len(group) // size)
     return [list(group[i::number]) for i in range(number)]
 
 
-def count_open_files() -> int:
-    """How many runs' files this process may have open at once."""
+def count_openable() -> int:
+    """Return how many runs may have their files open in this process at once."""
     if resource is None:
         return 100
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -133,16 +133,16 @@ def count_open_files() -> int:
 
 
 def count_fitting(job: Job, at_once: int) -> int:
-    """How many runs like this one fit into a process's share of half of the memory that is free."""
+    """Return how many runs like this one fit into a process's share of half of the free memory."""
     data, learner = _build(job)
     tensors = [*(data.train or ()), *(data.val or ())]
-    # the data, in the order of an epoch once more; outputs of an epoch, and these as one tensor; the parameters with
-    # their gradients, directions, states and copies
+    # The data, and a copy in an epoch's order; the outputs of an epoch, and their concatenation; the parameters with
+    # their gradients, directions, optimizer states and copies.
     needed = 2 * sum(t.numel() * t.element_size() for t in tensors)
     needed += 2 * 4 * data.out_features * sum(len(part[0]) for part in (data.train, data.val) if part is not None)
     needed += COPIES * sum(p.numel() * p.element_size() for p in learner.network.parameters())
     try:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # not every system can tell
+    except (ValueError, OSError, AttributeError):  # not every system reports it
         free = 4 * 2**30
     return max(1, int(free / 2 / at_once / max(needed, 1)))

@@ -1,4 +1,4 @@
-"""Hold one run of a stack: what was built of it, its record, and how far it has come."""
+"""One run of a stack: its parts, record and state."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -23,8 +23,8 @@ class Member:
     Attributes:
         instruments: the run's own, for what happens once a run: histograms, files at the end, the layer that broke.
         stored: the checkpoint to resume from; None for a new run.
-        ended: whether the record is finished, after a divergence or after the last epoch.
-        failure: the error that its own files met. A run that has ended or failed takes no further part.
+        ended: True once the record is finished, after a divergence or the last epoch.
+        failure: the error that ended this run alone, such as one of its files. None: no error.
     """
 
     prepared: Prepared
@@ -37,6 +37,7 @@ class Member:
 
     @property
     def active(self) -> bool:
+        """True while the run takes part in training: it has neither ended nor failed."""
         return not self.ended and self.failure is None
 
     @property
@@ -49,14 +50,14 @@ class Member:
 
     @contextmanager
     def isolating_failures(self) -> Iterator[None]:
-        """Keep an error in the block as this run's failure: the other runs of the stack go on."""
+        """Keep an error in the block as this run's failure, so that the other runs of the stack continue."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001  it is raised again when the run's summary is written
+        except Exception as error:  # noqa: BLE001  raised again when the run's summary is written
             self.failure = error
 
     def attach_instruments(self) -> None:
-        """Attach the run's own instruments, after restoring weights and instruments from a checkpoint."""
+        """Attach the run's own instruments. Restore weights and instruments of a resumed run."""
         if self.stored is not None:
             self.learner.load_state_dict(self.stored["state_dict"])
         for name, instrument in self.instruments.items():
@@ -65,18 +66,18 @@ class Member:
                 instrument.load_state_dict(self.stored["recorder"]["instruments"][name])
 
     def open(self, epoch: int) -> None:
-        """Open the record; a resumed one is cut to the `epoch` epochs of its checkpoint."""
+        """Open the record. That of a resumed run is cut to the `epoch` epochs of its checkpoint."""
         if self.stored is not None:
-            self.recording.take_up(self.stored["recorder"])
-            self.checkpoints.go_on(epoch, self.stored["callbacks"]["Checkpoints"])
+            self.recording.resume(self.stored["recorder"])
+            self.checkpoints.resume(epoch, self.stored["callbacks"]["Checkpoints"])
         self.recording.open()
         self.checkpoints.open()
 
     def finish(self) -> None:
-        """Finish the record as a run alone does."""
+        """Finish the record as for a run alone."""
         epoch = len(self.recording.rows)
         self.recording.close()
-        best = self.checkpoints.best_state() or self.learner.network.state_dict()
+        best = self.checkpoints.get_best_network() or self.learner.network.state_dict()
         for instrument in self.instruments.values():
             instrument.finish(self.recording.directory, best)
         last = (histogram for i in self.instruments.values() for histogram in i.histograms(epoch, last=True))
@@ -90,11 +91,11 @@ class Member:
         """Write last.ckpt, from which Lightning can resume the run alone.
 
         Args:
-            epoch: epochs done; steps: of each epoch.
-            optimizer_state, scheduler_state: state_dict of the run's own optimizer and scheduler, if it has one.
+            epoch: number of epochs done; steps: optimizer steps an epoch.
+            optimizer_state, scheduler_state: state_dict of the run's own optimizer and scheduler; None: no scheduler.
         """
-        state = self.recording.state(stopped=self.recording.diverged is not None)
-        instruments = {name: kept for name, i in self.instruments.items() if (kept := i.state_dict())}
+        recorded = self.recording.get_state(stopped=self.recording.diverged is not None)
+        instruments = {name: state for name, i in self.instruments.items() if (state := i.state_dict())}
         validates = bool(self.prepared.data.val and len(self.prepared.data.val[0]))
         scheduled = scheduler_state is not None
         self.checkpoints.write_last(
@@ -106,24 +107,24 @@ class Member:
                 "loops": describe_loops(epoch, steps, validates, scheduled, self.learner.interval),
                 "optimizer_states": [optimizer_state],
                 "lr_schedulers": [scheduler_state] if scheduled else [],
-                "recorder": {**state, "instruments": instruments},
+                "recorder": {**recorded, "instruments": instruments},
             }
         )
 
 
 @dataclass(frozen=True)
-class InstrumentOfRun:
-    """An instrument, asked about one run: the k-th of the stack that it sees, or (None) the only one."""
+class MemberInstrument:
+    """An instrument restricted to one run: the k-th of a stack, or the only run (k None)."""
 
     instrument: Instrument
     k: int | None
 
     @property
-    def _run(self) -> tuple[int, ...]:
+    def _index(self) -> tuple[int, ...]:
         return () if self.k is None else (self.k,)
 
     def find_nonfinite_step(self) -> int | None:
-        return self.instrument.find_nonfinite_step(*self._run)
+        return self.instrument.find_nonfinite_step(*self._index)
 
     def find_nonfinite_layer(self, step: int) -> tuple[WeightLayer, str] | None:
-        return self.instrument.find_nonfinite_layer(step, *self._run)
+        return self.instrument.find_nonfinite_layer(step, *self._index)

@@ -1,7 +1,7 @@
-"""Networks of one shape as one: the parameters of K networks lie along a first axis, a layer is one batched product.
+"""Stack networks of one shape: parameters of K networks lie along a first axis, a layer is one batched product.
 
-    stacked = stack([network1, network2, ...])      # inputs (K, n, ...), outputs (K, n, ...)
-    state_of(stacked, 1)                            # what network2.state_dict() would be
+    stacked = stack_modules([network1, network2, ...])      # inputs (K, n, ...), outputs (K, n, ...)
+    get_member_state(stacked, 1)                            # equal to network2.state_dict()
 """  # fmt: skip
 
 import copy
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-# Activations that take every number by itself and have nothing to learn.
+# Activations that act on each number alone and have no parameters.
 ELEMENTWISE = (
     nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Identity, nn.Hardswish, nn.Mish, nn.SELU,
     nn.Softplus,
@@ -21,7 +21,7 @@ ELEMENTWISE = (
 
 
 class NotStackable(Exception):
-    """Why networks cannot be trained as one."""
+    """The reason why networks cannot be trained as one stack."""
 
 
 class StackedLinear(nn.Module):
@@ -39,8 +39,11 @@ class StackedLinear(nn.Module):
 
 
 class _Products(torch.autograd.Function):
-    """What K linear layers do. By itself autograd finds the gradient of a transposed weight, and takes a tenth of the
-    backward pass to copy it to where the weight's lies."""
+    """The product of K linear layers, with a backward pass of its own.
+
+    Autograd would compute the gradient of the transposed weight, and spend a tenth of the backward pass on copying it
+    into the weight's layout.
+    """
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -53,8 +56,8 @@ class _Products(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
         inputs, weight = ctx.saved_tensors
-        of_inputs = torch.bmm(gradient, weight) if ctx.needs_input_grad[0] else None
-        return of_inputs, torch.bmm(gradient.transpose(1, 2), inputs), gradient.sum(1) if ctx.biased else None
+        inputs_gradient = torch.bmm(gradient, weight) if ctx.needs_input_grad[0] else None
+        return inputs_gradient, torch.bmm(gradient.transpose(1, 2), inputs), gradient.sum(1) if ctx.biased else None
 
 
 class StackedBatchNorm(nn.Module):
@@ -71,15 +74,15 @@ class StackedBatchNorm(nn.Module):
         self.eps, self.momentum = first.eps, first.momentum
         self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
         self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
-        self.register_buffer("running_mean", _stacked([layer.running_mean for layer in layers]))
-        self.register_buffer("running_var", _stacked([layer.running_var for layer in layers]))
-        self.register_buffer("num_batches_tracked", _stacked([layer.num_batches_tracked for layer in layers]))
+        self.register_buffer("running_mean", _stack_tensors([layer.running_mean for layer in layers]))
+        self.register_buffer("running_var", _stack_tensors([layer.running_var for layer in layers]))
+        self.register_buffer("num_batches_tracked", _stack_tensors([layer.num_batches_tracked for layer in layers]))
 
     def forward(self, inputs: Tensor) -> Tensor:
         k, n, features = inputs.shape
         if self.training:
             self.num_batches_tracked += 1
-        whole = F.batch_norm(
+        normalised = F.batch_norm(
             inputs.transpose(0, 1).reshape(n, k * features),
             self.running_mean.view(-1),
             self.running_var.view(-1),
@@ -89,37 +92,37 @@ class StackedBatchNorm(nn.Module):
             self.momentum,
             self.eps,
         )
-        return whole.view(n, k, features).transpose(0, 1)
+        return normalised.view(n, k, features).transpose(0, 1)
 
 
-def _stacked(tensors: Sequence[Tensor | None]) -> Tensor:
+def _stack_tensors(tensors: Sequence[Tensor | None]) -> Tensor:
     return torch.stack([tensor for tensor in tensors if tensor is not None])
 
 
 class StackedDropout(nn.Module):
-    """K dropouts, each with a share and a generator of its own, so that each draws what it would draw alone."""
+    """K dropouts, each with its own share and generator, so that each draws the same mask as alone."""
 
     def __init__(self, layers: Sequence[nn.Dropout]):
         super().__init__()
         self.shares = [layer.p for layer in layers]
-        self.generators: list[torch.Generator] = []  # of each run; set as an epoch begins
+        self.generators: list[torch.Generator] = []  # of each run; set at the start of an epoch
 
     def forward(self, inputs: Tensor) -> Tensor:
         if not self.training:
             return inputs
         mask = torch.empty_like(inputs, memory_format=torch.contiguous_format)
-        for kept, share, generator in zip(mask, self.shares, self.generators, strict=True):
-            kept.bernoulli_(1 - share, generator=generator)
+        for own_mask, share, generator in zip(mask, self.shares, self.generators, strict=True):
+            own_mask.bernoulli_(1 - share, generator=generator)
             if share < 1:
-                kept.div_(1 - share)
+                own_mask.div_(1 - share)
         return inputs * mask
 
 
 def stack_modules(networks: Sequence[nn.Module]) -> nn.Module:
-    """One network of several of the same structure; they are left as they are.
+    """Build one stacked network from several of the same structure, which are left unchanged.
 
-    The copy has the modules of the first under the same names, each but for the activations replaced by what takes the
-    modules of that name of all networks. Raises NotStackable, saying what cannot be.
+    Its modules have the names of those in the first network. Each stands for the modules of that name in all networks;
+    an activation is copied. Raises NotStackable, which names the part that cannot be stacked.
     """
     first = networks[0]
     if any(not parameter.requires_grad for parameter in first.parameters()):
@@ -132,18 +135,18 @@ def stack_modules(networks: Sequence[nn.Module]) -> nn.Module:
     stacked = copy.deepcopy(first)
     for path, module in first.named_modules():
         if path and not list(module.children()):
-            alike = [network.get_submodule(path) for network in networks]
+            layers = [network.get_submodule(path) for network in networks]
             parent, _, name = path.rpartition(".")
-            setattr(stacked.get_submodule(parent), name, _together(path, alike))
+            setattr(stacked.get_submodule(parent), name, _stack_layers(path, layers))
         elif [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
             raise NotStackable(f"{type(module).__name__} has parameters or buffers of its own")
     return stacked
 
 
-def _together(path: str, modules: Sequence[nn.Module]) -> nn.Module:
+def _stack_layers(path: str, modules: Sequence[nn.Module]) -> nn.Module:
     kinds = {type(module) for module in modules}
     if len(kinds) > 1:
-        raise NotStackable(f"{path} is not of one kind")
+        raise NotStackable(f"{path} is of several types: {', '.join(sorted(kind.__name__ for kind in kinds))}")
     [kind] = kinds
     if kind is nn.Linear:
         return StackedLinear(modules)  # type: ignore[arg-type]
@@ -159,12 +162,12 @@ def _together(path: str, modules: Sequence[nn.Module]) -> nn.Module:
 
 
 def get_member_state(stacked: nn.Module, k: int) -> dict[str, Tensor]:
-    """The state that the k-th network has, under its names; views of the stack's."""
+    """Return the state dict of the k-th network, as views of the stack's tensors."""
     return {name: tensor[k] for name, tensor in stacked.state_dict().items()}
 
 
 def set_generators(stacked: nn.Module, make: Callable[[], Sequence[torch.Generator]]) -> None:
-    """Have the dropouts, if there are any, draw from these from now on, one a network."""
+    """Give every dropout the generators that `make` returns, one a network. Without dropouts `make` is not called."""
     dropouts = [module for module in stacked.modules() if isinstance(module, StackedDropout)]
     generators = make() if dropouts else ()
     for module in dropouts:

@@ -1,4 +1,4 @@
-"""A stack as the instruments see it: like a learner and its data, but that every tensor has a first axis of runs."""
+"""Views of a stack for the instruments: like a learner and its data, with a first axis of runs in every tensor."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from paribus.training.sums import EpochSums
 
 
 class StackView:
-    """What the instruments see of a stack: as of a learner, but every tensor has a first axis that counts the runs."""
+    """The stack in a learner's place, for the instruments: every tensor has a first axis of runs."""
 
     lead = 1
     loss_scaled = False
@@ -26,25 +26,26 @@ class StackView:
         first = learners[0]
         self.device = first.device
         names = {module: name for name, module in first.network.named_modules()}
-        self.layers = [_stacked_layer(layer, self.network, names) for layer in first.layers]
+        self.layers = [_make_stacked_layer(layer, self.network, names) for layer in first.layers]
         self.initial = {layer.path: layer.weight.detach().clone() for layer in self.layers}
         self.training_sums, self.validation_sums = EpochSums(), EpochSums()
 
     def infer(self, inputs: Tensor) -> Tensor:
+        """Return the networks' outputs (K, n, ...) in evaluation mode."""
         with evaluation_mode(self.network):
             return self.network(inputs)
 
 
-def _stacked_layer(layer: WeightLayer, network: nn.Module, names: Mapping[nn.Module, str]) -> WeightLayer:
+def _make_stacked_layer(layer: WeightLayer, network: nn.Module, names: Mapping[nn.Module, str]) -> WeightLayer:
     module = network.get_submodule(layer.path)
     assert isinstance(module.weight, nn.Parameter)
-    route = tuple(network.get_submodule(names[met]) for met in layer.route)
+    route = tuple(network.get_submodule(names[passed]) for passed in layer.route)
     bias = module.bias if isinstance(module.bias, nn.Parameter) else None
     return replace(layer, module=module, weight=module.weight, bias=bias, route=route)
 
 
 def share_memory(network: nn.Module, stacked: nn.Module, k: int) -> None:
-    """Have the tensors of a network be those of the k-th in the stack, without a copy."""
+    """Replace the tensors of a network by views of the k-th network in the stack."""
     state = get_member_state(stacked, k)
     for path, module in network.named_modules():
         prefix = f"{path}." if path else ""
@@ -56,7 +57,7 @@ def share_memory(network: nn.Module, stacked: nn.Module, k: int) -> None:
 
 @dataclass(frozen=True)
 class StackProbes:
-    """The data modules of a stack, as far as instruments ask for them."""
+    """The data modules of a stack, as far as instruments use them."""
 
     modules: Sequence[InMemory]
 
@@ -65,4 +66,5 @@ class StackProbes:
         return self.modules[0].val
 
     def get_first_inputs(self, split: Literal["train", "val"], n: int) -> Tensor:
+        """Return the first n inputs of every run, (K, n, ...)."""
         return torch.stack([module.get_first_inputs(split, n) for module in self.modules])

@@ -92,7 +92,7 @@ def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
             log.info("%d runs in %s, each trained as one program.", sum(map(len, chunks)), stacks)
         for reason, jobs_alone in alone.items():
             names = ", ".join(job.directory.name for job in jobs_alone[:3]) + (", ..." if len(jobs_alone) > 3 else "")
-            log.info("%d trained alone, as %s: %s", len(jobs_alone), reason, names)
+            log.info("%d trained alone, because %s: %s", len(jobs_alone), reason, names)
         yield from run_in_processes([*chunks, *([job] for jobs_alone in alone.values() for job in jobs_alone)], at_once)
 
     return execute_jobs

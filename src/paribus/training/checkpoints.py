@@ -1,4 +1,4 @@
-"""Writes best.ckpt and last.ckpt: tensors and plain values only, so that torch.load(weights_only=True) reads them."""
+"""Write best.ckpt and last.ckpt: tensors and plain values only, so that torch.load(weights_only=True) reads them."""
 
 import io
 import math
@@ -13,26 +13,27 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from paribus import record
-from paribus.record.statistics import score_epoch as score_of
+from paribus.record.statistics import score_epoch
 from paribus.training.learner import Learner
 
 SECONDS_BETWEEN = 10.0
 
 
 class Checkpoints(Checkpoint):
-    """Keeps the weights of the best epoch in memory, and writes both checkpoints after the first epoch, then at the end
-    of an epoch, at most every ten seconds, and at the end of the run; best.ckpt also when an exception ends it. Of a
-    run in a stack it is the stack that says when.
+    """The two checkpoints of a run, and in memory the weights of its best epoch.
 
-    The best epoch is the one with the highest val/acc (classification) or the lowest val/loss (regression); the first
-    one on a tie; never one whose loss is not finite. last.ckpt is a whole Lightning checkpoint, best.ckpt holds the
-    `state_dict` only. `paribus` in both is `description` with the `epoch`, counted from 1, of the weights. last.ckpt is
-    all that a run needs to go on with: the best weights so far are in it too. A Checkpoint to Lightning, which calls
-    these after all other callbacks, so that the state of early stopping is that of the epoch.
+    Both files are written after the first epoch, then at the end of an epoch if SECONDS_BETWEEN have passed, and at the
+    end of the run. After an exception best.ckpt alone is written. For a run in a stack, the stack decides when.
+
+    The best epoch has the highest val/acc (classification) or the lowest val/loss (regression). Of equal epochs it is
+    the first; an epoch with a non-finite loss never counts. last.ckpt is a whole Lightning checkpoint, best.ckpt holds
+    the `state_dict` only. Both hold `paribus`: the `description`, with the `epoch` of the weights, counted from 1.
+    A run can be resumed from last.ckpt alone, since it contains the best weights too. This is a Checkpoint of
+    Lightning, which calls it after all other callbacks: the file has the state of early stopping after the epoch.
 
     Args:
-        directory: the run's.
-        description: plain values that go into both files: configuration, statistics of the data.
+        directory: directory of the run.
+        description: plain values for both files: configuration, statistics of the data.
     """
 
     def __init__(self, directory: Path, description: Mapping[str, Any]):
@@ -44,18 +45,19 @@ class Checkpoints(Checkpoint):
         self._best_written = True
         self._written_at = -math.inf
 
-    def go_on(self, epoch: int, state: dict[str, Any]) -> None:
-        """Go on from the state in a checkpoint of that epoch."""
+    def resume(self, epoch: int, state: dict[str, Any]) -> None:
+        """Restore the state from a checkpoint that was written after `epoch` epochs."""
         self._epoch = epoch
         self.load_state_dict(state)
 
     def open(self) -> None:
+        """Create the directory of the files."""
         (self.directory / record.BEST).parent.mkdir(exist_ok=True)
 
-    def consider(self, epoch: int, validation: Mapping[str, float], learner: Learner) -> None:
-        """Keep the weights of an epoch, counted from 1, if it is the best so far."""
+    def keep_if_best(self, epoch: int, validation: Mapping[str, float], learner: Learner) -> None:
+        """Keep the weights of an epoch, counted from 1, in memory if it is the best so far."""
         self._epoch = epoch
-        score = score_of(validation)
+        score = score_epoch(validation)
         if score is not None and score > self._score:
             self._score = score
             weights = {name: tensor.detach().clone() for name, tensor in learner.state_dict().items()}
@@ -67,13 +69,13 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner)
-        self.consider(trainer.current_epoch + 1, learner.validation, learner)
-        # where there are other ranks, they save in step (SavingFollower); it is the clock of this one that says when
+        self.keep_if_best(trainer.current_epoch + 1, learner.validation, learner)
+        # Other ranks must save at the same time (SavingFollower): the clock of rank 0 decides for all.
         if trainer.strategy.broadcast(time.monotonic() - self._written_at >= SECONDS_BETWEEN):
             self.write(trainer)
 
     def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
-        self.write_best()  # but not last: the run is somewhere within an epoch
+        self.write_best()  # but not last.ckpt, which would resume in the middle of an epoch
 
     def state_dict(self) -> dict[str, Any]:
         best = None if self.best is None else (self.best["state_dict"], self.best["paribus"]["epoch"])
@@ -96,41 +98,42 @@ class Checkpoints(Checkpoint):
     ) -> None:
         self._epoch = checkpoint["paribus"]["epoch"]
 
-    def best_state(self) -> dict[str, torch.Tensor] | None:
-        """The network's state in the best epoch; None where there is none."""
+    def get_best_network(self) -> dict[str, torch.Tensor] | None:
+        """Return the network's state dict at the best epoch; None if no epoch counted."""
         if self.best is None:
             return None
         prefix = "network."
         return {name.removeprefix(prefix): t for name, t in self.best["state_dict"].items() if name.startswith(prefix)}
 
     def write(self, trainer: Trainer) -> None:
-        """Write both; the recorder calls it when training ends, before anything else is done."""
+        """Write both checkpoints, last.ckpt by Lightning's trainer."""
         self.write_best()
         with record.replace_file(self.directory / record.LAST) as path:
             trainer.save_checkpoint(path)
         self._written_at = time.monotonic()
 
     def write_last(self, checkpoint: dict[str, Any]) -> None:
-        """Write both, the last one as Lightning would have it but for what this adds."""
+        """Write both checkpoints, last.ckpt from a checkpoint of Lightning without the parts that this class adds."""
         self.write_best()
         described = {**self.description, "epoch": self._epoch}
         _save({**checkpoint, "callbacks": {"Checkpoints": self.state_dict()}, "paribus": described},
               self.directory / record.LAST)  # fmt: skip
 
     def write_best(self) -> None:
+        """Write best.ckpt, if there is a best epoch that the file does not hold yet."""
         if self.best is not None and not (self._best_written and (self.directory / record.BEST).exists()):
             _save(self.best, self.directory / record.BEST)
             self._best_written = True
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of tensors and plain values. Raises FileNotFoundError; RecordError for one that is damaged."""
+    """Read a checkpoint of tensors and plain values. Raises FileNotFoundError, or RecordError for a damaged file."""
     record.require_regular(path)
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
-    except Exception as error:  # noqa: BLE001  a damaged pickle fails in as many ways as there are instructions
+    except Exception as error:  # noqa: BLE001  a damaged pickle can raise almost any exception
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise record.RecordError(f"{path} is damaged, or cannot be read ({reason}).") from None
     if not isinstance(stored, dict):
@@ -139,21 +142,21 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _save(content: Mapping[str, Any], path: Path) -> None:
-    buffer = io.BytesIO()  # torch.save into a file hides a full disk behind an error of its own
+    buffer = io.BytesIO()  # torch.save into a file would replace the error of a full disk by another one
     torch.save(content, buffer)
     with record.replace_file(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
 
 def describe_loops(epochs: int, steps: int, validates: bool, scheduled: bool, interval: str) -> dict[str, Any]:
-    """What Lightning's loops keep in a checkpoint at the end of an epoch, of one optimizer and one scheduler."""
+    """Return the state of Lightning's loops at the end of an epoch, for one optimizer and at most one scheduler."""
     total = epochs * steps
 
     def counts(number: int, *names: str) -> dict[str, int]:
         return dict.fromkeys(names or ("ready", "completed", "started", "processed"), number)
 
-    def batches(all_of_them: int, now: int, last: bool) -> dict[str, Any]:
-        return {"total": counts(all_of_them), "current": counts(now), "is_last_batch": last}
+    def batches(total: int, current: int, last: bool) -> dict[str, Any]:
+        return {"total": counts(total), "current": counts(current), "is_last_batch": last}
 
     some = ("ready", "completed")
     by_epoch = interval == "epoch"

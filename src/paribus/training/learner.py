@@ -1,4 +1,4 @@
-"""Train a network: the loss, what is counted beside it, and the steps that Lightning calls."""
+"""Train a network: the loss, the other metrics, and the steps that Lightning calls."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,25 +19,26 @@ from paribus.private_names import HOOK_NAME, skip_graph_check
 from paribus.randomness import derive_seed
 from paribus.training.sums import EpochSums, average_by_fold
 
-Loss = Callable[..., Tensor]  # of outputs and targets; with reduction="none" of each sample
+Loss = Callable[..., Tensor]  # takes outputs and targets; with reduction="none" returns a loss for each sample
 
 
 class Learner(lightning.LightningModule, ABC):
-    """Trains `network` on batches of (inputs, targets).
+    """A LightningModule that trains `network` on batches of (inputs, targets).
 
     Args:
-        network: any module; for what it must return see the two subclasses.
+        network: any module; the two subclasses say which outputs they need.
         loss: one of the names in `losses`.
-        make_optimizer: from the network's parameters.
-        make_scheduler: from the optimizer and the number of optimizer steps of the whole run; None: constant rate.
-        interval: whether the scheduler moves on every "epoch" or every "step".
-        seed: the run's; dropout and whatever else the network draws while training follow from it and the epoch.
+        make_optimizer: makes the optimizer from the network's parameters.
+        make_scheduler: makes the scheduler from the optimizer and the number of optimizer steps of the whole run. None:
+            constant learning rate.
+        interval: when the scheduler steps, every "epoch" or every "step".
+        seed: seed of the run. Dropout and other random numbers of the network depend on it and on the epoch.
     """
 
     losses: ClassVar[dict[str, Loss]]
     task: ClassVar[Literal["classification", "regression"]]
-    columns: ClassVar[tuple[str, ...]]  # of metrics.csv, between lr and epoch_seconds
-    lead: ClassVar[int] = 0  # axes of the layers' tensors that count runs: none
+    columns: ClassVar[tuple[str, ...]]  # columns of metrics.csv between lr and epoch_seconds
+    lead: ClassVar[int] = 0  # number of leading axes of runs in the layers' tensors; 1 in a stack
 
     def __init__(
         self,
@@ -57,36 +58,36 @@ class Learner(lightning.LightningModule, ABC):
         self.seed = seed
         self.training_sums = EpochSums()
         self.validation_sums = EpochSums()
-        self.validation: dict[str, float] = {}  # the means of this epoch's validation, by column of metrics.csv
-        self.folds: dict[str, np.ndarray] | None = None  # the same of each fold, by column of folds.parquet
-        self._validated: list[tuple[Tensor, Tensor, slice]] = []  # outputs and targets of a batch; which samples
-        self.lr = 0.0  # of the last optimizer step
-        self.momentum: float | None = None  # Adam's beta1; None for optimizers without
-        self.layers: Sequence[WeightLayer] = []  # of the network, for the instruments
+        self.validation: dict[str, float] = {}  # means of this epoch's validation, by column of metrics.csv
+        self.folds: dict[str, np.ndarray] | None = None  # means over each fold, by column of folds.parquet
+        self._validated: list[tuple[Tensor, Tensor, slice]] = []  # outputs, targets and sample numbers of each batch
+        self.lr = 0.0  # learning rate of the last optimizer step
+        self.momentum: float | None = None  # or Adam's beta1; None for optimizers without momentum
+        self.layers: Sequence[WeightLayer] = []  # layers of the network, for the instruments
         self.initial: Mapping[str, Tensor] = {}  # each layer's weight before training, by its path, on the CPU
         self.loss_hook: Callable[[Tensor, Tensor, Tensor], None] | None = None  # (inputs, output, loss) of a step
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == HOOK_NAME:  # past nn.Module, which would look for a parameter of that name
+        if name == HOOK_NAME:  # skips the slow search for parameters and modules in nn.Module
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
 
     def has_finite_weights(self) -> bool:
-        """Return whether every parameter is finite. Waits for the device."""
+        """Return whether every parameter is finite. This waits for the device."""
         return all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters())
 
     @property
     def loss_scaled(self) -> bool:
-        """Whether gradients are those of a scaled loss (16-mixed): a step whose gradients overflow is then skipped."""
+        """True if the loss is scaled (16-mixed). The optimizer then skips a step whose gradients overflow."""
         return getattr(self.trainer.precision_plugin, "scaler", None) is not None
 
     @abstractmethod
-    def counts(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """What is counted beside the loss, of each sample, (n,)."""
+    def score_samples(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return the metrics beside the loss, by name, for each sample, (n,)."""
 
     def infer(self, inputs: Tensor) -> Tensor:
-        """What the network returns in evaluation mode and in the run's precision; without a trainer in its own."""
+        """Return the network's outputs in evaluation mode, in the run's precision; without a trainer in its own."""
         try:
             precision = self.trainer.precision_plugin
         except RuntimeError:  # there is no trainer
@@ -100,7 +101,7 @@ class Learner(lightning.LightningModule, ABC):
 
     def on_train_epoch_start(self) -> None:
         self.validation, self.folds = {}, None
-        # each process draws the dropout of its own samples, the first one as it would alone
+        # Each rank draws the dropout of its own samples; rank 0 draws the same as a single process.
         stream = f"training, rank {self.global_rank}" if self.global_rank else "training"
         torch.manual_seed(derive_seed(self.seed, stream, self.current_epoch))
 
@@ -108,14 +109,14 @@ class Learner(lightning.LightningModule, ABC):
         inputs, targets, *shared = batch
         output = self.network(inputs)
         loss = self.loss(output, targets)
-        found, cost = output.detach(), loss.detach()
+        detached, detached_loss = output.detach(), loss.detach()
         if self.loss_hook is not None:
-            self.loss_hook(inputs, found, cost)
+            self.loss_hook(inputs, detached, detached_loss)
         own, whole = shared or (len(targets), None)
-        self.training_sums.add(own, cost, self._sums(found, targets), whole)
+        self.training_sums.add(own, detached_loss, self._sum_scores(detached, targets), whole)
         group = self.trainer.optimizers[0].param_groups[0]
         self.lr, self.momentum = group["lr"], group["betas"][0] if "betas" in group else group.get("momentum")
-        # the mean over the processes, which their gradients become, is then that over all samples
+        # Gradients are averaged over the ranks: with this factor, that is the mean over all samples of the batch.
         return loss if whole is None else loss * (own * self.trainer.world_size / whole)
 
     def validation_step(self, batch: tuple[Any, ...], batch_idx: int) -> None:
@@ -126,26 +127,26 @@ class Learner(lightning.LightningModule, ABC):
         if whole is not None:
             first += select_share(whole, self.global_rank, self.trainer.world_size).start
         self._validated.append((output[:own], targets[:own], slice(first, first + own)))
-        self.validation_sums.add(own, self.loss(output, targets), self._sums(output, targets), whole)
+        self.validation_sums.add(own, self.loss(output, targets), self._sum_scores(output, targets), whole)
 
-    def _sums(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        return {name: each.sum() for name, each in self.counts(output, targets).items()}
+    def _sum_scores(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        return {name: values.sum() for name, values in self.score_samples(output, targets).items()}
 
-    def read(self, sums: EpochSums) -> tuple[dict[str, float], int | None]:
-        """What `sums` has gathered in all processes; see EpochSums.read. Every process has to call it."""
-        return sums.read(self._reduction)
+    def read_means(self, sums: EpochSums) -> tuple[dict[str, float], int | None]:
+        """Read the means over the samples of all ranks, as EpochSums.read does. Every rank must call it."""
+        return sums.read(self._reduce_over_ranks)
 
     @property
-    def _reduction(self) -> Callable[[Tensor, str], Tensor] | None:
+    def _reduce_over_ranks(self) -> Callable[[Tensor, str], Tensor] | None:
         return None if self.trainer.world_size == 1 else self._reduce
 
     def _reduce(self, tensor: Tensor, how: str) -> Tensor:
         return self.trainer.strategy.reduce(tensor.to(self.device), reduce_op=how).cpu()
 
     def on_validation_epoch_end(self) -> None:
-        means, _ = self.read(self.validation_sums)
+        means, _ = self.read_means(self.validation_sums)
         self.validation = {f"val/{name}": value for name, value in means.items()}
-        # For callbacks that watch a metric. self.log_dict would do the same in 1.3 ms.
+        # For callbacks that monitor a metric. self.log_dict would take 1.3 ms for the same.
         self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in self.validation.items()})
         outputs, targets, samples = zip(*self._validated, strict=True)
         self._validated = []
@@ -153,15 +154,16 @@ class Learner(lightning.LightningModule, ABC):
         if folds is not None:
             output, target = torch.cat(outputs), torch.cat(targets)
             output = output.to(torch.promote_types(output.dtype, torch.float32))  # as autocast does for a loss
-            each = {"loss": self.loss(output, target, reduction="none"), **self.counts(output, target)}
-            self.folds = average_by_fold(each, torch.cat([folds[chosen] for chosen in samples]), self._reduction)
+            scores = {"loss": self.loss(output, target, reduction="none"), **self.score_samples(output, target)}
+            sample_folds = torch.cat([folds[chosen] for chosen in samples])
+            self.folds = average_by_fold(scores, sample_folds, self._reduce_over_ranks)
 
-    def optimizer_of(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        """The run's optimizer, of these parameters."""
+    def build_optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        """Build the run's optimizer over these parameters."""
         optimizer = self.make_optimizer(parameters)
         if self.device.type == "cpu":
-            # The same update in one kernel instead of ten. Not on a GPU, where torch's default is fast already and a
-            # fused step would hide the unscaled gradients of mixed precision.
+            # A fused step is the same update in one kernel instead of ten. On a GPU torch's default is fast already,
+            # and a fused step would hide the unscaled gradients of mixed precision.
             for group in optimizer.param_groups:
                 if group.get("fused", False) is None and not (group["foreach"] or group["differentiable"]):
                     group["fused"] = True
@@ -169,11 +171,11 @@ class Learner(lightning.LightningModule, ABC):
         return optimizer
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer_of(self.parameters())
+        optimizer = self.build_optimizer(self.parameters())
         if self.trainer.world_size > 1 and isinstance(optimizer, torch.optim.LBFGS):
             raise UserError(
-                "LBFGS decides by the loss how often to compute it, and each process sees its own share of the loss. "
-                "Choose another optimizer, or trainer=auto."
+                "LBFGS evaluates the loss as often as its value requires, and each rank sees only its share of the "
+                "loss. Choose another optimizer, or trainer=auto."
             )
         if self.make_scheduler is None:
             return optimizer
@@ -182,27 +184,27 @@ class Learner(lightning.LightningModule, ABC):
 
 
 class Classifier(Learner):
-    """For networks that return a score (logit) for each class, (n, classes); targets are class numbers, (n,)."""
+    """A learner for networks that return a logit for each class, (n, classes); targets are class numbers, (n,)."""
 
     losses: ClassVar[dict[str, Loss]] = {"cross_entropy": F.cross_entropy}
     task = "classification"
     columns = ("train/loss", "val/loss", "train/acc", "val/acc")
 
-    def counts(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def score_samples(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
         return {"acc": output.argmax(1) == targets}
 
 
 class Regressor(Learner):
-    """For networks that return a number for each sample, (n,), in the unit of the targets, (n,).
+    """A learner for networks that return a number for each sample, (n,), in the unit of the targets, (n,).
 
-    val/mse and val/mae are there whatever the loss, so that runs with different losses can be compared.
+    val/mse and val/mae are recorded for every loss, so that runs with different losses can be compared.
     """
 
     losses: ClassVar[dict[str, Loss]] = {"mse": F.mse_loss, "mae": F.l1_loss}
     task = "regression"
     columns = ("train/loss", "val/loss", "val/mse", "val/mae")
 
-    def counts(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def score_samples(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
         if self.training:
             return {}
         error = output - targets
@@ -210,7 +212,7 @@ class Regressor(Learner):
 
 
 def find_learner(loss: str) -> type[Learner]:
-    """The learner that knows the loss of that name. Raises UserError for an unknown name."""
+    """Find the class of learner that has a loss of that name. Raises UserError for an unknown name."""
     kinds: list[type[Learner]] = [Classifier, Regressor]
     for kind in kinds:
         if loss in kind.losses:

@@ -1,4 +1,4 @@
-"""Says how the run is going: a line an epoch, and within long epochs how far it has come."""
+"""Log the progress of a run: a line for each epoch, and a counter of batches within long epochs."""
 
 import logging
 import math
@@ -13,14 +13,14 @@ from paribus.training.recorder import Recorder
 
 log = logging.getLogger(__name__)
 
-SHORT = 0.5  # seconds; lines do not follow each other faster
-LONG = 60.0  # seconds without a line, where there is no terminal to show a counter on
+MIN_INTERVAL_S = 0.5  # between two lines, or two updates of the counter
+LOG_INTERVAL_S = 60.0  # between lines within an epoch, where there is no terminal to show a counter
 
 
 class Progress(lightning.Callback):
-    """A line for each epoch (where epochs are short, for some of them; always the first and the last).
+    """A callback that logs a line for each epoch. Of short epochs some are left out, never the first and the last.
 
-    On a terminal, a counter of batches shows within epochs that take long; elsewhere a line a minute.
+    Within long epochs a terminal shows a counter of batches; elsewhere a line is logged every minute.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Progress(lightning.Callback):
         self._first_epoch = trainer.current_epoch
 
     def on_train_epoch_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        self._next_count = time.monotonic() + (1.0 if sys.stderr.isatty() else LONG)
+        self._next_count = time.monotonic() + (1.0 if sys.stderr.isatty() else LOG_INTERVAL_S)
 
     def on_train_batch_end(
         self, trainer: Trainer, learner: lightning.LightningModule, outputs: object, batch: object, batch_idx: int
@@ -46,23 +46,23 @@ class Progress(lightning.Callback):
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{text} \033[K")
             sys.stderr.flush()
-            self._next_count = now + SHORT
+            self._next_count = now + MIN_INTERVAL_S
         else:
             log.info(text)
-            self._next_count = now + LONG
+            self._next_count = now + LOG_INTERVAL_S
 
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         recorder = next(c for c in trainer.callbacks if isinstance(c, Recorder))  # type: ignore[attr-defined]
         assert recorder.recording is not None
         row, now = recorder.recording.rows[-1], time.monotonic()
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
-        if sys.stderr.isatty() and now > self._next_count - SHORT:
+        if sys.stderr.isatty() and now > self._next_count - MIN_INTERVAL_S:
             sys.stderr.write("\r\033[K")
-        if now - self._last < SHORT and epoch not in (1, epochs) and not trainer.should_stop:
+        if now - self._last < MIN_INTERVAL_S and epoch not in (1, epochs) and not trainer.should_stop:
             return
         self._last = now
         done = epoch - self._first_epoch
-        left = (now - self._fit_started) / done * (epochs - epoch)
+        remaining_s = (now - self._fit_started) / done * (epochs - epoch)
         cells = [f"epoch {epoch:>{len(str(epochs))}}/{epochs}"]
         for part in ("train", "val"):
             for name, form in (("loss", "{:.4g}"), ("acc", "{:.2%}")):
@@ -71,5 +71,5 @@ class Progress(lightning.Callback):
                     cells.append(f"{part} {name} {form.format(value):<6}")
         cells += [f"lr {row['lr']:.3g}", f"{row['epoch_seconds']:.2f} s"]
         if epoch < epochs and not trainer.should_stop:
-            cells.append(f"{format_duration(left)} left")
+            cells.append(f"{format_duration(remaining_s)} left")
         log.info("  ".join(cells))

@@ -1,4 +1,4 @@
-"""Writes the run record while the run goes on, and tells the loggers: metrics.csv, layers.parquet, folds.parquet."""
+"""Record a run that Lightning trains: metrics.csv, layers.parquet, folds.parquet and the loggers."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -20,22 +20,17 @@ from paribus.training.recording import LayerRows, Recording
 
 
 class Recorder(lightning.Callback):
-    """Keeps the rows of metrics.csv, carries the instruments, and ends the run where it diverges.
+    """The callback that records epochs, carries the instruments, and stops a run that diverges.
 
     Args:
-        directory: the run's.
-        hyperparameters: flat and plain; what the loggers are told about the run.
-        instruments: what is measured of the layers, by name.
-        checkpoints: knows the best epoch's weights.
+        directory: directory of the run.
+        hyperparameters: flat, plain values of the run, for the loggers.
+        instruments: instruments by name.
+        checkpoints: holds the weights of the best epoch.
         figures: whether the instruments draw figures.
 
     Attributes:
-        recording: what is written down. Its `diverged` is None, or the epoch and the optimizer step (both counted from
-            1) of the first loss that was not finite (or gradient that broke the weights, where an instrument sees it);
-            for a validation loss, or weights that are not finite at the end, the last step before it; and what was not
-            finite: train/loss, val/loss, gradient or weights. Where an instrument can tell, also the layer to blame,
-            and its tensor: activation (the first that was not finite) or gradient (the one nearest the output, where
-            all activations were finite).
+        recording: the record of the run; None before the fit starts.
     """
 
     def __init__(
@@ -51,13 +46,13 @@ class Recorder(lightning.Callback):
         self.instruments = instruments
         self.checkpoints = checkpoints
         self.figures = figures
-        self.recording: Recording | None = None  # from the start of the fit
-        self._left: dict[str, Any] | None = None  # the state in the checkpoint, where the run was taken up
+        self.recording: Recording | None = None
+        self._resumed_state: dict[str, Any] | None = None  # of the recorder in a resumed run's checkpoint
         self._finished = False
         self._started = 0.0
         self._first_step = 0  # optimizer steps before this epoch
-        self._step = -1  # of this epoch
-        self._samples = 0  # of this epoch, up to the last step
+        self._step = -1  # number of the step in this epoch
+        self._samples = 0  # samples of this epoch, up to the last step
         self._stepping = False
         self._before_step = [i for i in instruments.values() if type(i).before_step is not Instrument.before_step]
         self._after_step = [i for i in instruments.values() if type(i).after_step is not Instrument.after_step]
@@ -67,21 +62,21 @@ class Recorder(lightning.Callback):
         unscales_itself = any(group.get("fused") for o in trainer.optimizers for group in o.param_groups)
         if learner.loss_scaled and unscales_itself and self._before_step:
             raise UserError(
-                f"A fused optimizer hides the true gradients of precision {trainer.precision}. Leave optim.fused out, "
-                "or choose callbacks=none."
+                f"A fused optimizer hides the unscaled gradients of precision {trainer.precision}. Leave out "
+                "optim.fused, or choose callbacks=none."
             )
         self.recording = Recording(
             self.directory, self.hyperparameters, learner.columns, trainer.max_epochs or 0, trainer.loggers
         )
-        if self._left is not None:
-            self.recording.take_up(self._left)
-            trainer.should_stop = self._left["stopped"]
+        if self._resumed_state is not None:
+            self.recording.resume(self._resumed_state)
+            trainer.should_stop = self._resumed_state["stopped"]
         self.recording.open()
         for name, instrument in self.instruments.items():
-            with self._named(name):
+            with self._naming(name):
                 instrument.attach(learner, trainer.datamodule)  # type: ignore[attr-defined]
-                if self._left is not None and name in self._left["instruments"]:
-                    instrument.load_state_dict(self._left["instruments"][name])
+                if self._resumed_state is not None and name in self._resumed_state["instruments"]:
+                    instrument.load_state_dict(self._resumed_state["instruments"][name])
 
     def on_train_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner) and self.recording is not None
@@ -89,10 +84,12 @@ class Recorder(lightning.Callback):
             return
         tensors = [(layer, tensor, p.numel()) for layer in learner.layers for tensor, p in layer.tensors]
         sizes = torch.tensor([size for _, _, size in tensors])
-        # first, so that the layers of the file come in order of depth
+        # Sizes first: they put the layers of the file in order of depth.
         owners = [(layer, tensor) for layer, tensor, _ in tensors]
-        self.recording.add(0, LayerRows.of(list(split_by_tensor("size", owners, sizes))), told=False)
-        self.recording.before_training(LayerRows.of(self._measure(0)))
+        self.recording.add_layers(
+            0, LayerRows.from_measured(list(split_by_tensor("size", owners, sizes))), charted=False
+        )
+        self.recording.add_initial(LayerRows.from_measured(self._measure(0)))
         self._draw(0, last=False)
 
     def on_train_epoch_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
@@ -104,7 +101,7 @@ class Recorder(lightning.Callback):
     ) -> None:
         assert isinstance(learner, Learner)
         if self._stepping:
-            return  # LBFGS computes its loss several times a step; the first time is that of the step's own weights
+            return  # LBFGS computes its loss several times a step; the first time with the weights before the step
         self._step += 1
         self._stepping = True
         for instrument in self._before_step:
@@ -122,45 +119,45 @@ class Recorder(lightning.Callback):
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner) and self.recording is not None
         epoch = trainer.current_epoch + 1
-        means, bad_batch = learner.read(learner.training_sums)
-        measured = {f"train/{name}": value for name, value in means.items()} | learner.validation
+        means, bad_batch = learner.read_means(learner.training_sums)
+        row = {f"train/{name}": value for name, value in means.items()} | learner.validation
         seconds = time.perf_counter() - self._started
-        self.recording.epoch(trainer.global_step, learner.lr, measured, seconds, learner.momentum, learner.folds)
-        self.recording.tell(self.recording.add(epoch, LayerRows.of(self._measure(epoch))))
+        self.recording.add_epoch(trainer.global_step, learner.lr, row, seconds, learner.momentum, learner.folds)
+        self.recording.log_epoch(self.recording.add_layers(epoch, LayerRows.from_measured(self._measure(epoch))))
         self._draw(epoch, last=False)
         bad_step = None if bad_batch is None else bad_batch // trainer.accumulate_grad_batches
-        # a gradient may be that of an activation which another process saw
-        believed = ("activation", "gradient") if trainer.world_size == 1 else ("activation",)
+        # with several ranks, a broken gradient may come from an activation on another rank
+        blamable = ("activation", "gradient") if trainer.world_size == 1 else ("activation",)
         val_loss = learner.validation.get("val/loss", 0.0)
         self.recording.find_divergence(
             trainer.global_step, self._first_step, bad_step, val_loss, self.instruments.values(),
-            learner.has_finite_weights, believed=believed,
+            learner.has_finite_weights, blamable=blamable,
         )  # fmt: skip
         trainer.should_stop = trainer.should_stop or self.recording.diverged is not None
-        # where there are other processes, they stop as this one does: Follower waits for it
+        # all ranks must stop in the same epoch: Follower receives this
         trainer.should_stop = trainer.strategy.broadcast(trainer.should_stop)
 
     def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        """Finish while the network is on its device still, and after the checkpoints are safe."""
+        """Write the checkpoints and finish the record while the network is still on its device."""
         assert isinstance(learner, Learner) and self.recording is not None
         self._finished = True
         rows = self.recording.rows
-        # Without a validation nobody has looked at the weights since the last step.
+        # Without validation, no loss has shown yet whether the last step broke the weights.
         if rows and self.recording.diverged is None and not learner.has_finite_weights():
             self.recording.diverged = {"epoch": len(rows), "step": trainer.global_step, "what": "weights"}
         self.checkpoints.write(trainer)
         self.recording.close()
         if not rows:
             return
-        best = self.checkpoints.best_state() or learner.network.state_dict()
+        best = self.checkpoints.get_best_network() or learner.network.state_dict()
         for name, instrument in self.instruments.items():
-            with self._named(name):
+            with self._naming(name):
                 instrument.finish(self.directory, best)
         self._draw(len(rows), last=True)
         self.recording.finish()
 
     def on_fit_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        if not self._finished:  # the process that left this run had trained all of its epochs
+        if not self._finished:  # a resumed run had trained all of its epochs before
             self.on_train_end(trainer, learner)
 
     def on_save_checkpoint(
@@ -168,38 +165,38 @@ class Recorder(lightning.Callback):
     ) -> None:
         assert self.recording is not None
         checkpoint["recorder"] = {
-            **self.recording.state(trainer.should_stop),
+            **self.recording.get_state(trainer.should_stop),
             "instruments": {name: state for name, i in self.instruments.items() if (state := i.state_dict())},
         }
 
     def on_load_checkpoint(
         self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        self._left = checkpoint["recorder"]
+        self._resumed_state = checkpoint["recorder"]
 
     def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
         if self.recording is not None:
             self.recording.close()
 
     def _measure(self, epoch: int) -> list[Measured]:
-        """What the instruments measure. Where one of them fails, what others measured before it is kept."""
+        """Measure with all instruments. If one fails, record what those before it measured, and raise its error."""
         measured: list[Measured] = []
         try:
             for name, instrument in self.instruments.items():
-                with self._named(name), torch.no_grad():
-                    for found in instrument.measure(epoch):
-                        alike = [m for m in measured if (m.quantity, m.tensor) == (found.quantity, found.tensor)]
-                        found.check({layer for m in alike for layer in m.layers})
-                        measured.append(found)
+                with self._naming(name), torch.no_grad():
+                    for new in instrument.measure(epoch):
+                        earlier = [m for m in measured if (m.quantity, m.tensor) == (new.quantity, new.tensor)]
+                        new.check({layer for m in earlier for layer in m.layers})
+                        measured.append(new)
         except BaseException:
             assert self.recording is not None
-            self.recording.add(epoch, LayerRows.of(measured))
+            self.recording.add_layers(epoch, LayerRows.from_measured(measured))
             raise
         return measured
 
     @contextmanager
-    def _named(self, name: str) -> Iterator[None]:
-        """Name an instrument in the errors that come out of it."""
+    def _naming(self, name: str) -> Iterator[None]:
+        """Add the instrument's name to errors that it raises."""
         try:
             yield
         except Exception as error:
@@ -209,6 +206,6 @@ class Recorder(lightning.Callback):
     def _draw(self, epoch: int, last: bool) -> None:
         assert self.recording is not None
         instruments = self.instruments.values()
-        figures = (drawn for i in instruments for drawn in i.figures(epoch, last))
+        figures = (figure for i in instruments for figure in i.figures(epoch, last))
         histograms = (histogram for i in instruments for histogram in i.histograms(epoch, last))
         self.recording.draw(epoch, histograms, figures if self.figures and (last or epoch == 0) else ())

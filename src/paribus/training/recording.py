@@ -1,4 +1,4 @@
-"""The record of a run while it goes on: its rows, what was measured of its layers, and the same to its loggers."""
+"""Write the record of a run during training: its epochs and the measurements of its layers, also to its loggers."""
 
 import logging
 import math
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 log = logging.getLogger(__name__)
-MOST_SCALARS = 100_000  # of layers, in the event file of a run
+MAX_LAYER_SCALARS = 100_000  # in the event file of a run
 
 
 @dataclass(frozen=True)
 class LayerRows:
-    """What was measured at the end of an epoch, as the rows of layers.parquet, n of them.
+    """The measurements of an epoch as n rows of layers.parquet.
 
     Attributes:
-        quantities: what was measured, and of which tensor.
-        keys: of each row (layer, depth, tensor, quantity).
-        tags: of each row, in TensorBoard.
-        values: of each row, (n,), in double precision; of a stack of K runs (K, n).
+        quantities: pairs of quantity and tensor.
+        keys: (layer, depth, tensor, quantity) of each row.
+        tags: tag of each row in TensorBoard.
+        values: values of the rows, (n,), in double precision; (K, n) for a stack of K runs.
     """
 
     quantities: tuple[tuple[str, str], ...]
@@ -43,14 +43,16 @@ class LayerRows:
     values: np.ndarray
 
     @classmethod
-    def of(cls, measured: Sequence[Measured]) -> "LayerRows":
-        alike: dict[tuple[str, str], list[Measured]] = {}
-        for found in measured:
-            alike.setdefault((found.quantity, found.tensor), []).append(found)
-        named = [(m, layer) for together in alike.values() for m in together for layer in m.layers]
-        values = [m.values.detach().cpu().double().numpy() for together in alike.values() for m in together]
+    def from_measured(cls, measured: Sequence[Measured]) -> "LayerRows":
+        """Make rows of measurements, grouped by quantity and tensor."""
+        by_quantity: dict[tuple[str, str], list[Measured]] = {}
+        for m in measured:
+            by_quantity.setdefault((m.quantity, m.tensor), []).append(m)
+        ordered = [m for group in by_quantity.values() for m in group]
+        named = [(m, layer) for m in ordered for layer in m.layers]
+        values = [m.values.detach().cpu().double().numpy() for m in ordered]
         return cls(
-            tuple(alike),
+            tuple(by_quantity),
             tuple((layer.path, layer.depth, m.tensor, m.quantity) for m, layer in named),
             tuple(
                 f"{m.quantity}/{layer.label}" + (f".{m.tensor}" if m.tensor != "activation" else "")
@@ -59,13 +61,13 @@ class LayerRows:
             np.concatenate(values, -1) if values else np.empty(0),
         )
 
-    def of_run(self, k: int) -> "LayerRows":
-        """Those of the k-th run of a stack."""
+    def select_run(self, k: int) -> "LayerRows":
+        """Return the rows of the k-th run of a stack."""
         return replace(self, values=self.values[k] if self.keys else self.values)
 
 
-class Judge(Protocol):
-    """An instrument, as far as it can say where a run broke."""
+class NonfiniteFinder(Protocol):
+    """An instrument, as far as it finds where a run became non-finite."""
 
     def find_nonfinite_step(self) -> int | None: ...
 
@@ -73,21 +75,25 @@ class Judge(Protocol):
 
 
 class Recording:
-    """Writes metrics.csv, layers.parquet and folds.parquet of one run, and tells its loggers.
+    """The record of one run during training: metrics.csv, layers.parquet, folds.parquet and its loggers.
 
-    Knows nothing of how it is trained.
+    It does not depend on how the run is trained: by Lightning or in a stack.
 
     Args:
-        directory: the run's.
-        hyperparameters: flat and plain; what the loggers are told about the run.
-        columns: of metrics.csv, between lr and epoch_seconds.
-        max_epochs: that the run may have.
-        loggers: of the run.
+        directory: directory of the run.
+        hyperparameters: flat, plain values of the run, for the loggers.
+        columns: columns of metrics.csv between lr and epoch_seconds.
+        max_epochs: largest number of epochs of the run.
+        loggers: loggers of the run.
 
     Attributes:
-        rows: the rows so far, by column.
-        taken_up: the epochs after which a process took up the run that another one had left.
-        diverged: None, or what the summary says of it; see Recorder.
+        rows: rows of metrics.csv so far, by column.
+        taken_up: the epochs after which the run was resumed.
+        diverged: None, or the entry of the summary: `epoch` and optimizer `step`, both counted from 1, and `what`
+            was not finite (train/loss, val/loss, gradient or weights). The step is the one with the first non-finite
+            loss, or with the gradient that broke the weights. For val/loss and weights it is the last step before.
+            If an instrument finds it, also the `layer` and its `tensor`: the first activation that was not finite, or
+            the gradient nearest the output where all activations were finite.
     """
 
     def __init__(
@@ -109,12 +115,12 @@ class Recording:
         self.taken_up: list[int] = []
         self.diverged: dict[str, Any] | None = None
         self._writer: MetricsWriter | None = None
-        self._quantities: dict[tuple[str, str], None] = {}  # measured so far, of which tensor, in order
-        self._laid_out = False  # TensorBoard's charts
+        self._quantities: dict[tuple[str, str], None] = {}  # quantity and tensor of what was measured so far, in order
+        self._laid_out = False  # whether TensorBoard has the layout of its charts
 
-    def take_up(self, left: Mapping[str, Any]) -> None:
-        """Go on from the state in a checkpoint: what the record holds past its epoch is cut."""
-        epoch = left["epoch"]
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Restore the state from a checkpoint, and cut the record to its epoch."""
+        epoch = state["epoch"]
         self.rows = read_metrics(self.directory, epoch)
         self.layers.restore(epoch)
         try:
@@ -122,20 +128,21 @@ class Recording:
         except RecordError as error:
             log.warning("%s The run goes on without it.", error)
             self.folds.abandon()
-        self.diverged = left["diverged"]
-        self.taken_up = [*left["taken_up"], epoch]
+        self.diverged = state["diverged"]
+        self.taken_up = [*state["taken_up"], epoch]
 
     def open(self) -> None:
+        """Open metrics.csv with the rows so far."""
         columns = ("epoch", "step", "lr", *self.columns, "epoch_seconds")
         self._writer = MetricsWriter(self.directory / METRICS, columns, self.rows)
 
-    def before_training(self, rows: LayerRows) -> None:
-        """What was measured of the network as it was drawn."""
-        scalars = self.add(0, rows)
+    def add_initial(self, rows: LayerRows) -> None:
+        """Record and log the measurements of the network before training."""
+        scalars = self.add_layers(0, rows)
         for logger in self.loggers:
             logger.log_metrics(scalars, step=0)
 
-    def epoch(
+    def add_epoch(
         self,
         step: int,
         lr: float,
@@ -144,8 +151,16 @@ class Recording:
         momentum: float | None = None,
         folds: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Keep an epoch: optimizer steps done, the lr of the last, the means by column, seconds; for the loggers alone,
-        the momentum; and the columns of folds.parquet."""
+        """Record an epoch; `log_epoch` passes it on to the loggers.
+
+        Args:
+            step: number of optimizer steps done.
+            lr: learning rate of the last step.
+            means: means by column of metrics.csv.
+            seconds: duration of the epoch.
+            momentum: momentum of the last step, for the loggers alone.
+            folds: means over the folds, by column of folds.parquet.
+        """
         row: dict[str, float | None] = {"epoch": len(self.rows) + 1, "step": step, "lr": lr}
         row |= {name: means.get(name) for name in self.columns}
         row["epoch_seconds"] = seconds
@@ -158,20 +173,20 @@ class Recording:
         if momentum is not None:
             self._scalars["momentum"] = momentum
 
-    def tell(self, of_layers: Mapping[str, float]) -> None:
-        """Tell the loggers of the epoch, and of its layers in every n-th one where there would be too many."""
+    def log_epoch(self, layer_scalars: Mapping[str, float]) -> None:
+        """Pass the last epoch on to the loggers, with the scalars of its layers; these only every n-th time if many."""
         epoch, scalars = len(self.rows), self._scalars
-        if epoch % max(1, math.ceil(len(of_layers) * self.max_epochs / MOST_SCALARS)) == 0:
-            scalars = {**scalars, **of_layers}
+        if epoch % max(1, math.ceil(len(layer_scalars) * self.max_epochs / MAX_LAYER_SCALARS)) == 0:
+            scalars = {**scalars, **layer_scalars}
         for logger in self.loggers:
             logger.log_metrics(scalars, step=epoch)
             if not self._laid_out and isinstance(logger, TensorBoard):
                 logger.log_layout(self.columns, self._quantities)
         self._laid_out = True
 
-    def add(self, epoch: int, rows: LayerRows, told: bool = True) -> dict[str, float]:
-        """Keep what was measured, and return it as scalars by their tags; `told`: loggers will have charts of it."""
-        if told:
+    def add_layers(self, epoch: int, rows: LayerRows, charted: bool = True) -> dict[str, float]:
+        """Record measurements of layers. Return them as scalars by tag; `charted`: TensorBoard shows charts of them."""
+        if charted:
             self._quantities |= dict.fromkeys(rows.quantities)
         if not rows.keys:
             return {}
@@ -184,39 +199,39 @@ class Recording:
         first_step: int,
         bad_step: int | None,
         val_loss: float,
-        instruments: Iterable["Judge"],
-        finite: Callable[[], bool],
-        believed: Collection[str] = ("activation", "gradient"),
+        instruments: Iterable["NonfiniteFinder"],
+        has_finite_weights: Callable[[], bool],
+        blamable: Collection[str] = ("activation", "gradient"),
     ) -> None:
-        """Note that the run diverged in its last epoch, if that had a loss that was not finite, or a gradient that
-        broke the weights.
+        """Set `diverged` if the last epoch had a non-finite loss, or a gradient that broke the weights.
 
         Args:
-            step: optimizer steps done; first_step: before the epoch.
-            bad_step: the first of the epoch, counted from 0, whose loss was not finite.
-            finite: says whether the weights are.
-            believed: what instruments may blame.
+            step: number of optimizer steps done; first_step: the same before the epoch.
+            bad_step: first step of the epoch, from 0, with a non-finite training loss; None: all were finite.
+            val_loss: validation loss of the epoch.
+            instruments: instruments that may have found non-finite values.
+            has_finite_weights: returns whether all weights are finite.
+            blamable: tensors in which a layer that an instrument names is recorded.
         """
         instruments = list(instruments)
         bad_gradients = [bad for i in instruments if (bad := i.find_nonfinite_step()) is not None]
         bad_steps = bad_gradients + ([] if bad_step is None else [bad_step])
         broken = bad_step is not None or not math.isfinite(val_loss)
-        # what clipping by value, say, has made finite again has done no harm
-        if not broken and (not bad_gradients or finite()):
+        # a bad gradient that clipping by value has made finite again did no harm
+        if not broken and (not bad_gradients or has_finite_weights()):
             return
         what = "val/loss" if not bad_steps else "train/loss" if bad_step == min(bad_steps) else "gradient"
         self.diverged = {"epoch": len(self.rows), "step": step, "what": what}
         if bad_steps:
             bad = min(bad_steps)
             self.diverged["step"] = first_step + bad + 1
-            blamed = [found for i in instruments if (found := i.find_nonfinite_layer(bad))]
-            blamed = [found for found in blamed if found[1] in believed]
+            blamed = [pair for i in instruments if (pair := i.find_nonfinite_layer(bad)) and pair[1] in blamable]
             # a broken activation breaks every gradient; not the other way round
-            for layer, tensor in sorted(blamed, key=lambda found: found[1] != "activation")[:1]:
+            for layer, tensor in sorted(blamed, key=lambda pair: pair[1] != "activation")[:1]:
                 self.diverged |= {"layer": layer.path, "tensor": tensor}
 
     def draw(self, epoch: int, histograms: Iterable[Histogram], figures: Iterable[tuple[str, "Figure"]] = ()) -> None:
-        """Give TensorBoard histograms and figures; where it is not there they are not even asked for."""
+        """Log histograms and figures to TensorBoard. Without TensorBoard, neither iterable is consumed."""
         boards = [logger for logger in self.loggers if isinstance(logger, TensorBoard)]
         if not boards:
             return
@@ -228,22 +243,23 @@ class Recording:
                 board.log_figure(tag, figure, epoch)
 
     def finish(self) -> None:
-        """Tell the loggers what came of the run."""
+        """Log the run's status and summary statistics, and finish its loggers."""
         status = "diverged" if self.diverged else "completed"
         for logger in self.loggers:
-            finish_logger(logger, {**self.hyperparameters, "status": status}, self.statistics())
+            finish_logger(logger, {**self.hyperparameters, "status": status}, self.compute_statistics())
 
-    def statistics(self) -> dict[str, float | int | None]:
-        """The summary statistics of the rows so far, at least one."""
+    def compute_statistics(self) -> dict[str, float | int | None]:
+        """Compute the summary statistics of the rows so far, of which there must be one."""
         early = self.layers.compute_early_gradient()
         return summarise_rows(self.rows) | ({} if early is None else {"early_layer_gradient": early})
 
-    def state(self, stopped: bool) -> dict[str, Any]:
-        """What a checkpoint keeps of it. Writes the tables, which so reach at least as far as the checkpoint."""
+    def get_state(self, stopped: bool) -> dict[str, Any]:
+        """Write the tables, which must not be behind the checkpoint, and return the state for it."""
         self._write_tables()
         return {"epoch": len(self.rows), "diverged": self.diverged, "stopped": stopped, "taken_up": self.taken_up}
 
     def close(self) -> None:
+        """Close metrics.csv and write the tables, if the record was opened."""
         if self._writer is not None:
             self._writer.close(self.rows)
             self._write_tables()

@@ -1,11 +1,11 @@
-"""Learning rate schedules whose defaults depend on the run; the others are torch's own, named in conf/scheduler/."""
+"""Make the learning rate schedulers whose defaults depend on the run; conf/scheduler/ names torch's own."""
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR, StepLR
 
 
 def step(optimizer: Optimizer, step_size: int | None, gamma: float, max_epochs: int) -> StepLR:
-    """The learning rate times `gamma` every `step_size` epochs; None: a third of `max_epochs`, at least one."""
+    """Make a scheduler that multiplies the rate by `gamma` every `step_size` epochs; None: a third of `max_epochs`."""
     if step_size is not None and step_size < 1:
         raise ValueError(f"step_size is {step_size}; it must be at least 1")
     return StepLR(optimizer, max(1, max_epochs // 3) if step_size is None else step_size, gamma)
@@ -19,11 +19,11 @@ def one_cycle(
     div_factor: float,
     final_div_factor: float,
 ) -> OneCycleLR:
-    """One cycle over `total_steps` optimizer steps, from max_lr / div_factor up to max_lr and down to that divided by
-    final_div_factor again.
+    """Make a scheduler of one cycle over `total_steps` optimizer steps.
 
-    Momentum is cycled the other way (0.95 to 0.85, torch's defaults) only where the optimizer uses one: torch would
-    give plain SGD and RMSprop a momentum that nobody asked for.
+    The rate rises from max_lr / div_factor to max_lr, and falls to max_lr / div_factor / final_div_factor. Momentum is
+    cycled inversely (0.95 to 0.85, torch's defaults) only if the optimizer uses momentum: torch would switch it on for
+    plain SGD and RMSprop.
     """
     group = optimizer.param_groups[0]
     return OneCycleLR(

@@ -1,4 +1,4 @@
-"""Gather the means of an epoch on the device."""
+"""Accumulate the means of an epoch on the device."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -11,55 +11,57 @@ from paribus.record import N_FOLDS
 
 
 class EpochSums:
-    """Gathers batch by batch what makes an epoch's means. Values stay on the device, as they come, until `read`."""
+    """The losses and metrics of an epoch's batches. Values stay on the device until `read` computes the means."""
 
     def __init__(self) -> None:
         self._sizes: list[int] = []
         self._losses: list[Tensor] = []
         self._sums: dict[str, list[Tensor]] = {}
-        self.samples = 0  # so far, of all processes
+        self.samples = 0  # so far, of all ranks
 
     def add(self, size: int, loss: Tensor, sums: dict[str, Tensor], whole: int | None = None) -> None:
-        """Keep a batch of `size` samples: its mean loss, and `sums` over its samples; all scalars, detached.
+        """Add a batch of `size` samples: its mean loss, and `sums` over its samples; all scalars, detached.
 
-        Where processes share a batch, `whole` is its size in all of them, and `size` may be 0: then the values are not
-        looked at.
+        If ranks share the batch, `whole` is its size over all ranks, and `size` may be 0: the values are then ignored.
         """
         self.samples += size if whole is None else whole
         if not size:
             loss, sums = torch.zeros_like(loss), {name: torch.zeros_like(value) for name, value in sums.items()}
         self._sizes.append(size)
         self._losses.append(loss)
-        self.count(sums)
+        self.add_sums(sums)
 
-    def count(self, sums: Mapping[str, Tensor]) -> None:
-        """Keep sums over any of the samples; without a gradient."""
+    def add_sums(self, sums: Mapping[str, Tensor]) -> None:
+        """Add sums over samples by name, detached: of one batch, or of the whole epoch at once."""
         for name, value in sums.items():
             self._sums.setdefault(name, []).append(value)
 
     def read(self, reduce: Callable[[Tensor, str], Tensor] | None = None) -> tuple[dict[str, float], int | None]:
-        """Means over all samples since the last call ("loss" and the names of the sums), computed in double precision;
-        and the first batch, counted from 0, whose loss is not finite, or None. Forgets what it has read.
+        """Compute the means over all samples since the last call, and find the first batch with a non-finite loss.
 
-        `reduce` makes of this process's tensor that of all processes, element by element: their "sum" or their "min".
+        Args:
+            reduce: reduces a tensor over all ranks, element by element, by "sum" or "min".
+
+        Returns the means in double precision, by "loss" and the names of the sums; and the number of the batch from 0,
+        or None. The values are then dropped.
         """
-        totals, names, first_bad = self._totals()
+        totals, names, first_bad = self._compute_totals()
         if reduce is not None:
             totals, first_bad = reduce(totals, "sum"), reduce(first_bad, "min")
         means = dict(zip(names, (totals[1:] / totals[0]).tolist(), strict=True))
         return means, _to_batch(float(first_bad))
 
     def read_stack(self) -> list[tuple[dict[str, float], int | None]]:
-        """The same for each of K runs, whose values have all come as (K,)."""
-        totals, names, first_bad = self._totals()
+        """Read the same as `read` for each of K runs, all of whose values are (K,)."""
+        totals, names, first_bad = self._compute_totals()
         means = (totals[1:] / totals[0]).T.tolist()
         return [
             (dict(zip(names, run, strict=True)), _to_batch(bad))
             for run, bad in zip(means, first_bad.tolist(), strict=True)
         ]
 
-    def _totals(self) -> tuple[Tensor, list[str], Tensor]:
-        """Samples and totals over them, (1 + names, ...); the names; the first bad batch, or infinity, (...)."""
+    def _compute_totals(self) -> tuple[Tensor, list[str], Tensor]:
+        """Compute number of samples and totals, (1 + names, ...); names; first non-finite batch or infinity, (...)."""
         sizes = torch.tensor(self._sizes, dtype=torch.float64)
         losses = torch.stack(self._losses).cpu().double()
         sums = {"loss": torch.tensordot(sizes, losses, dims=1)}
@@ -72,22 +74,23 @@ class EpochSums:
 
 
 def average_by_fold(
-    each: Mapping[str, Tensor], folds: Tensor, reduce: Callable[[Tensor, str], Tensor] | None = None
+    samples: Mapping[str, Tensor], folds: Tensor, reduce: Callable[[Tensor, str], Tensor] | None = None
 ) -> dict[str, np.ndarray]:
-    """Average values of each sample, (..., n) by name, over each fold, in double precision.
+    """Average values of samples, (..., n) by name, over each fold, in double precision.
 
     Args:
-        folds: which fold a sample is in, (..., n), on the CPU.
+        samples: values of each sample by name, "loss" among them.
+        folds: the fold of each sample, (..., n), on the CPU.
         reduce: as in EpochSums.read.
 
     Returns "samples" and the means, (..., N_FOLDS), by column of folds.parquet.
     """
-    # added up one by one on the CPU: in an order that is always the same, and what is not finite stays in its fold
-    values = torch.stack([torch.ones_like(each["loss"]), *each.values()]).cpu().double()
+    # Sums one by one on the CPU have a fixed order, and a value that is not finite stays in its fold.
+    values = torch.stack([torch.ones_like(samples["loss"]), *samples.values()]).cpu().double()
     totals = values.new_zeros(*values.shape[:-1], N_FOLDS).scatter_add_(-1, folds.expand_as(values), values)
     if reduce is not None:
         totals = reduce(totals, "sum")
-    columns = ("samples", *(f"val/{name}" for name in each))
+    columns = ("samples", *(f"val/{name}" for name in samples))
     return dict(zip(columns, [totals[0].numpy(), *(totals[1:] / totals[0]).numpy()], strict=True))
 
 
