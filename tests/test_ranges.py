@@ -118,3 +118,26 @@ def test_a_dry_run_is_not_in_order(bad: str, study: bool, capsys: pytest.Capture
     assert main("train.py", *typed) == 1
     assert bad.partition("=")[0] in (said := capsys.readouterr().err) or "nowhere.csv" in said
     assert not list(tmp_path.rglob("summary.json")) or not study
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ("data.train_subset=99999", "the training part has 722"),
+        ("model.init=he", "There is no 'he' in model.init"),
+        ("model._target_=torch.nn.Linear", "model: "),
+        ("+callbacks.x._target_=torch.nn.ReLU", "is no Instrument or Callback"),
+        ("+optim.foreach=3", "optim"),
+    ],
+)
+def test_a_dry_run_builds_what_it_calls_in_order(bad: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("train.py", "model=regression", "dry_run=true", bad) == 1
+    assert said in capsys.readouterr().err
+    assert main("train.py", "--multirun", "study=s", "model=regression", "seed=1,2", "dry_run=true", bad) == 1
+    err = capsys.readouterr().err
+    assert said in err and "nothing was run" in err
+
+
+def test_a_dry_run_says_what_it_could_not_look_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("train.py", f"data.root={tmp_path / 'none'}", "dry_run=true") == 0
+    assert "before its data are downloaded" in capsys.readouterr().out

@@ -63,6 +63,9 @@ class CIFAR10(Images):
             if not self.folder.exists():
                 self._download(temporary)
 
+    def is_available(self) -> bool:
+        return self.folder.exists()
+
     def _download(self, temporary: Path) -> None:
         from torchvision.datasets import CIFAR10 as Torchvision
 

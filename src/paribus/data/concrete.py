@@ -74,6 +74,9 @@ class Concrete(InMemory):
             super().setup("fit")  # the test rows are standardised by the training part
         super().setup(stage)
 
+    def is_available(self) -> bool:
+        return self.path.exists()
+
     def load(self, test: bool) -> tuple[Part | None, Part | None, Part | None]:
         table, fingerprint = read_table(self.path, self.target)
         if self.fingerprint not in ("", fingerprint):

@@ -50,6 +50,9 @@ class FashionMNIST(Images):
             if missing:
                 self._download(missing, temporary)
 
+    def is_available(self) -> bool:
+        return not self._find_missing()
+
     def _find_missing(self) -> list[str]:
         return [name for name in (*TRAIN, *TEST) if not self._find(name)]
 

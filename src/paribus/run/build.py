@@ -90,6 +90,23 @@ def build_initial(config: Mapping[str, Any], data: InMemory) -> tuple[Learner, l
     return learner, inspect_network(network, data)
 
 
+def try_building(config: Mapping[str, Any], data: InMemory | None = None) -> tuple[InMemory, Learner] | None:
+    """Build what a run trains with, and train nothing. Return None where its data have to be downloaded first.
+
+    `data` stands for the data module, where another run has read the same. Raises UserError for what cannot be built.
+    """
+    build_callbacks(config)
+    data = data or build_data(config)
+    if not data.is_available():
+        return None
+    data.setup("fit")
+    learner, _ = build_initial(config, data)
+    optimizer = learner.build_optimizer(learner.parameters())
+    if learner.make_scheduler is not None:
+        learner.make_scheduler(optimizer, len(data.train_dataloader()) * config["trainer"]["max_epochs"])
+    return data, learner
+
+
 def build_callbacks(config: Mapping[str, Any]) -> tuple[dict[str, Instrument], list[lightning.Callback]]:
     """Build the configured callbacks; return instruments by name, and Lightning callbacks."""
     instruments: dict[str, Instrument] = {}

@@ -13,6 +13,7 @@ from paribus.config.compose import to_resolved
 from paribus.config.targets import require_trusted
 from paribus.errors import UserError
 from paribus.run import rerun, resume
+from paribus.run.build import try_building
 from paribus.run.lifecycle import keep_summary
 from paribus.run.report import report_end
 from paribus.run.resume import ResumePoint
@@ -106,7 +107,8 @@ def describe_run(job: Job) -> None:
         resume_point = resume.require_resume_point(job.directory, status, config, job.study)
         what = f"{job.directory} would be resumed after epoch {resume_point.epoch}"
     else:
-        what = f"The configuration is in order; the run would go to {job.directory}"
+        seen = "" if try_building(config) else ", as far as can be told before its data are downloaded"
+        what = f"The configuration is in order{seen}; the run would go to {job.directory}"
     log.info("%s. Nothing was run (dry_run=true).", what)
     if status == record.ABSENT:
         (job.directory / record.LOG).unlink(missing_ok=True)

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from paribus import record
+from paribus.data.module import InMemory
 from paribus.errors import UserError
-from paribus.run.build import build_data, build_initial
+from paribus.run.build import try_building
 from paribus.run.spec import Job
 from paribus.sweep.launch import count_gpus
 from paribus.sweep.plan import PlannedRun
@@ -46,6 +47,25 @@ def estimate_seconds(planned: Sequence[PlannedRun], directory: Path) -> float | 
     return total
 
 
+def check_buildable(planned: Sequence[PlannedRun]) -> None:
+    """Build each setting of the unfinished runs once, training nothing. Raises UserError for the first that fails."""
+    read: dict[str, InMemory] = {}
+    seen: set[str] = set()
+    for run in planned:
+        config = {key: value for key, value in run.job.config.items() if key != "seed"}
+        data = repr({key: value for key, value in config["data"].items() if key != "seed"})
+        setting = repr({**config, "data": data})
+        if run.finished or setting in seen:
+            continue
+        seen.add(setting)
+        try:
+            built = try_building(run.job.config, read.get(data))
+        except UserError as error:
+            raise UserError(f"{error} (In the run {run.name}; nothing was run.)") from error
+        if built is not None:
+            read[data] = built[0]
+
+
 def _make_epoch_key(config: Mapping[str, Any]) -> str:
     """Return a key of the values on which the time of an epoch depends most."""
     data = {
@@ -59,14 +79,12 @@ def _make_epoch_key(config: Mapping[str, Any]) -> str:
 def time_epoch(job: Job) -> float | None:
     """Estimate the seconds of an epoch of the job's run from up to a second of training steps.
 
-    Return None if the run cannot be tried here, for example before its data are downloaded.
+    Return None before its data are downloaded. Raises UserError for a run that cannot be built.
     """
-    try:
-        data = build_data(job.config)
-        data.setup("fit")
-        learner, _ = build_initial(job.config, data)
-    except (UserError, OSError):
+    built = try_building(job.config)
+    if built is None:
         return None
+    data, learner = built
     device = torch.accelerator.current_accelerator() if count_gpus(job) else None
     learner.to(device or torch.device("cpu"))
     optimizer = learner.make_optimizer(learner.parameters())

@@ -52,8 +52,10 @@ def run_study(
     announce_study(console, planned, shown)
     if executor is None:
         console.print(tabulate_study(planned, shown, console.width, to_do=True))
-        from paribus.sweep.estimate import estimate_seconds
+        from paribus.sweep.estimate import check_buildable, estimate_seconds
 
+        with console.status("Building each setting once"):
+            check_buildable(planned)
         with console.status("Estimating the time"):
             seconds = estimate_seconds(planned, directory)
         about = "unknown, as their data cannot be read yet" if seconds is None else f"about {format_duration(seconds)}"
