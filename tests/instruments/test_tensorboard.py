@@ -143,7 +143,7 @@ def test_deep_networks_are_thinned_in_tensorboard_but_not_in_the_record(
 ) -> None:
     import pandas
 
-    monkeypatch.setattr(recording, "MOST_SCALARS", 300)
+    monkeypatch.setattr(recording, "MAX_LAYER_SCALARS", 300)
     directory = train(*SHORT, "trainer.max_epochs=12", "model.width=4", "model.depth=3")
     events = EventAccumulator(str(directory)).Reload()
     steps = [event.step for event in events.Scalars("grad_norm/0_linear1.weight")]
