@@ -110,7 +110,7 @@ def test_ranks_without_samples_own_callbacks_and_a_run_taken_up(train: Train, ra
     short = ("model=regression", "data.batch_size=103", "logger=none")
     one = train(*short, *ONE, "trainer.max_epochs=4", directory="one")
     two = train(*short, *DDP, ranked("Say"), "trainer.max_epochs=2", directory="two")
-    train(*short, *DDP, ranked("Say"), "trainer.max_epochs=4", f"resume={two}", directory="two")
+    train(*short, *DDP, ranked("Say"), "trainer.max_epochs=4", f"resume={two}", "trust=true", directory="two")
     same_metrics(one, two)
     same_layers(one, two)
     assert record.read_summary(two)["taken_up"] == [2]
@@ -162,9 +162,9 @@ def test_an_error_in_all_ranks_is_that_of_rank_0(train: Train, own: str) -> None
     (("trainer.devices=0",), "trainer: `Trainer(devices=0)` value is not a valid input using cpu accelerator."),
     (("trainer.devices=1.5",), "trainer: `devices` selected with `CPUAccelerator` should be an int > 0."),
     (("trainer.num_nodes=2",), "trainer.num_nodes is 2, but this command is alone. Start it on each machine by torchrun or srun."),
-    (("trainer.num_nodes=0",), "trainer: `num_nodes` must be a positive integer, but got 0."),
+    (("trainer.num_nodes=0",), "trainer.num_nodes is 0; it must be a whole number, at least 1."),
     (("trainer.strategy=ddp_spawn",), "trainer.strategy=ddp_spawn: a run takes ddp, ddp_find_unused_parameters_true or"),
-    (("model.norm=batch", "data.batch_size=719"), "on a batch of one sample, the last of 722 in batches of 719, shared by 2"),
+    (("model.norm=batch", "data.batch_size=719"), "on a batch of one sample: the last of 722 in batches of 719, shared by 2"),
 ])  # fmt: skip
 def test_what_cannot_be_shared_is_refused(train: Train, capfd: Any, overrides: tuple[str, ...], message: str) -> None:
     train("model=regression", *DDP, *overrides, code=1)
@@ -181,7 +181,7 @@ def test_one_process_of_ddp_is_a_run_of_one_process(train: Train) -> None:
 def test_an_optimizer_that_goes_by_the_loss_is_refused() -> None:
     learner = Regressor(nn.Linear(1, 1), "mse", torch.optim.LBFGS)
     learner.trainer = SimpleNamespace(world_size=2)  # type: ignore[assignment]
-    with pytest.raises(UserError, match="LBFGS decides by the loss"):
+    with pytest.raises(UserError, match="LBFGS evaluates the loss"):
         learner.configure_optimizers()
 
 
