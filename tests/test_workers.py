@@ -62,12 +62,33 @@ def finish(worker: Worker) -> Worker:
     worker.start()
     while not wait_for_workers([worker], 60):
         pass
+    if worker.result is not None:
+        worker.retire()
     return worker
 
 
 def test_a_worker_begins_with_what_a_run_needs_imported() -> None:
     result = finish(Worker(list_modules)).result
     assert {"torch", "lightning", "paribus.run.train", "paribus.stacked.stack"} <= set(result)
+
+
+def test_a_worker_is_called_again_in_the_same_process_until_it_is_gone() -> None:
+    worker = Worker(os.getpid)
+    worker.start()
+    found = set()
+    for _ in range(3):
+        while not wait_for_workers([worker], 60):
+            pass
+        found.add(worker.result)
+        assert worker.call_again()
+    assert len(found) == 1 and os.getpid() not in found
+    while not wait_for_workers([worker], 60):
+        pass
+    os.kill(worker.result, signal.SIGKILL)
+    until = time.monotonic() + 20
+    while worker.call_again():
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(

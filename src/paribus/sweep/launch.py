@@ -109,25 +109,34 @@ def attempt_task(jobs: Sequence[Job]) -> list[Outcome]:
 
 
 def run_in_processes(tasks: Sequence[Sequence[Job]], at_once: int) -> Generator[tuple[Job, Outcome], None, None]:
-    """Execute the tasks, `at_once` at a time, each a run or a stack of runs in a process of its own.
+    """Execute the tasks, `at_once` at a time, each a run or a stack of runs, in one of so many processes.
 
     When the block that consumes the results is left, running workers save their state, and end.
     """
     waiting, slots = deque(tasks), deque(range(at_once))
     running: dict[Worker, tuple[Sequence[Job], int]] = {}
+    idle: list[Worker] = []
     try:
         while waiting or running:
             while waiting and slots:
                 jobs, slot = waiting.popleft(), slots.popleft()
-                worker = Worker(attempt_task, [assign_device(job, slot, at_once) for job in jobs])
+                task = [assign_device(job, slot, at_once) for job in jobs]
+                if idle and idle[-1].call_again(task):
+                    running[idle.pop()] = jobs, slot
+                    continue
+                worker = Worker(attempt_task, task)
                 running[worker] = jobs, slot  # before its start, so that an interruption finds it
                 worker.start()
             for worker in wait_for_workers(running):
                 jobs, slot = running.pop(worker)
                 slots.append(slot)
+                if worker.result is not None:
+                    idle.append(worker)
                 outcomes = worker.result or [Outcome(message=worker.explain_exit())] * len(jobs)
                 yield from zip(jobs, outcomes, strict=True)
     finally:
         if running:
             log.info("Waiting for %d processes to save their state.", len(running))
         stop_workers(running)
+        for worker in idle:
+            worker.retire()

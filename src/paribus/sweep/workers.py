@@ -1,4 +1,4 @@
-"""Worker processes on this machine, one for each task. Imports nothing that takes time: a launcher begins with this."""
+"""Worker processes on this machine. Imports nothing that takes time, since a launcher begins with this."""
 
 import logging
 import os
@@ -28,16 +28,18 @@ def start_forkserver() -> ForkServerContext:
 
 
 class Worker:
-    """A process that calls a function once.
+    """A process that calls a function, and again whenever it is given further arguments.
+
+    The first call in a process takes half a second more than the next: what torch and Lightning set up at first use.
 
     Attributes:
-        result: what the function returned; None until then.
+        result: the return value of the last call; None until then, and where the process has ended instead.
     """
 
     def __init__(self, function: Callable[..., Any], *arguments: Any):
         context = start_forkserver()
-        self._results, self._theirs = context.Pipe(duplex=False)
-        self._process = context.Process(target=_call, args=(function, arguments, self._theirs))
+        self._pipe, self._theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(function, arguments, self._theirs))
         self._orphaned = False  # whether the forkserver, which reports the exit code, was killed
         self.result: Any = None
 
@@ -59,20 +61,39 @@ class Worker:
     @property
     def events(self) -> list[Connection | int]:
         """What becomes ready when a result is there or the process has exited."""
-        return [self._results] if self._orphaned else [self._results, self._process.sentinel]
+        return [self._pipe] if self._orphaned else [self._pipe, self._process.sentinel]
 
     def has_ended(self) -> bool:
         """Receive the result if it is there; return whether the process has ended. Call when an event is ready."""
-        if self._results.poll():
-            with suppress(EOFError):  # it exited without a result; `explain_exit` says how
-                self.result = self._results.recv()
-            self._process.join(GRACE_S)
-            if self._process.exitcode is None:  # a thread of the user's code keeps it
-                self.kill()
+        if self._pipe.poll():
+            try:
+                self.result = self._pipe.recv()
+            except (EOFError, ConnectionError):  # it exited without a result; `explain_exit` says how
+                self._join()
             return True
         # Its exit is reported, yet the pipe is open: held by a child of the worker, or the forkserver was killed.
         self._orphaned = self._signal(0)
         return not self._orphaned
+
+    def call_again(self, *arguments: Any) -> bool:
+        """Call the function again in the same process; return False where that has ended meanwhile."""
+        self.result = None
+        try:
+            self._pipe.send(arguments)
+        except OSError:
+            return False
+        return True
+
+    def retire(self) -> None:
+        """Let the process end that waits for further arguments."""
+        with suppress(OSError):  # it has ended already
+            self._pipe.send(None)
+        self._join()
+
+    def _join(self) -> None:
+        self._process.join(GRACE_S)
+        if self._process.exitcode is None:  # a thread of the user's code keeps it
+            self.kill()
 
     def explain_exit(self) -> str:
         """Return why there is no result."""
@@ -119,18 +140,24 @@ def stop_workers(workers: Collection[Worker]) -> None:
     try:
         left.update(worker for worker in workers if worker.interrupt())
         while left and time.monotonic() < deadline:
-            left.difference_update(wait_for_workers(left, deadline - time.monotonic()))
+            for worker in wait_for_workers(left, deadline - time.monotonic()):
+                left.discard(worker)
+                worker.retire()
     finally:
         for worker in left:  # also after a second Ctrl-C
             worker.kill()
 
 
-def _call(function: Callable[..., Any], arguments: tuple[Any, ...], results: Connection) -> None:
+def _serve(function: Callable[..., Any], arguments: tuple[Any, ...] | None, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the leader, which interrupts by SIGTERM
     end_with_parent()
     try:
-        with interrupt_on_sigterm():
-            result = function(*arguments)
+        while arguments is not None:
+            with interrupt_on_sigterm():
+                result = function(*arguments)
+            pipe.send(result)
+            arguments = pipe.recv()
+    except (EOFError, ConnectionError):
+        sys.exit(1)  # the leader has gone
     except KeyboardInterrupt:
         sys.exit(130)  # without a traceback: the leader knows
-    results.send(result)
