@@ -77,7 +77,7 @@ def test_torchrun_on_two_machines_and_a_rank_that_is_killed(train: Train, ranked
 
 
 def test_srun_starts_ranks(train: Train) -> None:
-    """What it says in the environment, at a port that is free, and at one that is not."""
+    """Start ranks with the environment variables of srun, at a free port and at a taken one."""
     step = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2",
             "SLURM_NODEID": "0", "SLURM_STEP_NODELIST": "localhost", "SLURM_JOB_NAME": "job"}  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What people type who do not know the keys yet, and what they are told."""
+"""Mistyped commands, and the messages that answer them."""
 
 import re
 from typing import Any

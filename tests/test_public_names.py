@@ -1,4 +1,4 @@
-"""What `import paribus` offers."""
+"""The public names of `import paribus`."""
 
 import subprocess
 import sys

@@ -78,6 +78,14 @@ def test_the_other_run_is_there(file: str, spoil: str, study: Path) -> None:
         read_resume_point(study / ADAM)
 
 
+def test_a_run_without_a_summary_is_the_experiment_that_it_was(study: Path) -> None:
+    summary = json.loads((study / ADAM / record.SUMMARY).read_text())
+    (study / ADAM / record.SUMMARY).unlink()
+    described = load_runs(study).described
+    assert described[ADAM].identity == summary["identity"]
+    assert set(described[ADAM].flat) - set(described[SGD].flat) <= {"optim.betas", "optim.eps"}, "what Adam alone has"
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("status", "unheard"), ("status", None), ("status", 3), ("choices", {"optim": 3}), ("config", "text"),

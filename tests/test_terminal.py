@@ -1,4 +1,4 @@
-"""What reaches the terminal: user text as it stands, and no training that stops because nobody reads."""
+"""Output on the terminal: user text as it stands, and no training that stops because nobody reads."""
 
 import ast
 import io

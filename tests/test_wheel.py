@@ -1,4 +1,4 @@
-"""What an installation from a wheel can do, in a virtual environment and a directory of its own."""
+"""An installation from a wheel, in a virtual environment and a directory of its own."""
 
 import json
 import os

@@ -45,19 +45,9 @@ def parse_arguments(typed: Sequence[str] | None) -> argparse.Namespace:
     )
     out, path = (partial(parse_path, option=option) for option in ("--out", "--path"))
     parser.add_argument("name", metavar="NAME", help=", ".join(NAMES))
-    parser.add_argument(
-        "--out",
-        type=out,
-        metavar="DIR",
-        help="where figures go; default: outputs/data/NAME",
-    )
+    parser.add_argument("--out", type=out, metavar="DIR", help="where figures go; default: outputs/data/NAME")
     parser.add_argument("--pdf", action="store_true", help="also write figures as PDF")
-    parser.add_argument(
-        "--path",
-        type=path,
-        metavar="FILE",
-        help="concrete: another CSV with a header and numbers",
-    )
+    parser.add_argument("--path", type=path, metavar="FILE", help="concrete: another CSV with a header and numbers")
     parser.add_argument("--target", metavar="COLUMN", help="concrete: the column to predict; default: strength")
     parser.add_argument("--root", metavar="DIR", help="images: their directory; default: PARIBUS_DATA, or data")
     parser.add_argument("--no-verify", action="store_true", help="cifar10: a copy with other checksums")

@@ -17,11 +17,11 @@ from hydra.errors import HydraException
 from hydra.utils import get_object
 from omegaconf import DictConfig
 
-from paribus.config.compose import PROCESS_KEYS, Composer, get_chosen_options, to_resolved, to_unresolved
+from paribus.config.compose import Composer, get_chosen_options, to_resolved, to_unresolved
 from paribus.config.ranges import check_ranges
 from paribus.config.suggestions import suggest_key
 from paribus.errors import UserError, unknown_name
-from paribus.record import flatten, select_experimental, use_current_targets
+from paribus.record import PROCESS_KEYS, flatten, select_experimental, use_current_targets
 
 OPEN_NODES = ("callbacks", "logger")  # nodes with any number of entries, each with a _target_
 REQUIRED = ("model", "data", "activation", "optim", "scheduler", "trainer")

@@ -12,8 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from paribus.private_names import apply_overrides
-
-PROCESS_KEYS = ("resume", "rerun", "dry_run", "trust")  # options of the process, not of the run
+from paribus.record import PROCESS_KEYS
 
 
 def get_chosen_options(chosen: Mapping[str, Any]) -> dict[str, str]:

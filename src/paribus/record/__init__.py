@@ -24,6 +24,7 @@ from paribus.record.files import (
 from paribus.record.identity import (
     EXECUTION_KEYS,
     OWN_CALLBACKS,
+    PROCESS_KEYS,
     flatten,
     identify,
     make_paths_absolute,
@@ -59,7 +60,8 @@ from paribus.record.schema import (
 __all__ = [
     "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED",
     "FINISHED", "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "N_FOLDS",
-    "OWN_CALLBACKS", "PREDICTIONS", "RUNNING", "SUMMARY", "UNFINISHED", "WEIGHTS", "BusyError", "RecordError",
+    "OWN_CALLBACKS", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SUMMARY", "UNFINISHED", "WEIGHTS",
+    "BusyError", "RecordError",
     "claim_directory", "clear_record", "find_fault", "find_runs", "flatten", "identify", "is_running",
     "lock_directory", "make_paths_absolute", "read_metrics", "read_status", "read_summary", "read_text",
     "read_yaml", "remove_temporary", "replace_file", "require_regular", "select_experimental", "use_current_targets",

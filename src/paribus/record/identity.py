@@ -9,6 +9,7 @@ from typing import Any
 # How a run is executed, not what it tests: excluded from the identity. So are Paribus's own callbacks, which change no
 # result; a user's may (early stopping, say).
 OWN_CALLBACKS = ("paribus.callbacks.", "paribus.instruments.", "paribus.training.")
+PROCESS_KEYS = ("resume", "rerun", "dry_run", "trust")  # options of a process, not of the run
 EXECUTION_KEYS = (
     "data.root",
     "data.verify",
@@ -60,7 +61,7 @@ def _replace_targets(value: Any, prefixes: Sequence[tuple[str, str]], key: Any =
 
 
 def select_experimental(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the resolved configuration without EXECUTION_KEYS and OWN_CALLBACKS: what defines the experiment."""
+    """Return what defines the experiment: a resolved configuration without the keys and callbacks named above."""
 
     def keep(node: Mapping[str, Any], path: str) -> dict[str, Any]:
         kept = {}
@@ -68,7 +69,7 @@ def select_experimental(config: Mapping[str, Any]) -> dict[str, Any]:
             full = f"{path}{key}"
             own = path == "callbacks." and isinstance(value, Mapping)
             own = own and str(value.get("_target_")).startswith(OWN_CALLBACKS)
-            if full not in EXECUTION_KEYS and not own:
+            if full not in (*PROCESS_KEYS, *EXECUTION_KEYS) and not own:
                 kept[str(key)] = keep(value, f"{full}.") if isinstance(value, Mapping) else value
         return kept
 

@@ -14,10 +14,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from paribus import record
 from paribus.config.check import Choices
-from paribus.config.compose import PROCESS_KEYS, to_unresolved
+from paribus.config.compose import to_unresolved
 from paribus.installation import name_commands
 from paribus.private_names import resolve_below_root
-from paribus.record import replace_file
+from paribus.record import PROCESS_KEYS, replace_file
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from paribus.config.compose import PROCESS_KEYS, Composer
+from paribus.config.compose import Composer
 from paribus.errors import UserError
+from paribus.record import PROCESS_KEYS
 
 
 def make_composer(loader: ConfigLoader, study: DictConfig) -> Composer:

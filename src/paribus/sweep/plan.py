@@ -15,9 +15,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from paribus import record
 from paribus.config.check import read_choices
-from paribus.config.compose import PROCESS_KEYS, Composer, to_resolved
+from paribus.config.compose import Composer, to_resolved
 from paribus.config.messages import explain
 from paribus.errors import UserError
+from paribus.record import PROCESS_KEYS
 from paribus.run.attempt import Outcome
 from paribus.run.resume import make_conflict_error
 from paribus.run.spec import Job

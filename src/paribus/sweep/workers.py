@@ -60,7 +60,7 @@ class Worker:
 
     @property
     def events(self) -> list[Connection | int]:
-        """What becomes ready when a result is there or the process has exited."""
+        """The objects to wait for: the pipe of results, and the sentinel of the process."""
         return [self._pipe] if self._orphaned else [self._pipe, self._process.sentinel]
 
     def has_ended(self) -> bool:
