@@ -141,3 +141,11 @@ def test_a_dry_run_builds_what_it_calls_in_order(bad: str, said: str, capsys: py
 def test_a_dry_run_says_what_it_could_not_look_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main("train.py", f"data.root={tmp_path / 'none'}", "dry_run=true") == 0
     assert "before its data are downloaded" in capsys.readouterr().out
+
+
+def test_a_copy_of_ones_own_that_is_not_there_is_not_downloaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = ("model=vgg6", "data.verify=false", f"data.root={tmp_path / 'none'}", "dry_run=true")
+    assert main("train.py", *typed) == 1
+    assert "data.verify=false reads a copy of your own" in capsys.readouterr().err

@@ -64,6 +64,9 @@ class CIFAR10(Images):
                 self._download(temporary)
 
     def is_available(self) -> bool:
+        """As in InMemory. Raises UserError where a copy of one's own is not there: it is not downloaded."""
+        if not self.verify:
+            self.prepare_data()
         return self.folder.exists()
 
     def _download(self, temporary: Path) -> None:
