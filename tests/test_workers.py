@@ -49,7 +49,9 @@ def fork_and_end() -> None:
 
 def find_forkserver() -> int:
     forkserver.ensure_running()
-    lines = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    lines = subprocess.run(
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    ).stdout
     [found] = [
         int(pid)
         for pid, parent, args in (line.split(maxsplit=2) for line in lines.splitlines())
