@@ -135,7 +135,7 @@ def test_what_is_recorded(train: Train, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_mae_is_trained_and_mse_is_there_to_compare(train: Train) -> None:
-    rows = metrics(train(*SHORT, "model.loss=mae"))
+    rows = metrics(train(*SHORT, "loss=mae"))
     for row in rows:
         assert row["val/loss"] == pytest.approx(row["val/mae"], rel=1e-6)
         assert row["val/mse"] > row["val/mae"]  # type: ignore[operator]
@@ -303,7 +303,7 @@ def test_folds_of_a_classifier_by_hand(train: Train, fashion_root: Path, monkeyp
 
 @pytest.mark.slow
 def test_folds_of_a_regression_by_hand(train: Train) -> None:
-    directory = train(*SHORT, "seed=7", "trainer.precision=64-true", "model.loss=mae")
+    directory = train(*SHORT, "seed=7", "trainer.precision=64-true", "loss=mae")
     data = Concrete(None, "strength", "random", False, 64, 0.15, 0.15, None, False, seed=7)
     outputs, targets = outputs_and_targets(directory, RegressionNet((8,), 1, nn.ReLU), data)
     error = outputs - targets

@@ -17,19 +17,26 @@ from hydra.errors import HydraException
 from hydra.utils import get_object
 from omegaconf import DictConfig
 
-from paribus.config.compose import Composer, get_chosen_options, to_resolved, to_unresolved
+from paribus.config.compose import (
+    OPEN_GROUPS,
+    Composer,
+    complete_choices,
+    get_chosen_options,
+    to_resolved,
+    to_unresolved,
+)
 from paribus.config.ranges import check_ranges
 from paribus.config.suggestions import suggest_key
 from paribus.errors import UserError, unknown_name
-from paribus.record import PROCESS_KEYS, flatten, select_experimental, use_current_targets
+from paribus.record import NAMED_LOSSES, PROCESS_KEYS, flatten, select_experimental, use_current_targets
 
-OPEN_NODES = ("callbacks", "logger")  # nodes with any number of entries, each with a _target_
 REQUIRED = ("model", "data", "activation", "optim", "scheduler", "trainer")
 # Arguments that the run passes to constructors, so that a configuration must not.
 INJECTED = (
     *("in_shape", "out_features", "activation", "params", "optimizer", "save_dir", "callbacks", "logger"),
     *("default_root_dir", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"),
     *("num_sanity_val_steps", "self"),
+    *("reduction", "reduce", "size_average", "ignore_index"),  # of a loss
 )
 
 
@@ -51,6 +58,7 @@ class Choices:
 def read_job_choices(config: DictConfig) -> Choices:
     """Read and check the choices of the running Hydra job's configuration; see `read_choices`."""
     hydra = HydraConfig.get()
+    complete_choices(hydra)
     searchpath = [text for text in hydra.overrides.hydra if str(text).startswith("hydra.searchpath=")]
     composer = Composer(GlobalHydra.instance().config_loader(), str(hydra.job.config_name), searchpath)
     return read_choices(config, hydra.runtime.choices, composer)
@@ -68,9 +76,16 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
             raise UserError(
                 f"{group} needs one option: {group}=NAME. To try several, add --multirun: {group}=NAME,NAME."
             )
-    raw = use_current_targets(to_unresolved(config))
     without_experiment = {group: option for group, option in options.items() if group != "experiment"}
     raw_base, base = composer.compose_options(without_experiment)
+    raw = to_unresolved(config)
+    named = raw["model"].get("loss")
+    if "loss" in options and named is not None and "loss" not in raw_base["model"]:
+        raise UserError(suggest_key("model.loss", ()))
+    if "loss" not in options and isinstance(named, str) and named in NAMED_LOSSES:
+        options["loss"] = named  # a network's own YAML may name its loss as in version 0.1
+        raw_base, base = ({**node, "model": {**node["model"], "loss": named}} for node in (raw_base, base))
+    raw, raw_base, base = map(use_current_targets, (raw, raw_base, base))
     _check_keys(raw, raw_base, "")
     plain = use_current_targets(to_resolved(config))
     if isinstance(plain["seed"], list):
@@ -100,7 +115,7 @@ def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> 
     accepted = _find_arguments(node, path)
     node_path = path.rstrip(".")
     for key in base:
-        if key not in node and node_path not in OPEN_NODES:
+        if key not in node and node_path not in OPEN_GROUPS:
             raise UserError(f"{path}{key} is missing from the configuration. Set it instead of removing it.")
     for key, value in node.items():
         if key in base:
@@ -108,12 +123,12 @@ def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> 
                 _check_keys(value, base[key], f"{path}{key}.")
             continue
         argument = accepted is not None and ("**" in accepted or key in accepted or str(key).startswith("_"))
-        entry = node_path in OPEN_NODES and isinstance(value, Mapping) and "_target_" in value
+        entry = node_path in OPEN_GROUPS and isinstance(value, Mapping) and "_target_" in value
         if not (argument or entry):
             valid = sorted({*map(str, base), *(accepted or ())} - {"_target_", "hydra"})
-            hint = "" if node_path else suggest_key(str(key), flatten(base))
+            hint = suggest_key(f"{path}{key}", flatten(base))
             if hint:
-                raise UserError(f"There is no {str(key)!r} in the configuration. {hint}")
+                raise UserError(f"There is no {f'{path}{key}'!r} in the configuration. {hint}")
             raise unknown_name(key, node_path or "the configuration", valid)
 
 

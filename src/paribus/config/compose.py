@@ -8,11 +8,23 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import InterpolationResolutionError
 
 from paribus.private_names import apply_overrides
 from paribus.record import PROCESS_KEYS
+
+OPEN_GROUPS = ("callbacks", "logger", "metrics")  # groups of which none, one or several options may be chosen
+
+
+def complete_choices(hydra: Any) -> None:
+    """Add to the choices of a composed node `hydra` what Hydra leaves out: lists of options, and groups removed."""
+    for group in OPEN_GROUPS:
+        if group not in hydra.runtime.choices:
+            lists = [text for text in hydra.overrides.task if text.startswith(f"{group}=[")]
+            option = lists[-1].partition("=")[2].replace(" ", "") if lists else "[]"
+            with read_write(hydra), open_dict(hydra):
+                hydra.runtime.choices[group] = "none" if option == "[]" else option
 
 
 def get_chosen_options(chosen: Mapping[str, Any]) -> dict[str, str]:
@@ -107,6 +119,7 @@ class Composer:
             config = self._loader.load_configuration(
                 config_name=self.config_name, overrides=list(overrides), run_mode=RunMode.RUN
             )
+            complete_choices(config.hydra)
             self._composed[overrides] = pickle.dumps(config, pickle.HIGHEST_PROTOCOL)
             options = get_chosen_options(config.hydra.runtime.choices)
             if "experiment" not in options:  # an experiment may set values

@@ -37,15 +37,20 @@ def explain(error: BaseException) -> str:
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         path, _, key = str(cause.full_key).rpartition(".")
         valid = [name for name in cause.parent_node if name not in ("_target_", "hydra")]
-        hint = "" if path else suggest_key(key, _list_keys(cause.parent_node))
+        hint = suggest_key(str(cause.full_key), _list_keys(cause.parent_node))
         if hint:
-            return f"There is no {key!r} in the configuration. {hint}"
+            return f"There is no {str(cause.full_key)!r} in the configuration. {hint}"
         return str(unknown_name(key, path or "the configuration", valid))
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} is not of the form key=value: {error}."
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}. {_REMEDIES.get(error.errno or 0, '')}".strip()
+    if str(error).startswith("Could not override 'loss'"):
+        return (
+            "The model's YAML gives its loss as model.loss. To choose another one by loss=NAME, remove that line and "
+            "add `- /loss@_global_.loss: NAME` to its defaults, before _self_."
+        )
     text = re.sub(r"\n(See https?:\S+.*|\s*full_key:.*|\s*object_type=.*)", "", str(error))
     return " ".join([text.strip() or type(error).__name__, *getattr(error, "__notes__", ())])
 

@@ -17,7 +17,7 @@ from paribus.record import flatten
 
 LARGEST_SEED = 2**63 - 1  # what torch and numpy take; no message names it
 NEEDED = ("seed", "trainer.max_epochs")
-OURS = ("torch.", "lightning.", "paribus.")
+OURS = ("torch.", "torchmetrics.", "lightning.", "paribus.")
 MOST_THREADS = max(256, os.cpu_count() or 1)  # beyond, torch's thread pool may end the process
 
 
@@ -112,6 +112,16 @@ RANGES: dict[str, Range] = {
     "scheduler.div_factor": POSITIVE,
     "scheduler.final_div_factor": POSITIVE,
     "scheduler.total_steps": Range(2, whole=True),
+    "loss.label_smoothing": Range(0, 1),
+    "loss.weight": Range(0, open_low=True, length=0),
+    "loss.pos_weight": POSITIVE,
+    "loss.delta": POSITIVE,
+    "loss.beta": NOT_NEGATIVE,
+    "loss.eps": POSITIVE,
+    "loss.level": INNER_SHARE,
+    "metrics.top_k.top_k": COUNT,
+    "metrics.calibration_error.n_bins": COUNT,
+    "metrics.r2.adjusted": Range(0, whole=True),
     "callbacks.gradients.every_n_steps": COUNT,
     "callbacks.updates.every_n_steps": COUNT,
     "callbacks.weights.every_n_epochs": COUNT,
@@ -121,6 +131,10 @@ RANGES: dict[str, Range] = {
 }
 WORDS: dict[str, tuple[Any, ...]] = {
     "trainer.deterministic": (True, False, "warn"),
+    "loss.full": (True, False),
+    "metrics.f1.average": ("micro", "macro", "weighted"),
+    "metrics.auroc.average": ("macro", "weighted"),
+    "metrics.calibration_error.norm": ("l1", "l2", "max"),
     "figures": (True, False),
     "confirm": (True, False),
 }

@@ -18,13 +18,13 @@ OTHER_WORDS = {
     "net": "model",
     "network": "model",
     "arch": "model",
-    "loss": "model.loss",
     "init": "model.init",
     "clip": "trainer.gradient_clip_val",
     "grad_clip": "trainer.gradient_clip_val",
     "name": "study",
 }
 HINTS = {
+    "model.loss": "The loss is a group of its own: loss=mae, loss=huber, ... (see --help).",
     "device": "Choose a device with trainer=cpu, trainer=gpu or trainer=auto.",
     "gpu": "Choose a device with trainer=cpu, trainer=gpu or trainer=auto.",
     "gpus": "Train on one GPU with trainer=gpu, on several with trainer=ddp trainer.devices=N.",

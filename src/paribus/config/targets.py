@@ -9,7 +9,7 @@ from hydra.utils import get_object
 
 from paribus.errors import UserError
 
-TRUSTED = ("paribus.", "torch.nn.", "torch.optim.", "torchvision.", "lightning.")
+TRUSTED = ("paribus.", "torch.nn.", "torch.optim.", "torchmetrics.", "torchvision.", "lightning.")
 
 
 def find_target(target: Any, part: str, kinds: tuple[type, ...]) -> Callable[..., Any]:
@@ -39,8 +39,8 @@ def require_trusted(config: Mapping[str, Any], whose: str) -> None:
                 continue
         raise UserError(
             f"{whose} names {target} ({path}._target_), which is no class of Paribus, torch.nn, torch.optim, "
-            "torchvision or Lightning. Loading the run would call it. If you trust this record, give trust=true "
-            "(evaluate: --trust; load_run: trust=True)."
+            "torchmetrics, torchvision or Lightning. Loading the run would call it. If you trust this record, give "
+            "trust=true (evaluate: --trust; load_run: trust=True)."
         )
 
 

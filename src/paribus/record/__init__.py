@@ -23,6 +23,7 @@ from paribus.record.files import (
 )
 from paribus.record.identity import (
     EXECUTION_KEYS,
+    NAMED_LOSSES,
     OWN_CALLBACKS,
     PROCESS_KEYS,
     flatten,
@@ -59,7 +60,7 @@ from paribus.record.schema import (
 
 __all__ = [
     "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED",
-    "FINISHED", "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "N_FOLDS",
+    "FINISHED", "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "NAMED_LOSSES", "N_FOLDS",
     "OWN_CALLBACKS", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SUMMARY", "UNFINISHED", "WEIGHTS",
     "BusyError", "RecordError",
     "claim_directory", "clear_record", "find_fault", "find_runs", "flatten", "identify", "is_running",

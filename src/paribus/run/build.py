@@ -20,7 +20,8 @@ from paribus.instruments.instrument import Instrument
 from paribus.models.initialisation import initialise
 from paribus.models.layers import Call
 from paribus.randomness import derive_seed
-from paribus.run.checks import inspect_network
+from paribus.run.checks import check_outputs, inspect_network
+from paribus.run.criteria import build_loss, build_metrics
 from paribus.run.factory import make_factory
 from paribus.training.learner import Learner, find_learner
 
@@ -33,9 +34,10 @@ def build_data(config: Mapping[str, Any]) -> InMemory:
 def build_network(config: Mapping[str, Any], data: InMemory) -> nn.Module:
     """Build the network of `config` for the shapes of `data`; draw initial weights from torch's generator."""
     node = {key: value for key, value in config["model"].items() if key not in ("init", "loss")}
+    out_features = 1 if build_loss(config, data).binary else data.out_features
     activation = make_factory("activation", config["activation"], nn.Module)
     make_network = make_factory("model", node, nn.Module)
-    network = make_network(in_shape=data.in_shape, out_features=data.out_features, activation=activation)
+    network = make_network(in_shape=data.in_shape, out_features=out_features, activation=activation)
     if isinstance(network, lightning.LightningModule):
         raise UserError(
             f"model._target_: {type(network).__name__} is a LightningModule, whose training_step would not be called. "
@@ -46,21 +48,16 @@ def build_network(config: Mapping[str, Any], data: InMemory) -> nn.Module:
 
 
 def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory) -> Learner:
-    """Build the learner for the model's loss. Raises UserError where the loss does not fit the task of the data."""
-    loss = config["model"]["loss"]
-    kind = find_learner(loss)
-    if kind.task != data.task:
-        raise UserError(
-            f"model.loss={loss} is for {kind.task}, but {type(data).__name__} is data for {data.task}. "
-            "Choose the model for the task (model=regression for numbers, mlp or vgg6 for classes), or other data."
-        )
+    """Build the learner for the loss, with the metrics. Raises UserError where these do not fit the data."""
+    loss = build_loss(config, data)
+    metrics = build_metrics(config, loss, data)
     make_optimizer = make_factory("optim", config["optim"], Optimizer)
     node = dict(config["scheduler"])
     interval = node.pop("interval", "epoch")
     if interval not in ("epoch", "step"):
         raise unknown_name(interval, "scheduler.interval", ("epoch", "step"))
     make_scheduler = None if node["_target_"] is None else _make_scheduler_factory(node)
-    return kind(network, loss, make_optimizer, make_scheduler, interval, config["seed"])
+    return find_learner(loss)(network, loss, make_optimizer, make_scheduler, interval, config["seed"], metrics)
 
 
 def _make_scheduler_factory(node: Mapping[str, Any]) -> Callable[[Optimizer, int], LRScheduler]:
@@ -87,7 +84,9 @@ def build_initial(config: Mapping[str, Any], data: InMemory) -> tuple[Learner, l
     torch.manual_seed(derive_seed(config["seed"], "weights"))
     network = build_network(config, data)
     learner = build_learner(config, network, data)
-    return learner, inspect_network(network, data)
+    calls, output = inspect_network(network, data, learner.loss)
+    check_outputs(learner.loss, output, data)
+    return learner, calls
 
 
 def try_building(config: Mapping[str, Any], data: InMemory | None = None) -> tuple[InMemory, Learner] | None:

@@ -81,7 +81,8 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
     if isinstance(learner, Regressor):
         target_mean = float(data.train[1].double().mean())
         if len(data.val[0]):
-            baseline = learner.loss(torch.full_like(data.val[1], target_mean), data.val[1])
+            constant = learner.loss.find_output(torch.full_like(data.val[1], target_mean))
+            baseline = learner.loss(constant, data.val[1])
             summary["statistics"]["baseline_val_loss"] = float(baseline)
     check_batch_norm(network, data, processes, bool(config["trainer"].get("sync_batchnorm")))
 
