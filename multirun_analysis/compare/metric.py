@@ -143,7 +143,8 @@ class Metric:
 
 def default_metric(study: Study, task: str, factors: Sequence[str]) -> Metric:
     """Choose the figure that runs are compared by: `selected` where all of them have folds, else `settled`."""
-    base = "val_acc" if task == "classification" else "val_mse" if "model.loss" in factors else "val_loss"
+    losses = any(factor.partition(".")[0] == "loss" for factor in factors)  # which cannot be compared with each other
+    base = "val_acc" if task == "classification" else "val_mse" if losses else "val_loss"
     completed = study.runs[study.runs["status"] == record.COMPLETED]
     name = f"selected_{base}"
     if len(completed) and name in completed and completed["folds"].isna().all():

@@ -31,6 +31,7 @@ from multirun_analysis.records.files import (
 from multirun_analysis.records.run_figures import figures_of_curves
 from paribus import record
 
+CLASSIFYING = ("torch.nn.CrossEntropyLoss", "torch.nn.NLLLoss", "torch.nn.BCEWithLogitsLoss")
 ALWAYS = ("status", "message", "task", *GROUPS, "seed", "command", "directory", "diverged_epoch")
 
 
@@ -148,8 +149,10 @@ def _task(metrics: pd.DataFrame, described: Described) -> str | None:
     """classification, regression, or None where nobody can tell."""
     if len(metrics.columns) > 2:
         return "classification" if "train/acc" in metrics or "val/acc" in metrics else "regression"
-    loss = described.flat.get("model.loss")
-    return None if loss is None else "classification" if loss == "cross_entropy" else "regression"
+    loss, task = described.flat.get("loss._target_"), described.flat.get("loss.task")
+    if loss is None:
+        return None
+    return "classification" if loss in CLASSIFYING or task in ("classification", "binary") else "regression"
 
 
 def _tidy(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

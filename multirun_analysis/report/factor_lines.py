@@ -16,7 +16,7 @@ from multirun_analysis.records.described import ABSENT, in_words
 LABELS = {"optim": "OPTIMIZER", "optim.lr": "LR", "scheduler": "SCHEDULE", "trainer.max_epochs": "EPOCHS"}
 PLURALS = {"optim": "optimizers", "activation": "activations", "scheduler": "schedules", "model": "models",
            "data.batch_size": "batch sizes", "model.hidden": "architectures", "optim.lr": "learning rates",
-           "model.init": "initialisations", "trainer.max_epochs": "budgets", "model.loss": "losses",
+           "model.init": "initialisations", "trainer.max_epochs": "budgets", "loss": "losses",
            "model.depth": "depths", "model.width": "widths"}  # fmt: skip
 LONGEST_LABEL = 14
 NAMED = 2  # undecided levels that have a sentence of their own

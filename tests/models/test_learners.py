@@ -83,4 +83,3 @@ def test_a_regressor_measures_both_errors_whatever_its_loss(loss: type[nn.Module
         "mae": (2 + 4 + 1) / 4,
         "loss": pytest.approx({nn.MSELoss: 21, nn.L1Loss: 7}[loss] / 4),
     }
-

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from paribus.errors import UserError
+from paribus.installation import find_config_directory
 from paribus.paths import parse_path
 from paribus.record import RecordError, read_summary, read_yaml
 
@@ -27,8 +28,11 @@ def add_recorded(typed: list[str]) -> list[str]:
     directory = parse_path(path, f"{order}=").absolute()
     given = [text for text in typed if text not in orders]
     keys = {_get_key(text) for text in given}
-    stored = [str(text) for text in _read_recorded(directory, "overrides.yaml") if _get_key(str(text)) not in keys]
     hydra = _read_recorded(directory, "hydra.yaml")["hydra"]
+    recorded = [str(text) for text in _read_recorded(directory, "overrides.yaml")]
+    if _names_loss_by_model(hydra):
+        recorded = [re.sub(r"^model\.loss=", "loss=", text) for text in recorded]
+    stored = [text for text in recorded if _get_key(text) not in keys]
     sources = [source["path"] for source in hydra["runtime"]["config_sources"] if source["provider"] == "command-line"]
     flags = [f"--config-dir={source.removeprefix('file://')}" for source in sources]
     if hydra["job"]["config_name"] != "train":
@@ -47,6 +51,12 @@ def add_recorded(typed: list[str]) -> list[str]:
         fixed.append(f"threads={read_summary(directory).get('threads') or 'null'}")
     stored = [text for text in stored if _get_key(text) not in {_get_key(text) for text in fixed}]
     return [*flags, *stored, *given, *fixed]
+
+
+def _names_loss_by_model(hydra: Any) -> bool:
+    """Return whether a run of one of our models was recorded by a version in which model.loss=NAME chose its loss."""
+    choices = hydra["runtime"]["choices"]
+    return "loss" not in choices and (find_config_directory() / "model" / f"{choices['model']}.yaml").exists()
 
 
 def _require_own_files(directory: Path, arguments: list[str]) -> None:

@@ -34,9 +34,9 @@ def build_data(config: Mapping[str, Any]) -> InMemory:
 def build_network(config: Mapping[str, Any], data: InMemory) -> nn.Module:
     """Build the network of `config` for the shapes of `data`; draw initial weights from torch's generator."""
     node = {key: value for key, value in config["model"].items() if key not in ("init", "loss")}
-    out_features = 1 if build_loss(config, data).binary else data.out_features
     activation = make_factory("activation", config["activation"], nn.Module)
     make_network = make_factory("model", node, nn.Module)
+    out_features = 1 if build_loss(config, data).binary else data.out_features
     network = make_network(in_shape=data.in_shape, out_features=out_features, activation=activation)
     if isinstance(network, lightning.LightningModule):
         raise UserError(
