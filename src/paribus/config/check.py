@@ -82,7 +82,9 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
     named = raw["model"].get("loss")
     if "loss" in options and named is not None and "loss" not in raw_base["model"]:
         raise UserError(suggest_key("model.loss", ()))
-    if "loss" not in options and isinstance(named, str) and named in NAMED_LOSSES:
+    if "loss" not in options and raw_base["model"].get("loss") in (*NAMED_LOSSES,):
+        if named not in (*NAMED_LOSSES,):
+            raise unknown_name(named, "model.loss", NAMED_LOSSES)
         options["loss"] = named  # a network's own YAML may name its loss as in version 0.1
         raw_base, base = ({**node, "model": {**node["model"], "loss": named}} for node in (raw_base, base))
     raw, raw_base, base = map(use_current_targets, (raw, raw_base, base))
