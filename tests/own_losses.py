@@ -70,6 +70,23 @@ class Whole(nn.Module):
         return (output - targets).square().mean().sqrt()
 
 
+class Summed(Whole):
+    """A loss whose value is no mean of what it returns for each sample."""
+
+    def __init__(self, reduction: str = "mean"):
+        super().__init__()
+        self.reduction = reduction
+
+    def forward(self, output: Tensor, targets: Tensor) -> Tensor:
+        losses = (output - targets).square()
+        return losses if self.reduction == "none" else losses.sum()
+
+
+class Broken(nn.Module):
+    def forward(self, output: Tensor, targets: Tensor) -> Tensor:
+        return (output @ targets.view(3, 3)).mean()
+
+
 class Trained(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from conftest import ROOT, main, read_folds
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
+from multirun_analysis.compare.metric import default_metric
 from multirun_analysis.records.load import load_runs
 from paribus import record
 from paribus.config.check import Choices, read_choices
@@ -80,6 +81,8 @@ def own(tmp_path: Path) -> str:
         "loss/whole": "_target_: own_losses.Whole\ntask: regression\n",
         "loss/untold": "_target_: own_losses.Whole\n",
         "loss/strange": "_target_: own_losses.Whole\ntask: ranking\n",
+        "loss/summed": "_target_: own_losses.Summed\ntask: regression\n",
+        "loss/broken": "_target_: own_losses.Broken\ntask: regression\n",
         "loss/trained": "_target_: own_losses.Trained\ntask: regression\n",
         "metrics/sure": "sure: {_target_: own_losses.Sure}\n",
         "metrics/vector": "vector: {_target_: own_losses.Vector}\n",
@@ -121,6 +124,8 @@ CLASSES, REGRESSION = ("model=plain",), ("model=regression",)
     ((*CLASSES, "metrics=epoch"), "metrics.epoch: a metric cannot have this name"),
     ((*REGRESSION, "loss=untold"), "loss.task is missing: say in the YAML of own_losses.Whole"),
     ((*REGRESSION, "loss=strange"), "There is no 'ranking' in loss.task."),
+    ((*REGRESSION, "loss=summed"), "loss (Summed): with reduction=none a loss has to return that of each sample"),
+    ((*REGRESSION, "loss=broken"), "loss (Broken) does not take outputs of shape (8,) and targets of shape (8,)"),
     ((*REGRESSION, "loss=trained"), "loss (Trained) has parameters, which nothing would train."),
     ((*REGRESSION, "model.loss=mae"), "There is no 'model.loss' in the configuration. The loss is a group of its own: loss=mae"),
     ((*REGRESSION, "+model.loss=mae"), "The loss is a group of its own: loss=mae"),
@@ -215,7 +220,9 @@ def test_a_record_that_names_its_loss_in_the_model_is_repeated(tmp_path: Path, c
 @pytest.mark.slow
 def test_losses_are_compared_by_another_metric_than_themselves(train: Train) -> None:
     for loss in ("mse", "huber"):
-        train(*NUMBERS, f"loss={loss}", directory=f"runs/{loss}")
+        train(*NUMBERS, f"loss={loss}", "metrics=r2", directory=f"runs/{loss}")
     study = load_runs(["runs"])
     assert sorted(study.runs["loss"]) == ["huber", "mse"]
-    assert study.runs["selected_val_mse"].notna().all()
+    assert study.runs[["selected_val_mse", "selected_val_r2"]].notna().all(axis=None)
+    assert default_metric(study, "regression", ["loss"]).name == "selected_val_mse"
+    assert "metrics" not in {key.partition(".")[0] for run in study.described.values() for key in run.flat}

@@ -52,7 +52,7 @@ def first(experiment: str, directory: Path, *more: str) -> Job:
 def make_record(job: Job, directory: Path, best: float, tested: bool = False) -> None:
     """A completed run whose best validation figure is `best`, in its last epoch."""
     config = job.config
-    classifies = config["model"]["loss"] == "cross_entropy"
+    classifies = "CrossEntropy" in config["loss"]["_target_"]
     epochs = config["trainer"]["max_epochs"]
     fall = np.linspace(1, 0, epochs)
     val = (1 - best if classifies else best) * (1 + fall)

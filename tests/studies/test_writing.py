@@ -33,7 +33,7 @@ def made(outputs: Path, *names: str, level: dict[str, float] | None = None, seed
     """Records of these studies: 20 (or 0.89), a bit more with each seed, a hundredth of that by the name, and `level`."""
     for name in names:
         for job in planned(name, *(() if name == "vgg6_report_standin" else (f"seed={seeds}",))):
-            classifies = job.config["model"]["loss"] == "cross_entropy"
+            classifies = "CrossEntropy" in job.config["loss"]["_target_"]
             shift = sum(by for part, by in (level or {}).items() if part in job.directory.name)
             more = job.config["seed"] % 10 + 0.01 * (crc32(job.directory.name.encode()) % 11)
             best = (0.89 + 0.001 * more if classifies else 20.0 + 0.5 * more) + shift

@@ -43,8 +43,10 @@ def check_outputs(loss: Loss, output: Tensor, data: InMemory) -> None:
             "loss=nll needs a network that returns logarithms of probabilities (nn.LogSoftmax as its last module); "
             "the probabilities of this one do not sum to 1. For scores choose loss=cross_entropy."
         )
-    targets = [part[1] for part in (data.train, data.val) if part is not None]
-    if isinstance(loss.module, nn.PoissonNLLLoss) and any(bool((each < 0).any()) for each in targets):
+    if not isinstance(loss.module, nn.PoissonNLLLoss):
+        return
+    parts = [part for part in (data.train, data.val) if part is not None]
+    if any(bool((targets < 0).any()) for _, targets in parts):
         raise UserError("loss=poisson is for counts, which are not negative; some targets are. Choose another loss.")
 
 

@@ -27,9 +27,14 @@ TAKEN = ("loss", "samples", "checkpoint", "epoch", "evaluated", "per_class_acc",
 
 def build_loss(config: Mapping[str, Any], data: InMemory) -> Loss:
     """Build the loss of `config`. Raises UserError where it does not fit the task and the classes of the data."""
-    node = dict(get_loss(config))
-    loss = _make_loss(node, data)
-    name, kind = describe_loss(node), type(data).__name__
+    if config.get("loss") is None:
+        if config["model"].get("loss") is not None:
+            raise unknown_name(config["model"]["loss"], "model.loss", NAMED_LOSSES)
+        raise UserError(
+            "The model's YAML names no loss: add `- /loss@_global_.loss: mse` to its defaults, before _self_."
+        )
+    loss = _make_loss(dict(config["loss"]))
+    name, kind = f"loss ({type(loss.module).__name__})", type(data).__name__
     if (loss.task == "regression") != (data.task == "regression"):
         task = "regression" if loss.task == "regression" else "classification"
         raise UserError(
@@ -45,25 +50,37 @@ def build_loss(config: Mapping[str, Any], data: InMemory) -> Loss:
         )
     if list(loss.module.parameters()):
         raise UserError(f"{name} has parameters, which nothing would train. Put them into the network.")
+    _try_loss(name, loss, data.out_features)
     return loss
 
 
-def get_loss(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the node of the loss. Raises UserError where the configuration has none."""
-    if config.get("loss") is not None:
-        loss: Mapping[str, Any] = config["loss"]
-        return loss
-    if config["model"].get("loss") is not None:
-        raise unknown_name(config["model"]["loss"], "model.loss", NAMED_LOSSES)
-    raise UserError("The model's YAML names no loss: add `- /loss@_global_.loss: mse` to its defaults, before _self_.")
+def _try_loss(name: str, loss: Loss, classes: int) -> None:
+    """Raise UserError unless a loss returns a number, which is the average of what it returns for each sample."""
+    output, targets = torch.linspace(-1, 1, 8), torch.linspace(1, 2, 8)
+    if loss.task != "regression":
+        targets = torch.arange(8) % classes
+        output = output.unsqueeze(1) if loss.binary else output.unsqueeze(1) * torch.linspace(0, 1, classes)
+    try:
+        value = loss(output, targets)
+        samples = loss.of_samples(output, targets) if loss.has_samples else None
+    except Exception as error:  # noqa: BLE001  a user's own loss can raise anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{name} does not take outputs of shape {tuple(output.shape)} and targets of shape {tuple(targets.shape)}: "
+            f"{reason}"
+        ) from None
+    if not isinstance(value, torch.Tensor) or value.shape != ():
+        raise UserError(f"{name} does not return a tensor with one number for a batch.")
+    if samples is None:
+        return
+    if samples.shape != (8,) or not torch.allclose(loss.average(samples, targets), value, rtol=1e-4, equal_nan=True):
+        raise UserError(
+            f"{name}: with reduction=none a loss has to return that of each sample, of which its value is the mean. "
+            "Leave the argument out of its class if it has none."
+        )
 
 
-def describe_loss(node: Mapping[str, Any]) -> str:
-    """Name a loss for a message."""
-    return f"loss ({str(node['_target_']).rpartition('.')[2]})"
-
-
-def _make_loss(node: dict[str, Any], data: InMemory) -> Loss:
+def _make_loss(node: dict[str, Any]) -> Loss:
     task: Task | None = node.pop("task", None)
     if task not in (*get_args(Task), None):
         raise unknown_name(task, "loss.task", get_args(Task))
@@ -74,10 +91,8 @@ def _make_loss(node: dict[str, Any], data: InMemory) -> Loss:
             f"loss.task is missing: say in the YAML of {node['_target_']} whether it is for classification (a score "
             "for each class), binary (one score) or regression."
         )
-    for key in ("weight", "pos_weight"):
-        if node.get(key) is not None:
-            node[key] = torch.tensor(node[key], dtype=torch.get_default_dtype())
-    tensors = {key: node.pop(key) for key in list(node) if isinstance(node[key], torch.Tensor)}
+    given = [key for key in ("weight", "pos_weight") if node.get(key) is not None]
+    tensors = {key: torch.tensor(node.pop(key), dtype=torch.get_default_dtype()) for key in given}
     factory = make_factory("loss", node, nn.Module)
     has_samples = "reduction" in inspect.signature(target).parameters
     return Loss(lambda **more: factory(**tensors, **more), task, has_samples)

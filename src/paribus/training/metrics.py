@@ -30,7 +30,7 @@ class WholeMetrics:
         found = {} if self._loss.decomposes else {"loss": float(self._loss(output, targets))}
         if not self._metrics:
             return found
-        predictions = self._loss.interpret(output)
+        predictions, targets = self._loss.interpret(output).cpu(), targets.cpu()  # the same digits on every device
         usable = len(targets) > 1 and bool(torch.isfinite(predictions).all())
         return found | {
             name: compute_metric(metric, predictions, targets) if usable else math.nan
@@ -47,9 +47,9 @@ class WholeMetrics:
 
 
 def compute_metric(metric: Metric, predictions: Tensor, targets: Tensor) -> float:
-    """Compute a metric for samples that are all here: other processes have the same ones."""
+    """Compute a metric for samples on the CPU that are all here: other processes have the same ones."""
     metric.distributed_available_fn = lambda: False
-    metric.to(predictions.device).reset()
+    metric.reset()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a fold without samples of some class, in each epoch
         metric.update(predictions, targets)
