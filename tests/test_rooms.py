@@ -10,7 +10,19 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src"
 ROOMS = (
-    *("hydra_plugins", "cli", "sweep", "stacked", "run", "training", "instruments", "loggers", "models", "data"),
+    *(
+        "hydra_plugins",
+        "cli",
+        "housekeeping",
+        "sweep",
+        "stacked",
+        "run",
+        "training",
+        "instruments",
+        "loggers",
+        "models",
+        "data",
+    ),
     *("config", "record"),
 )
 FILES = {
@@ -63,7 +75,9 @@ def test_no_file_is_long(module: str) -> None:
     assert len(FILES[module].read_text(encoding="utf-8").splitlines()) <= 300
 
 
-@pytest.mark.parametrize("module", ["paribus", "paribus.record", "paribus.config.check", "paribus.cli.train"])
+@pytest.mark.parametrize(
+    "module", ["paribus", "paribus.record", "paribus.config.check", "paribus.cli.train", "paribus.cli.housekeeping"]
+)
 def test_imports_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
