@@ -93,7 +93,7 @@ def test_a_run_whose_folds_are_not_whole_goes_on_without_them(train: Train, snap
             changed(killed / record.FOLDS, frame)
         assert main("train.py", f"resume={killed}") == 0
         log = (killed / record.LOG).read_text()
-        assert log.count(f"folds.parquet {told}") == log.count("The run goes on without it.") == 1
+        assert log.count(f"folds.parquet {told}") == log.count("The run continues without it.") == 1
         assert not (killed / record.FOLDS).exists()
         shutil.copy(undisturbed / record.FOLDS, killed)
         assert_same(undisturbed, killed)
