@@ -181,7 +181,7 @@ def test_one_process_of_ddp_is_a_run_of_one_process(train: Train) -> None:
 
 
 def test_an_optimizer_that_goes_by_the_loss_is_refused() -> None:
-    learner = Regressor(nn.Linear(1, 1), "mse", torch.optim.LBFGS)
+    learner = Regressor(nn.Linear(1, 1), MSE, torch.optim.LBFGS)
     learner.trainer = SimpleNamespace(world_size=2)  # type: ignore[assignment]
     with pytest.raises(UserError, match="LBFGS evaluates the loss"):
         learner.configure_optimizers()
