@@ -55,8 +55,8 @@ def add_recorded(typed: list[str]) -> list[str]:
 
 def _names_loss_by_model(hydra: Any) -> bool:
     """Return whether a run of one of our models was recorded by a version in which model.loss=NAME chose its loss."""
-    choices = hydra["runtime"]["choices"]
-    return "loss" not in choices and (find_config_directory() / "model" / f"{choices['model']}.yaml").exists()
+    choices = hydra["runtime"].get("choices") or {}
+    return "loss" not in choices and (find_config_directory() / "model" / f"{choices.get('model')}.yaml").exists()
 
 
 def _require_own_files(directory: Path, arguments: list[str]) -> None:
