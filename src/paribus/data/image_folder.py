@@ -164,10 +164,10 @@ def list_images(folder: Path) -> Listed:
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    others = [path.name for path in paths if path.suffix.lower() not in IMG_EXTENSIONS]
+    others = [path.name for path in paths if path.suffix.lower() not in (*IMG_EXTENSIONS, ".gif")]
     if others:
-        log.warning("%s: left out %d files that are no images: %s", folder, len(others), ", ".join(others[:3]))
-    images = [path for path in paths if path.suffix.lower() in IMG_EXTENSIONS]
+        log.warning("%s: left out, as no images (%d): %s", folder, len(others), ", ".join(others[:3]))
+    images = [path for path in paths if path.suffix.lower() in (*IMG_EXTENSIONS, ".gif")]
     return tuple((str(path), (status := path.stat()).st_size, status.st_mtime_ns) for path in images)
 
 

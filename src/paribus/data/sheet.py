@@ -87,7 +87,7 @@ class Sheet:
         cell = self.raw[name].iloc[first]
         what = "empty or NaN" if self.find_missing(name).iloc[first] else repr(cell)
         others = ", ".join(str(row + 1) for row in rows[1:6]) + (", ..." if len(rows) > 6 else "")
-        also = f", also rows {others}" if others else ""
+        also = f", also row{'s' if len(rows) > 2 else ''} {others}" if others else ""
         return UserError(
             f"{self.path}, row {first + 1} below the header, column {name!r} is {what}; {rule} ({len(rows)} of "
             f"{len(self.raw)} in this column are not{also}). Correct or remove those rows."

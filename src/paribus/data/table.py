@@ -147,7 +147,8 @@ class Table(InMemory):
                 "classes to learn. Choose another data.target, or data.task=regression for a column of numbers."
             )
         self._restore_classes(names)
-        return torch.from_numpy(texts.map({name: i for i, name in enumerate(names)}).to_numpy(dtype=np.int64))
+        places = {name: i for i, name in enumerate(names)}
+        return torch.tensor(texts.map(places).to_numpy(), dtype=torch.int64)
 
     def _restore_classes(self, names: Sequence[str]) -> None:
         self.task, self.class_names, self.out_features = "classification", list(names), len(names)
@@ -251,8 +252,9 @@ def decide_task(sheet: Sheet, target: str) -> Literal["regression", "classificat
     """Decide what a column is. Raises UserError where its few whole numbers may be amounts or classes."""
     if sheet.is_text(target) or pd.api.types.is_bool_dtype(sheet.raw[target]):
         return "classification"
-    values = sheet.get_numbers(target).unique()
-    if len(values) <= FEW and all(float(value).is_integer() for value in values):
+    numbers = sheet.get_numbers(target)
+    values = numbers.unique()
+    if len(values) <= min(FEW, len(numbers) // 2) and all(float(value).is_integer() for value in values):
         raise UserError(
             f"The column {target!r} of {sheet.path} has {len(values)} different whole numbers, which may be amounts or "
             "classes. Say which: data.task=regression or data.task=classification."

@@ -76,10 +76,11 @@ class TorchvisionImages(Images):
     def read(self, test: bool) -> Part:
         where = Path(self.root) / Path(self.list_files()[0]).parent
         try:
-            images, labels = (torch.as_tensor(part) for part in self.extract(self.open(Path(self.root), test)))
+            opened = self.open(Path(self.root), test)
         except (OSError, RuntimeError, AssertionError, ValueError, LookupError, TypeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise self._refuse(where, reason) from None
+        images, labels = (torch.as_tensor(part) for part in self.extract(opened))
         images, labels = images.contiguous(), labels.long()
         if images.dtype != torch.uint8 or tuple(images.shape) != (len(labels), *self.in_shape):
             raise self._refuse(where, f"images of shape {tuple(images.shape)} for {len(labels)} labels")
@@ -186,7 +187,7 @@ class EMNIST(Characters):
 
     def extract(self, opened: Any) -> tuple[Any, Any]:
         images, labels = super().extract(opened)
-        return images.transpose(2, 3), labels - (self.split == "letters")
+        return images.transpose(2, 3), labels - int(self.split == "letters")
 
 
 class SVHN(Characters):
