@@ -171,7 +171,7 @@ def test_a_zip_named_csv_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("t.csv", PLAIN)
     (tmp_path / "t.csv").write_bytes(packed.getvalue())
-    with pytest.raises(UserError, match="not a CSV file but a zip archive.*Unpack it"):
+    with pytest.raises(UserError, match=r"not a CSV file but a zip archive.*Unpack it"):
         read_sheet(tmp_path / "t.csv")
 
 

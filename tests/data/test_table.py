@@ -191,7 +191,7 @@ def test_a_column_of_identifiers_is_not_one_hot() -> None:
     pd.DataFrame({"name": [f"n{i}" for i in range(1200)], "y": np.linspace(0.5, 1, 1200)}).to_csv(
         "ids.csv", index=False
     )
-    with pytest.raises(UserError, match="'name' of ids.csv has 1,200 different values, too many for one_hot"):
+    with pytest.raises(UserError, match=r"'name' of ids.csv has 1,200 different values, too many for one_hot"):
         table("ids.csv", "y", categorical="one_hot").setup("fit")
 
 

@@ -63,7 +63,7 @@ class Table(InMemory):
             raise UserError("data.path is null; name a CSV or Parquet file with data.path=FILE.")
         if task is not None and task not in TASKS:
             raise unknown_name(task, "data.task", TASKS)
-        if isinstance(categorical, str) and categorical != "one_hot":
+        if categorical not in (None, "one_hot") and not isinstance(categorical, list | tuple):
             raise UserError(f"data.categorical is {categorical!r}; it must be one_hot, a list of columns, or null.")
         self.path = parse_path(path, "data.path")
         self.target = target

@@ -126,8 +126,8 @@ def _tabulate_classes(metrics: dict[str, Any]) -> Table:
     for i in confused:
         table.add_column(str(i), justify="right", no_wrap=True)
     for i, name in enumerate(names):
-        row = metrics["confusion"][i]
+        row, share = metrics["confusion"][i], metrics["per_class_acc"][name]
         cells = [Text(str(n), "bold" if i == j else "" if n else "dim") for j, n in enumerate(row)]
         cells = cells[: len(confused)]
-        table.add_row(str(i), Text(name), f"{metrics['per_class_acc'][name]:.1%}", *cells)
+        table.add_row(str(i), Text(name), f"{share:.1%}" if sum(row) else "none", *cells)
     return table
