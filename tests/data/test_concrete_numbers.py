@@ -31,7 +31,7 @@ def test_inputs_and_targets_are_exact(seed: int) -> None:
 
 def test_cells_are_numbers_to_the_last_digit() -> None:
     values = np.random.default_rng(0).normal(size=1000) * 10.0 ** np.random.default_rng(1).integers(-9, 9, 1000)
-    texts = pd.Series([repr(float(value)) for value in values])
+    texts = [repr(float(value)) for value in values]
     assert to_numbers(texts, ".").tolist() == pd.read_csv(StringIO("x\n" + "\n".join(texts))).x.tolist()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from paribus.errors import UserError
@@ -104,11 +105,11 @@ def find_uneven_row(rows: Sequence[Sequence[str]]) -> int | None:
 
 def split_sep_line(text: str) -> tuple[str, str | None]:
     """Return the text without the line `sep=;` with which Excel names the delimiter, and that delimiter or None."""
-    found = re.match(r'"?sep=(.)"?\r?\n', text, re.IGNORECASE)
+    found = re.match(r'"?sep=([,;\t| ])"?\r?\n', text, re.IGNORECASE)
     return (text[found.end() :], found[1]) if found else (text, None)
 
 
-def find_decimal(columns: Iterable[pd.Series], delimiter: str, path: Path) -> str:
+def find_decimal(columns: Iterable[Sequence[str]], delimiter: str, path: Path) -> str:
     """Return the decimal mark of the numbers in columns of text. Raises UserError where it cannot be told.
 
     A mark that does not stand before exactly three digits (2,5), or that follows another one (1.040,5), tells. 1.040
@@ -118,18 +119,16 @@ def find_decimal(columns: Iterable[pd.Series], delimiter: str, path: Path) -> st
     examples: dict[str, str] = {}  # by decimal mark
     doubtful: dict[str, str] = {}  # by the mark that may be either
     for column in columns:
-        cells = column[column.str.fullmatch(_NUMBER) & column.str.contains("[.,]")].unique()
-        for cell in cells:
-            marks = [mark for mark in cell if mark in ".,"]
-            other = "," if marks[-1] == "." else "."
-            if len(set(marks)) == 2:
-                examples.setdefault(marks[-1], cell)
-            elif len(marks) > 1:  # 1,040,000
-                examples.setdefault(other, cell)
-            elif re.fullmatch(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", cell):
-                doubtful.setdefault(marks[0], cell)
-            else:
-                examples.setdefault(marks[0], cell)
+        for cell in column:
+            if ("," in cell or "." in cell) and re.fullmatch(_NUMBER, cell):
+                marks = [mark for mark in cell if mark in ".,"]
+                if len(marks) == 1 and re.fullmatch(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", cell):
+                    doubtful.setdefault(marks[0], cell)
+                    continue
+                repeated = len(marks) > 1 and len(set(marks)) == 1  # 1,040,000
+                decimal = ("," if marks[0] == "." else ".") if repeated else marks[-1]
+                examples.setdefault(decimal, cell)
+                break  # another kind of number further down the column is refused as no number
     if len(examples) == 1:
         return next(iter(examples))
     remedy = "Say which mark is decimal: data.decimal=point or data.decimal=comma."
@@ -141,15 +140,17 @@ def find_decimal(columns: Iterable[pd.Series], delimiter: str, path: Path) -> st
     return "."
 
 
-def to_numbers(column: pd.Series, decimal: str) -> pd.Series:
+def to_numbers(column: Sequence[str], decimal: str) -> np.ndarray:
     """Convert a column of text to numbers, NaN for what is none; marks between groups of thousands are left out."""
-    thousands = re.escape("." if decimal == "," else ",") + _BLANKS
-    grouped = column.str.fullmatch(rf"[+-]?\d{{1,3}}([{thousands}])\d{{3}}(?:\1\d{{3}})*(?:{re.escape(decimal)}\d*)?")
-    if grouped.any():
-        column = column.where(~grouped, column.str.replace(rf"[{thousands}]", "", regex=True))
+    other = "." if decimal == "," else ","
+    if decimal == "," or re.search(rf"[{other}{_BLANKS}]", "\n".join(column)):
+        grouped = re.compile(rf"[+-]?\d{{1,3}}([{other}{_BLANKS}])\d{{3}}(?:\1\d{{3}})*(?:{re.escape(decimal)}\d*)?")
+        unmarked = re.compile(rf"[{other}{_BLANKS}]")
+        column = [unmarked.sub("", cell) if grouped.fullmatch(cell) else cell for cell in column]
     if decimal == ",":
-        column = column.where(~column.str.contains(".", regex=False), "").str.replace(",", ".", regex=False)
-    return pd.to_numeric(column, errors="coerce").astype(float)
+        column = ["" if "." in cell else cell.replace(",", ".") for cell in column]
+    numbers: np.ndarray = pd.to_numeric(np.array(column, dtype=object), errors="coerce").astype(float)
+    return numbers
 
 
 def _read(text: str, delimiter: str, path: Path) -> Iterator[list[str]]:

@@ -118,7 +118,7 @@ def plot_class_counts(counts: Mapping[str, np.ndarray], names: Sequence[str], wh
         places = np.arange(len(names)) + (i + 0.5) * height - 0.4
         bars = axes.barh(places, numbers, height, color=(TRAINED, UNTRAINED)[i % 2], label=part)
         axes.bar_label(bars, fmt="{:,.0f}", fontsize=9, padding=3)
-    axes.set_yticks(range(len(names)), names, fontsize=10)
+    axes.set_yticks(range(len(names)), names, fontsize=10, parse_math=False)
     axes.invert_yaxis()
     axes.margins(x=0.1)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -147,7 +147,7 @@ def plot_samples(images: np.ndarray, labels: np.ndarray, names: Sequence[str], c
     axes = figure.add_subplot()
     shown = np.broadcast_to(sheet, (3, *sheet.shape[1:])).transpose(1, 2, 0)
     axes.imshow(shown, interpolation="nearest")
-    axes.set_yticks(np.arange(len(names)) * (height + gap) + height / 2, names, fontsize=10)
+    axes.set_yticks(np.arange(len(names)) * (height + gap) + height / 2, names, fontsize=10, parse_math=False)
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

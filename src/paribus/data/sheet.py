@@ -1,7 +1,8 @@
 """Read a table from a CSV or Parquet file, with its numbers recognised."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from paribus.data import dialect, files
 from paribus.data.cells import format_number, is_missing, is_numeric, join_words, simplify
 from paribus.errors import UserError, unknown_name
 
+MOST_NAMED = 30  # columns in a message
 MEMORY_PER_BYTE = 10  # of a file while it is read
 
 
@@ -43,7 +45,7 @@ class Sheet:
 
     def is_text(self, name: str) -> bool:
         """Return whether less than half of a column's cells, those that are not missing, are numbers."""
-        if is_numeric(self.raw[name]):
+        if is_numeric(self.raw[name]) or self.numbers[name].notna().all():
             return False
         filled = ~self.find_missing(name)
         return bool(filled.any()) and int((self.numbers[name].notna() & filled).sum()) * 2 < int(filled.sum())
@@ -80,7 +82,9 @@ class Sheet:
         alike = [title for title in self.names if simplify(title) == simplify(name)]
         if len(alike) == 1:
             return alike[0]
-        raise unknown_name(typed, f"the columns of {self.path} ({option})", self.names)
+        near = get_close_matches(name, self.names, 3)
+        shown = self.names if len(self.names) <= MOST_NAMED else [*near, *self.names[:MOST_NAMED], "..."]
+        raise unknown_name(typed, f"the columns of {self.path} ({option})", dict.fromkeys(shown))
 
     def _refuse_cells(self, name: str, rows: np.ndarray, rule: str) -> UserError:
         first = int(rows[0])
@@ -126,11 +130,10 @@ def _read_csv(
     text, named = dialect.split_sep_line(text)
     mark = dialect.DELIMITERS[delimiter] if delimiter else named or dialect.find_delimiter(text, path)
     header, *rows = dialect.read_rows(text, mark, path) or [[]]
-    titles = [join_words(title) for title in header]
-    cells = list(zip(*rows, strict=True)) or [()] * len(titles)
-    raw = _make_frame([pd.Series(column, dtype=str) for column in cells], titles)
-    columns = [raw.iloc[:, i] for i in range(len(titles))]
+    titles = pd.Index([join_words(title) for title in header], dtype=object)
+    columns = list(zip(*rows, strict=True)) or [()] * len(titles)
     point = dialect.DECIMALS[decimal] if decimal else dialect.find_decimal(columns, mark, path)
+    raw = pd.DataFrame(rows, columns=titles, dtype=object)
     numbers = _make_frame([dialect.to_numbers(column, point) for column in columns], titles)
     notes = [f"read as {encoding}, because it is not UTF-8"] if encoding == "cp1252" else []
     if mark != "," or point != ".":
@@ -152,18 +155,22 @@ def _read_parquet(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
         raise UserError(f"{path} has {table.num_columns:,} columns; at most {dialect.MOST_COLUMNS:,} can be read. "
                         "Keep those that matter.")  # fmt: skip
     raw = table.to_pandas(ignore_metadata=True)  # an index is a column
-    columns = [raw.iloc[:, i] for i in range(raw.shape[1])]
-    texts = [c if is_numeric(c) else c.astype("string").fillna("").astype(str).str.strip() for c in columns]
-    numbers = [c.astype(float) if is_numeric(c) else dialect.to_numbers(c, ".") for c in texts]
-    titles = [join_words(name) for name in raw.columns]
-    return _make_frame(texts, titles), _make_frame(numbers, titles), []
+    raw.columns = pd.Index([join_words(name) for name in raw.columns], dtype=object)
+    numbers = []
+    for i in range(raw.shape[1]):
+        column = raw.iloc[:, i]
+        if not is_numeric(column):
+            texts = column.astype("string").fillna("").str.strip().astype(object)
+            raw.isetitem(i, texts.to_numpy())
+            numbers.append(dialect.to_numbers(list(texts), "."))
+        else:
+            numbers.append(column.to_numpy(dtype=float, na_value=np.nan))
+    return raw, _make_frame(numbers, raw.columns), []
 
 
-def _make_frame(columns: Sequence[pd.Series], titles: Iterable[str]) -> pd.DataFrame:
-    """Put columns together, under titles that may be the same."""
-    frame = pd.concat(list(columns), axis=1) if columns else pd.DataFrame()
-    frame.columns = pd.Index(list(titles), dtype=object)
-    return frame
+def _make_frame(columns: Sequence[np.ndarray], titles: pd.Index) -> pd.DataFrame:
+    """Put columns of numbers together, under titles that may be the same."""
+    return pd.DataFrame(np.column_stack(columns) if columns else None, columns=titles, dtype=float)
 
 
 def _drop_unnamed(
@@ -173,10 +180,9 @@ def _drop_unnamed(
     kept: list[int] = []
     for i, title in enumerate(raw.columns):
         unnamed = not title or title.startswith(("Unnamed: ", "__index_level_"))
-        column = raw.iloc[:, i]
-        if unnamed and is_missing(column).all():
+        if unnamed and is_missing(raw.iloc[:, i]).all():
             notes.append(f"column {i + 1} is empty and left out")
-        elif unnamed and i == len(kept) == 0 and column.is_unique:
+        elif unnamed and i == len(kept) == 0 and raw.iloc[:, i].is_unique:
             notes.append("the first column, which has no title and no value twice, is an index and left out")
         elif not title:
             raise UserError(f"{path}: column {i + 1} has no title. Give it one, or remove it.")

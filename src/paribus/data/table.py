@@ -13,7 +13,7 @@ from paribus.data import files
 from paribus.data.cells import name_value, sort_values
 from paribus.data.encoding import compute_quantile_edges, encode_one_hot, encode_piecewise_linear
 from paribus.data.module import InMemory, Part
-from paribus.data.sheet import Sheet, read_sheet
+from paribus.data.sheet import MOST_NAMED, Sheet, read_sheet
 from paribus.errors import UserError, unknown_name
 from paribus.paths import parse_path
 
@@ -122,8 +122,9 @@ class Table(InMemory):
     def find_target(self, sheet: Sheet) -> str:
         """Return the title of the column to predict. Raises UserError where there is none, or too little beside it."""
         if self.target is None:
+            more = ", ..." if len(sheet.names) > MOST_NAMED else ""
             raise UserError(f"data.target is null; name the column to predict with data.target=COLUMN. {self.path} has "
-                            f"{', '.join(sheet.names)}.")  # fmt: skip
+                            f"{', '.join(sheet.names[:MOST_NAMED])}{more}.")  # fmt: skip
         title = sheet.find_column(self.target, "data.target")
         if len(sheet.names) < 2 or len(sheet.raw) < 3:
             raise UserError(f"{self.path} needs a feature besides {title!r} and at least 3 rows; it has "
