@@ -44,7 +44,7 @@ def decode(content: bytes, path: Path) -> tuple[str, str]:
     if unpack is not None:
         try:
             content = unpack(content)
-        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
             raise UserError(f"{path} is compressed, and truncated or altered: {error}.") from None
     what = next((what for mark, what in _REFUSED.items() if content.startswith(mark)), None)
     if what is not None:
