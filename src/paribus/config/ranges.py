@@ -18,7 +18,6 @@ from paribus.record import flatten
 LARGEST_SEED = 2**63 - 1  # what torch and numpy take; no message names it
 NEEDED = ("seed", "trainer.max_epochs")
 OURS = ("torch.", "lightning.", "paribus.")
-FOLDERS = ("paribus.data.image_folder.ImageFolder",)  # whose data.path is a directory
 MOST_THREADS = max(256, os.cpu_count() or 1)  # beyond, torch's thread pool may end the process
 
 
@@ -126,6 +125,8 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "figures": (True, False),
     "confirm": (True, False),
 }
+
+FOLDERS = ("paribus.data.image_folder.ImageFolder",)  # whose data.path is a directory
 
 
 def check_ranges(config: Mapping[str, Any]) -> None:
