@@ -11,7 +11,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"
 ROOMS = (
-    *("hydra_plugins", "cli", "sweep", "stacked", "run", "training", "instruments", "loggers", "models", "data"),
+    *(
+        "hydra_plugins",
+        "cli",
+        "housekeeping",
+        "sweep",
+        "stacked",
+        "run",
+        "training",
+        "instruments",
+        "loggers",
+        "models",
+        "data",
+    ),
     *("config", "record"),
 )
 FILES = {
@@ -66,7 +78,9 @@ def test_no_file_is_long(folder: str) -> None:
     assert lines and not {path: count for path, count in lines.items() if count > 300}
 
 
-@pytest.mark.parametrize("module", ["paribus", "paribus.record", "paribus.config.check", "paribus.cli.train"])
+@pytest.mark.parametrize(
+    "module", ["paribus", "paribus.record", "paribus.config.check", "paribus.cli.train", "paribus.cli.housekeeping"]
+)
 def test_imports_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
