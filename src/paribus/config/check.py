@@ -13,17 +13,22 @@ from typing import Any, get_args
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from hydra.utils import get_object
 from omegaconf import DictConfig
 
-from paribus.config.compose import Composer, get_chosen_options, to_resolved, to_unresolved
+from paribus.config.compose import (
+    OPEN_GROUPS,
+    Composer,
+    complete_choices,
+    get_chosen_options,
+    to_resolved,
+    to_unresolved,
+)
 from paribus.config.ranges import check_ranges
 from paribus.config.suggestions import suggest_key
+from paribus.config.targets import find_callable
 from paribus.errors import UserError, unknown_name
 from paribus.record import PROCESS_KEYS, flatten, select_experimental, use_current_targets
 
-OPEN_NODES = ("callbacks", "logger")  # nodes with any number of entries, each with a _target_
 REQUIRED = ("model", "data", "activation", "optim", "scheduler", "trainer")
 # Arguments that the run passes to constructors, so that a configuration must not.
 INJECTED = (
@@ -51,6 +56,7 @@ class Choices:
 def read_job_choices(config: DictConfig) -> Choices:
     """Read and check the choices of the running Hydra job's configuration; see `read_choices`."""
     hydra = HydraConfig.get()
+    complete_choices(hydra)
     searchpath = [text for text in hydra.overrides.hydra if str(text).startswith("hydra.searchpath=")]
     composer = Composer(GlobalHydra.instance().config_loader(), str(hydra.job.config_name), searchpath)
     return read_choices(config, hydra.runtime.choices, composer)
@@ -87,10 +93,11 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
         for key, value in experimental.items()
         if key not in ("seed", *PROCESS_KEYS) and (key not in defaults or defaults[key] != value)
     }
-    if resolved.get("model.width") is not None or resolved.get("model.depth") is not None:
+    sizes = [resolved.get("model.width"), resolved.get("model.depth")]
+    if "hidden" in plain["model"] and sizes != [None, None]:
         if "model.hidden" in given:
             raise UserError("model.hidden excludes model.width and model.depth. Set either hidden, or width and depth.")
-        if resolved["model.width"] is None or resolved["model.depth"] is None:
+        if None in sizes:
             raise UserError("model.width and model.depth must be set together. Set both or neither.")
     return Choices(options, given, plain)
 
@@ -100,7 +107,7 @@ def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> 
     accepted = _find_arguments(node, path)
     node_path = path.rstrip(".")
     for key in base:
-        if key not in node and node_path not in OPEN_NODES:
+        if key not in node and node_path not in OPEN_GROUPS:
             raise UserError(f"{path}{key} is missing from the configuration. Set it instead of removing it.")
     for key, value in node.items():
         if key in base:
@@ -108,7 +115,7 @@ def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> 
                 _check_keys(value, base[key], f"{path}{key}.")
             continue
         argument = accepted is not None and ("**" in accepted or key in accepted or str(key).startswith("_"))
-        entry = node_path in OPEN_NODES and isinstance(value, Mapping) and "_target_" in value
+        entry = node_path in OPEN_GROUPS and isinstance(value, Mapping) and "_target_" in value
         if not (argument or entry):
             valid = sorted({*map(str, base), *(accepted or ())} - {"_target_", "hydra"})
             hint = "" if node_path else suggest_key(str(key), flatten(base))
@@ -119,13 +126,9 @@ def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> 
 
 def _find_signature(node: Mapping[str, Any], path: str) -> inspect.Signature | None:
     """Return the signature of a node's _target_, or None without a _target_."""
-    target = node.get("_target_")
-    if target is None:
+    if "_target_" not in node or (node["_target_"] is None and path == "scheduler."):  # a constant learning rate
         return None
-    try:
-        return _inspect_signature(get_object(str(target)))
-    except (HydraException, ImportError, AttributeError) as error:
-        raise UserError(f"{path}_target_: {str(error.__cause__ or error).splitlines()[0]}") from None
+    return _inspect_signature(find_callable(node["_target_"], path.rstrip(".")))
 
 
 @cache
@@ -152,7 +155,7 @@ def _check_values(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -
 
     The trainer's values are left to Lightning, which accepts more types than the option's file shows.
     """
-    signature = None if path == "trainer." else _find_signature(node, path)
+    signature = _find_signature(node, path)
     for key, value in node.items():
         full, example = f"{path}{key}", base.get(key)
         if isinstance(value, Mapping):
@@ -168,7 +171,9 @@ def _check_values(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -
 def _check_example(key: str, value: Any, example: Any) -> None:
     """Raise UserError for a value of another type than the example."""
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if isinstance(example, bool):
+    if isinstance(example, Mapping):
+        good, kind = False, f"several values by name. ~{key} leaves it out"
+    elif isinstance(example, bool):
         good, kind = isinstance(value, bool), "true or false"
     elif isinstance(example, int) and not key.startswith(("optim.", "scheduler.", "activation.", "default_lr.")):
         good, kind = number and isinstance(value, int), "a whole number"

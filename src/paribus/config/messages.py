@@ -4,9 +4,16 @@ import errno
 import re
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    InterpolationKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from paribus.config.suggestions import suggest_key
 from paribus.errors import unknown_name
@@ -28,12 +35,18 @@ _REMEDIES = {
 
 def explain(error: BaseException) -> str:
     """Return the message for an error of a user, of Hydra or OmegaConf, or of the file system."""
-    if isinstance(error, MissingConfigException) and error.options:
-        group, _, option = str(error.missing_cfg_file).rpartition("/")
-        return str(unknown_name(option, group or "conf", error.options))
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        options = error.options or []
+        if not options and group and GlobalHydra.instance().is_initialized():  # of several options in a list
+            options = GlobalHydra.instance().config_loader().get_group_options(group)
+        if options:
+            return str(unknown_name(option, group or "conf", options))
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, InterpolationKeyError) and cause.full_key and cause.msg:
         return f"{cause.full_key}: {str(cause.msg).splitlines()[0]}. Give {cause.full_key} a value, or define that key."
+    if isinstance(cause, MissingMandatoryValue) and cause.full_key:
+        return f"{cause.full_key} has no value yet. Give it one: {cause.full_key}=VALUE."
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         path, _, key = str(cause.full_key).rpartition(".")
         valid = [name for name in cause.parent_node if name not in ("_target_", "hydra")]
