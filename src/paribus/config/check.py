@@ -38,6 +38,22 @@ INJECTED = (
 )
 
 
+# Why an option of lightning.Trainer is none here, and what to use instead.
+FIXED = {
+    "trainer.num_sanity_val_steps": "the network is tried on two samples before each run anyway. Leave it out",
+    "trainer.enable_progress_bar": (
+        "callbacks=none shows no progress, and '+callbacks.bar={_target_: "
+        "lightning.pytorch.callbacks.TQDMProgressBar}' a bar"
+    ),
+    "trainer.enable_model_summary": "the log has a table of the network. Leave it out",
+    "trainer.enable_checkpointing": "resuming needs the two checkpoints of a run. Leave it out",
+    "trainer.barebones": "it would leave out the record. For less of it, choose callbacks=none logger=none",
+    "trainer.logger": "choose loggers with logger=NAME or logger=[NAME,NAME]",
+    "trainer.callbacks": "add callbacks with '+callbacks.NAME={_target_: CLASS, ...}'",
+    "trainer.default_root_dir": "choose the directory of a run with hydra.run.dir=DIR, of a study with study=NAME",
+}
+
+
 @dataclass(frozen=True)
 class Choices:
     """The choices behind a configuration.
@@ -114,6 +130,8 @@ def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> 
             if isinstance(value, Mapping) and isinstance(base[key], Mapping):
                 _check_keys(value, base[key], f"{path}{key}.")
             continue
+        if f"{path}{key}" in FIXED:
+            raise UserError(f"{path}{key} cannot be set: {FIXED[f'{path}{key}']}.")
         argument = accepted is not None and ("**" in accepted or key in accepted or str(key).startswith("_"))
         entry = node_path in OPEN_GROUPS and isinstance(value, Mapping) and "_target_" in value
         if not (argument or entry):

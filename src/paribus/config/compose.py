@@ -14,7 +14,6 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from paribus.private_names import apply_overrides
 from paribus.record import PROCESS_KEYS
 
-
 OPEN_GROUPS = ("callbacks", "logger")  # groups of which none, one or several options may be chosen
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -23,6 +23,7 @@ from paribus.randomness import derive_seed
 from paribus.run.checks import inspect_network
 from paribus.run.factory import make_factory
 from paribus.training.learner import Learner, find_learner
+from paribus.training.stopping import StopAtStep
 
 
 def build_data(config: Mapping[str, Any]) -> InMemory:
@@ -134,19 +135,34 @@ def build_trainer(
 ) -> lightning.Trainer:
     """Build Lightning's trainer with `callbacks` and the configured loggers."""
     loggers = build_loggers(config, directory)
-    make_trainer = make_factory("trainer", config["trainer"], lightning.Trainer)
-    profiler: dict[str, Any] = {} if "profiler" in config["trainer"] else {"profiler": NoProfiler()}
+    options = config["trainer"]
+    profiler = options.get("profiler") or NoProfiler()
+    if isinstance(profiler, str):
+        profiler = build_profiler(profiler, directory)
+    chosen: dict[str, Any] = {} if isinstance(profiler, Mapping) else {"profiler": profiler}
+    if options.get("max_steps") not in (None, -1):
+        callbacks = [*callbacks, StopAtStep(options["max_steps"])]
+    make_trainer = make_factory("trainer", options, lightning.Trainer)
     return make_trainer(
         callbacks=callbacks,
         logger=loggers,
         default_root_dir=str(directory),
         # False without a Checkpoint callback: Lightning would add its own, larger and written more often
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
-        enable_progress_bar=False,  # costs more per step than a small network
+        # only if asked for: it costs more per step than a small network
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         enable_model_summary=False,
         num_sanity_val_steps=0,  # inspect_network has tried the network already
-        **profiler,
+        **chosen,
     )
+
+
+def build_profiler(name: str, directory: Path) -> Profiler:
+    """Build Lightning's profiler of that name, which writes its report into the run's directory."""
+    kinds = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
+    if name not in kinds:
+        raise unknown_name(name, "trainer.profiler", kinds)
+    return kinds[name](dirpath=directory, filename="profile")
 
 
 class NoProfiler(Profiler):

@@ -12,6 +12,7 @@ from paribus.errors import UserError
 from paribus.models import layers
 from paribus.run.build import build_data, build_initial
 from paribus.run.checks import check_batch_norm
+from paribus.run.finders import apply_found, find_values
 from paribus.run.lifecycle import SummaryKeeper
 from paribus.run.ranks import count_ranks
 from paribus.run.resume import ResumePoint
@@ -37,7 +38,7 @@ class Prepared:
     """The parts of a run before training.
 
     Attributes:
-        config: the resolved configuration, with the number of threads.
+        config: the resolved configuration, with the number of threads and what finders found.
         processes: the number of processes that train the run.
         data: the data module, with its data read.
         learner: the learner with its untrained network and its weight layers.
@@ -69,6 +70,11 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
             f"{data.fingerprint[:8]}). Restore them, or remove {job.directory} to train the run again."
         )
 
+    found = find_values(job, config, data, processes) if resume_point is None else resume_point.found
+    if found:
+        summary["found"] = found
+    config = apply_found(job, config, found, data)
+
     learner, calls = build_initial(config, data)
     network = learner.network
     learner.layers = layers.find_weight_layers(network, calls)
@@ -87,7 +93,8 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
 
     summary["processes"], summary["threads"] = processes, torch.get_num_threads()
     description = {
-        "config": record.make_paths_absolute(config),  # so that it can be loaded from any working directory
+        # so that it can be loaded from any working directory
+        "config": record.make_paths_absolute({**job.config, "threads": config["threads"]}),
         "statistics": data.statistics(),
         "target_mean": target_mean,
         "identity": record.identify(job.config),
@@ -96,6 +103,7 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
         "started": keeper.started,
         "stacked": stacked,
         "engine_changes": _note_engine_change(resume_point, stacked, summary),
+        "found": found,
     }
     return Prepared(config, processes, data, learner, description)
 

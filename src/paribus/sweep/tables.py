@@ -26,6 +26,7 @@ TO_DO = {
     record.DAMAGED: "damaged, to train again",
     record.ABSENT: "to train",
 }
+MOST_REASONS = 5  # why a run stopped early, below the table
 NOT_TRAINED = "not trained"  # shown for an absent run of a study that has ended
 STYLES = {record.COMPLETED: "green", record.DIVERGED: "yellow", record.FAILED: "red"}
 
@@ -80,6 +81,13 @@ def tabulate_study(planned: Sequence[PlannedRun], directory: Path, width: int, t
             lines.append(Text(f"failed: {run.name}: {run.message}", style="red"))
         elif run.message and not run.finished:
             lines.append(Text(f"{run.status}: {run.name}: {run.message}"))
+    stopped = [run for run in planned if run.finished and (run.summary or {}).get("stopped")]
+    for run in stopped[:MOST_REASONS]:
+        assert run.summary is not None
+        epochs = f"{run.summary['stopped']['epoch']}/{get_planned_epochs(run)}"
+        lines.append(Text(f"stopped after {epochs}: {run.name}: {run.summary['stopped']['by']}"))
+    if len(stopped) > MOST_REASONS:
+        lines.append(Text(f"{len(stopped) - MOST_REASONS} more stopped early; their summaries say why."))
     return Group(*lines)
 
 

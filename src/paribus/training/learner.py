@@ -59,6 +59,7 @@ class Learner(lightning.LightningModule, ABC):
         self.training_sums = EpochSums()
         self.validation_sums = EpochSums()
         self.validation: dict[str, float] = {}  # means of this epoch's validation, by column of metrics.csv
+        self.validated_step = 0  # optimizer steps before the last validation
         self.folds: dict[str, np.ndarray] | None = None  # means over each fold, by column of folds.parquet
         self._validated: list[tuple[Tensor, Tensor, slice]] = []  # outputs, targets and sample numbers of each batch
         self.lr = 0.0  # learning rate of the last optimizer step
@@ -145,6 +146,7 @@ class Learner(lightning.LightningModule, ABC):
 
     def on_validation_epoch_end(self) -> None:
         means, _ = self.read_means(self.validation_sums)
+        self.validated_step = self.trainer.global_step
         self.validation = {f"val/{name}": value for name, value in means.items()}
         # For callbacks that monitor a metric. self.log_dict would take 1.3 ms for the same.
         self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in self.validation.items()})

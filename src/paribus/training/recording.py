@@ -89,6 +89,7 @@ class Recording:
     Attributes:
         rows: rows of metrics.csv so far, by column.
         taken_up: the epochs after which the run was resumed.
+        stopped_by: what has stopped the run before all of its planned epochs; None: nothing.
         diverged: None, or the entry of the summary: `epoch` and optimizer `step`, both counted from 1, and `what`
             was not finite (train/loss, val/loss, gradient or weights). The step is the one with the first non-finite
             loss, or with the gradient that broke the weights. For val/loss and weights it is the last step before.
@@ -113,6 +114,7 @@ class Recording:
         self.layers = LayersWriter(directory / LAYERS)
         self.folds = FoldsWriter(directory / FOLDS, [name for name in columns if name.startswith("val/")])
         self.taken_up: list[int] = []
+        self.stopped_by: str | None = None
         self.diverged: dict[str, Any] | None = None
         self._writer: MetricsWriter | None = None
         self._quantities: dict[tuple[str, str], None] = {}  # quantity and tensor of what was measured so far, in order
