@@ -2,21 +2,24 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from paribus.config.targets import find_target
 from paribus.data.module import InMemory
 from paribus.errors import UserError, unknown_name
 from paribus.instruments.instrument import Instrument
+from paribus.loggers.tensorboard import TensorBoard
 from paribus.models.initialisation import initialise
 from paribus.models.layers import Call
 from paribus.randomness import derive_seed
@@ -121,20 +124,31 @@ def build_callbacks(config: Mapping[str, Any]) -> tuple[dict[str, Instrument], l
     return instruments, others
 
 
-def build_loggers(config: Mapping[str, Any], directory: Path) -> list[Logger]:
-    """Build the configured loggers, which write to `directory`."""
+def build_loggers(config: Mapping[str, Any], directory: Path, in_study: bool = False) -> list[Logger]:
+    """Build the configured loggers; one whose save_dir is not given writes to `directory`, that of the run."""
     kind: Any = Logger
-    factories = [make_factory(f"logger.{name}", node, kind) for name, node in config["logger"].items()]
-    return [make_logger(save_dir=str(directory)) for make_logger in factories]
+    loggers = []
+    for name, node in config["logger"].items():
+        make_logger = make_factory(f"logger.{name}", node, kind)
+        takes_directory = "save_dir" in signature(find_target(node["_target_"], f"logger.{name}", (kind,))).parameters
+        given: dict[str, Any] = {} if node.get("save_dir") or not takes_directory else {"save_dir": str(directory)}
+        logger = make_logger(**given)
+        if isinstance(logger, CSVLogger) and Path(logger.log_dir).absolute() == directory.absolute():
+            raise UserError(f"logger.{name} would write over the record's own metrics.csv. Give it another save_dir.")
+        if isinstance(logger, TensorBoard):
+            logger.in_study = in_study
+        loggers.append(logger)
+    return loggers
 
 
 def build_trainer(
     config: Mapping[str, Any],
     directory: Path,
     callbacks: list[lightning.Callback],
+    in_study: bool = False,
 ) -> lightning.Trainer:
     """Build Lightning's trainer with `callbacks` and the configured loggers."""
-    loggers = build_loggers(config, directory)
+    loggers = build_loggers(config, directory, in_study)
     options = config["trainer"]
     profiler = options.get("profiler") or NoProfiler()
     if isinstance(profiler, str):

@@ -1,6 +1,7 @@
 """Prepare a run for training: choose its threads, build its parts, describe it for checkpoints."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from paribus import record
 from paribus.data.module import InMemory
 from paribus.errors import UserError
+from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.models import layers
 from paribus.run.build import build_data, build_initial
 from paribus.run.checks import check_batch_norm
@@ -130,10 +132,7 @@ def _note_engine_change(
     return changes
 
 
-def collect_hyperparameters(job: Job) -> dict[str, Any]:
-    """Return the hyperparameters that identify a run in a logger's table: its choices, and all values, flat."""
+def collect_hyperparameters(job: Job, config: Mapping[str, Any]) -> Hyperparameters:
+    """Return the hyperparameters of a run, with what finders have found in `config`."""
     assert job.choices is not None
-    flat = record.flatten(record.select_experimental(job.config))
-    values = {key: value for key, value in flat.items() if not key.endswith("_target_") and key != "data.seed"}
-    execution = ("trainer", "callbacks", "logger")
-    return {**{group: option for group, option in job.choices.options.items() if group not in execution}, **values}
+    return Hyperparameters.collect(job.choices.options, job.choices.given, config)

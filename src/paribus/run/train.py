@@ -38,11 +38,11 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     instruments, others = build_callbacks(config)
     figures = job.study is None if config["figures"] is None else config["figures"]
     checkpoints = Checkpoints(directory, description)
-    recorder = Recorder(directory, collect_hyperparameters(job), instruments, checkpoints, figures)
+    recorder = Recorder(directory, collect_hyperparameters(job, config), instruments, checkpoints, figures)
     if ranks.number == 1:
-        trainer = build_trainer(without_ddp(config), directory, [recorder, checkpoints, *others])
+        trainer = build_trainer(without_ddp(config), directory, [recorder, checkpoints, *others], job.study is not None)
     else:
-        trainer = build_trainer(config, directory, [recorder, checkpoints, InStep(), *others])
+        trainer = build_trainer(config, directory, [recorder, checkpoints, InStep(), *others], job.study is not None)
     if trainer.world_size != ranks.number:
         raise UserError(
             f"trainer.devices={config['trainer']['devices']}: a run trains on one device. To train on several, choose "

@@ -13,6 +13,7 @@ from paribus.formatting import format_duration
 from paribus.run.attempt import Outcome
 from paribus.run.spec import to_plain_list
 from paribus.sweep.board import Board
+from paribus.sweep.columns import describe_columns
 from paribus.sweep.execute import Executor, execute_plan
 from paribus.sweep.expand import make_composer
 from paribus.sweep.plan import PlannedRun, plan_study
@@ -66,6 +67,7 @@ def run_study(
         console.print(tabulate_study(planned, shown, console.width))
         return planned
     directory.mkdir(parents=True, exist_ok=True)
+    describe_columns(planned, directory)
     board = Board(console, planned, directory, live)
     finished = sum(run.finished for run in planned)
     typed = [*to_plain_list(study.hydra.overrides.task), *to_plain_list(study.hydra.overrides.hydra)]
@@ -86,6 +88,7 @@ def run_study(
                 board.runs[run.job.directory] = run.update(Outcome())
         raise
     finally:
+        describe_columns(list(board.runs.values()), directory)
         warn_of_changed_data(console, list(board.runs.values()))
         console.print(tabulate_study(list(board.runs.values()), shown, console.width))
     return list(board.runs.values())

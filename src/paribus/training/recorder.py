@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from paribus.errors import UserError
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, split_by_tensor
+from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.training.checkpoints import Checkpoints
 from paribus.training.learner import Learner
 from paribus.training.recording import LayerRows, Recording
@@ -25,7 +26,7 @@ class Recorder(lightning.Callback):
 
     Args:
         directory: directory of the run.
-        hyperparameters: flat, plain values of the run, for the loggers.
+        hyperparameters: those of the run, for the loggers.
         instruments: instruments by name.
         checkpoints: holds the weights of the best epoch.
         figures: whether the instruments draw figures.
@@ -37,7 +38,7 @@ class Recorder(lightning.Callback):
     def __init__(
         self,
         directory: Path,
-        hyperparameters: Mapping[str, Any],
+        hyperparameters: Hyperparameters,
         instruments: Mapping[str, Instrument],
         checkpoints: Checkpoints,
         figures: bool,

@@ -12,7 +12,8 @@ from lightning.pytorch.loggers import Logger
 
 from paribus.instruments.measurement import Measured
 from paribus.loggers.histogram import Histogram
-from paribus.loggers.lifecycle import finish_logger
+from paribus.loggers.hyperparameters import Hyperparameters
+from paribus.loggers.lifecycle import finish_logger, log_scalars
 from paribus.loggers.tensorboard import TensorBoard
 from paribus.models.layers import WeightLayer
 from paribus.record import FOLDS, LAYERS, METRICS, RecordError, read_metrics
@@ -81,7 +82,7 @@ class Recording:
 
     Args:
         directory: directory of the run.
-        hyperparameters: flat, plain values of the run, for the loggers.
+        hyperparameters: those of the run, for the loggers.
         columns: columns of metrics.csv between lr and epoch_seconds.
         max_epochs: largest number of epochs of the run.
         loggers: loggers of the run.
@@ -100,7 +101,7 @@ class Recording:
     def __init__(
         self,
         directory: Path,
-        hyperparameters: Mapping[str, Any],
+        hyperparameters: Hyperparameters,
         columns: Sequence[str],
         max_epochs: int,
         loggers: Sequence[Logger],
@@ -142,7 +143,7 @@ class Recording:
         """Record and log the measurements of the network before training."""
         scalars = self.add_layers(0, rows)
         for logger in self.loggers:
-            logger.log_metrics(scalars, step=0)
+            log_scalars(logger, scalars, 0, self.columns)
 
     def add_epoch(
         self,
@@ -181,7 +182,7 @@ class Recording:
         if epoch % max(1, math.ceil(len(layer_scalars) * self.max_epochs / MAX_LAYER_SCALARS)) == 0:
             scalars = {**scalars, **layer_scalars}
         for logger in self.loggers:
-            logger.log_metrics(scalars, step=epoch)
+            log_scalars(logger, scalars, epoch, self.columns)
             if not self._laid_out and isinstance(logger, TensorBoard):
                 logger.log_layout(self.columns, self._quantities)
         self._laid_out = True
@@ -248,7 +249,7 @@ class Recording:
         """Log the run's status and summary statistics, and finish its loggers."""
         status = "diverged" if self.diverged else "completed"
         for logger in self.loggers:
-            finish_logger(logger, {**self.hyperparameters, "status": status}, self.compute_statistics())
+            finish_logger(logger, self.hyperparameters, status, self.compute_statistics())
 
     def compute_statistics(self) -> dict[str, float | int | None]:
         """Compute the summary statistics of the rows so far, of which there must be one."""
