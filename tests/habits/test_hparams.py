@@ -107,11 +107,7 @@ def test_tensorboard_opens_on_training_and_validation(train: Train) -> None:
         str(train(*SHORT[:-2], "trainer.max_epochs=2"))
     )
     multiplexer.Reload()
-    scalars = {
-        tag
-        for run in multiplexer.Runs()
-        for tag in multiplexer.PluginRunToTagToContent("scalars").get(run, {})
-    }
+    scalars = {tag for run in multiplexer.Runs() for tag in multiplexer.PluginRunToTagToContent("scalars").get(run, {})}
     groups = sorted({tag.partition("/")[0] for tag in scalars})  # in ASCII, as TensorBoard compares letters
     assert groups[:2] == ["train", "val"]
     assert "~activation_mean" in groups and "~lr" in groups

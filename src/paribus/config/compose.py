@@ -54,7 +54,9 @@ def _to_plain(config: DictConfig, resolve: bool, without: Sequence[str]) -> dict
     plain = {str(key): config[key] if resolve else value for key, value in unresolved.items() if key not in without}
     removed: dict[str, Any] = {group: {} for group in OPEN_GROUPS if group not in plain}
     return removed | {
-        key: OmegaConf.to_container(value, resolve=resolve) if OmegaConf.is_config(value) else value
+        key: OmegaConf.to_container(value, resolve=resolve, throw_on_missing=resolve)
+        if OmegaConf.is_config(value)
+        else value
         for key, value in plain.items()
     }
 

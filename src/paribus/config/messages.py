@@ -4,7 +4,6 @@ import errno
 import re
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import (
@@ -17,6 +16,7 @@ from omegaconf.errors import (
 
 from paribus.config.suggestions import suggest_key
 from paribus.errors import unknown_name
+from paribus.installation import find_config_directory
 from paribus.record import flatten
 
 _UNWRITABLE = "Write elsewhere: hydra.run.dir=DIR for a run, hydra.sweep.dir=DIR for a study, data.root=DIR for data."
@@ -37,9 +37,8 @@ def explain(error: BaseException) -> str:
     """Return the message for an error of a user, of Hydra or OmegaConf, or of the file system."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        options = error.options or []
-        if not options and group and GlobalHydra.instance().is_initialized():  # of several options in a list
-            options = GlobalHydra.instance().config_loader().get_group_options(group)
+        # Hydra names no options where several were given in a list
+        options = error.options or sorted(file.stem for file in (find_config_directory() / group).glob("*.yaml"))
         if options:
             return str(unknown_name(option, group or "conf", options))
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
@@ -59,6 +58,12 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}. {_REMEDIES.get(error.errno or 0, '')}".strip()
+    ambiguous = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", str(error))
+    if ambiguous:
+        key, values = ambiguous.groups()
+        return (
+            f"{key}={values} lists several values: add --multirun for a run each, or write a list as {key}=[{values}]."
+        )
     text = re.sub(r"\n(See https?:\S+.*|\s*full_key:.*|\s*object_type=.*)", "", str(error))
     return " ".join([text.strip() or type(error).__name__, *getattr(error, "__notes__", ())])
 

@@ -18,7 +18,7 @@ def log_scalars(logger: Logger, scalars: Mapping[str, float], step: int, first: 
     """Log scalars by name; TensorBoard shows those named in `first` before the others."""
     if isinstance(logger, TensorBoard):
         scalars = {name if name in first else put_last(name): value for name, value in scalars.items()}
-    logger.log_metrics(scalars, step=step)
+    logger.log_metrics(dict(scalars), step=step)
 
 
 def finish_logger(

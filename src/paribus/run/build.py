@@ -100,6 +100,7 @@ def try_building(config: Mapping[str, Any], data: InMemory | None = None) -> tup
     `data` stands for the data module, where another run has read the same. Raises UserError for what cannot be built.
     """
     build_callbacks(config)
+    build_loggers(config, Path())
     data = data or build_data(config)
     if not data.is_available():
         return None
