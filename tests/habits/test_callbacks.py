@@ -153,3 +153,11 @@ def test_the_learning_rate_monitor_logs_beside_the_record(train: Train) -> None:
 def test_weights_may_be_averaged_by_lightning(train: Train) -> None:
     directory = train(*SHORT, "trainer.max_epochs=4", add("StochasticWeightAveraging", swa_lrs=0.01))
     assert json.loads((directory / record.SUMMARY).read_text())["status"] == "completed"
+
+
+@pytest.mark.slow
+def test_over_two_processes_each_of_them_monitors_the_same(train: Train) -> None:
+    ddp = ("trainer=ddp", "trainer.accelerator=cpu", "callbacks=none", "trainer.max_epochs=6")
+    stop = add("EarlyStopping", monitor="train/loss", mode="max", patience=2)
+    directory = train(*SHORT, *ddp, stop)
+    assert len(read(directory)) == 3 == record.read_summary(directory)["stopped"]["epoch"]

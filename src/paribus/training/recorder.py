@@ -18,7 +18,7 @@ from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.training.checkpoints import Checkpoints
 from paribus.training.learner import Learner
 from paribus.training.recording import LayerRows, Recording
-from paribus.training.stopping import check_validation, explain_stop
+from paribus.training.stopping import check_validation, explain_stop, share_metrics
 
 
 class Recorder(lightning.Callback):
@@ -133,10 +133,6 @@ class Recorder(lightning.Callback):
         self.recording.add_epoch(trainer.global_step, learner.lr, row, seconds, learner.momentum, learner.folds)
         scalars = self.recording.add_layers(epoch, LayerRows.from_measured(self._measure(epoch)))
         self.recording.log_epoch(scalars)
-        # for callbacks that monitor a metric, which Lightning calls after this one
-        measured = {name: scalars[name] for name in self._monitored if name in scalars}
-        seen = {"lr": learner.lr, "epoch_seconds": seconds, **row, **measured}
-        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in seen.items()})
         self._draw(epoch, last=False)
         bad_step = None if bad_batch is None else bad_batch // trainer.accumulate_grad_batches
         # with several ranks, a broken gradient may come from an activation on another rank
@@ -147,8 +143,9 @@ class Recorder(lightning.Callback):
             learner.has_finite_weights, blamable=blamable,
         )  # fmt: skip
         trainer.should_stop = trainer.should_stop or self.recording.diverged is not None
-        # all ranks must stop in the same epoch: Follower receives this
-        trainer.should_stop = trainer.strategy.broadcast(trainer.should_stop)
+        # for callbacks that monitor a metric, which Lightning calls after this one; Follower receives it
+        measured = {name: scalars[name] for name in self._monitored if name in scalars}
+        share_metrics(trainer, {"lr": learner.lr, "epoch_seconds": seconds, **row, **measured})
 
     def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         """Write the checkpoints and finish the record while the network is still on its device."""

@@ -1,5 +1,8 @@
 """Say why Lightning has stopped training before the planned number of epochs; check that epochs end as recorded."""
 
+from collections.abc import Mapping
+
+import torch
 from lightning import Trainer
 from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Callback, EarlyStopping, Timer
@@ -22,6 +25,12 @@ class StopAtStep(Callback):
     ) -> None:
         if trainer.global_step >= self.max_steps:
             trainer.should_stop = True
+
+
+def share_metrics(trainer: Trainer, metrics: Mapping[str, float]) -> None:
+    """Let callbacks monitor these metrics of rank 0, and stop where rank 0 stops. Every rank must call it."""
+    trainer.should_stop, shared = trainer.strategy.broadcast((trainer.should_stop, metrics))
+    trainer.callback_metrics.update({name: torch.tensor(value) for name, value in shared.items()})
 
 
 def explain_stop(trainer: Trainer, epochs: int) -> str | None:
