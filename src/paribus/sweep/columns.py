@@ -1,11 +1,14 @@
 """Describe a study to TensorBoard: in what its runs differ, and which statistics are worth comparing."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from paribus import record
-from paribus.sweep.plan import PlannedRun, find_known_runs
+from paribus.config.messages import explain
+from paribus.sweep.plan import PlannedRun
 
+log = logging.getLogger(__name__)
 TARGET = "paribus.loggers.tensorboard.TensorBoard"
 # before the first run has ended
 EXPECTED = ("best_val_acc", "best_val_loss", "best_epoch", "final_val_loss", "final_train_loss", "train_seconds")
@@ -28,13 +31,15 @@ def describe_columns(planned: Sequence[PlannedRun], directory: Path) -> None:
         runs.append(Hyperparameters.collect(run.job.choices.options, run.job.choices.given, run.job.config))
     ours = {run.job.directory for run in planned}
     summaries = [run.summary for run in planned]
-    for path in find_known_runs(directory).values():
-        if path not in ours:
-            _, summary = record.read_status(path)
-            if summary is not None and {"choices", "set", "config"} <= set(summary):
-                runs.append(Hyperparameters.collect(summary["choices"], summary["set"], summary["config"]))
-                summaries.append(summary)
+    for path in sorted({file.parent for file in directory.glob(f"*/{record.SUMMARY}")} - ours):
+        _, summary = record.read_status(path)
+        if summary is not None and {"choices", "set", "config"} <= set(summary):
+            runs.append(Hyperparameters.collect(summary["choices"], summary["set"], summary["config"]))
+            summaries.append(summary)
     for summary in summaries:
         statistics |= dict.fromkeys((summary or {}).get("statistics", {}))
     kept = [name for name in statistics if name.startswith(("best_", "final_")) or name == "train_seconds"]
-    write_columns(directory, find_columns(runs), kept or EXPECTED)
+    try:
+        write_columns(directory, find_columns(runs), kept or EXPECTED)
+    except OSError as error:  # the runs do not depend on it
+        log.warning("%s TensorBoard takes the columns of this study from its runs.", explain(error))
