@@ -94,6 +94,10 @@ def test_fewer_validations_leave_gaps(train: Train, options: tuple[str, ...]) ->
     ("options", "said"),
     [
         ("+trainer.val_check_interval=5", "Choose a divisor or a multiple of 12"),
+        ("+trainer.val_check_interval=0", "trainer.val_check_interval=0: an epoch has 12 batches"),
+        ("+trainer.max_steps=abc", "trainer.max_steps is 'abc'; it must be a whole number"),
+        ("+trainer.overfit_batches=abc", "trainer.overfit_batches is 'abc'; it must be a number"),
+        ("+trainer.min_epochs=10", "trainer.min_epochs is 10, and trainer.max_epochs 3"),
         ("+trainer.val_check_interval='00:00:00:05'", "trainer.val_check_interval is a time"),
         ("+trainer.val_check_interval=50", "must be less than or equal to the number of the training batches"),
         ("+trainer.limit_val_batches=0.5", "limit_val_batches"),

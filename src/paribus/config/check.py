@@ -100,6 +100,9 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
         raise UserError(f"seed is {plain['seed']}; for a run each, write --multirun seed={listed}.")
     _check_values(plain, base, "")
     check_ranges(plain)
+    least, most = plain["trainer"].get("min_epochs") or 0, plain["trainer"]["max_epochs"]
+    if least > most:
+        raise UserError(f"trainer.min_epochs is {least}, and trainer.max_epochs {most}. Choose fewer of the former.")
     resolved = flatten(plain)
     # Unresolved values are compared: an interpolated value counts as not set, whatever it resolves to.
     tables = {key: raw[key] for key in ("default_lr", "default_epochs") if key in raw}
@@ -213,7 +216,7 @@ _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", 
 def _check_annotation(key: str, value: Any, annotation: Any) -> None:
     """Raise UserError for a value of another type than the annotation."""
     kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
-    if not kinds or not all(kind in _TYPE_NAMES for kind in kinds):
+    if not kinds or not all(isinstance(kind, type) and kind in _TYPE_NAMES for kind in kinds):
         return
     fits = type(value) in kinds or (type(value) is int and float in kinds)
     if not fits:

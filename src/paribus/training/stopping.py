@@ -64,7 +64,7 @@ def check_validation(trainer: Trainer) -> None:
         )
     if not isinstance(interval, int) or not isinstance(batches, int) or not trainer.enable_validation:
         return
-    if batches % interval and interval % batches:
+    if not interval or (batches % interval and interval % batches):
         raise UserError(
             f"trainer.val_check_interval={trainer.val_check_interval}: an epoch has {batches} batches, and would end "
             f"without a validation. Choose a divisor or a multiple of {batches}, or a share such as 0.5."
