@@ -23,7 +23,7 @@ SHORT = ("model=regression", "trainer.max_epochs=1", "threads=1")
         (("~logger", "~callbacks"), {"logger": "none", "callbacks": "none"}, 0),
         (("logger=[]", "callbacks=[]"), {"logger": "none", "callbacks": "none"}, 0),
         (("logger=none", "callbacks=[default,none]"), {"callbacks": "[default,none]"}, 7),
-        (("logger=none", "callbacks=[none,full]"), {"callbacks": "[none,full]"}, 7),
+        (("logger=none", "callbacks=[none,default]"), {"callbacks": "[none,default]"}, 7),
         (("logger=none", "~callbacks.updates"), {"callbacks": "default"}, 6),
     ],
 )
