@@ -49,7 +49,7 @@ SHORT = ("model=regression", "trainer.max_epochs=3", "threads=1")
     (("trainer.max_epochs=null",), r"trainer.max_epochs is None"),
     (("trainer.gradient_clip_val=-1",), r"trainer.gradient_clip_val is -1; it must be a number, above 0"),
     (("trainer=cpu", "trainer.devices=2"), r"trainer.devices=2: a run trains on one device. To train on several, choose trainer=ddp"),
-    (("+trainer.enable_progress_bar=true",), r"There is no 'enable_progress_bar' in trainer."),
+    (("+trainer.enable_progress_bar=true",), r"trainer.enable_progress_bar cannot be set"),
     (("+trainer.limit_train_batches=0",), r"No epoch was trained"),
     (("model.hidden=[0]",), r"model.hidden is [0]; it must be a list of whole numbers, each at least 1."),
     (("model.hidden=[-3]",), r"model.hidden is [-3]; it must be a list"),

@@ -13,8 +13,6 @@ from typing import Any, get_args
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from paribus.config.compose import (
@@ -27,6 +25,7 @@ from paribus.config.compose import (
 )
 from paribus.config.ranges import check_ranges
 from paribus.config.suggestions import suggest_key
+from paribus.config.targets import find_callable
 from paribus.errors import UserError, unknown_name
 from paribus.record import NAMED_LOSSES, PROCESS_KEYS, flatten, select_experimental, use_current_targets
 
@@ -38,6 +37,22 @@ INJECTED = (
     *("num_sanity_val_steps", "self"),
     *("reduction", "reduce", "size_average", "ignore_index"),  # of a loss
 )
+
+
+# Why an option of lightning.Trainer is none here, and what to use instead.
+FIXED = {
+    "trainer.num_sanity_val_steps": "the network is tried on two samples before each run anyway. Leave it out",
+    "trainer.enable_progress_bar": (
+        "callbacks=none shows no progress, and '+callbacks.bar={_target_: "
+        "lightning.pytorch.callbacks.TQDMProgressBar}' a bar"
+    ),
+    "trainer.enable_model_summary": "the log has a table of the network. Leave it out",
+    "trainer.enable_checkpointing": "resuming needs the two checkpoints of a run. Leave it out",
+    "trainer.barebones": "it would leave out the record. For less of it, choose callbacks=none logger=none",
+    "trainer.logger": "choose loggers with logger=NAME or logger=[NAME,NAME]",
+    "trainer.callbacks": "add callbacks with '+callbacks.NAME={_target_: CLASS, ...}'",
+    "trainer.default_root_dir": "choose the directory of a run with hydra.run.dir=DIR, of a study with study=NAME",
+}
 
 
 @dataclass(frozen=True)
@@ -95,6 +110,9 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
         raise UserError(f"seed is {plain['seed']}; for a run each, write --multirun seed={listed}.")
     _check_values(plain, base, "")
     check_ranges(plain)
+    least, most = plain["trainer"].get("min_epochs") or 0, plain["trainer"]["max_epochs"]
+    if least > most:
+        raise UserError(f"trainer.min_epochs is {least}, and trainer.max_epochs {most}. Choose fewer of the former.")
     resolved = flatten(plain)
     # Unresolved values are compared: an interpolated value counts as not set, whatever it resolves to.
     tables = {key: raw[key] for key in ("default_lr", "default_epochs") if key in raw}
@@ -104,10 +122,11 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
         for key, value in experimental.items()
         if key not in ("seed", *PROCESS_KEYS) and (key not in defaults or defaults[key] != value)
     }
-    if resolved.get("model.width") is not None or resolved.get("model.depth") is not None:
+    sizes = [resolved.get("model.width"), resolved.get("model.depth")]
+    if "hidden" in plain["model"] and sizes != [None, None]:
         if "model.hidden" in given:
             raise UserError("model.hidden excludes model.width and model.depth. Set either hidden, or width and depth.")
-        if resolved["model.width"] is None or resolved["model.depth"] is None:
+        if None in sizes:
             raise UserError("model.width and model.depth must be set together. Set both or neither.")
     return Choices(options, given, plain)
 
@@ -124,6 +143,8 @@ def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> 
             if isinstance(value, Mapping) and isinstance(base[key], Mapping):
                 _check_keys(value, base[key], f"{path}{key}.")
             continue
+        if f"{path}{key}" in FIXED:
+            raise UserError(f"{path}{key} cannot be set: {FIXED[f'{path}{key}']}.")
         argument = accepted is not None and ("**" in accepted or key in accepted or str(key).startswith("_"))
         entry = node_path in OPEN_GROUPS and isinstance(value, Mapping) and "_target_" in value
         if not (argument or entry):
@@ -136,13 +157,9 @@ def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> 
 
 def _find_signature(node: Mapping[str, Any], path: str) -> inspect.Signature | None:
     """Return the signature of a node's _target_, or None without a _target_."""
-    target = node.get("_target_")
-    if target is None:
+    if "_target_" not in node or (node["_target_"] is None and path == "scheduler."):  # a constant learning rate
         return None
-    try:
-        return _inspect_signature(get_object(str(target)))
-    except (HydraException, ImportError, AttributeError) as error:
-        raise UserError(f"{path}_target_: {str(error.__cause__ or error).splitlines()[0]}") from None
+    return _inspect_signature(find_callable(node["_target_"], path.rstrip(".")))
 
 
 @cache
@@ -169,7 +186,7 @@ def _check_values(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -
 
     The trainer's values are left to Lightning, which accepts more types than the option's file shows.
     """
-    signature = None if path == "trainer." else _find_signature(node, path)
+    signature = _find_signature(node, path)
     for key, value in node.items():
         full, example = f"{path}{key}", base.get(key)
         if isinstance(value, Mapping):
@@ -185,7 +202,9 @@ def _check_values(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -
 def _check_example(key: str, value: Any, example: Any) -> None:
     """Raise UserError for a value of another type than the example."""
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if isinstance(example, bool):
+    if isinstance(example, Mapping):
+        good, kind = False, f"several values by name. ~{key} leaves it out"
+    elif isinstance(example, bool):
         good, kind = isinstance(value, bool), "true or false"
     elif isinstance(example, int) and not key.startswith(("optim.", "scheduler.", "activation.", "default_lr.")):
         good, kind = number and isinstance(value, int), "a whole number"
@@ -207,7 +226,7 @@ _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", 
 def _check_annotation(key: str, value: Any, annotation: Any) -> None:
     """Raise UserError for a value of another type than the annotation."""
     kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
-    if not kinds or not all(kind in _TYPE_NAMES for kind in kinds):
+    if not kinds or not all(isinstance(kind, type) and kind in _TYPE_NAMES for kind in kinds):
         return
     fits = type(value) in kinds or (type(value) is int and float in kinds)
     if not fits:

@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from omegaconf.errors import InterpolationResolutionError
+from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
 from paribus.private_names import apply_overrides
 from paribus.record import PROCESS_KEYS
@@ -42,7 +42,8 @@ def to_resolved(config: DictConfig) -> dict[str, Any]:
     """Convert a run's configuration to plain, resolved values; derive hidden from a model's width and depth."""
     plain = _to_plain(config, resolve=True, without=("hydra", *PROCESS_KEYS))
     model = plain["model"]
-    if isinstance(model.get("width"), int) and isinstance(model.get("depth"), int):
+    sizes = (model.get("width"), model.get("depth"))
+    if "hidden" in model and all(isinstance(size, int) for size in sizes):
         model["hidden"] = [model["width"]] * model["depth"]
     return plain
 
@@ -51,8 +52,11 @@ def _to_plain(config: DictConfig, resolve: bool, without: Sequence[str]) -> dict
     """Convert a configuration to plain values, without some of its keys."""
     unresolved = dict(config.items_ex(resolve=False))
     plain = {str(key): config[key] if resolve else value for key, value in unresolved.items() if key not in without}
-    return {
-        key: OmegaConf.to_container(value, resolve=resolve) if OmegaConf.is_config(value) else value
+    removed: dict[str, Any] = {group: {} for group in OPEN_GROUPS if group not in plain}
+    return removed | {
+        key: OmegaConf.to_container(value, resolve=resolve, throw_on_missing=resolve)
+        if OmegaConf.is_config(value)
+        else value
         for key, value in plain.items()
     }
 
@@ -133,7 +137,7 @@ def _to_example(node: DictConfig, key: str) -> Any:
     """Resolve a value of a node, or the values below it; return None for those that cannot be resolved."""
     try:
         value = node[key]
-    except InterpolationResolutionError:
+    except (InterpolationResolutionError, MissingMandatoryValue):
         return None
     if isinstance(value, DictConfig):
         return {str(k): _to_example(value, str(k)) for k in value}

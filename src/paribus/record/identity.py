@@ -118,8 +118,8 @@ def identify(config: Mapping[str, Any]) -> str:
         return value
 
     kept = use_stable_targets(select_experimental(config))
-    for derived in ("width", "depth"):  # `hidden` contains them
-        kept.get("model", {}).pop(derived, None)
+    for derived in ("width", "depth") if "hidden" in kept.get("model", {}) else ():  # `hidden` contains them
+        kept["model"].pop(derived, None)
     text = json.dumps(canonical(kept), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

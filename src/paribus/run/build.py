@@ -2,21 +2,24 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.loggers import Logger
-from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from paribus.config.targets import find_target
 from paribus.data.module import InMemory
 from paribus.errors import UserError, unknown_name
 from paribus.instruments.instrument import Instrument
+from paribus.loggers.tensorboard import TensorBoard
 from paribus.models.initialisation import initialise
 from paribus.models.layers import Call
 from paribus.randomness import derive_seed
@@ -24,6 +27,7 @@ from paribus.run.checks import check_outputs, inspect_network
 from paribus.run.criteria import build_loss, build_metrics
 from paribus.run.factory import make_factory
 from paribus.training.learner import Learner, find_learner
+from paribus.training.stopping import StopAtStep
 
 
 def build_data(config: Mapping[str, Any]) -> InMemory:
@@ -95,6 +99,7 @@ def try_building(config: Mapping[str, Any], data: InMemory | None = None) -> tup
     `data` stands for the data module, where another run has read the same. Raises UserError for what cannot be built.
     """
     build_callbacks(config)
+    build_loggers(config, Path())
     data = data or build_data(config)
     if not data.is_available():
         return None
@@ -119,33 +124,59 @@ def build_callbacks(config: Mapping[str, Any]) -> tuple[dict[str, Instrument], l
     return instruments, others
 
 
-def build_loggers(config: Mapping[str, Any], directory: Path) -> list[Logger]:
-    """Build the configured loggers, which write to `directory`."""
+def build_loggers(config: Mapping[str, Any], directory: Path, in_study: bool = False) -> list[Logger]:
+    """Build the configured loggers; one whose save_dir is not given writes to `directory`, that of the run."""
     kind: Any = Logger
-    factories = [make_factory(f"logger.{name}", node, kind) for name, node in config["logger"].items()]
-    return [make_logger(save_dir=str(directory)) for make_logger in factories]
+    loggers = []
+    for name, node in config["logger"].items():
+        make_logger = make_factory(f"logger.{name}", node, kind)
+        takes_directory = "save_dir" in signature(find_target(node["_target_"], f"logger.{name}", (kind,))).parameters
+        given: dict[str, Any] = {} if node.get("save_dir") or not takes_directory else {"save_dir": str(directory)}
+        logger = make_logger(**given)
+        if isinstance(logger, CSVLogger) and Path(logger.log_dir).absolute() == directory.absolute():
+            raise UserError(f"logger.{name} would write over the record's own metrics.csv. Give it another save_dir.")
+        if isinstance(logger, TensorBoard):
+            logger.in_study = in_study
+        loggers.append(logger)
+    return loggers
 
 
 def build_trainer(
     config: Mapping[str, Any],
     directory: Path,
     callbacks: list[lightning.Callback],
+    in_study: bool = False,
 ) -> lightning.Trainer:
     """Build Lightning's trainer with `callbacks` and the configured loggers."""
-    loggers = build_loggers(config, directory)
-    make_trainer = make_factory("trainer", config["trainer"], lightning.Trainer)
-    profiler: dict[str, Any] = {} if "profiler" in config["trainer"] else {"profiler": NoProfiler()}
+    loggers = build_loggers(config, directory, in_study)
+    options = config["trainer"]
+    profiler = options.get("profiler") or NoProfiler()
+    if isinstance(profiler, str):
+        profiler = build_profiler(profiler, directory)
+    chosen: dict[str, Any] = {} if isinstance(profiler, Mapping) else {"profiler": profiler}
+    if options.get("max_steps") not in (None, -1):
+        callbacks = [*callbacks, StopAtStep(options["max_steps"])]
+    make_trainer = make_factory("trainer", options, lightning.Trainer)
     return make_trainer(
         callbacks=callbacks,
         logger=loggers,
         default_root_dir=str(directory),
         # False without a Checkpoint callback: Lightning would add its own, larger and written more often
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
-        enable_progress_bar=False,  # costs more per step than a small network
+        # only if asked for: it costs more per step than a small network
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         enable_model_summary=False,
         num_sanity_val_steps=0,  # inspect_network has tried the network already
-        **profiler,
+        **chosen,
     )
+
+
+def build_profiler(name: str, directory: Path) -> Profiler:
+    """Build Lightning's profiler of that name, which writes its report into the run's directory."""
+    kinds = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
+    if name not in kinds:
+        raise unknown_name(name, "trainer.profiler", kinds)
+    return kinds[name](dirpath=directory, filename="profile")
 
 
 class NoProfiler(Profiler):

@@ -29,6 +29,9 @@ def report_end(summary: Mapping[str, Any], directory: Path) -> None:
         log.warning(
             "Diverged: %s no longer finite %s epoch %d, step %d%s.", quantity, when, at["epoch"], at["step"], culprit
         )
+    if summary.get("stopped"):
+        planned = summary["config"]["trainer"]["max_epochs"]
+        log.info("Stopped after %d of %d epochs by %s.", summary["stopped"]["epoch"], planned, summary["stopped"]["by"])
     if statistics.get("best_val_acc") is not None:
         log.info(
             "Best validation accuracy %.2f %%, epoch %d.", 100 * statistics["best_val_acc"], statistics["best_epoch"]

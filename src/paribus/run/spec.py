@@ -94,7 +94,8 @@ class Job:
         typed = to_plain_list(self.hydra.overrides.hydra)
         hydra_overrides = [text for text in typed if text.startswith("hydra.searchpath=")]
         hydra_overrides += [f"hydra.sweeper.{key}=null" for key in ("params", "grids") if self.hydra.sweeper.get(key)]
-        return name_commands(shlex.join(["python", "train.py", *flags, *self.overrides, *hydra_overrides]))
+        overrides = [text for text in self.overrides if not text.startswith("study=")]  # which only a study takes
+        return name_commands(shlex.join(["python", "train.py", *flags, *overrides, *hydra_overrides]))
 
     def save_composition(self) -> None:
         """Write .hydra/ in Hydra's format. Hydra itself would overwrite it before an existing run can be detected.

@@ -1,11 +1,15 @@
 """Train a prepared run with Lightning."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from paribus import record
-from paribus.errors import UserError
+from paribus.errors import UserError, unknown_name
 from paribus.loggers.lifecycle import close_logger, resume_logger
 from paribus.run.build import build_callbacks, build_trainer
 from paribus.run.lifecycle import SummaryKeeper
@@ -34,11 +38,11 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     instruments, others = build_callbacks(config)
     figures = job.study is None if config["figures"] is None else config["figures"]
     checkpoints = Checkpoints(directory, description)
-    recorder = Recorder(directory, collect_hyperparameters(job), instruments, checkpoints, figures)
+    recorder = Recorder(directory, collect_hyperparameters(job, config), instruments, checkpoints, figures)
     if ranks.number == 1:
-        trainer = build_trainer(without_ddp(config), directory, [recorder, checkpoints, *others])
+        trainer = build_trainer(without_ddp(config), directory, [recorder, checkpoints, *others], job.study is not None)
     else:
-        trainer = build_trainer(config, directory, [recorder, checkpoints, InStep(), *others])
+        trainer = build_trainer(config, directory, [recorder, checkpoints, InStep(), *others], job.study is not None)
     if trainer.world_size != ranks.number:
         raise UserError(
             f"trainer.devices={config['trainer']['devices']}: a run trains on one device. To train on several, choose "
@@ -58,8 +62,8 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
             resume_logger(logger, resume_point.epoch)
     checkpoint = resume_point.path if resume_point else None
     try:
-        # the other ranks use as many threads
-        with ranks.in_step(device, {**config, "threads": description["threads"]}, directory, checkpoint):
+        shared = {**config, "threads": description["threads"]}  # the other ranks use as many
+        with ranks.in_step(device, shared, directory, checkpoint), explaining_complaints(trainer):
             trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     finally:
         recording = recorder.recording
@@ -74,3 +78,25 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     summary["status"] = record.DIVERGED if recording.diverged else record.COMPLETED
     if recording.diverged:
         summary["diverged"] = recording.diverged
+    elif recording.stopped_by:
+        summary["stopped"] = {"epoch": len(recording.rows), "by": recording.stopped_by}
+
+
+@contextmanager
+def explaining_complaints(trainer: Trainer) -> Iterator[None]:
+    """Turn what Lightning says in the block of options and callbacks into one message. Raises UserError."""
+    try:
+        yield
+    except (MisconfigurationException, RuntimeError, ValueError) as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        about_options = said.startswith(("Early stopping conditioned on", "`val_check_interval`"))
+        if not (isinstance(error, MisconfigurationException) or about_options):
+            raise
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            monitor = getattr(callback, "monitor", None)
+            if monitor is not None and monitor not in trainer.callback_metrics and monitor in said:
+                name = type(callback).__name__
+                early = "" if "lr" in trainer.callback_metrics else " yet: train/loss and lr come with an epoch's end"
+                where = f"what {name} can monitor{early}"
+                raise unknown_name(monitor, where, trainer.callback_metrics) from error
+        raise UserError(f"Lightning refuses the options of trainer and callbacks: {said}") from error

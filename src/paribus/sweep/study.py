@@ -7,14 +7,17 @@ from pathlib import Path
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import configure_log
 from omegaconf import DictConfig
+from rich.text import Text
 
 from paribus.errors import UserError
 from paribus.formatting import format_duration
 from paribus.run.attempt import Outcome
 from paribus.run.spec import to_plain_list
 from paribus.sweep.board import Board
+from paribus.sweep.columns import describe_columns
 from paribus.sweep.execute import Executor, execute_plan
 from paribus.sweep.expand import make_composer
+from paribus.sweep.naming import format_command, name_study, require_same_study
 from paribus.sweep.plan import PlannedRun, plan_study
 from paribus.sweep.tables import announce_study, tabulate_study, warn_of_changed_data
 from paribus.terminal import make_console
@@ -35,6 +38,7 @@ def run_study(
     console = make_console()
     if not console.is_terminal:
         console = make_console(width=200)  # a file has no narrow window
+    named_by_experiment = name_study(study)
     directory = Path(study.hydra.sweep.dir).absolute()
     name = str(study.study)
     if not name.strip() or Path(name).is_absolute() or ".." in Path(name).parts:
@@ -48,6 +52,8 @@ def run_study(
     executor = None if make_executor is None else make_executor(directory)
     with console.status(f"Reading the configurations of {len(overrides)} runs"):
         planned = plan_study(overrides, composer, study)
+    if named_by_experiment:
+        require_same_study(planned, directory)
     shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     announce_study(console, planned, shown)
     if executor is None:
@@ -66,6 +72,7 @@ def run_study(
         console.print(tabulate_study(planned, shown, console.width))
         return planned
     directory.mkdir(parents=True, exist_ok=True)
+    describe_columns(planned, directory)
     board = Board(console, planned, directory, live)
     finished = sum(run.finished for run in planned)
     typed = [*to_plain_list(study.hydra.overrides.task), *to_plain_list(study.hydra.overrides.hydra)]
@@ -86,6 +93,13 @@ def run_study(
                 board.runs[run.job.directory] = run.update(Outcome())
         raise
     finally:
+        describe_columns(list(board.runs.values()), directory)
         warn_of_changed_data(console, list(board.runs.values()))
-        console.print(tabulate_study(list(board.runs.values()), shown, console.width))
+        command = format_command(study)
+        console.print(tabulate_study(list(board.runs.values()), shown, console.width, again=command is None))
+        if command is not None and not all(run.finished for run in board.runs.values()):
+            console.print(
+                Text(f"This command finishes the other runs, and retries those that failed:\n  {command}"),
+                soft_wrap=True,
+            )
     return list(board.runs.values())

@@ -26,6 +26,7 @@ TO_DO = {
     record.DAMAGED: "damaged, to train again",
     record.ABSENT: "to train",
 }
+MOST_REASONS = 5  # why a run stopped early, below the table
 NOT_TRAINED = "not trained"  # shown for an absent run of a study that has ended
 STYLES = {record.COMPLETED: "green", record.DIVERGED: "yellow", record.FAILED: "red"}
 
@@ -50,10 +51,13 @@ def announce_study(console: Console, planned: Sequence[PlannedRun], directory: P
     console.print(Text(f"Study {directory}: {len(planned)} run{'s' * (len(planned) != 1)}; {parts}"), soft_wrap=True)
 
 
-def tabulate_study(planned: Sequence[PlannedRun], directory: Path, width: int, to_do: bool = False) -> Group:
+def tabulate_study(
+    planned: Sequence[PlannedRun], directory: Path, width: int, to_do: bool = False, again: bool = True
+) -> Group:
     """Tabulate a study for a terminal of the given width: a row for each run, a line of totals, and error messages.
 
-    With `to_do`, the first column states what remains to be done for a run, not its status.
+    With `to_do`, the first column states what remains to be done for a run, not its status. `again`: whether the same
+    command goes on with the study.
     """
     grid = Table(box=SIMPLE_HEAD, title=f"Study {directory}", title_justify="left")
     for heading, justify in (("status", "left"), ("best", "right"), ("epochs", "right"), ("time", "right")):
@@ -73,13 +77,20 @@ def tabulate_study(planned: Sequence[PlannedRun], directory: Path, width: int, t
     if not to_do:
         parts = ", ".join(f"{number} {status}".replace(record.ABSENT, NOT_TRAINED) for status, number in counts.items())
         lines.append(Text(f"{len(planned)} runs: {parts}"))
-        if not all(run.finished for run in planned):
+        if again and not all(run.finished for run in planned):
             lines.append(Text("Run the same command again to finish the other runs and retry those that failed."))
     for run in planned:
         if run.status == record.FAILED and run.message:
             lines.append(Text(f"failed: {run.name}: {run.message}", style="red"))
         elif run.message and not run.finished:
             lines.append(Text(f"{run.status}: {run.name}: {run.message}"))
+    stopped = [run for run in planned if run.finished and (run.summary or {}).get("stopped")]
+    for run in stopped[:MOST_REASONS]:
+        assert run.summary is not None
+        epochs = f"{run.summary['stopped']['epoch']}/{get_planned_epochs(run)}"
+        lines.append(Text(f"stopped after {epochs}: {run.name}: {run.summary['stopped']['by']}"))
+    if len(stopped) > MOST_REASONS:
+        lines.append(Text(f"{len(stopped) - MOST_REASONS} more stopped early; their summaries say why."))
     return Group(*lines)
 
 

@@ -65,6 +65,7 @@ class Learner(lightning.LightningModule, ABC):
         self.training_sums = EpochSums()
         self.validation_sums = EpochSums()
         self.validation: dict[str, float] = {}  # means of this epoch's validation, by column of metrics.csv
+        self.validated_step = 0  # optimizer steps before the last validation
         self.folds: dict[str, np.ndarray] | None = None  # means over each fold, by column of folds.parquet
         self._validated: list[tuple[Tensor, Tensor, slice]] = []  # outputs, targets and sample numbers of each batch
         self.lr = 0.0  # learning rate of the last optimizer step
@@ -173,6 +174,7 @@ class Learner(lightning.LightningModule, ABC):
 
     def on_validation_epoch_end(self) -> None:
         means, _ = self.read_means(self.validation_sums)
+        self.validated_step = self.trainer.global_step
         outputs, targets, samples = zip(*self._validated, strict=True)
         self._validated = []
         folds = self.trainer.datamodule.validation_folds  # type: ignore[attr-defined]
