@@ -2,12 +2,14 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from multirun_analysis.compare.comparison import Comparison
-from multirun_analysis.compare.inference import ALPHA, Estimate
-from multirun_analysis.compare.metric import parse_margin
+from multirun_analysis.compare.inference import ALPHA
+from multirun_analysis.compare.metric import Metric, parse_margin
+from multirun_analysis.compare.results import Pair, Result
 from multirun_analysis.records.described import in_words
 from paribus.errors import UserError, unknown_name
 
@@ -44,7 +46,12 @@ class Claim:
 
 
 def check_claim(comparison: Comparison, text: str) -> Claim:
-    """Hold a claim against the records, each side tested at 0.05; a claim is one test, and is not corrected.
+    """Hold a claim against the records; see `judge_claim`."""
+    return judge_claim(comparison.results, comparison.metric, text)
+
+
+def judge_claim(every: Sequence[Result], metric: Metric, text: str) -> Claim:
+    """Hold a claim against what came of factors, each side tested at 0.05; it is one test, and is not corrected.
 
     The values are those of the metric: for a loss, "adam <= sgd" claims that adam is at least as good. Raises UserError
     for a claim that cannot be read, or that names a factor or level that is not there or was not compared.
@@ -52,17 +59,15 @@ def check_claim(comparison: Comparison, text: str) -> Claim:
     found = PATTERN.fullmatch(text)
     if found is None:
         raise UserError(f"The claim {text!r} is not understood. Its form is {FORM}.")
-    results = [r for r in comparison.results if _names(r.factor, found["factor"])]
+    results = [r for r in every if _names(r.factor, found["factor"])]
     if not results:
-        raise unknown_name(
-            found["factor"], "what was compared (--claim)", sorted({r.factor for r in comparison.results})
-        )
-    metric, margin = comparison.metric, 0.0
+        raise unknown_name(found["factor"], "what was compared (--claim)", sorted({r.factor for r in every}))
+    margin = 0.0
     if found["margin"]:
         margin = parse_margin(found["margin"], metric)
     equal = found["op"] == "=="
     if equal and found["sign"] not in ("+-", "±"):
-        raise UserError(f'The claim {text!r} needs a margin: "{found["a"]} == {found["b"]} +- {_example(comparison)}".')
+        raise UserError(f'The claim {text!r} needs a margin: "{found["a"]} == {found["b"]} +- {_example(metric)}".')
     if not equal and found["sign"] in ("+-", "±"):
         raise UserError(f"The claim {text!r}: +- goes with == only. Its form is {FORM}.")
     known = {in_words(level.level): level.level for result in results for level in result.levels}
@@ -81,7 +86,7 @@ def check_claim(comparison: Comparison, text: str) -> Claim:
     if result.log:
         reference = next(level.mean for level in result.levels if level.level == known[found["b"]])
         shift, margin = math.log1p(shift / reference), math.log1p(margin / reference)
-    answer = _equal(whole, margin) if equal else _ordered(whole, found["op"], shift)
+    answer = _equal(pair, margin) if equal else _ordered(pair, found["op"], shift)
     ends = (whole.mean, *whole.interval)
     shown = metric.show_estimate(whole, result.log)
     less = "to" if result.log else "less"
@@ -93,18 +98,24 @@ def _names(factor: str, typed: str) -> bool:
     return typed in (factor, factor.rpartition(".")[2])
 
 
-def _example(comparison: Comparison) -> str:
-    return "0.3pt" if comparison.metric.is_share else "0.5"
+def _example(metric: Metric) -> str:
+    return "0.3pt" if metric.is_share else "0.5"
 
 
-def _ordered(whole: Estimate, op: str, shift: float) -> Answer:
-    above = whole.p_below(shift)  # small where the difference is above
-    below = Estimate(-whole.mean, *whole[1:]).p_below(-shift)
+def _ordered(pair: Pair, op: str, shift: float) -> Answer:
+    above, below = _p_above(pair, shift), _p_above(pair.turned(), -shift)
     holds, refuted = (above, below) if op.startswith(">") else (below, above)
     return Answer.HOLDS if holds < ALPHA else Answer.REFUTED if refuted < ALPHA else Answer.UNDECIDED
 
 
-def _equal(whole: Estimate, margin: float) -> Answer:
-    within = max(whole.p_below(-margin), Estimate(-whole.mean, *whole[1:]).p_below(-margin))
-    beyond = min(whole.p_below(margin), Estimate(-whole.mean, *whole[1:]).p_below(margin))
+def _equal(pair: Pair, margin: float) -> Answer:
+    turned = pair.turned()
+    within = max(_p_above(pair, -margin), _p_above(turned, -margin))
+    beyond = min(_p_above(pair, margin), _p_above(turned, margin))
     return Answer.HOLDS if within < ALPHA else Answer.REFUTED if beyond < ALPHA / 2 else Answer.UNDECIDED
+
+
+def _p_above(pair: Pair, value: float) -> float:
+    """Compute the p of the hypothesis that a less b is at most `value`; what flatters a alone speaks for no claim."""
+    mean = pair.observed - max(0.0, pair.optimism)
+    return pair.estimate._replace(mean=mean).p_below(value)

@@ -93,12 +93,13 @@ def _compare(
     whole = estimate_replicates(differences, [k[0] for k in keys], [k[1] for k in keys], float(len(contexts)))
     # The best of many is too good. By as much as the level in front is more so than the other, it is so by chance.
     more = float(np.mean([optimism[c, a] - optimism[c, b] for c in contexts]))
-    ahead = sign * whole.mean if sign else whole.mean
+    flattery = more * (sign or 1)
+    observed, ahead = whole.mean, (sign or 1) * whole.mean
     penalty = max(0.0, more if ahead > 0 else -more)
     if penalty:
         whole = whole._replace(mean=math.copysign(max(0.0, abs(whole.mean) - penalty), whole.mean))
     wins = (np.sum(sign * differences > 0) + 0.5 * np.sum(differences == 0)) / len(differences) if len(found) else 0.5
-    return Pair(a, b, whole, differences, len(contexts), penalty, probability=float(wins))
+    return Pair(a, b, whole, differences, len(contexts), penalty, observed, flattery, probability=float(wins))
 
 
 def _level_means(
