@@ -119,7 +119,7 @@ def _levels(result: Result, metric: Metric, margin: float | None) -> list[str]:
         visible = [pair.visible[1] for pair in pairs if pair.visible and math.isfinite(pair.visible[1])]
         if visible:
             text.append(f"10 seeds would show a difference of {_size(max(visible), metric, result.log)}")
-        return text
+        return text + without_noise(rest)
     text = []
     if beaten:
         open_ = f"; {_and([pair.b for pair in rest])} undecided" if rest else ""
@@ -133,7 +133,18 @@ def _levels(result: Result, metric: Metric, margin: float | None) -> list[str]:
         word = ": leaning" if pair.p < ALPHA else "" if beaten else ": undecided"  # which the first sentence has said
         optimism = less_optimism(pair, metric, result.log)
         text.append(f"{in_words(pair.b)} {_behind(pair, metric, result)}{optimism}{word}")
-    return text
+    return text + without_noise(rest)
+
+
+def without_noise(undecided: Sequence[Pair]) -> list[str]:
+    """Say why a difference is undecided that every replicate has alike, as of runs on which the seed has no effect."""
+    alike = [pair.estimate.n for pair in undecided if pair.estimate.constant]
+    if not alike:
+        return []
+    return [
+        f"the difference is exactly the same with all {min(alike)} seeds: without noise only a sign test is left, "
+        "which so few cannot pass"
+    ]
 
 
 def less_optimism(pair: Pair, metric: Metric, log: bool) -> str:
