@@ -72,7 +72,7 @@ def differing(a: Described, b: Described) -> tuple[str, ...]:
 
 
 def _settings(run: Described, keys: tuple[str, ...]) -> str:
-    return ", ".join(f"{key}={in_words(run.replicate if key == 'seed' else run.level(key))}" for key in keys)
+    return ", ".join(f"{key}={run.seed_in_words if key == 'seed' else in_words(run.level(key))}" for key in keys)
 
 
 def _suspicious_tests(comparison: Comparison) -> Iterator[str]:

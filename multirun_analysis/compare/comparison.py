@@ -113,17 +113,21 @@ class Comparison:
         return tried_settings(known["cell"], self.described, self.factors, self.values, self.metric.sign, self.blocks)
 
     @cached_property
-    def best_by_block(self) -> list[Setting]:
-        """The best usable setting of each block, of those with enough replicates; confirmed ones where there are any.
-
-        One where all runs are validated on the same samples. Figures of different blocks cannot be ranked.
-        """
+    def candidates(self) -> list[Setting]:
+        """The usable settings that may be the best: with enough replicates; confirmed ones where there are any."""
         usable = [s for s in self.tried if s.usable and s.confirms == self.confirmed]
         most = max((s.finished + s.diverged for s in usable), default=0)
+        return [s for s in usable if s.finished + s.diverged >= LEAST_TRIED * most]
+
+    @cached_property
+    def best_by_block(self) -> list[Setting]:
+        """The best candidate of each block: one where all runs are validated on the same samples.
+
+        Figures of different blocks cannot be ranked.
+        """
         found: dict[tuple[Hashable, ...], Setting] = {}
-        for setting in usable:
-            if setting.finished + setting.diverged >= LEAST_TRIED * most:
-                found.setdefault(setting.block(self.blocks), setting)
+        for setting in self.candidates:
+            found.setdefault(setting.block(self.blocks), setting)
         return list(found.values())
 
     @property

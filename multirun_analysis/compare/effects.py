@@ -6,11 +6,12 @@ from itertools import combinations
 
 import numpy as np
 
+from multirun_analysis.compare.context_means import LEAST_CONTEXTS, average_contexts
 from multirun_analysis.compare.design import MOST_LEVELS, Contest, Levels, Replicate
 from multirun_analysis.compare.divergence import compare_divergence
 from multirun_analysis.compare.inference import Estimate, estimate_replicates
 from multirun_analysis.compare.results import LevelResult, Pair, Result
-from multirun_analysis.compare.trend import LEAST_CONTEXTS, find_trend
+from multirun_analysis.compare.trend import find_trend
 
 RATIO_RANGE = 3.0  # positive losses whose level means span more are compared as ratios
 Series = dict[Replicate, float]
@@ -65,15 +66,16 @@ def _spans(series: Sequence[Series]) -> bool:
 
 def _averaged(series: Mapping[tuple[Levels, Hashable], Series], contexts: Sequence[Levels], a: Hashable, b: Hashable
               ) -> Series:  # fmt: skip
-    """By replicate, the mean over contexts of a minus b; of replicates that have at least half of the contexts."""
-    found: dict[Replicate, list[float]] = {}
+    """By replicate, the mean over contexts of a minus b; see `average_contexts`."""
+    found: dict[Replicate, dict[Levels, float]] = {}
     for context in contexts:
         mine, other = series[context, a], series[context, b]
         for key in mine.keys() & other.keys():
-            found.setdefault(key, []).append(mine[key] - other[key])
-    least = LEAST_CONTEXTS * len(contexts)
-    kept = {key: float(np.mean(values)) for key, values in found.items() if len(values) >= least}
-    return dict(sorted(kept.items(), key=lambda item: str(item[0])))
+            found.setdefault(key, {})[context] = mine[key] - other[key]
+    keys = sorted(found, key=str)
+    table = np.array([[found[key].get(context, math.nan) for context in contexts] for key in keys])
+    means = average_contexts(table.reshape(len(keys), len(contexts)))
+    return {key: float(mean) for key, mean in zip(keys, means, strict=True) if not math.isnan(mean)}
 
 
 def _compare(

@@ -141,10 +141,7 @@ def without_noise(undecided: Sequence[Pair]) -> list[str]:
     alike = [pair.estimate.n for pair in undecided if pair.estimate.constant]
     if not alike:
         return []
-    return [
-        f"the difference is exactly the same with all {min(alike)} seeds: without noise only a sign test is left, "
-        "which so few cannot pass"
-    ]
+    return [f"no noise: exactly the same difference with all {min(alike)} seeds, too few for a sign test"]
 
 
 def less_optimism(pair: Pair, metric: Metric, log: bool) -> str:

@@ -10,7 +10,8 @@ from records import write_run
 from scipy import stats
 
 from multirun_analysis import load_runs
-from multirun_analysis.compare.metric import Metric, default_metric, parse_margin
+from multirun_analysis.compare.chosen_metric import default_metric
+from multirun_analysis.compare.metric import Metric, parse_margin
 from paribus import record
 from paribus.errors import UserError
 
