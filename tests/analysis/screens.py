@@ -48,6 +48,15 @@ STUDIES: dict[str, list[dict[str, Any]]] = {
     "all diverged": [run | {"status": "diverged", "val/loss": [float("nan")]} for run in crossed(LEVELS, 2)],
     "nothing ended": [run | {"status": status} for run in crossed({"optim": ["adam", "sgd"]}, 2)
                       for status in ("failed", "unfinished", "running", "damaged")],
+    "a report's own choices": [
+        {"activation": a, "optim": o, "seed": s, "val/loss": [9.0, loss], "given": {"optim.lr": lr, "data.batch_size": b,
+         "trainer.max_epochs": e, **({"optim.momentum": 0.9} if o in ("sgd", "nesterov") else {})},
+         "status": "diverged" if i in (3, 5, 8, 9, 17) else "failed" if i in (20, 21) else "completed"}
+        for i, (a, o, lr, b, e, s, loss) in enumerate(
+            (("relu", "tanh", "gelu", "silu")[i * i % 4 if i < 30 else i % 4], ("adam", "sgd", "nesterov", "nadam", "rmsprop", "adagrad")[i * 7 % 6],
+             (0.001, 0.01, 0.1)[i * 5 % 3], (64, 128)[i * 3 % 2], (10, 20, 30)[i // 3 % 3], 1, 5.0 + i * 37 % 17)
+            for i in range(35))
+    ],
     "a hundred levels": crossed({"optim.lr": [0.001 * 1.05**i for i in range(100)]}, 2),
 }  # fmt: skip
 

@@ -140,3 +140,21 @@ def test_the_verdict_for_programs_is_json_without_nan(name: str) -> None:
     assert parsed["schema"] == 1 and parsed["metric"] == "best_val_loss"
     assert sum(parsed["runs"].values()) == len(STUDIES[name])
     assert {"factors", "best", "unusable", "shares", "next", "claim", "blocks", "confounded"} <= set(parsed)
+
+
+def test_settings_with_fewer_seeds_are_no_candidates_for_the_best_and_counted() -> None:
+    runs = [{"optim": "adam", "seed": s, "val/loss": [9.0, 5.0 + s]} for s in (1, 2, 3)]
+    runs += [{"optim": "sgd", "seed": s, "val/loss": [9.0, 6.0 + s]} for s in (1, 2, 3)]
+    runs += [{"optim": "rmsprop", "seed": 1, "val/loss": [9.0, 1.0]}]
+    best = line(verdict(comparison(runs)), "BEST FOUND")
+    assert best == "adam: val loss 7 (3 seeds; the best of 2, so optimistic; 1 with fewer seeds left out)"
+
+
+def test_what_unusable_settings_have_not_is_no_reason() -> None:
+    """All at a rate of 0.1; momentum is a value that none of them has."""
+    runs = [{"optim": o, "given": {"optim.lr": lr, **({"optim.momentum": 0.9} if o == "nesterov" else {})}, "seed": s,
+             "val/loss": [9.0, float("nan") if lr == 0.1 and o != "nesterov" else 5.0 + s],
+             "status": "diverged" if lr == 0.1 and o != "nesterov" else "completed"}
+            for o in ("adam", "sgd", "nesterov") for lr in (0.01, 0.1) for s in (1, 2, 3)]  # fmt: skip
+    said = line(verdict(comparison(runs)), "UNUSABLE")
+    assert said.startswith("2 settings (adam or sgd, lr 0.1): 6 of 18 runs diverged there")
