@@ -1,5 +1,6 @@
 """Runs compared by any column of their metrics.csv: its figures, its better end, and what a run names as its own."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
+from conftest import ROOT
 from made_studies import only
 from records import edit_summary, write_folds, write_run
 
@@ -162,6 +164,25 @@ def test_runs_that_name_different_metrics_ask_for_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("odd", [{"name": 3, "direction": "higher"}, {"name": "val/f1", "direction": "up"}, "val/f1"])
 def test_what_is_no_metric_in_a_summary_is_none(tmp_path: Path, odd: Any) -> None:
     assert told(made(tmp_path, named=odd)).metric.name == "settled_val_acc"
+
+
+def test_the_commands_of_the_documentation_are_those_that_the_program_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (ROOT / "docs" / "verdict.md").read_text(encoding="utf-8").splitlines()
+    commands = [
+        line.partition("#")[0].split()[3:] for line in lines if line.startswith("    python -m multirun_analysis")
+    ]
+    root = made(tmp_path)
+    for run in root.iterdir():
+        add_column(run, "val/energy", range(EPOCHS))
+    found = []
+    for arguments_of in commands:
+        monkeypatch.setattr("sys.argv", ["multirun_analysis", str(root), *arguments_of[1:], "--json"])
+        analyse()
+        verdict = json.loads(capsys.readouterr().out)
+        found.append((verdict["metric"], verdict["direction"]))
+    assert found == [("settled_val_f1", "higher"), ("best_val_acc", "higher"), ("settled_val_energy", "lower")]
 
 
 def test_an_own_name_of_the_loss_is_found(tmp_path: Path) -> None:
