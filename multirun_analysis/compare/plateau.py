@@ -41,8 +41,8 @@ def improving(comparison: Comparison) -> float:
     mine = curves[(curves["metric"] == metric.column) & curves["run"].isin(completed)]
     if mine.empty:
         return float("nan")
-    found = [
-        still_improves(values.to_numpy(), metric.sign > 0, metric.is_share)
+    found = [  # epochs without validation say nothing
+        still_improves(values.dropna().to_numpy(), metric.sign > 0, metric.is_share)
         for _, values in mine.groupby("run", observed=True)["value"]
     ]
     return float(np.mean(found))

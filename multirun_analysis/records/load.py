@@ -120,7 +120,7 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
             status = record.RUNNING
         else:
             status = record.UNFINISHED
-    metrics, damage = read_metrics(directory)
+    metrics, unvalidated, damage = read_metrics(directory)
     wanted = (summary or {}).get("statistics", {}).get("epochs")
     if status in record.FINISHED and damage is None and wanted not in (None, len(metrics)):
         damage = f"{record.METRICS} has {len(metrics)} epochs, {record.SUMMARY} speaks of {wanted}"
@@ -134,12 +134,10 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     row["seed"] = described.seed if split else described.seed_in_words
     statistics = (summary or {}).get("statistics", {})
     row |= {key: value for key, value in statistics.items() if not isinstance(value, dict | list)}
-    folds, unread = read_folds(directory, len(metrics)) if status == record.COMPLETED else (None, None)
-    row |= {
-        key: value
-        for key, value in figures_of_curves(metrics, folds, named_metric(summary)).items()
-        if key not in statistics
-    }
+    validated = sorted(set(range(1, len(metrics) + 1)) - set(unvalidated))
+    folds, unread = read_folds(directory, validated) if status == record.COMPLETED else (None, None)
+    figures = figures_of_curves(metrics, folds, named_metric(summary), unvalidated)
+    row |= {key: value for key, value in figures.items() if key not in statistics}
     row["folds"] = unread
     tested = (summary or {}).get("test") or {}
     row |= {f"test_{key}": value for key, value in tested.items() if isinstance(value, int | float)}

@@ -6,6 +6,7 @@ or by `settled`, the mean over the last tenth of the epochs. `best` is for repor
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,10 @@ NOT_METRICS = ["epoch", "step", "epoch_seconds", "lr"]
 
 
 def figures_of_curves(
-    metrics: pd.DataFrame, folds: pd.DataFrame | None = None, named: Named | None = None
+    metrics: pd.DataFrame,
+    folds: pd.DataFrame | None = None,
+    named: Named | None = None,
+    unvalidated: Sequence[int] = (),
 ) -> dict[str, float]:
     """Compute the figures of a run: `final_`, `best_`, `settled_` and `selected_` with the metric's name.
 
@@ -28,15 +32,18 @@ def figures_of_curves(
         metrics: a row an epoch; columns as in metrics.csv.
         folds: a row an epoch and fold; columns as in folds.parquet.
         named: the metric that the run names as its own.
+        unvalidated: epochs without validation, which validation metrics are not taken from.
     """
     found: dict[str, float] = {}
+    validated = metrics[~metrics["epoch"].isin(unvalidated)] if len(unvalidated) else metrics
     for column in map(str, metrics.columns.difference(NOT_METRICS)):
-        if not len(metrics):
+        rows = validated if column.startswith("val/") else metrics
+        if not len(rows):
             continue
-        found[f"final_{name_figure(column)}"] = metrics[column].iloc[-1]
+        found[f"final_{name_figure(column)}"] = rows[column].iloc[-1]
         if column.startswith("val/") or (named is not None and column == named.column):
             own = named is not None and column == named.column
-            found |= figures_of_column(metrics, column, named.direction if own and named else direction_of(column))
+            found |= figures_of_column(rows, column, named.direction if own and named else direction_of(column))
     return found | ({} if folds is None else selected(folds, named))
 
 
