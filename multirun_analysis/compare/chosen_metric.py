@@ -43,12 +43,14 @@ def selecting_metric(study: Study, task: str, factors: Sequence[str], measured: 
     if len(named) == 1:
         return _figure_of(study, named[0].column, named[0].direction)
     column = _column_of(task, factors)
-    unvalidated = not study.curves["metric"].astype(str).str.startswith("val/").any()
+    unvalidated = not any(str(name).startswith("val/") for name in study.curves["metric"].unique())
     return measured if unvalidated and measured.sign and measured.column else _figure_of(study, column)
 
 
 def _column_of(task: str, factors: Sequence[str]) -> str:
-    return "val/acc" if task == "classification" else "val/mse" if "model.loss" in factors else "val/loss"
+    """The column of a task's runs: not the loss where runs have different ones."""
+    losses = any(factor == "model.loss" or factor.partition(".")[0] == "loss" for factor in factors)
+    return "val/acc" if task == "classification" else "val/mse" if losses else "val/loss"
 
 
 def find_metric(study: Study, text: str, direction: str | None = None) -> Metric:

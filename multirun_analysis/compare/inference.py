@@ -204,6 +204,12 @@ def detectable(found: Estimate, seeds: int, tests: int = 1) -> float:
     if not (found.df > 0 and found.error > 0):
         return math.nan
     df = seeds - 1 + (found.df - (found.n - 1))  # what shrinking has added stays
+    return _noncentrality(df, tests) * found.error * math.sqrt(found.n / seeds)
+
+
+@cache
+def _noncentrality(df: float, tests: int) -> float:
+    """Compute the non-centrality at which a t test at 0.05 / `tests` has a power of 0.8."""
     critical = float(stdtrit(df, 1 - ALPHA / tests / 2))
     # the power rises with the non-centrality, and is above 0.8 at `high`, whatever the degrees of freedom
     low, high = 0.0, 2 * critical + 20
@@ -211,7 +217,7 @@ def detectable(found: Estimate, seeds: int, tests: int = 1) -> float:
         middle = (low + high) / 2
         below = float(nctdtr(df, middle, critical))
         low, high = (middle, high) if math.isfinite(below) and below > 1 - POWER else (low, middle)
-    return high * found.error * math.sqrt(found.n / seeds)
+    return high
 
 
 def prediction_interval(values: np.ndarray) -> tuple[float, float]:
