@@ -81,8 +81,11 @@ def find_metric(study: Study, text: str, direction: str | None = None) -> Metric
 
 
 def with_figure(study: Study, metric: Metric) -> Study:
-    """Add the figure of a metric to the runs, where it is one of a column of metrics.csv that they have not yet."""
-    if metric.name in study.runs or metric.figure not in ("settled", "best") or metric.column is None:
+    """Add the figure of a metric to the runs, where they have it not yet, or by the other end of its values."""
+    if metric.column is None or metric.figure not in ("settled", "best"):
+        return study
+    other_end = metric.figure == "best" and metric.direction not in (None, direction_of(metric.column))
+    if metric.name in study.runs and not other_end:
         return study
     direction = {1: "higher", -1: "lower"}.get(metric.sign)
     wide = study.curves[study.curves["metric"].isin([metric.column, "val/loss"])]

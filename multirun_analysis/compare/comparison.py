@@ -241,6 +241,7 @@ def compare(
     if measured.figure in OTHER_FIGURE:
         beside = replace(measured, name=measured.name.replace(measured.figure, OTHER_FIGURE[measured.figure], 1))
         if beside.name in study.runs:
+            study = with_figure(study, beside)
             other = beside, results_by(beside, judged)
     mixed = [
         pair for factor in chosen

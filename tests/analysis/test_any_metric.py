@@ -81,8 +81,9 @@ def test_a_direction_may_be_given_and_goes_before_the_name(tmp_path: Path, direc
     assert only(told(root, metric="val/f1", direction=direction).results).winner == winner
     root = made(tmp_path / "own", "val/energy")
     assert only(told(root, metric="val/energy", direction=direction).results).winner == winner
-    best = told(root, metric="best_val_energy", direction=direction)
-    assert best.values["relu1"] == pytest.approx((max if direction == "higher" else min)(curve("relu", 1)))
+    for folder, figure in (("own", "best_val_energy"), ("", "best_val_f1")):
+        best = told(tmp_path / folder / "study", metric=figure, direction=direction)
+        assert best.values["relu1"] == pytest.approx((max if direction == "higher" else min)(curve("relu", 1)))
 
 
 def test_an_unknown_direction_is_asked_for(tmp_path: Path) -> None:
