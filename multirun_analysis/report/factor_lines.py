@@ -21,6 +21,7 @@ PLURALS = {"optim": "optimizers", "activation": "activations", "scheduler": "sch
 LONGEST_LABEL = 14
 NAMED = 2  # undecided levels that have a sentence of their own
 MOST_LEVELS = 4  # that are listed
+MOST_TIED = 6  # of ordered ones
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,8 @@ def _trend(result: Result, metric: Metric) -> list[str]:
     found = [text + _how(result)]
     tied = [level for level in trend.tied if level != best.level]
     if tied:
-        found.append(f"not told from it: {', '.join(map(in_words, tied[:6]))}")
+        few = ", ".join(map(in_words, tied)) if len(tied) <= MOST_TIED else ""
+        found.append(f"not told from it: {few or f'{len(tied)} from {in_words(tied[0])} to {in_words(tied[-1])}'}")
     return found
 
 

@@ -158,3 +158,19 @@ def test_what_unusable_settings_have_not_is_no_reason() -> None:
             for o in ("adam", "sgd", "nesterov") for lr in (0.01, 0.1) for s in (1, 2, 3)]  # fmt: skip
     said = line(verdict(comparison(runs)), "UNUSABLE")
     assert said.startswith("2 settings (adam or sgd, lr 0.1): 6 of 18 runs diverged there")
+
+
+@pytest.mark.parametrize("count", [4, 12])
+def test_levels_that_are_not_told_from_the_best_are_named_or_counted(count: int) -> None:
+    """A parabola over many rates, so flat around its vertex that noise hides which one is best."""
+    random, rates = np.random.default_rng(0), [float(f"{10**-e:.2g}") for e in np.linspace(0, 5, 3 * count)]
+    runs = [{"given": {"optim.lr": rate}, "seed": s, "val/loss": [99.0, 20 + 3 * max(0, abs(i - 1.5 * count) - count / 2) + random.normal()]}
+            for i, rate in enumerate(rates) for s in (1, 2, 3)]  # fmt: skip
+    result = next(r for r in comparison(runs).results if r.factor == "optim.lr")
+    assert result.trend is not None and result.trend.shown and result.best is not None
+    tied = [level for level in result.trend.tied if level != result.best.level]
+    said = line(verdict(comparison(runs)), "LR").partition("not told from it: ")[2]
+    assert said == (
+        ", ".join(f"{t:g}" for t in tied) if len(tied) <= 6 else f"{len(tied)} from {tied[0]:g} to {tied[-1]:g}"
+    )
+    assert (len(tied) > 6) == (count == 12)
