@@ -4,12 +4,10 @@ Does not import torch; `read_choices` imports the classes that the configuration
 """
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from types import NoneType
-from typing import Any, get_args
+from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -20,6 +18,7 @@ from omegaconf import DictConfig
 from paribus.config.compose import Composer, get_chosen_options, to_resolved, to_unresolved
 from paribus.config.ranges import check_ranges
 from paribus.config.suggestions import suggest_key
+from paribus.config.values import check_values
 from paribus.errors import UserError, unknown_name
 from paribus.record import PROCESS_KEYS, flatten, select_experimental, use_current_targets
 
@@ -76,7 +75,7 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
     if isinstance(plain["seed"], list):
         listed = ",".join(map(str, plain["seed"]))
         raise UserError(f"seed is {plain['seed']}; for a run each, write --multirun seed={listed}.")
-    _check_values(plain, base, "")
+    check_values(plain, base, "", _find_signature)
     check_ranges(plain)
     resolved = flatten(plain)
     # Unresolved values are compared: an interpolated value counts as not set, whatever it resolves to.
@@ -145,53 +144,3 @@ def _find_arguments(node: Mapping[str, Any], path: str) -> set[str] | None:
     if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
         return {"**"}
     return set(signature.parameters) - set(INJECTED)
-
-
-def _check_values(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:
-    """Raise UserError for a value of another type than in `base`, or, where that is null, than its annotation.
-
-    The trainer's values are left to Lightning, which accepts more types than the option's file shows.
-    """
-    signature = None if path == "trainer." else _find_signature(node, path)
-    for key, value in node.items():
-        full, example = f"{path}{key}", base.get(key)
-        if isinstance(value, Mapping):
-            _check_values(value, example if isinstance(example, Mapping) else {}, f"{full}.")
-        elif path == "trainer." or key == "_target_":
-            continue
-        elif example is not None:
-            _check_example(full, value, example)
-        elif value is not None and signature is not None and key in signature.parameters:
-            _check_annotation(full, value, signature.parameters[key].annotation)
-
-
-def _check_example(key: str, value: Any, example: Any) -> None:
-    """Raise UserError for a value of another type than the example."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if isinstance(example, bool):
-        good, kind = isinstance(value, bool), "true or false"
-    elif isinstance(example, int) and not key.startswith(("optim.", "scheduler.", "activation.", "default_lr.")):
-        good, kind = number and isinstance(value, int), "a whole number"
-    elif isinstance(example, int | float):
-        good, kind = number, "a number"
-    elif isinstance(example, list):
-        numbers = all(isinstance(x, int | float) for x in example)
-        same = isinstance(value, list) and (not numbers or all(isinstance(x, int | float) for x in value))
-        good, kind = same, f"a list, such as {example}"
-    else:
-        good, kind = isinstance(value, str), f"a word, such as {example}"
-    if not good:
-        raise UserError(f"{key} is {value!r}; it must be {kind}.")
-
-
-_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-
-
-def _check_annotation(key: str, value: Any, annotation: Any) -> None:
-    """Raise UserError for a value of another type than the annotation."""
-    kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
-    if not kinds or not all(kind in _TYPE_NAMES for kind in kinds):
-        return
-    fits = type(value) in kinds or (type(value) is int and float in kinds)
-    if not fits:
-        raise UserError(f"{key} is {value!r}; it must be {' or '.join(_TYPE_NAMES[kind] for kind in kinds)}.")

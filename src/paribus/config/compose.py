@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
+from paribus.config.ranges import MOST_LAYERS
 from paribus.private_names import apply_overrides
 from paribus.record import PROCESS_KEYS
 
@@ -31,7 +32,7 @@ def to_resolved(config: DictConfig) -> dict[str, Any]:
     plain = _to_plain(config, resolve=True, without=("hydra", *PROCESS_KEYS))
     model = plain["model"]
     if isinstance(model.get("width"), int) and isinstance(model.get("depth"), int):
-        model["hidden"] = [model["width"]] * model["depth"]
+        model["hidden"] = [model["width"]] * min(model["depth"], MOST_LAYERS + 1)  # more is refused by check_ranges
     return plain
 
 

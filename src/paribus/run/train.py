@@ -7,7 +7,7 @@ import torch
 from paribus import record
 from paribus.errors import UserError
 from paribus.loggers.lifecycle import close_logger, resume_logger
-from paribus.run.build import build_callbacks, build_trainer
+from paribus.run.build import build_callbacks, build_trainer, check_devices
 from paribus.run.lifecycle import SummaryKeeper
 from paribus.run.prepare import Prepared, collect_hyperparameters, prepare
 from paribus.run.ranks import InStep, Ranks, start_ranks, without_ddp
@@ -39,11 +39,7 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
         trainer = build_trainer(without_ddp(config), directory, [recorder, checkpoints, *others])
     else:
         trainer = build_trainer(config, directory, [recorder, checkpoints, InStep(), *others])
-    if trainer.world_size != ranks.number:
-        raise UserError(
-            f"trainer.devices={config['trainer']['devices']}: a run trains on one device. To train on several, choose "
-            "trainer=ddp."
-        )
+    check_devices(trainer, config, ranks.number)
     device = trainer.strategy.root_device
     where = summary["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     if device.type == "cpu":

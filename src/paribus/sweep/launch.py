@@ -6,13 +6,14 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 
-from paribus.errors import UserError
+from paribus.config.ranges import COUNT, MOST_PROCESSES, Range, check_value
 from paribus.process import prepare_to_train
 from paribus.run.attempt import Outcome, attempt
 from paribus.run.spec import Job
 from paribus.sweep.execute import Executor
 from paribus.sweep.workers import Worker, stop_workers, wait_for_workers
 
+AT_ONCE = Range(1, MOST_PROCESSES, whole=True)
 log = logging.getLogger(__name__)
 
 
@@ -62,8 +63,7 @@ def make_parallel_executor(n_jobs: int | None) -> Executor:
 
     Each run gets an equal share of the cores, even when fewer are left, so that all have the same number of threads.
     """
-    if n_jobs is not None and (type(n_jobs) is not int or n_jobs < 1):
-        raise UserError(f"hydra.launcher.n_jobs is {n_jobs!r}; it must be a whole number, at least 1, or null.")
+    check_value("hydra.launcher.n_jobs", n_jobs, AT_ONCE)
 
     def execute_jobs(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
         at_once = n_jobs or max(map(count_gpus, jobs)) or count_cores()
@@ -77,9 +77,8 @@ def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
 
     A stack has at most `most` runs (None: as many as fit). Other runs are trained alone, as by `parallel`.
     """
-    for name, value in (("n_jobs", n_jobs), ("most", most)):
-        if value is not None and (type(value) is not int or value < 1):
-            raise UserError(f"hydra.launcher.{name} is {value!r}; it must be a whole number, at least 1, or null.")
+    check_value("hydra.launcher.n_jobs", n_jobs, AT_ONCE)
+    check_value("hydra.launcher.most", most, COUNT)
 
     def execute_jobs(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
         from paribus.stacked.grouping import group_runs, split_group

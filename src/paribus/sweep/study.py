@@ -24,13 +24,15 @@ def run_study(
     overrides: Sequence[Sequence[str]],
     loader: ConfigLoader,
     study: DictConfig,
-    make_executor: Callable[[Path], Executor] | None,
+    make_executor: Callable[[Path], Executor],
     live: bool,
+    elsewhere: bool = False,
 ) -> list[PlannedRun]:
     """Execute the unfinished runs of a study, one for each list of overrides, and return all runs.
 
-    `study` is the configuration with which the sweep was started, with the node `hydra`. Without `make_executor`, only
-    show what would be executed. Raises UserError, before any run starts, for an invalid run.
+    `study` is the configuration with which the sweep was started, with the node `hydra`. With study.dry_run, only show
+    what would be executed. `elsewhere` means on other machines. Raises UserError, before any run starts, for an invalid
+    run.
     """
     console = make_console()
     if not console.is_terminal:
@@ -45,17 +47,17 @@ def run_study(
         raise UserError("hydra.job.chdir and hydra.callbacks have no effect on the runs of a study. Leave them out.")
     composer = make_composer(loader, study)
     # first, since a package that it needs may be missing
-    executor = None if make_executor is None else make_executor(directory)
+    executor = make_executor(directory)
     with console.status(f"Reading the configurations of {len(overrides)} runs"):
         planned = plan_study(overrides, composer, study)
     shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     announce_study(console, planned, shown)
-    if executor is None:
+    if study.dry_run:
         console.print(tabulate_study(planned, shown, console.width, to_do=True))
         from paribus.sweep.estimate import check_buildable, estimate_seconds
 
         with console.status("Building each setting once"):
-            check_buildable(planned)
+            check_buildable(planned, elsewhere)
         with console.status("Estimating the time"):
             seconds = estimate_seconds(planned, directory)
         about = "unknown, as their data cannot be read yet" if seconds is None else f"about {format_duration(seconds)}"
