@@ -62,6 +62,7 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
     with hidden.
     """
     options = get_chosen_options(chosen)
+    _check_packages(to_unresolved(config), options)
     for group in REQUIRED:
         if group not in options:
             raise UserError(
@@ -72,9 +73,7 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
     raw_base, base = composer.compose_options(without_experiment)
     _check_keys(raw, raw_base, "")
     plain = use_current_targets(to_resolved(config))
-    if isinstance(plain["seed"], list):
-        listed = ",".join(map(str, plain["seed"]))
-        raise UserError(f"seed is {plain['seed']}; for a run each, write --multirun seed={listed}.")
+    _check_seed(plain["seed"])
     check_values(plain, base, "", _find_signature)
     check_ranges(plain)
     resolved = flatten(plain)
@@ -94,6 +93,24 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
     return Choices(options, given, plain)
 
 
+def _check_packages(raw: Mapping[str, Any], options: Mapping[str, str]) -> None:
+    """Raise UserError where a file with values for several groups lacks the line that puts them there."""
+    for group in ("experiment", "model"):
+        node = raw.get(group)
+        if isinstance(node, Mapping) and (group == "experiment" or isinstance(node.get("model"), Mapping)):
+            raise UserError(
+                f"{group}={options.get(group, '...')}: its file must begin with the line `# @package _global_`, since "
+                "it sets values of several groups."
+            )
+
+
+def _check_seed(seed: Any) -> None:
+    """Raise UserError where the seed is no number, above all where it should be several."""
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        listed = ",".join(map(str, seed)) if isinstance(seed, list) else "1,2,3"
+        raise UserError(f"seed is {seed!r}; it must be a whole number. For a run each: --multirun seed={listed}.")
+
+
 def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:
     """Raise UserError for keys added to `base` that no constructor accepts, and for keys removed from it."""
     accepted = _find_arguments(node, path)
@@ -110,9 +127,9 @@ def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> 
         entry = node_path in OPEN_NODES and isinstance(value, Mapping) and "_target_" in value
         if not (argument or entry):
             valid = sorted({*map(str, base), *(accepted or ())} - {"_target_", "hydra"})
-            hint = "" if node_path else suggest_key(str(key), flatten(base))
+            hint = suggest_key(f"{path}{key}", flatten(base) if not node_path else ())
             if hint:
-                raise UserError(f"There is no {str(key)!r} in the configuration. {hint}")
+                raise UserError(f"There is no {str(key)!r} in {node_path or 'the configuration'}. {hint}")
             raise unknown_name(key, node_path or "the configuration", valid)
 
 

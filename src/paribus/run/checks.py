@@ -43,8 +43,8 @@ def check_memory(make_network: Callable[[], nn.Module]) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if 8 * parameters > memory:  # 4 bytes for a weight, and 4 for its gradient
         raise UserError(
-            f"{type(network).__name__} would have {parameters:,} parameters, which with their gradients take "
-            f"{8 * parameters / 2**30:,.0f} GiB; this machine has {memory / 2**30:,.0f}. Choose a smaller network (model=...)."
+            f"{type(network).__name__} would have {parameters:,} parameters, with their gradients "
+            f"{8 * parameters / 2**30:,.0f} GiB; this machine has {memory / 2**30:,.0f} GiB. Choose a smaller model."
         )
 
 
