@@ -43,10 +43,11 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     device = trainer.strategy.root_device
     where = summary["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     if device.type == "cpu":
-        where = f"cpu, {description['threads']} threads"
+        where = f"cpu, {description['threads']} thread{'s' * (description['threads'] != 1)}"
     if ranks.number > 1:
         where = f"{ranks.number} processes, each on {where}"
-    log.info("%d training, %d validation samples; %s", len(data.train[0]), len(data.val[0]), where)
+    samples = f"{len(data.train[0])} training, {len(data.val[0])} validation samples; {where}"
+    log.info("%s", samples, extra={"once": samples})
     if resume_point is not None:
         keeper.begin()
         log.info("Resumed after epoch %d.", resume_point.epoch)

@@ -64,7 +64,7 @@ def check_buildable(planned: Sequence[PlannedRun], elsewhere: bool) -> None:
         try:
             built = try_building(run.job.config, read.get(data), with_trainer=not elsewhere)
         except UserError as error:
-            raise UserError(f"{error} (In the run {run.name}; nothing was run.)") from error
+            raise UserError(f"{error} (In the run {run.label}; nothing was run.)") from error
         if built is not None:
             read[data] = built[0]
 

@@ -28,7 +28,7 @@ def limit_threads(job: Job, threads: int) -> Job:
 def run_serially(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
     """Execute runs one after the other, in this process."""
     for number, job in enumerate(jobs, 1):
-        log.info("\nRun %d of %d: %s", number, len(jobs), job.directory.name)
+        log.info("\nRun %d of %d: %s", number, len(jobs), job.label)
         yield job, attempt(job, console=True)
 
 
@@ -90,7 +90,7 @@ def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
             stacks = f"{len(chunks)} stack{'s' * (len(chunks) > 1)}"
             log.info("%d runs in %s, each trained as one program.", sum(map(len, chunks)), stacks)
         for reason, jobs_alone in alone.items():
-            names = ", ".join(job.directory.name for job in jobs_alone[:3]) + (", ..." if len(jobs_alone) > 3 else "")
+            names = "; ".join(job.label for job in jobs_alone[:3]) + ("; ..." if len(jobs_alone) > 3 else "")
             log.info("%d trained alone, because %s: %s", len(jobs_alone), reason, names)
         yield from run_in_processes([*chunks, *([job] for jobs_alone in alone.values() for job in jobs_alone)], at_once)
 

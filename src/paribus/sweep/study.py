@@ -7,14 +7,19 @@ from pathlib import Path
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import configure_log
 from omegaconf import DictConfig
+from rich.console import Console
+from rich.text import Text
 
 from paribus.errors import UserError
 from paribus.formatting import format_duration
+from paribus.installation import name_commands
 from paribus.run.attempt import Outcome
 from paribus.run.spec import to_plain_list
 from paribus.sweep.board import Board
 from paribus.sweep.execute import Executor, execute_plan
 from paribus.sweep.expand import make_composer
+from paribus.sweep.labels import label_runs
+from paribus.sweep.means import tabulate_means
 from paribus.sweep.plan import PlannedRun, plan_study
 from paribus.sweep.tables import announce_study, tabulate_study, warn_of_changed_data
 from paribus.terminal import make_console
@@ -49,11 +54,11 @@ def run_study(
     # first, since a package that it needs may be missing
     executor = make_executor(directory)
     with console.status(f"Reading the configurations of {len(overrides)} runs"):
-        planned = plan_study(overrides, composer, study)
+        planned, shared = label_runs(plan_study(overrides, composer, study))
     shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
-    announce_study(console, planned, shown)
+    announce_study(console, planned, shown, shared)
     if study.dry_run:
-        console.print(tabulate_study(planned, shown, console.width, to_do=True))
+        console.print(tabulate_study(planned, shown, to_do=True))
         from paribus.sweep.estimate import check_buildable, estimate_seconds
 
         with console.status("Building each setting once"):
@@ -64,8 +69,7 @@ def run_study(
         console.print(f"Nothing was run (dry_run=true). Estimated time of all unfinished runs in sequence: {about}.")
         return planned
     if all(run.finished for run in planned):
-        warn_of_changed_data(console, planned)
-        console.print(tabulate_study(planned, shown, console.width))
+        print_results(console, planned, shown)
         return planned
     directory.mkdir(parents=True, exist_ok=True)
     board = Board(console, planned, directory, live)
@@ -79,6 +83,7 @@ def run_study(
 
     try:
         with board.show():
+            configure_log(study.hydra.hydra_logging, study.hydra.verbose)  # its lines go above the board
             execute_plan(planned, executor, on_outcome)
     except KeyboardInterrupt:
         configure_log(study.hydra.hydra_logging, study.hydra.verbose)
@@ -88,6 +93,19 @@ def run_study(
                 board.runs[run.job.directory] = run.update(Outcome())
         raise
     finally:
-        warn_of_changed_data(console, list(board.runs.values()))
-        console.print(tabulate_study(list(board.runs.values()), shown, console.width))
+        configure_log(study.hydra.hydra_logging, study.hydra.verbose)
+        print_results(console, list(board.runs.values()), shown)
     return list(board.runs.values())
+
+
+def print_results(console: Console, runs: Sequence[PlannedRun], directory: Path) -> None:
+    """Print the runs of a study, the means over their seeds, and the command that compares them."""
+    warn_of_changed_data(console, runs)
+    console.print(tabulate_study(runs, directory))
+    if sum(run.finished for run in runs) < 2:
+        return
+    means = tabulate_means(runs)
+    if means is not None:
+        console.print(means)
+    command = name_commands(f"python -m multirun_analysis {shlex.quote(str(directory))}")
+    console.print(Text(f"What the differences are worth: {command}"), soft_wrap=True)
