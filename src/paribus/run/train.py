@@ -1,6 +1,7 @@
 """Train a prepared run with Lightning."""
 
 import logging
+from contextlib import nullcontext
 
 import torch
 
@@ -11,6 +12,7 @@ from paribus.run.build import build_callbacks, build_trainer, check_devices
 from paribus.run.lifecycle import SummaryKeeper
 from paribus.run.prepare import Prepared, collect_hyperparameters, prepare
 from paribus.run.ranks import InStep, Ranks, start_ranks, without_ddp
+from paribus.run.restoration import Restoration
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
 from paribus.training.checkpoints import Checkpoints
@@ -35,10 +37,12 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     figures = job.study is None if config["figures"] is None else config["figures"]
     checkpoints = Checkpoints(directory, description)
     recorder = Recorder(directory, collect_hyperparameters(job), instruments, checkpoints, figures)
+    restoration = Restoration(resume_point.path) if resume_point else None
+    ours = [*([restoration] if restoration else []), recorder, checkpoints]
     if ranks.number == 1:
-        trainer = build_trainer(without_ddp(config), directory, [recorder, checkpoints, *others])
+        trainer = build_trainer(without_ddp(config), directory, [*ours, *others])
     else:
-        trainer = build_trainer(config, directory, [recorder, checkpoints, InStep(), *others])
+        trainer = build_trainer(config, directory, [*ours, InStep(), *others])
     check_devices(trainer, config, ranks.number)
     device = trainer.strategy.root_device
     where = summary["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
@@ -56,7 +60,10 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     checkpoint = resume_point.path if resume_point else None
     try:
         # the other ranks use as many threads
-        with ranks.in_step(device, {**config, "threads": description["threads"]}, directory, checkpoint):
+        with (
+            restoration.naming_file() if restoration else nullcontext(),
+            ranks.in_step(device, {**config, "threads": description["threads"]}, directory, checkpoint),
+        ):
             trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     finally:
         recording = recorder.recording

@@ -17,6 +17,14 @@ from paribus.record.statistics import score_epoch
 from paribus.training.learner import Learner
 
 SECONDS_BETWEEN = 10.0
+# The kinds of the parts of a checkpoint and its description: of both files, and of the one to resume from.
+NEEDED: dict[str, Any] = {
+    "state_dict": dict, "config": dict, "statistics": dict, "epoch": int, "identity": str, "target_mean": float | None,
+}  # fmt: skip
+NEEDED_TO_TRAIN: dict[str, Any] = {
+    "recorder": dict, "optimizer_states": list, "lr_schedulers": list, "loops": dict, "callbacks": dict,
+    "global_step": int, "data": str, "threads": int, "started": str,
+}  # fmt: skip
 
 
 class Checkpoints(Checkpoint):
@@ -139,6 +147,34 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(stored, dict):
         raise record.RecordError(f"{path} is damaged: it holds no checkpoint.")
     return stored
+
+
+def read_described(path: Path, with_training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read a checkpoint of a run; return it and the description in it.
+
+    Raises FileNotFoundError, or RecordError for a checkpoint that lacks what a run writes: with `with_training`, also
+    what training goes on from.
+    """
+    stored = read_checkpoint(path)
+    described = stored.get("paribus")
+    parts: dict[str, Any] = {**stored, **(described if isinstance(described, dict) else {})}
+    needed = {"paribus": dict, **NEEDED, **(NEEDED_TO_TRAIN if with_training else {})}
+    for key, kind in needed.items():
+        if key not in parts:
+            raise record.RecordError(f"{path} is damaged: it lacks {key}. Train the run again.")
+        if not isinstance(parts[key], kind):
+            raise record.RecordError(f"{path} is damaged: {key} is {str(parts[key])[:60]!r}. Train the run again.")
+    assert isinstance(described, dict)
+    fault = record.find_config_fault(described["config"])
+    lacking = [key for key in ("model", "data", "activation", "trainer") if key not in described["config"]]
+    if fault or lacking:
+        fault = f"config.{fault}" if fault else f"its config lacks {lacking[0]}"
+        raise record.RecordError(f"{path} is damaged: {fault}. Train the run again.")
+    if with_training and not (
+        stored["optimizer_states"] and all(isinstance(x, dict) for x in stored["optimizer_states"])
+    ):
+        raise record.RecordError(f"{path} is damaged: it has no state of an optimizer. Train the run again.")
+    return stored, described
 
 
 def _save(content: Mapping[str, Any], path: Path) -> None:
