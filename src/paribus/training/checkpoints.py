@@ -143,7 +143,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # noqa: BLE001  a damaged pickle can raise almost any exception
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise record.RecordError(f"{path} is damaged, or cannot be read ({reason}).") from None
+        if reason.startswith("Weights only load failed"):  # torch then advises to load it unsafely
+            reason = "it holds something else than tensors and plain values"
+        raise record.RecordError(f"{path} is damaged, or cannot be read ({reason}). Train the run again.") from None
     if not isinstance(stored, dict):
         raise record.RecordError(f"{path} is damaged: it holds no checkpoint.")
     return stored
