@@ -167,6 +167,8 @@ def read_metrics(directory: Path, epochs: int | None = None) -> list[dict[str, f
     rows = []
     try:
         reader = csv.DictReader(read_text(path).splitlines())
+        if not {"epoch", "step"} <= set(reader.fieldnames or ()):
+            raise ValueError("it has no columns epoch and step")
         for row in islice(reader, epochs):
             if None in row or None in row.values():
                 raise ValueError(f"line {reader.line_num} does not have {len(reader.fieldnames or [])} columns")

@@ -167,15 +167,19 @@ def read_described(path: Path, with_training: bool) -> tuple[dict[str, Any], dic
         if not isinstance(parts[key], kind):
             raise record.RecordError(f"{path} is damaged: {key} is {str(parts[key])[:60]!r}. Train the run again.")
     assert isinstance(described, dict)
-    fault = record.find_config_fault(described["config"])
-    lacking = [key for key in ("model", "data", "activation", "trainer") if key not in described["config"]]
-    if fault or lacking:
-        fault = f"config.{fault}" if fault else f"its config lacks {lacking[0]}"
-        raise record.RecordError(f"{path} is damaged: {fault}. Train the run again.")
-    if with_training and not (
-        stored["optimizer_states"] and all(isinstance(x, dict) for x in stored["optimizer_states"])
-    ):
-        raise record.RecordError(f"{path} is damaged: it has no state of an optimizer. Train the run again.")
+    config = described["config"]
+    fault = record.find_config_fault(config)
+    if fault:
+        raise record.RecordError(f"{path} is damaged: config.{fault}. Train the run again.")
+    lacking = [key for key in ("model", "data", "activation") if not config.get(key, {}).get("_target_")]
+    if lacking:
+        raise record.RecordError(f"{path} is damaged: its config names no {lacking[0]}. Train the run again.")
+    if with_training:
+        recorder, states = stored["recorder"], stored["optimizer_states"]
+        if type(recorder.get("epoch")) is not int or type(recorder.get("stopped")) is not bool:
+            raise record.RecordError(f"{path} is damaged: recorder does not say the epoch. Train the run again.")
+        if not states or not all(isinstance(state, dict) for state in states):
+            raise record.RecordError(f"{path} is damaged: it has no state of an optimizer. Train the run again.")
     return stored, described
 
 
