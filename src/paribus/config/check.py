@@ -11,13 +11,12 @@ from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from paribus.config.compose import Composer, get_chosen_options, to_resolved, to_unresolved
 from paribus.config.ranges import check_ranges
 from paribus.config.suggestions import suggest_key
+from paribus.config.targets import find_callable
 from paribus.config.values import check_values
 from paribus.errors import UserError, unknown_name
 from paribus.record import PROCESS_KEYS, flatten, select_experimental, use_current_targets
@@ -135,13 +134,9 @@ def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> 
 
 def _find_signature(node: Mapping[str, Any], path: str) -> inspect.Signature | None:
     """Return the signature of a node's _target_, or None without a _target_."""
-    target = node.get("_target_")
-    if target is None:
+    if "_target_" not in node or (node["_target_"] is None and path == "scheduler."):  # a constant learning rate
         return None
-    try:
-        return _inspect_signature(get_object(str(target)))
-    except (HydraException, ImportError, AttributeError) as error:
-        raise UserError(f"{path}_target_: {str(error.__cause__ or error).splitlines()[0]}") from None
+    return _inspect_signature(find_callable(node["_target_"], path.rstrip(".")))
 
 
 @cache
