@@ -22,7 +22,6 @@ BELOW = 1e3  # how far below the completed runs a log axis follows the others
 NEGLIGIBLE = 1e-6  # values that much smaller than a guide are as good as 0
 MORE = 3  # by which factor a log axis extends beyond the lines, for intervals and what is left out
 STEPS = (1, 2, 2.5, 5, 10)  # between ticks
-LABEL = 0.07  # height of a tick label, as a share of an axis
 LEAST_SPAN = 1e-3  # of an axis, as a share of its values: less would show rounding, with ticks that look alike
 
 
@@ -51,8 +50,7 @@ class Scale:
         subs = (1.0, 2.0, 5.0) if self.log and self.high < 300 * self.low else (1.0,)
         locator = LogLocator(10, subs, numticks=9) if self.log else MaxNLocator(6, steps=STEPS)
         low, high = (max(self.low, 0), min(self.high, 1)) if self.share else (self.low, self.high)
-        # the lowest tick has room above that of the floor, also on an axis of many decades
-        least = self.floor * max(3.0, (self.high / self.low) ** LABEL) if self.label else low
+        least = self.floor * max(3.0, (self.high / self.low) ** 0.07) if self.label else low  # a label is 7 % high
 
         def inside(ticks: ArrayLike) -> list[float]:
             return [float(tick) for tick in np.asarray(ticks) if max(low, least) <= tick <= high]
