@@ -14,7 +14,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, Interpolation
 
 from paribus.config.grammar import explain_grammar
 from paribus.config.suggestions import HINTS, suggest_key
-from paribus.errors import unknown_name
+from paribus.errors import UserError, unknown_name
 from paribus.record import flatten
 
 _UNWRITABLE = "Write elsewhere: hydra.run.dir=DIR for a run, hydra.sweep.dir=DIR for a study, data.root=DIR for data."
@@ -52,6 +52,8 @@ def explain(error: BaseException) -> str:
         return f"There is no {removed[1]!r} to remove. {suggest_key(removed[1], ())}".strip()
     text = re.sub(r"\n(See https?:\S+.*|\s*full_key:.*|\s*object_type=.*)", "", str(error))
     text = " ".join([text.strip() or type(error).__name__, *getattr(error, "__notes__", ())])
+    if not isinstance(error, UserError):  # a library's, over several lines
+        text = " ".join(line.strip() for line in text.splitlines())
     return re.sub(r"\S{500,}", lambda word: f"{word[0][:100]}...", text)  # somebody's value
 
 
