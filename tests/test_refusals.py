@@ -35,8 +35,8 @@ SHORT = ("model=regression", "trainer.max_epochs=3", "threads=1")
     (("trainer=gpu",), r"trainer: "),
     (("data.path=nowhere.csv",), r"nowhere.csv does not exist"),
     (("data.train_subset=99999",), r"the training part has 722"),
-    (("data.train_subset=abc",), r"data.train_subset is 'abc'; it must be a whole number."),
-    (("data.train_subset=true",), r"data.train_subset is True; it must be a whole number."),
+    (("data.train_subset=abc",), r"data.train_subset is 'abc'; it must be a whole number"),
+    (("data.train_subset=true",), r"data.train_subset is True; it must be a whole number"),
     (("data.batch_size=64.0",), r"data.batch_size is 64.0; it must be a whole number."),
     (("data.val_fraction=null",), r"data.val_fraction is None; it must be a number."),
     (("optim.lr=null",), r"optim.lr is None; it must be a number."),
@@ -55,7 +55,7 @@ SHORT = ("model=regression", "trainer.max_epochs=3", "threads=1")
     (("model.hidden=[-3]",), r"model.hidden is [-3]; it must be a list"),
     (("model.hidden=null",), r"model.hidden is None; it must be a list"),
     (("model.width=5", "model.depth=0"), r"depth 0; both must be at least 1"),
-    (("model.width=5", "model.depth=2.5"), r"model.depth is 2.5; it must be a whole number."),
+    (("model.width=5", "model.depth=2.5"), r"model.depth is 2.5; it must be a whole number"),
     (("model._target_=paribus.models.mlp.MLPP",), r"model._target_: "),
     (("scheduler=step", "scheduler.step_size=0"), r"scheduler.step_size is 0; it must be a whole number, at least 1."),
     (("scheduler=step", "scheduler.interval=stepp"), r"There is no 'stepp' in scheduler.interval. Did you mean 'step'?"),
@@ -81,7 +81,7 @@ def test_what_cannot_be_is_refused(train: Train, capsys: Any, overrides: tuple[s
 
 def test_a_typo_in_an_experiment_is_refused(train: Train, own: str, capsys: Any) -> None:
     train(own, "experiment=typo", *SHORT, code=1)
-    assert "There is no 'optm' in the configuration. Did you mean 'optim'?" in capsys.readouterr().err
+    assert "There is no 'optm' in the configuration. Did you mean optim=...?" in capsys.readouterr().err
 
 
 def test_a_network_with_the_wrong_output_is_refused(train: Train, own: str, capsys: Any) -> None:

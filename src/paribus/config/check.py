@@ -4,12 +4,10 @@ Does not import torch; `read_choices` imports the classes that the configuration
 """
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from types import NoneType
-from typing import Any, get_args
+from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -26,6 +24,7 @@ from paribus.config.compose import (
 from paribus.config.ranges import check_ranges
 from paribus.config.suggestions import suggest_key
 from paribus.config.targets import find_callable
+from paribus.config.values import check_values
 from paribus.errors import UserError, unknown_name
 from paribus.record import NAMED_LOSSES, PROCESS_KEYS, flatten, select_experimental, use_current_targets
 
@@ -86,6 +85,7 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
     with hidden.
     """
     options = get_chosen_options(chosen)
+    _check_packages(to_unresolved(config), options)
     for group in REQUIRED:
         if group not in options:
             raise UserError(
@@ -105,10 +105,8 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
     raw, raw_base, base = map(use_current_targets, (raw, raw_base, base))
     _check_keys(raw, raw_base, "")
     plain = use_current_targets(to_resolved(config))
-    if isinstance(plain["seed"], list):
-        listed = ",".join(map(str, plain["seed"]))
-        raise UserError(f"seed is {plain['seed']}; for a run each, write --multirun seed={listed}.")
-    _check_values(plain, base, "")
+    _check_seed(plain["seed"])
+    check_values(plain, base, "", _find_signature)
     check_ranges(plain)
     least, most = plain["trainer"].get("min_epochs") or 0, plain["trainer"]["max_epochs"]
     if least > most:
@@ -131,6 +129,24 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
     return Choices(options, given, plain)
 
 
+def _check_packages(raw: Mapping[str, Any], options: Mapping[str, str]) -> None:
+    """Raise UserError where a file with values for several groups lacks the line that puts them there."""
+    for group in ("experiment", "model"):
+        node = raw.get(group)
+        if isinstance(node, Mapping) and (group == "experiment" or isinstance(node.get("model"), Mapping)):
+            raise UserError(
+                f"{group}={options.get(group, '...')}: its file must begin with the line `# @package _global_`, since "
+                "it sets values of several groups."
+            )
+
+
+def _check_seed(seed: Any) -> None:
+    """Raise UserError where the seed is no number, above all where it should be several."""
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        listed = ",".join(map(str, seed)) if isinstance(seed, list) else "1,2,3"
+        raise UserError(f"seed is {seed!r}; it must be a whole number. For a run each: --multirun seed={listed}.")
+
+
 def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:
     """Raise UserError for keys added to `base` that no constructor accepts, and for keys removed from it."""
     accepted = _find_arguments(node, path)
@@ -149,9 +165,9 @@ def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> 
         entry = node_path in OPEN_GROUPS and isinstance(value, Mapping) and "_target_" in value
         if not (argument or entry):
             valid = sorted({*map(str, base), *(accepted or ())} - {"_target_", "hydra"})
-            hint = suggest_key(f"{path}{key}", flatten(base))
+            hint = suggest_key(f"{path}{key}", flatten(base) if not node_path else ())
             if hint:
-                raise UserError(f"There is no {f'{path}{key}'!r} in the configuration. {hint}")
+                raise UserError(f"There is no {str(key)!r} in {node_path or 'the configuration'}. {hint}")
             raise unknown_name(key, node_path or "the configuration", valid)
 
 
@@ -179,55 +195,3 @@ def _find_arguments(node: Mapping[str, Any], path: str) -> set[str] | None:
     if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
         return {"**"}
     return set(signature.parameters) - set(INJECTED)
-
-
-def _check_values(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:
-    """Raise UserError for a value of another type than in `base`, or, where that is null, than its annotation.
-
-    The trainer's values are left to Lightning, which accepts more types than the option's file shows.
-    """
-    signature = _find_signature(node, path)
-    for key, value in node.items():
-        full, example = f"{path}{key}", base.get(key)
-        if isinstance(value, Mapping):
-            _check_values(value, example if isinstance(example, Mapping) else {}, f"{full}.")
-        elif path == "trainer." or key == "_target_":
-            continue
-        elif example is not None:
-            _check_example(full, value, example)
-        elif value is not None and signature is not None and key in signature.parameters:
-            _check_annotation(full, value, signature.parameters[key].annotation)
-
-
-def _check_example(key: str, value: Any, example: Any) -> None:
-    """Raise UserError for a value of another type than the example."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if isinstance(example, Mapping):
-        good, kind = False, f"several values by name. ~{key} leaves it out"
-    elif isinstance(example, bool):
-        good, kind = isinstance(value, bool), "true or false"
-    elif isinstance(example, int) and not key.startswith(("optim.", "scheduler.", "activation.", "default_lr.")):
-        good, kind = number and isinstance(value, int), "a whole number"
-    elif isinstance(example, int | float):
-        good, kind = number, "a number"
-    elif isinstance(example, list):
-        numbers = all(isinstance(x, int | float) for x in example)
-        same = isinstance(value, list) and (not numbers or all(isinstance(x, int | float) for x in value))
-        good, kind = same, f"a list, such as {example}"
-    else:
-        good, kind = isinstance(value, str), f"a word, such as {example}"
-    if not good:
-        raise UserError(f"{key} is {value!r}; it must be {kind}.")
-
-
-_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-
-
-def _check_annotation(key: str, value: Any, annotation: Any) -> None:
-    """Raise UserError for a value of another type than the annotation."""
-    kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
-    if not kinds or not all(isinstance(kind, type) and kind in _TYPE_NAMES for kind in kinds):
-        return
-    fits = type(value) in kinds or (type(value) is int and float in kinds)
-    if not fits:
-        raise UserError(f"{key} is {value!r}; it must be {' or '.join(_TYPE_NAMES[kind] for kind in kinds)}.")

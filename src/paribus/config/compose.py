@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
+from paribus.config.ranges import MOST_LAYERS
 from paribus.private_names import apply_overrides
 from paribus.record import PROCESS_KEYS
 
@@ -44,7 +45,7 @@ def to_resolved(config: DictConfig) -> dict[str, Any]:
     model = plain["model"]
     sizes = (model.get("width"), model.get("depth"))
     if "hidden" in model and all(isinstance(size, int) for size in sizes):
-        model["hidden"] = [model["width"]] * model["depth"]
+        model["hidden"] = [model["width"]] * min(model["depth"], MOST_LAYERS + 1)  # more is refused by check_ranges
     return plain
 
 

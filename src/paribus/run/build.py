@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from paribus.loggers.tensorboard import TensorBoard
 from paribus.models.initialisation import initialise
 from paribus.models.layers import Call
 from paribus.randomness import derive_seed
-from paribus.run.checks import check_outputs, inspect_network
+from paribus.run.checks import check_memory, check_outputs, inspect_network
 from paribus.run.criteria import build_loss, build_metrics
 from paribus.run.factory import make_factory
 from paribus.training.learner import Learner, find_learner
@@ -39,9 +40,15 @@ def build_network(config: Mapping[str, Any], data: InMemory) -> nn.Module:
     """Build the network of `config` for the shapes of `data`; draw initial weights from torch's generator."""
     node = {key: value for key, value in config["model"].items() if key not in ("init", "loss")}
     activation = make_factory("activation", config["activation"], nn.Module)
-    make_network = make_factory("model", node, nn.Module)
-    out_features = 1 if build_loss(config, data).binary else data.out_features
-    network = make_network(in_shape=data.in_shape, out_features=out_features, activation=activation)
+    make_network = partial(
+        make_factory("model", node, nn.Module),
+        in_shape=data.in_shape,
+        out_features=1 if build_loss(config, data).binary else data.out_features,
+        activation=activation,
+    )
+    if str(node["_target_"]).startswith("paribus."):
+        check_memory(make_network)
+    network = make_network()
     if isinstance(network, lightning.LightningModule):
         raise UserError(
             f"model._target_: {type(network).__name__} is a LightningModule, whose training_step would not be called. "
@@ -93,13 +100,19 @@ def build_initial(config: Mapping[str, Any], data: InMemory) -> tuple[Learner, l
     return learner, calls
 
 
-def try_building(config: Mapping[str, Any], data: InMemory | None = None) -> tuple[InMemory, Learner] | None:
+def try_building(
+    config: Mapping[str, Any], data: InMemory | None = None, with_trainer: bool = True
+) -> tuple[InMemory, Learner] | None:
     """Build what a run trains with, and train nothing. Return None where its data have to be downloaded first.
 
-    `data` stands for the data module, where another run has read the same. Raises UserError for what cannot be built.
+    `data` stands for the data module, where another run has read the same. Without `with_trainer`, the trainer's
+    device may be missing here: the run is for another machine. Raises UserError for what cannot be built.
     """
     build_callbacks(config)
     build_loggers(config, Path())
+    if with_trainer:
+        trainer = build_trainer({**config, "logger": {}}, Path(), [])
+        check_devices(trainer, config, trainer.world_size if config["trainer"].get("strategy", "auto") != "auto" else 1)
     data = data or build_data(config)
     if not data.is_available():
         return None
@@ -177,6 +190,15 @@ def build_profiler(name: str, directory: Path) -> Profiler:
     if name not in kinds:
         raise unknown_name(name, "trainer.profiler", kinds)
     return kinds[name](dirpath=directory, filename="profile")
+
+
+def check_devices(trainer: lightning.Trainer, config: Mapping[str, Any], processes: int) -> None:
+    """Raise UserError where the trainer has more devices than the run has processes."""
+    if trainer.world_size != processes:
+        raise UserError(
+            f"trainer.devices={config['trainer']['devices']}: a run trains on one device. To train on several, choose "
+            "trainer=ddp."
+        )
 
 
 class NoProfiler(Profiler):

@@ -1,6 +1,8 @@
 """Check that a network fits its data before it is trained."""
 
 import logging
+import os
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +50,22 @@ def check_outputs(loss: Loss, output: Tensor, data: InMemory) -> None:
     parts = [part for part in (data.train, data.val) if part is not None]
     if any(bool((targets < 0).any()) for _, targets in parts):
         raise UserError("loss=poisson is for counts, which are not negative; some targets are. Choose another loss.")
+
+
+def check_memory(make_network: Callable[[], nn.Module]) -> None:
+    """Raise UserError where a network and its gradients are larger than this machine's memory.
+
+    It is built without values: to build it with them could take all memory, and end the process.
+    """
+    with torch.device("meta"):
+        network = make_network()
+    parameters = sum(p.numel() for p in network.parameters())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if 8 * parameters > memory:  # 4 bytes for a weight, and 4 for its gradient
+        raise UserError(
+            f"{type(network).__name__} would have {parameters:,} parameters, with their gradients "
+            f"{8 * parameters / 2**30:,.0f} GiB; this machine has {memory / 2**30:,.0f} GiB. Choose a smaller model."
+        )
 
 
 def check_batch_norm(network: nn.Module, data: InMemory, processes: int, synchronised: bool) -> None:

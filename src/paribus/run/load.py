@@ -19,7 +19,7 @@ from paribus.errors import UserError
 from paribus.paths import parse_path
 from paribus.run.build import build_data, build_network
 from paribus.run.criteria import build_loss
-from paribus.training.checkpoints import read_checkpoint
+from paribus.training.checkpoints import read_described
 from paribus.training.learner import Learner, find_learner
 from paribus.training.losses import Loss
 
@@ -80,15 +80,12 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
         checkpoint = "best" if (directory / record.BEST).exists() else "last"
     path = directory / {"best": record.BEST, "last": record.LAST}[checkpoint]
     try:
-        stored = read_checkpoint(path)
-        state, described = stored["state_dict"], stored["paribus"]
-        config, statistics, epoch = (described[key] for key in ("config", "statistics", "epoch"))
-        identity, target_mean = described["identity"], described["target_mean"]
+        stored, described = read_described(path, with_training=False)
     except FileNotFoundError:
         raise record.RecordError(f"{path} does not exist; the run's status is {summary['status']}.") from None
-    except (KeyError, TypeError) as error:
-        raise record.RecordError(f"{path} is damaged: it lacks {error}. Train the run again.") from None
-    if identity != summary.get("identity"):
+    state, config, statistics = stored["state_dict"], described["config"], described["statistics"]
+    epoch, target_mean = described["epoch"], described["target_mean"]
+    if described["identity"] != summary.get("identity"):
         raise record.RecordError(f"{path} belongs to another run than {record.SUMMARY} beside it.")
     config = record.use_current_targets(config)
     if not trust:

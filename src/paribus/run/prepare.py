@@ -82,7 +82,8 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
     learner.layers = layers.find_weight_layers(network, calls)
     learner.initial = {layer.path: layer.weight.detach().clone() for layer in learner.layers}
     parameters = sum(p.numel() for p in network.parameters())
-    log.info("%s\n%s", type(network).__name__, layers.format_table(calls, parameters))
+    table = layers.format_table(calls, parameters)
+    log.info("%s\n%s", type(network).__name__, table, extra={"once": table})
     del calls  # they hold the activations
     summary["statistics"] = {"parameters": parameters}
     target_mean = None

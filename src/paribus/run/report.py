@@ -44,7 +44,9 @@ def report_end(summary: Mapping[str, Any], directory: Path) -> None:
             statistics["baseline_val_loss"],
         )
     shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
-    log.info("Took %.1f s. The record is in %s", statistics["train_seconds"], shown)
+    took = f"Took {statistics['train_seconds']:.1f} s."
+    # on the terminal, a study says once where its runs are
+    log.info("%s The record is in %s", took, shown, extra={"shorter": [took] if summary["study"] else []})
 
 
 def format_best(summary: dict[str, Any] | None) -> str:

@@ -12,7 +12,7 @@ from paribus import record
 from paribus.errors import UserError
 from paribus.record import RecordError, flatten, select_experimental
 from paribus.record.tables import LayersWriter
-from paribus.training.checkpoints import read_checkpoint
+from paribus.training.checkpoints import read_described
 
 log = logging.getLogger(__name__)
 MISSING = "(not there)"
@@ -60,8 +60,8 @@ def read_resume_point(directory: Path) -> ResumePoint:
     for name in (record.LAYERS, record.FOLDS):
         record.require_regular(directory / name)
     try:
-        stored = read_checkpoint(path)
-        described, state = stored["paribus"], stored["recorder"]
+        stored, described = read_described(path, with_training=True)
+        state = stored["recorder"]
         resume_point = ResumePoint(
             path,
             state["epoch"],

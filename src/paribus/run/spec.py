@@ -31,6 +31,7 @@ class Job:
         hydra: the node `hydra`.
         choices: the checked choices; None before the check, and where it refused them.
         threads: the number of threads where the configuration sets none; None: torch's choice.
+        varying: the overrides in which it differs from the other runs of its study.
     """
 
     directory: Path
@@ -38,6 +39,7 @@ class Job:
     hydra: HydraConf
     choices: Choices | None = None
     threads: int | None = None
+    varying: tuple[str, ...] = ()
 
     @classmethod
     def from_hydra(cls, config: DictConfig) -> "Job":
@@ -56,6 +58,11 @@ class Job:
         """The resolved configuration of a checked job."""
         assert self.choices is not None
         return self.choices.config
+
+    @property
+    def label(self) -> str:
+        """What the terminal calls the run: what varies in its study, or the name of its directory."""
+        return " ".join(self.varying) or self.directory.name
 
     @property
     def in_study(self) -> bool:

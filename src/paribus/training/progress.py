@@ -72,12 +72,18 @@ class Progress(lightning.Callback):
         done = epoch - self._first_epoch
         remaining_s = (now - self._fit_started) / done * (epochs - epoch)
         cells = [f"epoch {epoch:>{len(str(epochs))}}/{epochs}"]
+        short = list(cells)
         for part in ("train", "val"):
+            values = []
             for name, form in (("loss", "{:.4g}"), ("acc", "{:.2%}")):
                 value = row.get(f"{part}/{name}")
                 if value is not None:
-                    cells.append(f"{part} {name} {form.format(value):<6}")
-        cells += [f"lr {row['lr']:.3g}", f"{row['epoch_seconds']:.2f} s"]
-        if epoch < epochs and not trainer.should_stop:
-            cells.append(f"{format_duration(remaining_s)} left")
-        log.info("  ".join(cells))
+                    values.append(f"{form.format(value):<6}")
+                    cells.append(f"{part} {name} {values[-1]}")
+            if values:
+                short.append(" ".join([part, *values]))
+        left = [f"{format_duration(remaining_s)} left"] if epoch < epochs and not trainer.should_stop else []
+        rate = f"lr {row['lr']:.3g}"
+        full = [*cells, rate, f"{row['epoch_seconds']:.2f} s", *left]
+        shorter = ["  ".join([*short, rate, *left]), "  ".join([*short, *left])]
+        log.info("  ".join(full), extra={"shorter": shorter})
