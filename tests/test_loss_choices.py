@@ -13,7 +13,7 @@ from conftest import ROOT, main, read_folds
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from multirun_analysis.compare.metric import default_metric
+from multirun_analysis.compare.chosen_metric import default_metric
 from multirun_analysis.records.load import load_runs
 from paribus import record
 from paribus.config.check import Choices, read_choices
