@@ -17,7 +17,7 @@ from paribus.record import flatten
 
 LARGEST_SEED = 2**63 - 1  # what torch and numpy take; no message names it
 NEEDED = ("seed", "trainer.max_epochs")
-OURS = ("torch.", "lightning.", "paribus.")
+OURS = ("torch.", "lightning.", "paribus.", "schedulefree.", "pytorch_optimizer.")
 MOST_THREADS = max(256, os.cpu_count() or 1)  # beyond, torch's thread pool may end the process
 
 
@@ -102,6 +102,25 @@ RANGES: dict[str, Range] = {
     "optim.eps": NOT_NEGATIVE,
     "optim.lr_decay": NOT_NEGATIVE,
     "optim.momentum_decay": NOT_NEGATIVE,
+    "optim.beta2_decay": Range(-1, 0),
+    "optim.d": POSITIVE,
+    "optim.max_iter": COUNT,
+    "optim.history_size": COUNT,
+    "optim.ns_steps": Range(1, 99, whole=True),
+    "optim.adamw_lr": NOT_NEGATIVE,
+    "optim.adamw_betas": Range(0, 1, open_high=True, length=2),
+    "optim.adamw_eps": NOT_NEGATIVE,
+    "optim.adamw_weight_decay": NOT_NEGATIVE,
+    "optim.rho": POSITIVE,
+    "optim.r": NOT_NEGATIVE,
+    "optim.weight_lr_power": NOT_NEGATIVE,
+    "optim.precondition_frequency": COUNT,
+    "optim.max_precondition_dim": COUNT,
+    "optim.preconditioning_compute_steps": COUNT,
+    "optim.matrix_eps": POSITIVE,
+    "optim.t_alpha_beta3": POSITIVE,
+    "optim.d0": POSITIVE,
+    "optim.d_coef": POSITIVE,
     "scheduler.gamma": POSITIVE,
     "scheduler.eta_min": NOT_NEGATIVE,
     "scheduler.T_max": COUNT,
@@ -118,6 +137,11 @@ RANGES: dict[str, Range] = {
     "callbacks.weights.small": COUNT,
     "callbacks.activations.probe_size": COUNT,
     "callbacks.activations.every_n_epochs": COUNT,
+}
+OF_CLASSES: dict[tuple[str, str], Range] = {  # where a class means something else by the same key
+    ("pytorch_optimizer.AdEMAMix", "optim.betas"): Range(0, 1, open_high=True, length=3),
+    ("pytorch_optimizer.AdEMAMix", "optim.alpha"): NOT_NEGATIVE,
+    ("schedulefree.SGDScheduleFree", "optim.momentum"): INNER_SHARE,
 }
 WORDS: dict[str, tuple[Any, ...]] = {
     "trainer.deterministic": (True, False, "warn"),
@@ -151,7 +175,7 @@ def _check_node(node: Mapping[str, Any], path: str, ours: bool) -> None:
         if isinstance(value, Mapping):
             _check_node(value, f"{full}.", ours)
         elif value is not None and ours and full in RANGES:
-            _check(full, value, RANGES[full])
+            _check(full, value, OF_CLASSES.get((str(node.get("_target_")), full), RANGES[full]))
         elif value is not None and ours and full in WORDS and value not in WORDS[full]:
             words = ", ".join(str(word).lower() for word in WORDS[full])
             raise UserError(f"{full} is {value!r}; it must be one of {words}, or null.")

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from paribus.errors import UserError
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.training.checkpoints import Checkpoints
+from paribus.training.evaluated import restore_trained, show_averages, show_evaluated, store_averages
 from paribus.training.learner import Learner
 from paribus.training.recording import LayerRows, Recording
 
@@ -54,6 +55,7 @@ class Recorder(lightning.Callback):
         self._step = -1  # number of the step in this epoch
         self._samples = 0  # samples of this epoch, up to the last step
         self._stepping = False
+        self._validating = ExitStack()
         self._before_step = [i for i in instruments.values() if type(i).before_step is not Instrument.before_step]
         self._after_step = [i for i in instruments.values() if type(i).after_step is not Instrument.after_step]
 
@@ -116,6 +118,12 @@ class Recorder(lightning.Callback):
             for instrument in self._after_step:
                 instrument.after_step(self._step)
 
+    def on_validation_epoch_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        self._validating.enter_context(show_averages(trainer.optimizers))
+
+    def on_validation_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        self._validating.close()
+
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner) and self.recording is not None
         epoch = trainer.current_epoch + 1
@@ -123,8 +131,9 @@ class Recorder(lightning.Callback):
         row = {f"train/{name}": value for name, value in means.items()} | learner.validation
         seconds = time.perf_counter() - self._started
         self.recording.add_epoch(trainer.global_step, learner.lr, row, seconds, learner.momentum, learner.folds)
-        self.recording.log_epoch(self.recording.add_layers(epoch, LayerRows.from_measured(self._measure(epoch))))
-        self._draw(epoch, last=False)
+        with show_evaluated(trainer, learner):
+            self.recording.log_epoch(self.recording.add_layers(epoch, LayerRows.from_measured(self._measure(epoch))))
+            self._draw(epoch, last=False)
         bad_step = None if bad_batch is None else bad_batch // trainer.accumulate_grad_batches
         # with several ranks, a broken gradient may come from an activation on another rank
         blamable = ("activation", "gradient") if trainer.world_size == 1 else ("activation",)
@@ -149,11 +158,12 @@ class Recorder(lightning.Callback):
         self.recording.close()
         if not rows:
             return
-        best = self.checkpoints.get_best_network() or learner.network.state_dict()
-        for name, instrument in self.instruments.items():
-            with self._naming(name):
-                instrument.finish(self.directory, best)
-        self._draw(len(rows), last=True)
+        with show_evaluated(trainer, learner):
+            best = self.checkpoints.get_best_network() or learner.network.state_dict()
+            for name, instrument in self.instruments.items():
+                with self._naming(name):
+                    instrument.finish(self.directory, best)
+            self._draw(len(rows), last=True)
         self.recording.finish()
 
     def on_fit_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
@@ -164,6 +174,7 @@ class Recorder(lightning.Callback):
         self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         assert self.recording is not None
+        store_averages(trainer, learner, checkpoint)
         checkpoint["recorder"] = {
             **self.recording.get_state(trainer.should_stop),
             "instruments": {name: state for name, i in self.instruments.items() if (state := i.state_dict())},
@@ -173,6 +184,7 @@ class Recorder(lightning.Callback):
         self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         self._resumed_state = checkpoint["recorder"]
+        restore_trained(learner, checkpoint)
 
     def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
         if self.recording is not None:
