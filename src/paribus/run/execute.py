@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,9 @@ def run(config: DictConfig) -> float | None:
     recorded = config.resume if config.rerun is None else config.rerun
     if recorded is not None and not config.trust:
         require_trusted(to_resolved(config), str(recorded))
+    job = check_configuration(job)
     if config.rerun is not None:
-        rerun.require_same(Path(config.rerun), read_config(job))
+        rerun.require_same(Path(config.rerun), job.config)
     if config.dry_run:
         describe_run(job)
         return None
@@ -51,8 +53,21 @@ def run(config: DictConfig) -> float | None:
     return metric
 
 
+def check_configuration(job: Job) -> Job:
+    """Return the job with its checked choices. Where they are refused, the record of a new run says why."""
+    try:
+        return replace(job, choices=read_job_choices(job.composed))
+    except Exception:
+        if job.composed.dry_run or job.composed.rerun is not None or job.composed.resume is not None:
+            raise
+        with record.lock_directory(job.directory):
+            inspect_directory(job)
+            with keep_summary(job, None):
+                raise
+
+
 def execute_run(job: Job) -> float | None:
-    """Execute a run and write its record to its directory.
+    """Execute a run, whose configuration is checked, and write its record to its directory.
 
     In a study, or with job.composed.resume, an unfinished run is resumed from its last checkpoint. In a study, a
     finished run is kept and a failed run is trained again from the start.
@@ -80,7 +95,7 @@ def inspect_directory(job: Job) -> tuple[dict[str, Any] | None, ResumePoint | No
     record.remove_temporary(directory)
     status, summary = record.read_status(directory)
     if job.composed.resume is not None:
-        return None, resume.require_resume_point(directory, status, read_config(job), job.study)
+        return None, resume.require_resume_point(directory, status, job.config, job.study)
     if status == record.ABSENT:
         return None, None
     if not job.in_study:
@@ -88,12 +103,11 @@ def inspect_directory(job: Job) -> tuple[dict[str, Any] | None, ResumePoint | No
             f"{directory} already holds the record of a run. Choose another directory (hydra.run.dir=DIR), resume that "
             "run (resume=DIR), or delete it."
         )
-    config = read_config(job)
-    if summary is not None and summary.get("identity") not in (None, record.identify(config)):
-        raise resume.make_conflict_error(directory, summary["config"], config)
+    if summary is not None and summary.get("identity") not in (None, record.identify(job.config)):
+        raise resume.make_conflict_error(directory, summary["config"], job.config)
     if summary is not None and status in record.FINISHED:
         return summary, None
-    resume_point = resume.find_resume_point(directory, status, config)
+    resume_point = resume.find_resume_point(directory, status, job.config)
     if resume_point is None:
         record.clear_record(directory)
     return None, resume_point
@@ -101,23 +115,18 @@ def inspect_directory(job: Job) -> tuple[dict[str, Any] | None, ResumePoint | No
 
 def describe_run(job: Job) -> None:
     """Log what would be executed, and remove the files that Hydra has created for the run."""
-    config = read_config(job)
     status, _ = record.read_status(job.directory)
     if job.composed.resume is not None:
-        resume_point = resume.require_resume_point(job.directory, status, config, job.study)
+        resume_point = resume.require_resume_point(job.directory, status, job.config, job.study)
         what = f"{job.directory} would be resumed after epoch {resume_point.epoch}"
     else:
-        seen = "" if try_building(config) else ", as far as can be told before its data are downloaded"
+        seen = "" if try_building(job.config) else ", as far as can be told before its data are downloaded"
         what = f"The configuration is in order{seen}; the run would go to {job.directory}"
     log.info("%s. Nothing was run (dry_run=true).", what)
     if status == record.ABSENT:
         (job.directory / record.LOG).unlink(missing_ok=True)
         if not any(job.directory.iterdir()):
             job.directory.rmdir()
-
-
-def read_config(job: Job) -> dict[str, Any]:
-    return (job.choices or read_job_choices(job.composed)).config
 
 
 def read_best(summary: Mapping[str, Any]) -> float | None:

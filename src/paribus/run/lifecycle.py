@@ -12,7 +12,6 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf.errors import OmegaConfBaseException
 
 from paribus import record
-from paribus.config.check import read_job_choices
 from paribus.config.messages import explain
 from paribus.errors import RunFailed, UserError
 from paribus.record.provenance import collect_provenance
@@ -27,11 +26,13 @@ class SummaryKeeper:
     """The content of a run's summary.json while the run is executed.
 
     Attributes:
+        started: the time at which the run was started first, as text.
         begun: True once this attempt has started to write the record; before, the directory holds the previous one.
     """
 
     job: Job
     summary: dict[str, Any]
+    started: str
     begun: bool = False
 
     def begin(self) -> None:
@@ -49,22 +50,23 @@ def keep_summary(job: Job, resume_point: ResumePoint | None) -> Iterator[Summary
     interruption; the log then holds either.
     """
     directory = job.directory
+    started = resume_point.started if resume_point else datetime.now().astimezone().isoformat(timespec="seconds")
     summary: dict[str, Any] = {
         "status": record.FAILED,
         "study": job.study,
-        "started": resume_point.started if resume_point else datetime.now().astimezone().isoformat(timespec="seconds"),
+        "started": started,
         "overrides": job.overrides,
         "command": job.command,
         "seed": job.composed.seed,
         **collect_provenance(),
     }
-    keeper = SummaryKeeper(job, summary)
+    keeper = SummaryKeeper(job, summary, started)
     if resume_point is None:
         keeper.begin()
     try:
-        choices = job.choices or read_job_choices(job.composed)
-        summary |= {"choices": choices.options, "set": choices.given, "config": choices.config}
-        summary["identity"] = record.identify(choices.config)
+        if job.choices is not None:
+            summary |= {"choices": job.choices.options, "set": job.choices.given, "config": job.config}
+            summary["identity"] = record.identify(job.config)
         yield keeper
     except (KeyboardInterrupt, SystemExit) as error:
         # Lightning raises SystemExit after Ctrl-C, and SIGTERMException after SIGTERM

@@ -1,7 +1,6 @@
 """Prepare a run for training: choose its threads, build its parts, describe it for checkpoints."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from paribus.errors import UserError
 from paribus.models import layers
 from paribus.run.build import build_data, build_initial
 from paribus.run.checks import check_batch_norm
+from paribus.run.lifecycle import SummaryKeeper
 from paribus.run.ranks import count_ranks
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
@@ -22,12 +22,14 @@ log = logging.getLogger(__name__)
 THREADS = torch.get_num_threads()  # read before a run of this process sets another number
 
 
-def choose_threads(job: Job, config: Mapping[str, Any], resume_point: ResumePoint | None) -> int | None:
+def choose_threads(job: Job, resume_point: ResumePoint | None) -> int | None:
     """Return the number of threads of the configuration, else of the resume point, else of the launcher.
 
     Another number than before would change the last digits of a resumed run.
     """
-    return config["threads"] if config["threads"] is not None else resume_point.threads if resume_point else job.threads
+    if job.config["threads"] is not None:
+        return int(job.config["threads"])
+    return resume_point.threads if resume_point else job.threads
 
 
 @dataclass
@@ -36,22 +38,23 @@ class Prepared:
 
     Attributes:
         config: the resolved configuration, with the number of threads.
+        processes: the number of processes that train the run.
         data: the data module, with its data read.
         learner: the learner with its untrained network and its weight layers.
         description: the description of the run that checkpoints store.
     """
 
     config: dict[str, Any]
+    processes: int
     data: InMemory
     learner: Learner
     description: dict[str, Any]
 
 
-def prepare(
-    job: Job, resume_point: ResumePoint | None, summary: dict[str, Any], stacked: int | None = None
-) -> Prepared:
-    """Build the parts of a run, add what is known of it to `summary`, and log the network."""
-    config = {**summary["config"], "threads": choose_threads(job, summary["config"], resume_point)}
+def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, stacked: int | None = None) -> Prepared:
+    """Build the parts of a run, add what is known of it to its summary, and log the network."""
+    summary = keeper.summary
+    config = {**job.config, "threads": choose_threads(job, resume_point)}
     processes = count_ranks(config)
     torch.set_num_threads(config["threads"] or max(1, THREADS // (processes // config["trainer"].get("num_nodes", 1))))
 
@@ -87,14 +90,14 @@ def prepare(
         "config": record.make_paths_absolute(config),  # so that it can be loaded from any working directory
         "statistics": data.statistics(),
         "target_mean": target_mean,
-        "identity": summary["identity"],
+        "identity": record.identify(job.config),
         "data": data.fingerprint,
         "threads": torch.get_num_threads(),
-        "started": summary["started"],
+        "started": keeper.started,
         "stacked": stacked,
         "engine_changes": _note_engine_change(resume_point, stacked, summary),
     }
-    return Prepared(config, data, learner, description)
+    return Prepared(config, processes, data, learner, description)
 
 
 def _note_engine_change(
@@ -119,9 +122,10 @@ def _note_engine_change(
     return changes
 
 
-def collect_hyperparameters(summary: Mapping[str, Any]) -> dict[str, Any]:
+def collect_hyperparameters(job: Job) -> dict[str, Any]:
     """Return the hyperparameters that identify a run in a logger's table: its choices, and all values, flat."""
-    flat = record.flatten(record.select_experimental(summary["config"]))
+    assert job.choices is not None
+    flat = record.flatten(record.select_experimental(job.config))
     values = {key: value for key, value in flat.items() if not key.endswith("_target_") and key != "data.seed"}
     execution = ("trainer", "callbacks", "logger")
-    return {**{group: option for group, option in summary["choices"].items() if group not in execution}, **values}
+    return {**{group: option for group, option in job.choices.options.items() if group not in execution}, **values}

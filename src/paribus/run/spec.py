@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,7 +29,7 @@ class Job:
         directory: the absolute path of the directory of its record.
         composed: the configuration as composed by Hydra, without the node `hydra`.
         hydra: the node `hydra`.
-        choices: the checked configuration; None until the process that composed the configuration has checked it.
+        choices: the checked choices; None before the check, and where it refused them.
         threads: the number of threads where the configuration sets none; None: torch's choice.
     """
 
@@ -61,7 +62,7 @@ class Job:
         """True if this process executes the run as part of a study."""
         return bool(self.hydra.mode is RunMode.MULTIRUN)
 
-    @property
+    @cached_property
     def study(self) -> str | None:
         """The study in which the run in this directory was started; None for a single run."""
         in_study = self.in_study if self._first_hydra is None else self._first_hydra.hydra.mode == RunMode.MULTIRUN.name

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 def train(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper) -> None:
     """Train a run and fill in its summary, also where an exception ends the run."""
-    prepared = prepare(job, resume_point, keeper.summary)
-    with start_ranks(keeper.summary["processes"]) as ranks:
+    prepared = prepare(job, resume_point, keeper)
+    with start_ranks(prepared.processes) as ranks:
         fit(job, resume_point, keeper, prepared, ranks)
 
 
@@ -32,9 +32,9 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     config, data, learner, description = prepared.config, prepared.data, prepared.learner, prepared.description
     assert data.train is not None and data.val is not None
     instruments, others = build_callbacks(config)
-    figures = summary["study"] is None if config["figures"] is None else config["figures"]
+    figures = job.study is None if config["figures"] is None else config["figures"]
     checkpoints = Checkpoints(directory, description)
-    recorder = Recorder(directory, collect_hyperparameters(summary), instruments, checkpoints, figures)
+    recorder = Recorder(directory, collect_hyperparameters(job), instruments, checkpoints, figures)
     if ranks.number == 1:
         trainer = build_trainer(without_ddp(config), directory, [recorder, checkpoints, *others])
     else:
@@ -45,8 +45,9 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
             "trainer=ddp."
         )
     device = trainer.strategy.root_device
-    summary["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    where = f"cpu, {summary['threads']} threads" if device.type == "cpu" else summary["device"]
+    where = summary["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    if device.type == "cpu":
+        where = f"cpu, {description['threads']} threads"
     if ranks.number > 1:
         where = f"{ranks.number} processes, each on {where}"
     log.info("%d training, %d validation samples; %s", len(data.train[0]), len(data.val[0]), where)
@@ -58,7 +59,7 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     checkpoint = resume_point.path if resume_point else None
     try:
         # the other ranks use as many threads
-        with ranks.in_step(device, {**config, "threads": summary["threads"]}, directory, checkpoint):
+        with ranks.in_step(device, {**config, "threads": description["threads"]}, directory, checkpoint):
             trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     finally:
         recording = recorder.recording

@@ -125,7 +125,7 @@ def _lock_and_build(job: Job, size: int) -> LockedMember | Outcome | None:
         if resume_point is not None and resume_point.ended:
             return None
         keeper = exits.enter_context(keep_summary(job, resume_point))
-        prepared = prepare(job, resume_point, keeper.summary, stacked=size)
+        prepared = prepare(job, resume_point, keeper, stacked=size)
         if resume_point is not None:
             keeper.begin()
             log.info("Resumed after epoch %d.", resume_point.epoch)
@@ -134,7 +134,7 @@ def _lock_and_build(job: Job, size: int) -> LockedMember | Outcome | None:
             if resume_point is not None:
                 resume_logger(logger, resume_point.epoch)
         epochs = int(prepared.config["trainer"]["max_epochs"])
-        hyperparameters = collect_hyperparameters(keeper.summary)
+        hyperparameters = collect_hyperparameters(job)
         recording = Recording(job.directory, hyperparameters, prepared.learner.columns, epochs, loggers)
         instruments, _ = build_callbacks(prepared.config)
         stored = None if resume_point is None else read_checkpoint(resume_point.path)
