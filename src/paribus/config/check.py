@@ -19,7 +19,9 @@ from omegaconf import DictConfig
 
 from paribus.config.compose import Composer, get_chosen_options, to_resolved, to_unresolved
 from paribus.config.ranges import check_ranges
+from paribus.config.schedules import check_schedules
 from paribus.config.suggestions import suggest_key
+from paribus.config.targets import explain_missing
 from paribus.errors import UserError, unknown_name
 from paribus.record import PROCESS_KEYS, flatten, select_experimental, use_current_targets
 
@@ -78,6 +80,7 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
         raise UserError(f"seed is {plain['seed']}; for a run each, write --multirun seed={listed}.")
     _check_values(plain, base, "")
     check_ranges(plain)
+    check_schedules(plain)
     resolved = flatten(plain)
     # Unresolved values are compared: an interpolated value counts as not set, whatever it resolves to.
     tables = {key: raw[key] for key in ("default_lr", "default_epochs") if key in raw}
@@ -125,7 +128,7 @@ def _find_signature(node: Mapping[str, Any], path: str) -> inspect.Signature | N
     try:
         return _inspect_signature(get_object(str(target)))
     except (HydraException, ImportError, AttributeError) as error:
-        raise UserError(f"{path}_target_: {str(error.__cause__ or error).splitlines()[0]}") from None
+        raise explain_missing(target, path.removesuffix("."), error) from None
 
 
 @cache

@@ -9,7 +9,8 @@ from hydra.utils import get_object
 
 from paribus.errors import UserError
 
-TRUSTED = ("paribus.", "torch.nn.", "torch.optim.", "torchvision.", "lightning.")
+TRUSTED = ("paribus.", "torch.nn.", "torch.optim.", "torchvision.", "lightning.", "schedulefree.", "pytorch_optimizer.")
+EXTRAS = {"schedulefree": "optimizers", "pytorch_optimizer": "optimizers"}  # extra of pyproject.toml, by its module
 
 
 def find_target(target: Any, part: str, kinds: tuple[type, ...]) -> Callable[..., Any]:
@@ -44,11 +45,19 @@ def require_trusted(config: Mapping[str, Any], whose: str) -> None:
         )
 
 
+def explain_missing(target: Any, part: str, error: Exception) -> UserError:
+    """Return an error for the user of a `target` that could not be imported for `part` of a run."""
+    module = str(target).partition(".")[0]
+    if module in EXTRAS and isinstance(error.__cause__ or error, ImportError):
+        return UserError(f"{part}._target_: {target} needs an extra: pip install 'paribus[{EXTRAS[module]}]'.")
+    return UserError(f"{part}._target_: {str(error.__cause__ or error).splitlines()[0]}")
+
+
 def _find(target: Any, part: str) -> Any:
     try:
         found = get_object(str(target))
     except (HydraException, ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"{part}._target_: {str(error.__cause__ or error).splitlines()[0]}") from None
+        raise explain_missing(target, part, error) from None
     if not callable(found):
         raise UserError(f"{part}._target_: {target} is a {type(found).__name__}, which cannot be called.")
     return found

@@ -49,6 +49,8 @@ def find_reason_alone(config: Mapping[str, Any]) -> str | None:
         return "its gradients are clipped"
     if config["data"].get("augment"):
         return "its data are augmented"
+    if config.get("averaging") is not None:
+        return "its weights are averaged"
     if config["figures"]:
         return "it draws figures"
     return None
@@ -57,7 +59,8 @@ def find_reason_alone(config: Mapping[str, Any]) -> str | None:
 def make_stack_key(config: Mapping[str, Any]) -> str:
     """Return as text the part of a configuration that runs of a stack share: all but seeds and run-specific values."""
     shared_keys = {"optim": ("_target_",), "scheduler": ("_target_", "interval")}
-    shared = {part: {key: config[part].get(key) for key in keys} for part, keys in shared_keys.items()}
+    shared: dict[str, Any] = {part: {key: config[part].get(key) for key in keys} for part, keys in shared_keys.items()}
+    shared["warmup"] = config.get("warmup") is not None
     model = {key: value for key, value in config["model"].items() if key != "init"}
     model["dropout"] = bool(model.get("dropout"))
     data = {key: value for key, value in config["data"].items() if key not in ("seed", "log_age")}

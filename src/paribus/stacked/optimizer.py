@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler
 
 from paribus.private_names import skip_graph_check
 from paribus.stacked.modules import NotStackable
@@ -66,14 +66,14 @@ class Sources:
         built: dict[str, tuple[Optimizer, LRScheduler | None]] = {}
         self.by_run: list[tuple[Optimizer, LRScheduler | None]] = []
         for config, learner in runs:
-            key = json.dumps([config["optim"], config["scheduler"]], sort_keys=True)
+            key = json.dumps([config["optim"], config["scheduler"], config.get("warmup")], sort_keys=True)
             if key not in built:
                 optimizer = learner.build_optimizer([nn.Parameter(torch.zeros(1))])
                 make_scheduler = learner.make_scheduler
                 built[key] = optimizer, None if make_scheduler is None else make_scheduler(optimizer, steps)
             self.by_run.append(built[key])
         self.distinct = list(built.values())
-        if any(isinstance(scheduler, ReduceLROnPlateau) for _, scheduler in self.distinct):
+        if any(learner.monitor is not None for _, learner in runs):
             raise NotStackable("the schedule depends on the run's own metrics")
 
     def advance(self) -> bool:

@@ -17,6 +17,7 @@ from paribus.errors import UserError, unknown_name
 from paribus.models.layers import WeightLayer, evaluation_mode
 from paribus.private_names import HOOK_NAME, skip_graph_check
 from paribus.randomness import derive_seed
+from paribus.training.schedule import Schedule
 from paribus.training.sums import EpochSums, average_by_fold
 
 Loss = Callable[..., Tensor]  # takes outputs and targets; with reduction="none" returns a loss for each sample
@@ -55,11 +56,13 @@ class Learner(lightning.LightningModule, ABC):
         self.make_optimizer = make_optimizer
         self.make_scheduler = make_scheduler
         self.interval = interval
+        self.monitor: str | None = None  # the metric that the scheduler, a Schedule, follows at the end of an epoch
         self.seed = seed
         self.training_sums = EpochSums()
         self.validation_sums = EpochSums()
         self.validation: dict[str, float] = {}  # means of this epoch's validation, by column of metrics.csv
         self.folds: dict[str, np.ndarray] | None = None  # means over each fold, by column of folds.parquet
+        self._batch = -1  # number in the epoch of the last batch that training_sums contain
         self._validated: list[tuple[Tensor, Tensor, slice]] = []  # outputs, targets and sample numbers of each batch
         self.lr = 0.0  # learning rate of the last optimizer step
         self.momentum: float | None = None  # or Adam's beta1; None for optimizers without momentum
@@ -101,6 +104,7 @@ class Learner(lightning.LightningModule, ABC):
 
     def on_train_epoch_start(self) -> None:
         self.validation, self.folds = {}, None
+        self._batch = -1
         # Each rank draws the dropout of its own samples; rank 0 draws the same as a single process.
         stream = f"training, rank {self.global_rank}" if self.global_rank else "training"
         torch.manual_seed(derive_seed(self.seed, stream, self.current_epoch))
@@ -113,7 +117,9 @@ class Learner(lightning.LightningModule, ABC):
         if self.loss_hook is not None:
             self.loss_hook(inputs, detached, detached_loss)
         own, whole = shared or (len(targets), None)
-        self.training_sums.add(own, detached_loss, self._sum_scores(detached, targets), whole)
+        if batch_idx != self._batch:  # LBFGS and SAM evaluate a batch again, with other weights
+            self._batch = batch_idx
+            self.training_sums.add(own, detached_loss, self._sum_scores(detached, targets), whole)
         group = self.trainer.optimizers[0].param_groups[0]
         self.lr, self.momentum = group["lr"], group["betas"][0] if "betas" in group else group.get("momentum")
         # Gradients are averaged over the ranks: with this factor, that is the mean over all samples of the batch.
@@ -157,6 +163,16 @@ class Learner(lightning.LightningModule, ABC):
             scores = {"loss": self.loss(output, target, reduction="none"), **self.score_samples(output, target)}
             sample_folds = torch.cat([folds[chosen] for chosen in samples])
             self.folds = average_by_fold(scores, sample_folds, self._reduce_over_ranks)
+
+    def on_train_epoch_end(self) -> None:
+        # Lightning would step a scheduler that follows a metric after the checkpoint, which then lacks the step.
+        if self.monitor is None or (self.monitor.startswith("val/") and not self.validation):
+            return
+        if self.monitor not in self.trainer.callback_metrics:
+            raise unknown_name(self.monitor, "scheduler.monitor", sorted(map(str, self.trainer.callback_metrics)))
+        [scheduled] = self.trainer.lr_scheduler_configs
+        assert isinstance(scheduled.scheduler, Schedule)
+        scheduled.scheduler.observe(float(self.trainer.callback_metrics[self.monitor]))
 
     def build_optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         """Build the run's optimizer over these parameters."""

@@ -48,8 +48,8 @@ class Muon(torch.optim.Optimizer):
         others = [parameter for parameter in everything if id(parameter) not in taken]
         if not hidden:
             raise UserError(
-                f"optim=muon trains the weights between a network's first and last layer, and this one has {len(weights)} "
-                "layers with weights. Add a hidden layer, or choose optim=adamw."
+                "optim=muon trains the weights between a network's first and last layer, and this one has "
+                f"{len(weights)} layers with weights. Add a hidden layer, or choose optim=adamw."
             )
         self._muon = torch.optim.Muon(
             [_to_matrix(weight, weight) for weight in hidden], lr=lr, weight_decay=weight_decay, momentum=momentum,
@@ -85,7 +85,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def _to_matrix(tensor: Tensor, like: Tensor) -> Tensor:
-    """Return `tensor` as a matrix with a row for each index of its first axis; a view where its layout is that of `like`.
+    """Return `tensor` as a matrix with a row for each index of its first axis; a view if its layout is that of `like`.
 
     The columns are in the order of memory of `like` (channels-last or not), which Muon does not depend on.
     """
