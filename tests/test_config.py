@@ -20,7 +20,7 @@ OPTIONS = {
     for group in (ROOT / "conf").iterdir()
     if group.is_dir() and group.name != "hydra"
 }
-# Those of version 0.1; for the others see tests/training.
+# Those of version 0.1; for the others see test_optimizers.py and test_schedules.py.
 FIRST = {
     "optim": ("sgd", "sgd_momentum", "nesterov", "adam", "adamw", "nadam", "adagrad", "rmsprop"),
     "scheduler": ("none", "step", "cosine", "exponential", "onecycle"),

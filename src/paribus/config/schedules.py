@@ -53,8 +53,8 @@ def check_length(scheduler: Mapping[str, Any], steps: int, epochs: int) -> None:
         value = scheduler.get(key)
         length = max(value, default=0) if isinstance(value, list) else value
         if isinstance(length, int | float) and length > steps:
+            unit = "epochs" if steps == epochs else "steps"
             raise UserError(
-                f"scheduler.{key} is {value}, but the run has {steps} {'epochs' if steps == epochs else 'steps'}: it would "
-                f"end before its schedule. Give a smaller scheduler.{key}, or "
-                f"trainer.max_epochs={math.ceil(length * epochs / steps)}."
+                f"scheduler.{key} is {value}, but the run has {steps} {unit}: it would end before its schedule. Give a "
+                f"smaller scheduler.{key}, or trainer.max_epochs={math.ceil(length * epochs / steps)}."
             )
