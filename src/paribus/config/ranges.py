@@ -93,6 +93,8 @@ RANGES: dict[str, Range] = {
     "activation.alpha": POSITIVE,
     "activation.beta": POSITIVE,
     "activation.negative_slope": Range(),
+    "activation.init": Range(),
+    "activation.frequency": POSITIVE,
     "optim.lr": NOT_NEGATIVE,
     "optim.weight_decay": NOT_NEGATIVE,
     "optim.momentum": SHARE,

@@ -14,14 +14,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
+from torch.optim import SGD, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop
 from torch.optim.lr_scheduler import LRScheduler
 
 from paribus.private_names import skip_graph_check
 from paribus.stacked.modules import NotStackable
 from paribus.training.learner import Learner
 
-KINDS: tuple[type[Optimizer], ...] = (SGD, Adam, AdamW, NAdam, Adagrad, RMSprop)
+KINDS: tuple[type[Optimizer], ...] = (SGD, Adam, AdamW, NAdam, RAdam, Adamax, Adagrad, RMSprop)
 FUSED = (SGD, Adam, AdamW, Adagrad)  # these have a fused step on the CPU
 # Options that may differ within a slice, values stored by schedulers, and switches of the implementation.
 OWN = ("lr", "weight_decay", "initial_lr", "max_lr", "min_lr", "params", "fused", "foreach", "capturable",
