@@ -7,13 +7,15 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
+from paribus.config.targets import find_target
 from paribus.data.module import InMemory
 from paribus.instruments.divergence import Divergence
 from paribus.run.build import build_callbacks, build_data, build_initial
 from paribus.run.spec import Job
 from paribus.stacked.modules import NotStackable, stack_modules
-from paribus.stacked.optimizer import StackedOptimizer
+from paribus.stacked.optimizer import StackedOptimizer, require_stackable_optimizer
 from paribus.training.learner import Learner
 from paribus.training.progress import Progress
 
@@ -78,7 +80,10 @@ def _build(job: Job) -> tuple[InMemory, Learner]:
 def require_stackable(job: Job) -> None:
     """Raise NotStackable where the run cannot be stacked with any other."""
     config = job.config
+    require_stackable_optimizer(find_target(config["optim"]["_target_"], "optim", (Optimizer,)))
     data, learner = _build(job)
+    if learner.monitor is not None:
+        raise NotStackable("the schedule depends on the run's own metrics")
     if data.augment is not None:
         raise NotStackable("its data are augmented")
     network = stack_modules([learner.network, learner.network])

@@ -28,6 +28,14 @@ OWN = ("lr", "weight_decay", "initial_lr", "max_lr", "min_lr", "params", "fused"
        "differentiable", "decoupled_weight_decay", "maximize", "max_momentum", "base_momentum")  # fmt: skip
 
 
+def require_stackable_optimizer(*kinds: Any) -> None:
+    """Raise NotStackable unless all kinds are one of those whose step changes each number by itself."""
+    if len(set(kinds)) > 1 or not set(kinds) <= set(KINDS):
+        names = " and ".join(sorted({kind.__name__ for kind in kinds}))
+        known = ", ".join(kind.__name__ for kind in KINDS)
+        raise NotStackable(f"the optimizer is {names}; stacks have one of {known}")
+
+
 def get_shared_values(group: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a parameter group in which all runs of a slice agree."""
     return {key: value for key, value in group.items() if key not in OWN}
@@ -73,8 +81,6 @@ class Sources:
                 built[key] = optimizer, None if make_scheduler is None else make_scheduler(optimizer, steps)
             self.by_run.append(built[key])
         self.distinct = list(built.values())
-        if any(learner.monitor is not None for _, learner in runs):
-            raise NotStackable("the schedule depends on the run's own metrics")
 
     def advance(self) -> bool:
         """Step all schedulers. Return whether there are any."""
@@ -118,10 +124,8 @@ class StackedOptimizer:
     def __init__(self, parameters: Sequence[Tensor], sources: Sequence[Optimizer]):
         self.parameters = list(parameters)
         self.sources = list(sources)
-        kinds = {type(source) for source in sources}
-        if len(kinds) > 1 or not kinds <= set(KINDS):
-            raise NotStackable(f"the optimizer is {' and '.join(sorted(kind.__name__ for kind in kinds))}")
-        [self.kind] = kinds
+        require_stackable_optimizer(*(type(source) for source in sources))
+        self.kind = type(sources[0])
         for source in {id(source): source for source in sources}.values():
             source.step()  # without gradients, since a scheduler warns if its optimizer has made no step before it
         groups = [source.param_groups[0] for source in sources]
