@@ -6,7 +6,7 @@ weights. Both change places by copies, so that looking at the average changes no
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import lightning
@@ -67,7 +67,21 @@ def store_averages(trainer: Trainer, module: nn.Module, checkpoint: dict[str, An
             checkpoint["state_dict"] = {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
-def restore_trained(module: nn.Module, checkpoint: dict[str, Any]) -> None:
-    """Load the trained weights that `store_averages` has put into a checkpoint, if it has."""
-    if TRAINED in checkpoint:
-        module.load_state_dict(checkpoint[TRAINED])
+class AverageShower(lightning.Callback):
+    """Validate the averages of schedule-free optimizers, and go on from the trained weights that a checkpoint holds."""
+
+    _validating: ExitStack | None = None
+
+    def on_validation_epoch_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        self._validating = ExitStack()
+        self._validating.enter_context(show_averages(trainer.optimizers))
+
+    def on_validation_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        if self._validating is not None:
+            self._validating.close()
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if TRAINED in checkpoint:
+            learner.load_state_dict(checkpoint[TRAINED])

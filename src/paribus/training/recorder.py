@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from paribus.errors import UserError
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.training.checkpoints import Checkpoints
-from paribus.training.evaluated import restore_trained, show_averages, show_evaluated, store_averages
+from paribus.training.evaluated import AverageShower, show_evaluated, store_averages
 from paribus.training.learner import Learner
 from paribus.training.recording import LayerRows, Recording
 
 
-class Recorder(lightning.Callback):
+class Recorder(AverageShower):
     """The callback that records epochs, carries the instruments, and stops a run that diverges.
 
     Args:
@@ -55,7 +55,6 @@ class Recorder(lightning.Callback):
         self._step = -1  # number of the step in this epoch
         self._samples = 0  # samples of this epoch, up to the last step
         self._stepping = False
-        self._validating = ExitStack()
         self._before_step = [i for i in instruments.values() if type(i).before_step is not Instrument.before_step]
         self._after_step = [i for i in instruments.values() if type(i).after_step is not Instrument.after_step]
 
@@ -118,12 +117,6 @@ class Recorder(lightning.Callback):
             for instrument in self._after_step:
                 instrument.after_step(self._step)
 
-    def on_validation_epoch_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        self._validating.enter_context(show_averages(trainer.optimizers))
-
-    def on_validation_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        self._validating.close()
-
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner) and self.recording is not None
         epoch = trainer.current_epoch + 1
@@ -183,8 +176,8 @@ class Recorder(lightning.Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        super().on_load_checkpoint(trainer, learner, checkpoint)
         self._resumed_state = checkpoint["recorder"]
-        restore_trained(learner, checkpoint)
 
     def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
         if self.recording is not None:
