@@ -53,6 +53,7 @@ from paribus.record.schema import (
     PREDICTIONS,
     RUNNING,
     SUMMARY,
+    TRASH,
     UNFINISHED,
     WEIGHTS,
 )
@@ -60,7 +61,7 @@ from paribus.record.schema import (
 __all__ = [
     "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED",
     "FINISHED", "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "N_FOLDS",
-    "OWN_CALLBACKS", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SUMMARY", "UNFINISHED", "WEIGHTS",
+    "OWN_CALLBACKS", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SUMMARY", "TRASH", "UNFINISHED", "WEIGHTS",
     "BusyError", "RecordError",
     "claim_directory", "clear_record", "find_fault", "find_runs", "flatten", "identify", "is_running",
     "lock_directory", "make_paths_absolute", "read_metrics", "read_status", "read_summary", "read_text",
