@@ -1,5 +1,6 @@
 """Each optimizer of conf/optim/ takes the steps of its source, written here in numpy from the papers."""
 
+import sys
 from itertools import pairwise
 from typing import Any
 
@@ -187,6 +188,18 @@ def test_looking_at_the_average_changes_no_digit() -> None:
     with show_averages([optimizer]):
         pass
     assert torch.equal(weight, before)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "package"),
+    [("schedulefree", "AdamWScheduleFree", "schedulefree"), ("pytorch_optimizer", "SOAP", "pytorch-optimizer")],
+)
+def test_what_is_not_installed_is_one_message(
+    module: str, name: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match=f"^optim._target_: {module}.{name} needs .*: pip install {package}$"):
+        make_optimizer_factory({"optim": {"_target_": f"{module}.{name}"}})
 
 
 @pytest.mark.parametrize(

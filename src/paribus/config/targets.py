@@ -10,7 +10,7 @@ from hydra.utils import get_object
 from paribus.errors import UserError
 
 TRUSTED = ("paribus.", "torch.nn.", "torch.optim.", "torchvision.", "lightning.", "schedulefree.", "pytorch_optimizer.")
-EXTRAS = {"schedulefree": "optimizers", "pytorch_optimizer": "optimizers"}  # extra of pyproject.toml, by its module
+PACKAGES = {"schedulefree": "schedulefree", "pytorch_optimizer": "pytorch-optimizer"}  # of extras, by their module
 
 
 def find_target(target: Any, part: str, kinds: tuple[type, ...]) -> Callable[..., Any]:
@@ -48,8 +48,8 @@ def require_trusted(config: Mapping[str, Any], whose: str) -> None:
 def explain_missing(target: Any, part: str, error: Exception) -> UserError:
     """Return an error for the user of a `target` that could not be imported for `part` of a run."""
     module = str(target).partition(".")[0]
-    if module in EXTRAS and isinstance(error.__cause__ or error, ImportError):
-        return UserError(f"{part}._target_: {target} needs an extra: pip install 'paribus[{EXTRAS[module]}]'.")
+    if module in PACKAGES and isinstance(error.__cause__ or error, ImportError):
+        return UserError(f"{part}._target_: {target} needs {PACKAGES[module]}: pip install {PACKAGES[module]}")
     return UserError(f"{part}._target_: {str(error.__cause__ or error).splitlines()[0]}")
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas
 import pytest
 import torch
-from test_stack import FEWER, Both, both, curves, jobs, same_curves  # noqa: F401  both is a fixture
+from small_stacks import curves, jobs
+from test_stack import FEWER, Both, both, same_curves  # noqa: F401  both is a fixture
 from torch import nn
 
 from paribus.models.mlp import MLP
