@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
@@ -17,7 +17,10 @@ from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.training.checkpoints import Checkpoints
 from paribus.training.evaluated import AverageShower, show_evaluated, store_averages
 from paribus.training.learner import Learner
-from paribus.training.recording import LayerRows, Recording
+from paribus.training.recording import LayerRows, Recording, warn_of_failure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Recorder(AverageShower):
@@ -211,6 +214,11 @@ class Recorder(AverageShower):
     def _draw(self, epoch: int, last: bool) -> None:
         assert self.recording is not None
         instruments = self.instruments.values()
-        figures = (figure for i in instruments for figure in i.figures(epoch, last))
         histograms = (histogram for i in instruments for histogram in i.histograms(epoch, last))
-        self.recording.draw(epoch, histograms, figures if self.figures and (last or epoch == 0) else ())
+        figures = self._draw_figures(epoch, last) if self.figures and (last or epoch == 0) else ()
+        self.recording.draw(epoch, histograms, figures)
+
+    def _draw_figures(self, epoch: int, last: bool) -> "Iterator[tuple[str, Figure]]":
+        for name, instrument in self.instruments.items():
+            with warn_of_failure(f"A figure of callbacks.{name}"):
+                yield from instrument.figures(epoch, last)
