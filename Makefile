@@ -3,14 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo studies check test soak lint bench clean
+.PHONY: help install demo studies docs check test soak lint bench clean
 
 help:
 	@echo "make demo     install, get Fashion-MNIST, compare three activations over a few epochs, and write the page of it"
 	@echo "make studies  make the studies of the three reports that are not made yet (hours), and write STUDIES.md"
+	@echo "make docs     build the documentation, which opens from disk: build/site/index.html"
 	@echo "make check    install and run the fast tests, in under 90 seconds on two cores"
 	@echo "make test     install and run all tests"
-	@echo "make soak     kill sweeps twenty times each at random moments; what they complete must be what nobody disturbed"
+	@echo "make soak     kill sweeps twenty times each at random moments, try every key of conf/ with every kind of value, and"
+	@echo "              damage the files of runs in every way: hours"
 	@echo "make lint     ruff and mypy"
 	@echo "make bench    how fast a run is, against loops written by hand"
 	@echo "make install  only install, into $(VENV)"
@@ -61,11 +63,16 @@ test: $(VENV)/installed-dev
 
 soak: $(VENV)/installed-dev
 	PARIBUS_SOAK=20 $(BIN)/python -m pytest tests/test_sweeps.py -k killed -rP
+	PARIBUS_SOAK=20 $(PYTEST) tests/soak tests/test_damaged_runs.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet 'mkdocs-material>=9.6' 'mkdocstrings[python]>=0.29'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py

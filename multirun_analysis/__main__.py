@@ -66,8 +66,11 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--metric",
-        metavar="COLUMN",
-        help="of runs.csv; default: selected_val_acc or selected_val_loss, settled_ for runs without folds",
+        metavar="NAME",
+        help="a column of metrics.csv (val/f1) or of runs.csv; default: the runs' own, else val/acc or val/loss",
+    )
+    parser.add_argument(
+        "--direction", choices=("higher", "lower"), help="which is better, of a metric whose name does not say so"
     )
     parser.add_argument(
         "--by", action="append", default=[], metavar="FACTOR", help="compare this factor alone (may be repeated)"
@@ -77,7 +80,10 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print verdict.json, and write nothing")
     parser.add_argument("--details", action="store_true", help="print all tables too")
     parser.add_argument(
-        "--target", type=float, metavar="VALUE", help="of val/acc or val/loss, the time to which is told; has a default"
+        "--target",
+        type=float,
+        metavar="VALUE",
+        help="of the metric; the time to it is told; has a default",
     )
     parser.add_argument(
         "--out",
@@ -92,6 +98,8 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
+    if options.direction and not options.metric:
+        raise UserError("--direction says which end of a metric is better. Name the metric too: --metric NAME.")
     from rich.progress import track  # after the options: --help and mistakes in them answer at once
 
     from multirun_analysis.compare.comparison import compare, tasks
@@ -111,7 +119,7 @@ def main() -> None:
         return
     out = options.out or (options.paths[0] if len(options.paths) == 1 else Path()) / "analysis"
     for task in known:
-        comparison = compare(study, task, options.metric, options.by, options.margin)
+        comparison = compare(study, task, options.metric, options.by, options.margin, options.direction)
         folder = out / task if len(known) > 1 else out
         if len(known) > 1:
             console.rule(task)
@@ -132,7 +140,7 @@ def answer(study: "Study", known: Sequence[str], options: argparse.Namespace) ->
 
     if len(known) > 1:
         raise UserError(f"These runs have several tasks: {', '.join(known)}. Give the runs of one of them.")
-    comparison = compare(study, known[0], options.metric, options.by, options.margin)
+    comparison = compare(study, known[0], options.metric, options.by, options.margin, options.direction)
     claim = None if options.claim is None else check_claim(comparison, options.claim)
     if options.json:
         print(as_json(as_object(comparison, verdict(comparison), claim)))  # noqa: T201

@@ -21,6 +21,7 @@ from paribus.data.batches import Batches, select_share
 from paribus.errors import UserError
 from paribus.models.mlp import MLP
 from paribus.training.learner import Regressor
+from paribus.training.losses import Loss
 from paribus.training.sums import EpochSums
 
 pytestmark = pytest.mark.slow
@@ -29,6 +30,7 @@ Train = Callable[..., Path]
 DDP = ("trainer=ddp", "trainer.accelerator=cpu", "threads=1", "figures=false")
 ONE = ("trainer=cpu", "threads=1", "figures=false")
 SHORT = ("model=regression", "trainer.max_epochs=4", "logger=none")
+MSE = Loss(nn.MSELoss, "regression", has_samples=True)
 
 RANKED = """
 import os, signal, lightning
@@ -179,7 +181,7 @@ def test_one_process_of_ddp_is_a_run_of_one_process(train: Train) -> None:
 
 
 def test_an_optimizer_that_goes_by_the_loss_is_refused() -> None:
-    learner = Regressor(nn.Linear(1, 1), "mse", torch.optim.LBFGS)
+    learner = Regressor(nn.Linear(1, 1), MSE, torch.optim.LBFGS)
     learner.trainer = SimpleNamespace(world_size=2)  # type: ignore[assignment]
     with pytest.raises(UserError, match="LBFGS evaluates the loss"):
         learner.configure_optimizers()
@@ -230,7 +232,7 @@ def test_processes_find_the_folds_of_one() -> None:
 
     @torch.no_grad()
     def found(rank: int, processes: int, reduce: Any) -> dict[str, Any] | None:
-        learner = Regressor(network, "mse", torch.optim.SGD).eval()
+        learner = Regressor(network, MSE, torch.optim.SGD).eval()
         learner.trainer = SimpleNamespace(  # type: ignore[assignment]
             world_size=processes, global_rank=rank, callback_metrics={}, strategy=SimpleNamespace(reduce=reduce),
             datamodule=SimpleNamespace(validation_folds=folds),
@@ -252,7 +254,7 @@ def test_processes_find_the_folds_of_one() -> None:
 def test_processes_draw_different_dropout() -> None:
     drawn = []
     for rank in (0, 1):
-        learner = Regressor(MLP((4,), 1, nn.ReLU, hidden=[2]), "mse", torch.optim.SGD, seed=3)
+        learner = Regressor(MLP((4,), 1, nn.ReLU, hidden=[2]), MSE, torch.optim.SGD, seed=3)
         learner.trainer = SimpleNamespace(world_size=2, global_rank=rank, current_epoch=0, strategy=None)  # type: ignore[assignment]
         learner.on_train_epoch_start()
         drawn.append(torch.rand(4))

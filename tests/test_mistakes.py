@@ -41,8 +41,8 @@ def test_a_bare_key_is_answered_with_the_key_that_is_meant(typed: str, capsys: A
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (["--lr", "0.1"], "no flag --lr. Options are written key=value: lr=0.1"),
-        (["--max-epochs=3"], "max_epochs=3"),
+        (["--lr", "0.1"], "no flag --lr. Options are written key=value: optim.lr=0.1"),
+        (["--max-epochs=3"], "trainer.max_epochs=3"),
         (["activation", "=", "tanh"], "without blanks"),
         (["activation=", "tanh"], "without blanks"),
         (["--multirun", "activation=relu,", "tanh"], "activation=relu,tanh"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from multirun_analysis.compare.chosen_metric import lack_folds
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.design import Kind
 from multirun_analysis.compare.results import Result, Verdict
@@ -71,7 +72,7 @@ def differing(a: Described, b: Described) -> tuple[str, ...]:
 
 
 def _settings(run: Described, keys: tuple[str, ...]) -> str:
-    return ", ".join(f"{key}={in_words(run.replicate if key == 'seed' else run.level(key))}" for key in keys)
+    return ", ".join(f"{key}={run.seed_in_words if key == 'seed' else in_words(run.level(key))}" for key in keys)
 
 
 def _suspicious_tests(comparison: Comparison) -> Iterator[str]:
@@ -220,6 +221,13 @@ def _folds(comparison: Comparison) -> Iterator[str]:
         yield (
             f"{len(without)} of {len(completed)} runs have no usable {record.FOLDS} ({why}): settled figures are "
             "compared by default, not selected ones."
+        )
+    metric = comparison.metric
+    lacking = lack_folds(comparison.study, metric.column) if metric.figure == "settled" and metric.column else 0
+    if lacking and not len(without) and metric.validated:
+        yield (
+            f"{record.FOLDS} of {lacking} of {len(completed)} runs does not hold {metric.column}: its settled figure "
+            "is compared, not the selected one."
         )
     damaged = completed["folds"].dropna()
     for name, why in damaged[damaged != "none recorded"].items():

@@ -8,13 +8,14 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from multirun_analysis.compare.chosen_metric import default_metric, find_metric, selecting_metric, with_figure
 from multirun_analysis.compare.confirmation import fresh, setting_contest
 from multirun_analysis.compare.confounding import Confounded, confounded
 from multirun_analysis.compare.contests import BLOCKS, LEAST_TRIED, contests
 from multirun_analysis.compare.design import Outcome
 from multirun_analysis.compare.effects import analyse
 from multirun_analysis.compare.family import decide
-from multirun_analysis.compare.metric import Metric, default_metric, parse_margin
+from multirun_analysis.compare.metric import Metric, parse_margin
 from multirun_analysis.compare.results import Result
 from multirun_analysis.compare.settings import Setting, tried_settings
 from multirun_analysis.compare.shares import Share, variance_shares
@@ -26,6 +27,7 @@ from multirun_analysis.records.described import (
     order,
     with_unexplained,
 )
+from multirun_analysis.records.direction import direction_of
 from multirun_analysis.records.load import Study
 from paribus import record
 from paribus.errors import UserError, unknown_name
@@ -73,6 +75,13 @@ class Comparison:
         """The factors that decide on which samples runs are validated: figures of different ones are not compared."""
         return [factor for factor in self.factors if factor in BLOCKS]
 
+    def is_higher_better(self, column: str) -> bool:
+        """Say whether more of a column of metrics.csv is better."""
+        known = {
+            metric.column: metric.sign for metric in (self.selection, self.metric) if metric.column and metric.sign
+        }
+        return known[column] > 0 if column in known else direction_of(column) == "higher"
+
     @property
     def confirmed(self) -> bool:
         return any(run.confirms for run in self.described.values())
@@ -104,17 +113,21 @@ class Comparison:
         return tried_settings(known["cell"], self.described, self.factors, self.values, self.metric.sign, self.blocks)
 
     @cached_property
-    def best_by_block(self) -> list[Setting]:
-        """The best usable setting of each block, of those with enough replicates; confirmed ones where there are any.
-
-        One where all runs are validated on the same samples. Figures of different blocks cannot be ranked.
-        """
+    def candidates(self) -> list[Setting]:
+        """The usable settings that may be the best: with enough replicates; confirmed ones where there are any."""
         usable = [s for s in self.tried if s.usable and s.confirms == self.confirmed]
         most = max((s.finished + s.diverged for s in usable), default=0)
+        return [s for s in usable if s.finished + s.diverged >= LEAST_TRIED * most]
+
+    @cached_property
+    def best_by_block(self) -> list[Setting]:
+        """The best candidate of each block: one where all runs are validated on the same samples.
+
+        Figures of different blocks cannot be ranked.
+        """
         found: dict[tuple[Hashable, ...], Setting] = {}
-        for setting in usable:
-            if setting.finished + setting.diverged >= LEAST_TRIED * most:
-                found.setdefault(setting.block(self.blocks), setting)
+        for setting in self.candidates:
+            found.setdefault(setting.block(self.blocks), setting)
         return list(found.values())
 
     @property
@@ -176,13 +189,15 @@ def compare(
     metric: str | None = None,
     by: Sequence[str] = (),
     margin: str | float | None = None,
+    direction: str | None = None,
 ) -> Comparison:
     """Compare the runs of a task (by default the only one) on each factor, or on those named in `by`.
 
     Args:
-        metric: a column of study.runs; by default the selected or settled validation accuracy or loss (MSE where the
-            loss itself differs).
+        metric: a column of metrics.csv or of study.runs; by default the one that the runs name as their own, else
+            validation accuracy or loss (MSE where the loss itself differs).
         margin: differences up to it count as none; "0.2pt", or a number in the metric's unit.
+        direction: higher or lower: which is better, of a metric whose name does not say so.
 
     Raises UserError for a task, metric, factor or margin that is none.
     """
@@ -194,14 +209,13 @@ def compare(
     study = study.of(known[0] if task is None else task)
     described = with_unexplained(one_architecture(study.described))
     factors = factors_of(described.values())
-    for name in by:
-        if name not in factors:
-            raise unknown_name(name, "what differs between these runs (--by)", factors)
-    default = default_metric(study, task or known[0], factors)
-    measured = Metric(metric) if metric else default
-    if metric:
-        measured.require(study)
-    selection = measured if measured.validated and measured.sign else default
+    for factor in by:
+        if factor not in factors:
+            raise unknown_name(factor, "what differs between these runs (--by)", factors)
+    name = task or known[0]
+    measured = find_metric(study, metric, direction) if metric else default_metric(study, name, factors)
+    selection = selecting_metric(study, name, factors, measured)
+    study = with_figure(with_figure(study, measured), selection)
     allowed = parse_margin(margin, measured) if isinstance(margin, str) else margin
     duplicates = _duplicates(study)
     confirms, reused = fresh(described)
@@ -225,15 +239,16 @@ def compare(
     results = results_by(measured, judged)
     other = None
     if measured.figure in OTHER_FIGURE:
-        beside = Metric(measured.name.replace(measured.figure, OTHER_FIGURE[measured.figure], 1))
+        beside = replace(measured, name=measured.name.replace(measured.figure, OTHER_FIGURE[measured.figure], 1))
         if beside.name in study.runs:
+            study = with_figure(study, beside)
             other = beside, results_by(beside, judged)
     mixed = [
         pair for factor in chosen
         for pair in confounded(judged, factors, factor, [r.contest for r in results if r.factor == factor])
     ]  # fmt: skip
     return Comparison(
-        study, task or known[0], measured, selection, allowed, factors, list(by or factors), described,
+        study, name, measured, selection, allowed, factors, list(by or factors), described,
         measured.of(study), results,  mixed, duplicates, reused, other,
     )  # fmt: skip
 

@@ -6,11 +6,12 @@ from itertools import combinations
 
 import numpy as np
 
+from multirun_analysis.compare.context_means import LEAST_CONTEXTS, average_contexts
 from multirun_analysis.compare.design import MOST_LEVELS, Contest, Levels, Replicate
 from multirun_analysis.compare.divergence import compare_divergence
 from multirun_analysis.compare.inference import Estimate, estimate_replicates
 from multirun_analysis.compare.results import LevelResult, Pair, Result
-from multirun_analysis.compare.trend import LEAST_CONTEXTS, find_trend
+from multirun_analysis.compare.trend import find_trend
 
 RATIO_RANGE = 3.0  # positive losses whose level means span more are compared as ratios
 Series = dict[Replicate, float]
@@ -65,15 +66,16 @@ def _spans(series: Sequence[Series]) -> bool:
 
 def _averaged(series: Mapping[tuple[Levels, Hashable], Series], contexts: Sequence[Levels], a: Hashable, b: Hashable
               ) -> Series:  # fmt: skip
-    """By replicate, the mean over contexts of a minus b; of replicates that have at least half of the contexts."""
-    found: dict[Replicate, list[float]] = {}
+    """By replicate, the mean over contexts of a minus b; see `average_contexts`."""
+    found: dict[Replicate, dict[Levels, float]] = {}
     for context in contexts:
         mine, other = series[context, a], series[context, b]
         for key in mine.keys() & other.keys():
-            found.setdefault(key, []).append(mine[key] - other[key])
-    least = LEAST_CONTEXTS * len(contexts)
-    kept = {key: float(np.mean(values)) for key, values in found.items() if len(values) >= least}
-    return dict(sorted(kept.items(), key=lambda item: str(item[0])))
+            found.setdefault(key, {})[context] = mine[key] - other[key]
+    keys = sorted(found, key=str)
+    table = np.array([[found[key].get(context, math.nan) for context in contexts] for key in keys])
+    means = average_contexts(table.reshape(len(keys), len(contexts)))
+    return {key: float(mean) for key, mean in zip(keys, means, strict=True) if not math.isnan(mean)}
 
 
 def _compare(
@@ -93,12 +95,13 @@ def _compare(
     whole = estimate_replicates(differences, [k[0] for k in keys], [k[1] for k in keys], float(len(contexts)))
     # The best of many is too good. By as much as the level in front is more so than the other, it is so by chance.
     more = float(np.mean([optimism[c, a] - optimism[c, b] for c in contexts]))
-    ahead = sign * whole.mean if sign else whole.mean
+    flattery = more * (sign or 1)
+    observed, ahead = whole.mean, (sign or 1) * whole.mean
     penalty = max(0.0, more if ahead > 0 else -more)
     if penalty:
         whole = whole._replace(mean=math.copysign(max(0.0, abs(whole.mean) - penalty), whole.mean))
     wins = (np.sum(sign * differences > 0) + 0.5 * np.sum(differences == 0)) / len(differences) if len(found) else 0.5
-    return Pair(a, b, whole, differences, len(contexts), penalty, probability=float(wins))
+    return Pair(a, b, whole, differences, len(contexts), penalty, observed, flattery, probability=float(wins))
 
 
 def _level_means(

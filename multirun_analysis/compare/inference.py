@@ -41,6 +41,11 @@ class Estimate(NamedTuple):
         half = self.half_width()
         return self.mean - half, self.mean + half
 
+    @property
+    def constant(self) -> bool:
+        """Whether the values do not vary at all, but for rounding: deterministic runs, or few samples."""
+        return self.df > 0 and self.error <= SAME * abs(self.mean)
+
     def half_width(self, level: float = LEVEL) -> float:
         """Compute half of the two-sided interval's width."""
         if not self.df > 0:
@@ -48,11 +53,14 @@ class Estimate(NamedTuple):
         return float(stdtrit(self.df, (1 + level) / 2)) * self.error
 
     def p_below(self, value: float) -> float:
-        """Compute the one-sided p of the hypothesis that the true mean is at most `value`."""
+        """Compute the one-sided p of the hypothesis that the true mean is at most `value`.
+
+        Of differences that do not vary at all it is that of the sign test; see `p_two_sided`.
+        """
         if not self.df > 0:
             return math.nan
-        if self.error == 0:
-            return 0.5 if self.mean == value else 0.0 if self.mean > value else 1.0
+        if self.constant:
+            return 0.5**self.n if self.mean > value else 1.0
         return float(stdtr(self.df, -(self.mean - value) / self.error))
 
 
@@ -160,7 +168,7 @@ def p_two_sided(found: Estimate, differences: np.ndarray | None = None) -> float
     """
     if not found.df > 0:
         return math.nan
-    if found.error <= SAME * abs(found.mean):
+    if found.constant:
         return p_sign(np.full(found.n, found.mean) if differences is None else differences)
     return float(2 * stdtr(found.df, -abs(found.mean / found.error)))
 
@@ -173,14 +181,7 @@ def p_sign(differences: np.ndarray) -> float:
 
 
 def p_equivalent(found: Estimate, margin: float) -> float:
-    """Compute the p of the hypothesis that the true mean is `margin` or more away from 0 (two one-sided tests).
-
-    Of differences that do not vary at all these are sign tests; see `p_two_sided`.
-    """
-    if not found.df > 0:
-        return math.nan
-    if found.error <= SAME * abs(found.mean):
-        return 0.5**found.n if abs(found.mean) < margin else 1.0
+    """Compute the p of the hypothesis that the true mean is `margin` or more away from 0 (two one-sided tests)."""
     return max(found.p_below(-margin), Estimate(-found.mean, *found[1:]).p_below(-margin))
 
 
@@ -203,6 +204,12 @@ def detectable(found: Estimate, seeds: int, tests: int = 1) -> float:
     if not (found.df > 0 and found.error > 0):
         return math.nan
     df = seeds - 1 + (found.df - (found.n - 1))  # what shrinking has added stays
+    return _noncentrality(df, tests) * found.error * math.sqrt(found.n / seeds)
+
+
+@cache
+def _noncentrality(df: float, tests: int) -> float:
+    """Compute the non-centrality at which a t test at 0.05 / `tests` has a power of 0.8."""
     critical = float(stdtrit(df, 1 - ALPHA / tests / 2))
     # the power rises with the non-centrality, and is above 0.8 at `high`, whatever the degrees of freedom
     low, high = 0.0, 2 * critical + 20
@@ -210,7 +217,7 @@ def detectable(found: Estimate, seeds: int, tests: int = 1) -> float:
         middle = (low + high) / 2
         below = float(nctdtr(df, middle, critical))
         low, high = (middle, high) if math.isfinite(below) and below > 1 - POWER else (low, middle)
-    return high * found.error * math.sqrt(found.n / seeds)
+    return high
 
 
 def prediction_interval(values: np.ndarray) -> tuple[float, float]:

@@ -2,20 +2,18 @@
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from multirun_analysis.compare.inference import Estimate
+from multirun_analysis.records.direction import direction_of
 from multirun_analysis.records.load import Study
-from multirun_analysis.records.run_figures import higher_is_better
 from paribus import record
-from paribus.errors import UserError, unknown_name
+from paribus.errors import UserError
 
-DIRECTED = {"loss", "mse", "rmse", "mae", "seconds", "90pct", "acc", "accuracy", "r2", "stability"}
-LOSSES = {"loss", "mse", "rmse", "mae"}
+LOSSES = {"loss", "mse", "rmse", "mae", "error", "perplexity"}
 FIGURES = ("selected", "settled", "best", "final")  # of a run; see records/run_figures.py
 WORDS = {
     "selected": "at the epoch that validation selects, scored on samples that did not select it",
@@ -27,17 +25,21 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of Study.runs."""
+    """A column of Study.runs.
+
+    Attributes:
+        source: the column of metrics.csv that it is taken from, where the name does not say.
+        direction: higher or lower, where it was given or a run's record says; else the name decides.
+    """
 
     name: str
+    source: str | None = None
+    direction: str | None = None
 
     @property
     def sign(self) -> int:
         """1 where more of it is better, -1 where less is, 0 where neither (a gradient, a number of parameters)."""
-        parts = set(self.name.split("_"))
-        if "baseline" in parts or not parts & DIRECTED:
-            return 0
-        return 1 if higher_is_better(self.name) else -1
+        return {"higher": 1, "lower": -1}.get(self.direction or direction_of(self.name) or "", 0)
 
     @property
     def figure(self) -> str | None:
@@ -48,19 +50,22 @@ class Metric:
     @property
     def column(self) -> str | None:
         """The column of metrics.csv that it is taken from, if it is."""
+        if self.source is not None:
+            return self.source
         return None if self.figure is None else self.name.partition("_")[2].replace("_", "/", 1)
 
     @property
     def short(self) -> str:
         """Its name without the figure: val accuracy, val MSE."""
-        words = {"acc": "accuracy", "mse": "MSE", "mae": "MAE", "rmse": "RMSE", "r2": "R2"}
+        words = {"acc": "accuracy", "mse": "MSE", "mae": "MAE", "rmse": "RMSE", "r2": "R2", "f1": "F1",
+                 "auroc": "AUROC"}  # fmt: skip
         parts = (self.name if self.figure is None else self.name.partition("_")[2]).split("_")
         return " ".join(words.get(part, part) for part in parts)
 
     @property
     def validated(self) -> bool:
         """Whether it was measured on validation samples, so that something may be chosen by it."""
-        return "_val_" in self.name
+        return "_val_" in self.name if self.source is None else self.source.startswith("val/")
 
     @property
     def is_share(self) -> bool:
@@ -89,14 +94,6 @@ class Metric:
         result = found.where(completed & np.isfinite(found))
         worst = -self.sign * math.inf if self.sign else math.nan
         return result.mask(broken | (runs["status"] == record.DIVERGED), worst)
-
-    def require(self, study: Study) -> None:
-        """Raise UserError where the runs have no such figure."""
-        columns = list(study.runs)
-        tried = columns[: columns.index("seed") + 1]
-        numeric = [c for c in map(str, study.runs) if c not in tried and pd.api.types.is_numeric_dtype(study.runs[c])]
-        if self.name not in numeric:
-            raise unknown_name(self.name, "the figures of these runs (--metric)", numeric)
 
     def show(self, value: float) -> str:
         """Format a value as one reads it."""
@@ -139,16 +136,6 @@ class Metric:
         if math.isnan(low):
             return self.show_difference(found.mean)
         return f"{self.show_difference(found.mean, (high - low) / 2)} {self.show_interval(low, high)}"
-
-
-def default_metric(study: Study, task: str, factors: Sequence[str]) -> Metric:
-    """Choose the figure that runs are compared by: `selected` where all of them have folds, else `settled`."""
-    base = "val_acc" if task == "classification" else "val_mse" if "model.loss" in factors else "val_loss"
-    completed = study.runs[study.runs["status"] == record.COMPLETED]
-    name = f"selected_{base}"
-    if len(completed) and name in completed and completed["folds"].isna().all():
-        return Metric(name)
-    return Metric(f"settled_{base}")
 
 
 def parse_margin(text: str, metric: Metric) -> float:

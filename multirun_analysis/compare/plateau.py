@@ -3,7 +3,6 @@
 import numpy as np
 
 from multirun_analysis.compare.comparison import Comparison
-from multirun_analysis.records.run_figures import higher_is_better
 from paribus import record
 
 LEAST_EPOCHS = 3
@@ -42,9 +41,8 @@ def improving(comparison: Comparison) -> float:
     mine = curves[(curves["metric"] == metric.column) & curves["run"].isin(completed)]
     if mine.empty:
         return float("nan")
-    higher = higher_is_better(metric.name)
-    found = [
-        still_improves(values.to_numpy(), higher, metric.is_share)
+    found = [  # epochs without validation say nothing
+        still_improves(values.dropna().to_numpy(), metric.sign > 0, metric.is_share)
         for _, values in mine.groupby("run", observed=True)["value"]
     ]
     return float(np.mean(found))

@@ -36,6 +36,7 @@ class Pair:
         differences: by replicate, (n,).
         contexts: over how many.
         penalty: the difference of optimism that was taken off.
+        observed: the mean before that, which is too high by about `optimism`; too low where that is negative.
         p: two-sided; p_adjusted: corrected for all that the study tests.
         p_same: of two one-sided tests that the difference is within the margin, corrected likewise.
         probability: share of the replicates in which a beat b; half for a tie.
@@ -48,6 +49,8 @@ class Pair:
     differences: np.ndarray
     contexts: int
     penalty: float = 0.0
+    observed: float = math.nan
+    optimism: float = 0.0
     p: float = math.nan
     p_adjusted: float = math.nan
     p_same: float = math.nan
@@ -60,7 +63,7 @@ class Pair:
         return replace(
             self, a=self.b, b=self.a, estimate=self.estimate._replace(mean=-self.estimate.mean),
             differences=-self.differences, verdict=TURNED.get(self.verdict, self.verdict),
-            probability=1 - self.probability,
+            probability=1 - self.probability, observed=-self.observed, optimism=-self.optimism,
         )  # fmt: skip
 
 

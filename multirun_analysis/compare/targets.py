@@ -12,24 +12,29 @@ import pandas as pd
 
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.records.described import in_words
-from multirun_analysis.records.run_figures import higher_is_better
 from paribus import record
 from paribus.errors import UserError
 
+NEAR = "near the best run"  # of negative values a share says nothing
 UNITS = ("epochs", "steps", "seconds")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A column of metrics.csv, and the value that is to be reached; `why` says where that comes from."""
+    """A column of metrics.csv, and the value that is to be reached; `why` says where that comes from.
+
+    Attributes:
+        higher: whether more of it is better.
+    """
 
     column: str
     value: float
     why: str
+    higher: bool
 
     @property
     def in_words(self) -> str:
-        sense = "at least" if higher_is_better(self.column) else "at most"
+        sense = "at least" if self.higher else "at most"
         return f"{self.column} {sense} {self.value:.4g} ({self.why})"
 
 
@@ -40,7 +45,7 @@ def target_of(comparison: Comparison, value: float | None = None) -> Target | No
     the best, or 1.25 times the best where no baseline is known.
     """
     metric = comparison.selection
-    column = metric.column
+    column, higher = metric.column, metric.sign > 0
     assert column is not None  # it is validated
     if value is not None:
         if not math.isfinite(value) or (metric.is_share and not 0 <= value <= 1):
@@ -48,22 +53,22 @@ def target_of(comparison: Comparison, value: float | None = None) -> Target | No
                 f"--target {value:g} cannot be reached: {column} is "
                 + ("a fraction, 0.85 for 85 %." if metric.is_share else "a number.")
             )
-        return Target(column, value, "as asked for")
+        return Target(column, value, "as asked for", higher)
     values = metric.of(comparison.study)
     values = values[np.isfinite(values)]
     if values.empty:
         return None
-    if higher_is_better(column):
-        return Target(column, 0.95 * float(values.max()), "0.95 of the best run")
+    if higher:
+        most = float(values.max())
+        return Target(column, most - 0.05 * abs(most), "0.95 of the best run" if most >= 0 else NEAR, higher)
     best = float(values.min())
     runs = comparison.study.runs
     if "baseline_val_loss" in runs and column == "val/loss":
         baseline = float(runs.loc[values.index, "baseline_val_loss"].mean())
         if baseline > best:
-            return Target(
-                column, baseline - 0.9 * (baseline - best), "0.9 of the way from the baseline to the best run"
-            )
-    return Target(column, 1.25 * best, "1.25 times the best run")
+            why = "0.9 of the way from the baseline to the best run"
+            return Target(column, baseline - 0.9 * (baseline - best), why, higher)
+    return Target(column, best + 0.25 * abs(best), "1.25 times the best run" if best >= 0 else NEAR, higher)
 
 
 def reached(comparison: Comparison, target: Target) -> pd.DataFrame:
@@ -76,9 +81,7 @@ def reached(comparison: Comparison, target: Target) -> pd.DataFrame:
         index=["run", "epoch", "step"], columns="metric", values="value"
     )
     wide = wide.reindex(columns=[target.column, "seconds"]).reset_index()
-    there = (
-        wide[target.column] >= target.value if higher_is_better(target.column) else wide[target.column] <= target.value
-    )
+    there = wide[target.column] >= target.value if target.higher else wide[target.column] <= target.value
     first = wide[there].groupby("run", observed=True)[["epoch", "step", "seconds"]].first()
     first.columns = pd.Index(UNITS)
     runs = comparison.study.runs

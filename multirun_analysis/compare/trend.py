@@ -5,6 +5,7 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
+from multirun_analysis.compare.context_means import average_contexts
 from multirun_analysis.compare.design import Contest, Levels, Replicate, numbers
 from multirun_analysis.compare.inference import (
     estimate_replicates,
@@ -16,7 +17,6 @@ from multirun_analysis.compare.inference import (
 from multirun_analysis.compare.results import Trend
 
 LEAST_NEAR = 5  # levels around the best
-LEAST_CONTEXTS = 0.5  # of the contexts; a replicate with values in fewer takes no part
 Series = dict[Replicate, float]
 
 
@@ -30,16 +30,15 @@ def find_trend(
         return None
     log = min(found) > 0 and max(found) >= 4 * min(found)
     x = np.log10(found) if log else np.array(found)
-    rows: dict[Replicate, np.ndarray] = {}
-    for key in {k for c in contexts for level in levels for k in series[c, level]}:
-        whole = [[series[c, level].get(key, math.nan) for level in levels] for c in contexts]
-        kept = [row for row in whole if not any(map(math.isnan, row))]
-        if len(kept) >= LEAST_CONTEXTS * len(contexts):
-            rows[key] = np.mean(kept, axis=0)
+    keys = sorted({key for c in contexts for level in levels for key in series[c, level]}, key=str)
+    # (replicates, contexts, levels); a context in which a level is missing is a gap
+    cube = np.array([[[series[c, level].get(key, math.nan) for level in levels] for c in contexts] for key in keys])
+    cube[np.isnan(cube).any(axis=2)] = math.nan
+    means = np.stack([average_contexts(cube[:, :, i]) for i in range(len(levels))], axis=1)
+    rows = {key: row for key, row in zip(keys, means, strict=True) if not np.isnan(row).any()}
     if not rows:
         return None
-    ordered = sorted(rows, key=str)
-    table = np.array([rows[key] for key in ordered])
+    ordered, table = list(rows), np.array(list(rows.values()))
     contrasts = _polynomials(x)
     seeds, splits = [k[0] for k in ordered], [k[1] for k in ordered]
     estimates = [estimate_replicates(table @ c, seeds, splits, float(len(contexts))) for c in contrasts]

@@ -50,7 +50,7 @@ class Scale:
         subs = (1.0, 2.0, 5.0) if self.log and self.high < 300 * self.low else (1.0,)
         locator = LogLocator(10, subs, numticks=9) if self.log else MaxNLocator(6, steps=STEPS)
         low, high = (max(self.low, 0), min(self.high, 1)) if self.share else (self.low, self.high)
-        least = 3 * self.floor if self.label else low
+        least = self.floor * max(3.0, (self.high / self.low) ** 0.07) if self.label else low  # a label is 7 % high
 
         def inside(ticks: ArrayLike) -> list[float]:
             return [float(tick) for tick in np.asarray(ticks) if max(low, least) <= tick <= high]

@@ -28,7 +28,6 @@ from multirun_analysis.figures.encoding import Encoding, encode
 from multirun_analysis.figures.registry import Drawing, figure, main_factors
 from multirun_analysis.figures.style import LARGE, MOST_ENTRIES, count, pick, plain, shorten
 from multirun_analysis.records.described import in_words
-from multirun_analysis.records.run_figures import higher_is_better
 from paribus import record
 
 ERRORS = ("val/mse", "val/mae")  # one of which is the loss itself
@@ -61,8 +60,9 @@ def overlaid(comparison: Comparison, factor: str | None, metric: str) -> Figure 
     settings, few = encoding.settings, len(encoding.settings) <= MOST_ENTRIES
     (means,), scale = average(encoding, [values], share=is_share(metric))
     middle = means.middle
-    best = _best(middle, metric)
-    tops = _tops(best, settings["level"], metric)
+    higher = comparison.is_higher_better(metric)
+    best = _best(middle, higher)
+    tops = _tops(best, settings["level"], higher)
     whole = style.figure(9, 4.6)
     axes = whole.subplots()
     set_scale(axes, scale)
@@ -75,7 +75,7 @@ def overlaid(comparison: Comparison, factor: str | None, metric: str) -> Figure 
     draw_lines(axes, middle.drop(index=bold), settings.loc[middle.index.drop(bold)], scale, 0.8, 0.45)
     draw_lines(axes, middle.loc[bold], settings.loc[bold], scale, 1.8)
     draw_level_marks(axes, best.rename(columns={"epoch": "x", "value": "y"}), settings, 50 if few else 22, "best")
-    _draw_ends(axes, encoding, values, metric, scale)
+    _draw_ends(axes, encoding, values, scale, higher)
     axes.set_xlabel("epoch")
     axes.set_ylabel(plain(metric))
     entries: list[tuple[Any, Hashable]]
@@ -117,7 +117,7 @@ def four_panels(comparison: Comparison, factor: str | None) -> Figure | None:
         set_scale(axes, scale)
         set_epochs(axes, values.columns)
         draw_lines(axes, values, encoding.runs.loc[values.index], scale, 0.9, 0.75)
-        _draw_ends(axes, encoding, values, name, scale)
+        _draw_ends(axes, encoding, values, scale, comparison.is_higher_better(name))
         axes.set_title(plain(name), fontsize=LARGE)
         said = _describe_beyond(scale, values.loc[values.index.intersection(encoding.completed)])
         beyond.append(said and f"{name}: {said}")
@@ -145,7 +145,7 @@ def per_level(comparison: Comparison, factor: str | None, metric: str) -> Figure
         set_epochs(axes, values.columns)
         axes.add_collection(LineCollection(list(behind), colors="#cccccc", linewidths=0.6), autolim=False)
         draw_lines(axes, there, mine.loc[there.index], scale, 1.3)
-        draw_end_marks(axes, encoding.ends(values.reindex(mine.index)), scale, not higher_is_better(metric))
+        draw_end_marks(axes, encoding.ends(values.reindex(mine.index)), scale, not comparison.is_higher_better(metric))
         axes.set_title(f"{plain(in_words(level), 18)} ({count(len(mine), 'run')})", fontsize=10)
     style.add_title(whole, f"{metric}, a panel for each level of {factor} ({_count_runs(encoding)}; others grey)")
     style.add_legend(whole, {name: part for name, part in encoding.legend().items() if name == encoding.second})
@@ -178,7 +178,7 @@ def accuracy_against_step(comparison: Comparison, factor: str | None = None) -> 
     last = float(np.nanmax(steps.to_numpy(), initial=1))
     axes.set_xlim(-0.02 * last, 1.02 * last)
     ends = encoding.ends(values.reindex(encoding.runs.index), steps.reindex(encoding.runs.index))
-    draw_end_marks(axes, ends, scale, not higher_is_better(metric))
+    draw_end_marks(axes, ends, scale, not comparison.is_higher_better(metric))
     axes.set_xlabel("optimizer step")
     axes.set_ylabel(plain(metric))
     style.add_title(whole, f"{metric} against optimizer steps{_by(encoding.factor)}: a mark for each epoch of "
@@ -251,24 +251,23 @@ def _scale_of_runs(encoding: Encoding, values: pd.DataFrame, metric: str) -> Sca
     return choose_scale(values[completed], values[~completed], share=is_share(metric))
 
 
-def _draw_ends(axes: Any, encoding: Encoding, values: pd.DataFrame, metric: str, scale: Scale) -> None:
+def _draw_ends(axes: Any, encoding: Encoding, values: pd.DataFrame, scale: Scale, higher: bool) -> None:
     ends = encoding.ends(values.reindex(encoding.runs.index))
-    draw_end_marks(axes, ends, scale, not higher_is_better(metric))
+    draw_end_marks(axes, ends, scale, not higher)
 
 
-def _best(mean: pd.DataFrame, metric: str) -> pd.DataFrame:
+def _best(mean: pd.DataFrame, higher: bool) -> pd.DataFrame:
     """Find epoch and value of the best of each mean curve that has any value."""
     mean = mean.dropna(how="all")
-    high = higher_is_better(metric)
     if mean.empty:
         return pd.DataFrame({"epoch": [], "value": []}, mean.index)
-    epochs, values = (mean.idxmax(axis=1), mean.max(axis=1)) if high else (mean.idxmin(axis=1), mean.min(axis=1))
+    epochs, values = (mean.idxmax(axis=1), mean.max(axis=1)) if higher else (mean.idxmin(axis=1), mean.min(axis=1))
     return pd.DataFrame({"epoch": epochs, "value": values})
 
 
-def _tops(best: pd.DataFrame, levels: pd.Series, metric: str) -> dict[Hashable, Any]:
+def _tops(best: pd.DataFrame, levels: pd.Series, higher: bool) -> dict[Hashable, Any]:
     """Find for each level the setting whose mean curve has the best value."""
-    ranked = best.sort_values("value", ascending=not higher_is_better(metric), kind="stable").index
+    ranked = best.sort_values("value", ascending=not higher, kind="stable").index
     tops: dict[Hashable, Any] = {}
     for cell in ranked:
         tops.setdefault(levels[cell], cell)

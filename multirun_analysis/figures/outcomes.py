@@ -74,8 +74,8 @@ def differences(result: Result, comparison: Comparison) -> Figure | None:
                   bbox={"facecolor": "white", "lw": 0, "pad": 1})  # fmt: skip
     axes.set_xlim(-1.04 * reach, 1.04 * reach)
     if result.log:
-        ticks = [t for t in axes.get_xticks() if -reach <= t <= reach]
-        axes.set_xticks(ticks, [f"{math.exp(t):.3g}x" for t in ticks])
+        ticks = ratio_ticks(reach)
+        axes.set_xticks(list(ticks), list(ticks.values()))
     named = [*(level.level for level in (best,)), *(pair.a for pair in pairs), *(level.level for level in unusable)]
     axes.set_yticks(range(rows), [plain(shorten(in_words(level), 30), 60) for level in named])
     axes.set_ylim(rows - 0.5, -0.5)
@@ -102,6 +102,16 @@ def reach_of(pairs: list[Pair], scale: float) -> float:
     furthest = max(means, default=0.0)
     reach = max(1.2 * furthest, min(max(finite), 3 * float(np.median(finite))) if finite else 0.0)
     return reach if reach > 0 else 1.0
+
+
+def ratio_ticks(reach: float) -> dict[float, str]:
+    """Return places and labels of ticks at round ratios, as many below 1 as above, up to exp(`reach`)."""
+    small = [1 + step * 10.0**power for power in range(-6, 0) for step in (1, 2, 5)]
+    ratios = [*small, *(step * 10.0**power for power in range(12) for step in (2, 5, 10))]
+    inside = [ratio for ratio in ratios if 0.2 * reach <= math.log(ratio) <= reach]
+    kept = style.pick(inside, 3)
+    above = {math.log(ratio): f"{ratio:g}x" for ratio in kept}
+    return {-math.log(ratio): f"1/{ratio:g}" for ratio in reversed(kept)} | {0.0: "1x"} | above
 
 
 def _verdict(pair: Pair) -> str:

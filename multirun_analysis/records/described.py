@@ -16,7 +16,7 @@ import pandas as pd
 from paribus import record
 
 # other choices say how a run is carried out
-GROUPS = ("model", "data", "activation", "optim", "scheduler", "warmup", "averaging")
+GROUPS = ("model", "data", "loss", "activation", "optim", "scheduler", "warmup", "averaging")
 OFF = {"warmup": "none", "averaging": "none"}  # the options of groups that records of version 0.1 lack
 CONTENT = "data content"
 ABSENT = "-"  # the level of a value that a run's choices do not have
@@ -89,10 +89,12 @@ def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
         choices, given, config = _composed(directory)
         if config is None:
             return Described(problem=f"{record.COMPOSITION} cannot be read")
-    flat = {
-        key: _hashable(value)
-        for key, value in record.flatten(record.use_stable_targets(record.select_experimental(config))).items()
-    }
+    named = (config.get("model") or {}).get("loss")
+    if "loss" not in choices and isinstance(named, str):
+        choices = {**choices, "loss": named}  # as version 0.1 recorded it
+    experimental = record.select_experimental(record.use_current_targets(config))
+    experimental.pop("metrics", None)  # what else is measured changes no result
+    flat = {key: _hashable(value) for key, value in record.flatten(experimental).items()}
     set_values = {key: _hashable(value) for key, value in given.items() if key in flat}
     sha = (found.get("data") or {}).get("sha256")
     if isinstance(sha, str):
@@ -204,8 +206,8 @@ def _explained(key: str, factor: str) -> bool:
     """Whether a value may differ because the factor does."""
     if key == CONTENT:
         return factor == "data" or factor.startswith("data.")
-    if key == factor or key.startswith(f"{factor}.") or (factor == "model" and key.startswith("data.")):
-        return True  # a model brings its data
+    if key == factor or key.startswith(f"{factor}.") or (factor == "model" and key.startswith(("data.", "loss."))):
+        return True  # a model brings its data and its loss
     return any(source == factor or _explained(source, factor) for source in DERIVED.get(key, ()))
 
 

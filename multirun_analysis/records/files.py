@@ -2,9 +2,9 @@
 
 import csv
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -51,10 +51,24 @@ def find(paths: Iterable[Path]) -> list[Path]:
     return sorted(found.values())
 
 
-def read_metrics(directory: Path) -> tuple[pd.DataFrame, str | None]:
-    """The whole rows of metrics.csv, and what is wrong with the file where something is."""
+class Metrics(NamedTuple):
+    """The whole rows of metrics.csv.
+
+    Attributes:
+        unvalidated: epochs of which all validation metrics are empty; one that is recorded as nan was validated.
+        damage: what is wrong with the file, where something is.
+    """
+
+    table: pd.DataFrame
+    unvalidated: list[int]
+    damage: str | None
+
+
+def read_metrics(directory: Path) -> Metrics:
+    """Read metrics.csv."""
     path = directory / record.METRICS
     rows: list[list[float]] = []
+    unvalidated: list[int] = []
     header: list[str] = []
     damage = None
     try:
@@ -64,6 +78,9 @@ def read_metrics(directory: Path) -> tuple[pd.DataFrame, str | None]:
             if len(cells) != len(header):
                 raise ValueError(f"line {reader.line_num} has {len(cells)} columns of {len(header)}")
             rows.append([float(cell) if cell else np.nan for cell in cells])
+            validated = [cell for name, cell in zip(header, cells, strict=True) if name.startswith("val/")]
+            if validated and not any(validated):
+                unvalidated.append(len(rows))
         if "epoch" not in header or "step" not in header:
             raise ValueError("it has no columns epoch and step")
         counted = [[row[header.index(key)] for key in ("epoch", "step")] for row in rows]
@@ -74,16 +91,17 @@ def read_metrics(directory: Path) -> tuple[pd.DataFrame, str | None]:
             del rows[good:]
             raise ValueError(f"row {good + 1} is not of epoch {good + 1}")
     except FileNotFoundError:
-        return pd.DataFrame(columns=["epoch", "step"], dtype=float), f"{record.METRICS} is missing"
+        return Metrics(pd.DataFrame(columns=["epoch", "step"], dtype=float), [], f"{record.METRICS} is missing")
     except (ValueError, csv.Error, record.RecordError) as error:
         damage = f"{record.METRICS} is damaged: {error}"
         if "epoch" not in header or "step" not in header:
-            return pd.DataFrame(columns=["epoch", "step"], dtype=float), damage
-    return pd.DataFrame(np.array(rows, dtype=float).reshape(len(rows), len(header)), columns=header), damage
+            return Metrics(pd.DataFrame(columns=["epoch", "step"], dtype=float), [], damage)
+    table = pd.DataFrame(np.array(rows, dtype=float).reshape(len(rows), len(header)), columns=header)
+    return Metrics(table, [epoch for epoch in unvalidated if epoch <= len(rows)], damage)
 
 
-def read_folds(directory: Path, epochs: int) -> tuple[pd.DataFrame | None, str | None]:
-    """Read the validation metrics by fold of a run of so many epochs; None, and why, where they are not whole.
+def read_folds(directory: Path, epochs: Sequence[int]) -> tuple[pd.DataFrame | None, str | None]:
+    """Read the validation metrics by fold of a run validated in these epochs; None, and why, where they are not whole.
 
     A run made by a version that recorded none, or without validation, has no file.
     """
@@ -107,16 +125,16 @@ def read_folds(directory: Path, epochs: int) -> tuple[pd.DataFrame | None, str |
         return None, f"{record.FOLDS} holds what is no number"
     order = np.lexsort((columns["fold"], columns["epoch"]))
     columns = {name: values[order] for name, values in columns.items()}
-    count = table.num_rows // max(epochs, 1)
-    epoch, fold = np.divmod(np.arange(epochs * count), max(count, 1))
+    count = table.num_rows // max(len(epochs), 1)
+    place, fold = np.divmod(np.arange(len(epochs) * count), max(count, 1))
     whole = (
         count > 1
-        and np.array_equal(columns["epoch"], epoch + 1)
+        and np.array_equal(columns["epoch"], np.array(epochs, dtype=float)[place])
         and np.array_equal(columns["fold"], fold + 1)
         and bool((columns["samples"] > 0).all())
     )
     if not whole:
-        return None, f"{record.FOLDS} does not hold every fold of {epochs} epochs"
+        return None, f"{record.FOLDS} does not hold every fold of {len(epochs)} epochs"
     return pd.DataFrame(columns, copy=False), None
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from multirun_analysis.records.described import GROUPS, Described, columns_of, describe
+from multirun_analysis.records.direction import named_metric
 from multirun_analysis.records.files import (
     damage_of,
     find,
@@ -31,6 +32,7 @@ from multirun_analysis.records.files import (
 from multirun_analysis.records.run_figures import figures_of_curves
 from paribus import record
 
+CLASSIFYING = ("torch.nn.CrossEntropyLoss", "torch.nn.NLLLoss", "torch.nn.BCEWithLogitsLoss")
 ALWAYS = ("status", "message", "task", *GROUPS, "seed", "command", "directory", "diverged_epoch")
 
 
@@ -41,7 +43,7 @@ class Study:
     Attributes:
         runs: a row a run, index its name (its directory below the common one): status, message, task, a column for
             each group of choices and each value that was set, seed, the summary statistics, `final_` and `best_` of
-            every column of metrics.csv (best: largest accuracy, smallest other, of the epochs before it diverged),
+            every column of metrics.csv (best: of epochs before it diverged, where the better end is known),
             `test_` figures where it was evaluated, `diverged_epoch`, command, directory.
         curves: run, epoch, step, metric, value; a row an epoch and metric (seconds: since training began).
         described: what was tried in each run, for comparing; by name.
@@ -119,7 +121,7 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
             status = record.RUNNING
         else:
             status = record.UNFINISHED
-    metrics, damage = read_metrics(directory)
+    metrics, unvalidated, damage = read_metrics(directory)
     wanted = (summary or {}).get("statistics", {}).get("epochs")
     if status in record.FINISHED and damage is None and wanted not in (None, len(metrics)):
         damage = f"{record.METRICS} has {len(metrics)} epochs, {record.SUMMARY} speaks of {wanted}"
@@ -133,8 +135,10 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     row["seed"] = described.seed if split else described.seed_in_words
     statistics = (summary or {}).get("statistics", {})
     row |= {key: value for key, value in statistics.items() if not isinstance(value, dict | list)}
-    folds, unread = read_folds(directory, len(metrics)) if status == record.COMPLETED else (None, None)
-    row |= {key: value for key, value in figures_of_curves(metrics, folds).items() if key not in statistics}
+    validated = sorted(set(range(1, len(metrics) + 1)) - set(unvalidated))
+    folds, unread = read_folds(directory, validated) if status == record.COMPLETED else (None, None)
+    figures = figures_of_curves(metrics, folds, named_metric(summary), unvalidated)
+    row |= {key: value for key, value in figures.items() if key not in statistics}
     row["folds"] = unread
     tested = (summary or {}).get("test") or {}
     row |= {f"test_{key}": value for key, value in tested.items() if isinstance(value, int | float)}
@@ -148,8 +152,10 @@ def _task(metrics: pd.DataFrame, described: Described) -> str | None:
     """classification, regression, or None where nobody can tell."""
     if len(metrics.columns) > 2:
         return "classification" if "train/acc" in metrics or "val/acc" in metrics else "regression"
-    loss = described.flat.get("model.loss")
-    return None if loss is None else "classification" if loss == "cross_entropy" else "regression"
+    loss, task = described.flat.get("loss._target_"), described.flat.get("loss.task")
+    if loss is None:
+        return None
+    return "classification" if loss in CLASSIFYING or task in ("classification", "binary") else "regression"
 
 
 def _tidy(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

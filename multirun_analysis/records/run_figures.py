@@ -6,37 +6,62 @@ or by `settled`, the mean over the last tenth of the epochs. `best` is for repor
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+
+from multirun_analysis.records.direction import Named, direction_of
 
 SETTLED_SHARE = 0.1  # of the epochs, the last ones
 NOT_METRICS = ["epoch", "step", "epoch_seconds", "lr"]
 
 
-def figures_of_curves(metrics: pd.DataFrame, folds: pd.DataFrame | None = None) -> dict[str, float]:
+def figures_of_curves(
+    metrics: pd.DataFrame,
+    folds: pd.DataFrame | None = None,
+    named: Named | None = None,
+    unvalidated: Sequence[int] = (),
+) -> dict[str, float]:
     """Compute the figures of a run: `final_`, `best_`, `settled_` and `selected_` with the metric's name.
 
     An epoch whose validation loss is not finite has no best figure, and is selected never. `selected_` is there for the
-    columns of `folds` alone.
+    columns of `folds` alone, `best_` for columns whose better end is known.
 
     Args:
         metrics: a row an epoch; columns as in metrics.csv.
         folds: a row an epoch and fold; columns as in folds.parquet.
+        named: the metric that the run names as its own.
+        unvalidated: epochs without validation, which validation metrics are not taken from.
     """
     found: dict[str, float] = {}
-    usable = np.isfinite(metrics["val/loss"].to_numpy()) if "val/loss" in metrics else np.zeros(len(metrics), bool)
+    validated = metrics[~metrics["epoch"].isin(unvalidated)] if len(unvalidated) else metrics
     for column in map(str, metrics.columns.difference(NOT_METRICS)):
-        name, values = column.replace("/", "_"), metrics[column].to_numpy()
-        if not len(values):
+        rows = validated if column.startswith("val/") else metrics
+        if not len(rows):
             continue
-        found[f"final_{name}"] = values[-1]
-        if column.startswith("val/"):
-            good = values[usable & np.isfinite(values)]
-            if len(good):
-                found[f"best_{name}"] = good.max() if higher_is_better(column) else good.min()
-            found[f"settled_{name}"] = settled(values)
-    return found | ({} if folds is None else selected(folds))
+        found[f"final_{name_figure(column)}"] = rows[column].iloc[-1]
+        if column.startswith("val/") or (named is not None and column == named.column):
+            own = named is not None and column == named.column
+            found |= figures_of_column(rows, column, named.direction if own and named else direction_of(column))
+    return found | ({} if folds is None else selected(folds, named))
+
+
+def figures_of_column(metrics: pd.DataFrame, column: str, direction: str | None) -> dict[str, float]:
+    """Compute `best_` and `settled_` of one column of metrics.csv, of which more ("higher") or less is better."""
+    values, name = metrics[column].to_numpy(), name_figure(column)
+    usable = np.isfinite(values)
+    if "val/loss" in metrics:
+        usable = usable & np.isfinite(metrics["val/loss"].to_numpy())
+    found = {}
+    if direction is not None and usable.any():
+        found[f"best_{name}"] = values[usable].max() if direction == "higher" else values[usable].min()
+    return {**found, f"settled_{name}": settled(values)}
+
+
+def name_figure(column: str) -> str:
+    """Name a column of metrics.csv as in the figures of a run: val/f1 is val_f1."""
+    return column.replace("/", "_")
 
 
 def settled(values: np.ndarray) -> float:
@@ -45,12 +70,13 @@ def settled(values: np.ndarray) -> float:
     return float(last.mean()) if np.isfinite(last).all() else math.nan
 
 
-def selected(folds: pd.DataFrame) -> dict[str, float]:
+def selected(folds: pd.DataFrame, named: Named | None = None) -> dict[str, float]:
     """Score the epoch that validation selects on samples that did not select it.
 
-    For each fold the epoch is chosen on the others (by the highest val/acc, or the lowest val/loss where there is none,
-    as best.ckpt is), and scored on the fold; the scores are averaged over the samples. An epoch whose loss is not
-    finite is chosen never; where there is no other, the figures are NaN.
+    For each fold the epoch is chosen on the others, as best.ckpt is: by the metric that the run names, else by the
+    highest val/acc, or the lowest val/loss where there is none. It is scored on the fold; the scores are averaged over
+    the samples. An epoch whose loss is not finite is chosen never; where there is no other, the figures are NaN. There
+    are none where the metric that the run names has no folds.
     """
     count = int(folds["fold"].max())
     order = np.lexsort((folds["fold"].to_numpy(), folds["epoch"].to_numpy()))
@@ -58,18 +84,17 @@ def selected(folds: pd.DataFrame) -> dict[str, float]:
     columns = [column for column in map(str, folds) if column.startswith("val/")]
     # (epochs, folds): sums over the samples of each fold
     sums = {c: folds[c].to_numpy(dtype=float)[order].reshape(-1, count) * sizes for c in columns}
-    finite = np.isfinite(sums["val/loss"]).all(axis=1)
+    by, higher = ("val/acc", True) if "val/acc" in sums else ("val/loss", False)
+    if named is not None:
+        by, higher = named.column, named.direction == "higher"
+        if by not in sums:
+            return {}
+    finite = np.isfinite(sums["val/loss"]).all(axis=1) & np.isfinite(sums[by]).all(axis=1)
     if not finite.any():
-        return {f"selected_{column.replace('/', '_')}": math.nan for column in columns}
-    by = "val/acc" if "val/acc" in sums else "val/loss"
+        return {f"selected_{name_figure(column)}": math.nan for column in columns}
     known = np.where(finite[:, None], sums[by], 0)
     elsewhere = known.sum(axis=1, keepdims=True) - known
-    score = np.where(finite[:, None], elsewhere if by == "val/acc" else -elsewhere, -math.inf)
+    score = np.where(finite[:, None], elsewhere if higher else -elsewhere, -math.inf)
     chosen = score.argmax(axis=0)  # the first on a tie, as for best.ckpt
     scored = {column: values[chosen, np.arange(count)].sum() / sizes.sum() for column, values in sums.items()}
-    return {f"selected_{column.replace('/', '_')}": float(value) for column, value in scored.items()}
-
-
-def higher_is_better(metric: str) -> bool:
-    """Say whether more of it is better: accuracies, R2 and stability; of losses, errors and times less is."""
-    return bool({"acc", "accuracy", "r2", "stability"} & set(metric.replace("/", "_").split("_")))
+    return {f"selected_{name_figure(column)}": float(value) for column, value in scored.items()}

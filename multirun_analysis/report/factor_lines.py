@@ -16,11 +16,12 @@ from multirun_analysis.records.described import ABSENT, in_words
 LABELS = {"optim": "OPTIMIZER", "optim.lr": "LR", "scheduler": "SCHEDULE", "trainer.max_epochs": "EPOCHS"}
 PLURALS = {"optim": "optimizers", "activation": "activations", "scheduler": "schedules", "model": "models",
            "data.batch_size": "batch sizes", "model.hidden": "architectures", "optim.lr": "learning rates",
-           "model.init": "initialisations", "trainer.max_epochs": "budgets", "model.loss": "losses",
+           "model.init": "initialisations", "trainer.max_epochs": "budgets", "loss": "losses",
            "model.depth": "depths", "model.width": "widths", "warmup": "warm-ups", "averaging": "averages"}  # fmt: skip
 LONGEST_LABEL = 14
 NAMED = 2  # undecided levels that have a sentence of their own
 MOST_LEVELS = 4  # that are listed
+MOST_TIED = 6  # of ordered ones
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _levels(result: Result, metric: Metric, margin: float | None) -> list[str]:
         visible = [pair.visible[1] for pair in pairs if pair.visible and math.isfinite(pair.visible[1])]
         if visible:
             text.append(f"10 seeds would show a difference of {_size(max(visible), metric, result.log)}")
-        return text
+        return text + without_noise(rest)
     text = []
     if beaten:
         open_ = f"; {_and([pair.b for pair in rest])} undecided" if rest else ""
@@ -133,7 +134,15 @@ def _levels(result: Result, metric: Metric, margin: float | None) -> list[str]:
         word = ": leaning" if pair.p < ALPHA else "" if beaten else ": undecided"  # which the first sentence has said
         optimism = less_optimism(pair, metric, result.log)
         text.append(f"{in_words(pair.b)} {_behind(pair, metric, result)}{optimism}{word}")
-    return text
+    return text + without_noise(rest)
+
+
+def without_noise(undecided: Sequence[Pair]) -> list[str]:
+    """Say why a difference is undecided that every replicate has alike, as of runs on which the seed has no effect."""
+    alike = [pair.estimate.n for pair in undecided if pair.estimate.constant]
+    if not alike:
+        return []
+    return [f"no noise: exactly the same difference with all {min(alike)} seeds, too few for a sign test"]
 
 
 def less_optimism(pair: Pair, metric: Metric, log: bool) -> str:
@@ -223,7 +232,8 @@ def _trend(result: Result, metric: Metric) -> list[str]:
     found = [text + _how(result)]
     tied = [level for level in trend.tied if level != best.level]
     if tied:
-        found.append(f"not told from it: {', '.join(map(in_words, tied[:6]))}")
+        few = ", ".join(map(in_words, tied)) if len(tied) <= MOST_TIED else ""
+        found.append(f"not told from it: {few or f'{len(tied)} from {in_words(tied[0])} to {in_words(tied[-1])}'}")
     return found
 
 

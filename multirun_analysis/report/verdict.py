@@ -1,7 +1,7 @@
 """The first screen: best found, each factor's verdict, what is unusable, what matters, what to do next."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from multirun_analysis.compare.comparison import Comparison
@@ -9,14 +9,15 @@ from multirun_analysis.compare.confirmation import describe_setting
 from multirun_analysis.compare.plateau import improving
 from multirun_analysis.compare.settings import Setting
 from multirun_analysis.compare.shares import Share
-from multirun_analysis.records.described import in_words, is_number, order
-from multirun_analysis.report.factor_lines import factor_sentences, labels_of, name_of
+from multirun_analysis.records.described import ABSENT, in_words, is_number, order
+from multirun_analysis.report.factor_lines import Sentence, factor_sentences, labels_of, name_of
 from multirun_analysis.report.next_step import next_step
 from paribus import record
 
 WIDTH = 80
 MOST_FACTORS = 5  # that have lines of their own
 MOST_WORDS = 150
+HEADING = 20  # words of it, at most
 MOST_BLOCKS = 3  # whose best settings are named
 LEAST_SHARE = 0.01
 
@@ -63,28 +64,33 @@ class Verdict:
 def verdict(comparison: Comparison) -> Verdict:
     """Say what a comparison comes to, in at most 25 lines of 80 columns and 150 words."""
     step = next_step(comparison)
-    lines = []
-    if comparison.best_by_block:
-        lines.append(Line("BEST FOUND", _best(comparison)))
+    best = [Line("BEST FOUND", _best(comparison))] if comparison.best_by_block else []
     found = {factor: factor_sentences(comparison, factor) for factor in [*_confirmed(comparison), *_judged(comparison)]}
-    kept = sorted(found, key=lambda factor: found[factor].rank)[:MOST_FACTORS]
-    labels = labels_of(kept)
-    for factor in [factor for factor in found if factor in kept]:
-        lines.append(Line(labels[factor], found[factor].sentences, factor))
-    left = len(found) - len(kept)
-    if left:
-        lines.append(Line("", [f"and {left} more factor{'s' * (left > 1)}: --details"]))
-    for label, sentence in (
-        ("NOT FRESH", _not_fresh(comparison)),
-        ("UNUSABLE", unusable(comparison)),
-        ("MATTERS", _matters(comparison.shares)),
-        ("HOLDS FOR", _holds_for(comparison)),
-        ("MISSING", _missing(comparison)),
-        ("NEXT", step.sentence),
-    ):
-        if sentence:
-            lines.append(Line(label, [sentence]))
-    return Verdict(_heading(comparison), _shortened(lines), step.command)
+    ranked = sorted(found, key=lambda factor: found[factor].rank)
+    rest = [
+        Line(label, [sentence])
+        for label, sentence in (
+            ("NOT FRESH", _not_fresh(comparison)),
+            ("UNUSABLE", unusable(comparison)),
+            ("MATTERS", _matters(comparison.shares)),
+            ("HOLDS FOR", _holds_for(comparison)),
+            ("MISSING", _missing(comparison)),
+            ("NEXT", step.sentence),
+        )
+        if sentence
+    ]
+    for most in range(min(MOST_FACTORS, len(ranked)), -1, -1):  # as many factors as there is room for
+        lines = _shortened([*best, *_factor_lines(found, ranked[:most]), *rest])
+        if _words(lines) <= MOST_WORDS - HEADING:
+            break
+    return Verdict(_heading(comparison), lines, step.command)
+
+
+def _factor_lines(found: Mapping[str, Sentence], kept: Sequence[str]) -> list[Line]:
+    """A line for each factor that is kept, in the order in which they were found, and how many are left out."""
+    labels, left = labels_of(kept), len(found) - len(kept)
+    lines = [Line(labels[factor], found[factor].sentences, factor) for factor in found if factor in kept]
+    return [*lines, Line("", [f"and {left} more factor{'s' * (left > 1)}: --details"])] if left else lines
 
 
 def _confirmed(comparison: Comparison) -> list[str]:
@@ -106,7 +112,7 @@ def _not_fresh(comparison: Comparison) -> str | None:
 def _shortened(lines: list[Line]) -> list[Line]:
     """Drop second sentences of factors, the last ones first, then what matters, until few enough words are left."""
     lines = [replace(line, sentences=list(line.sentences)) for line in lines]
-    most = MOST_WORDS - 20  # the heading
+    most = MOST_WORDS - HEADING
     for line in reversed(lines):
         while _words(lines) > most and len(line.sentences) > 1:
             line.sentences.pop()
@@ -149,8 +155,11 @@ def _describe_best(comparison: Comparison, setting: Setting) -> str:
     what = f"{describe(comparison, setting)}: {metric.short} {metric.show(setting.mean.mean)}"
     seeds = f"{n} {'fresh ' * setting.confirms}seed{'s' * (n != 1)}"
     rivals = [s for s in comparison.tried if s.finished and not s.confirms and s.block(comparison.blocks) == block]
-    several = len(rivals)
+    candidates = {s.cell for s in comparison.candidates}
+    few = sum(s.usable and s.cell not in candidates for s in rivals)
+    several = len(rivals) - few
     optimistic = "" if setting.confirms or several < 2 else f"; the best of {several}, so optimistic"
+    optimistic += "" if setting.confirms or not few else f"; {few} with fewer seeds left out"
     diverged = f", {setting.diverged} more diverged" if setting.diverged else ""
     return f"{what} ({seeds}{diverged}{optimistic})"
 
@@ -178,7 +187,7 @@ def agreement(comparison: Comparison, settings: Sequence[Setting]) -> str:
     for factor in comparison.factors:
         mine = order({s.levels[factor] for s in settings})
         every = order({s.levels[factor] for s in comparison.tried})
-        if len(mine) == len(every):
+        if len(mine) == len(every) or ABSENT in mine:  # what they have not says nothing
             continue
         numbers = [level for level in every if is_number(level)]
         name = f"{factor.rpartition('.')[2]} "

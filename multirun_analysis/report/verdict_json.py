@@ -23,6 +23,7 @@ def as_object(comparison: Comparison, found: Verdict, claim: Claim | None) -> di
         "schema": SCHEMA,
         "task": comparison.task,
         "metric": comparison.metric.name,
+        "direction": {1: "higher", -1: "lower"}.get(comparison.metric.sign),
         "margin": comparison.margin,
         "runs": {str(k): int(v) for k, v in comparison.study.runs["status"].value_counts().items()},
         "heading": found.heading,

@@ -36,14 +36,14 @@ class StudyLauncher(Launcher):
         """Start in the background what takes time; called before the study is composed."""
 
     live = True  # whether the terminal shows a board of all runs, instead of each run's own lines
+    elsewhere = False  # whether runs are executed on other machines
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Execute a run for each list of overrides; lists that compose the same run give one result."""
         from paribus.sweep.study import run_study
 
         returned = []
-        make_executor = None if self.study.dry_run else self.make_executor
-        for run in run_study(job_overrides, self.loader, self.study, make_executor, self.live):
+        for run in run_study(job_overrides, self.loader, self.study, self.make_executor, self.live, self.elsewhere):
             job = JobReturn(overrides=run.job.overrides, cfg=run.job.composed)
             job.working_dir = str(run.job.directory)
             if run.finished:
@@ -113,6 +113,8 @@ class SlurmLauncher(StudyLauncher):
         parameters: resources of a job, as arguments of submitit.AutoExecutor.update_parameters.
     """
 
+    elsewhere = True
+
     def __init__(self, cluster: str, parameters: Mapping[str, Any]):
         self.cluster = cluster
         self.parameters = OmegaConf.to_container(OmegaConf.create(dict(parameters)), resolve=True)
@@ -134,6 +136,8 @@ class RayLauncher(StudyLauncher):
         num_cpus: number of cores of a run.
         num_gpus: number of GPUs of a run, which may be a fraction.
     """
+
+    elsewhere = True
 
     def __init__(self, address: str | None, num_cpus: int, num_gpus: float):
         self.address = address

@@ -15,7 +15,10 @@ def unknown_name(name: object, where: str, valid: Iterable[object]) -> UserError
     """The error for a name that does not exist `where`: says the valid ones, and the one that was probably meant."""
     names = [str(v) for v in valid]
     folded = {v.casefold(): v for v in names if v != str(name)}
-    meant = [folded[v] for v in get_close_matches(str(name).casefold(), folded, n=1)]
+    typed = str(name).casefold()
+    meant = [folded[v] for v in get_close_matches(typed, folded, n=1)]
+    if not meant:  # cosine_annealing for cosine, torch.optim.Adam for adam
+        meant = [folded[v] for v in sorted(folded, key=len, reverse=True) if len(v) > 2 and v in typed][:1]
     hint = f" Did you mean {meant[0]!r}?" if meant else ""
     return UserError(f"There is no {str(name)!r} in {where}.{hint} Valid: {', '.join(names) or 'none'}.")
 

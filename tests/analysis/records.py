@@ -56,7 +56,7 @@ def write_run(
         row |= {"val/mse": loss, "val/mae": loss**0.5} if task == "regression" else {
             "train/acc": 1 - 0.9 * loss, "val/acc": 1 - loss}  # fmt: skip
         rows.append(row | {"epoch_seconds": 0.5})
-    pandas.DataFrame(rows).to_csv(directory / record.METRICS, index=False)
+    pandas.DataFrame(rows).to_csv(directory / record.METRICS, index=False, na_rep="nan")
     finite = [loss for loss in losses if loss == loss and abs(loss) < float("inf")]
     best = min(finite) if finite else None
     found = {"parameters": 9473, "epochs": len(losses), "final_train_loss": 0.9 * losses[-1],

@@ -106,7 +106,7 @@ def strict(text: str) -> dict[str, Any]:
     return parsed
 
 
-KEYS = {"schema", "task", "metric", "margin", "runs", "heading", "lines", "next", "best", "best_by_block", "factors",
+KEYS = {"schema", "task", "metric", "direction", "margin", "runs", "heading", "lines", "next", "best", "best_by_block", "factors",
         "confounded", "blocks", "unusable", "shares", "claim"}  # fmt: skip
 
 

@@ -1,56 +1,26 @@
-"""What may be compared with what, on records of runs."""
+"""What a comparison is made of: pairs of seeds, tuned rates, missing and repeated runs, confirmations."""
 
 import json
 import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas
 import pytest
+from made_studies import grid, only, study
 from records import edit_summary, write_run
 from scipy import stats
 
 from multirun_analysis import load_runs
-from multirun_analysis.compare.comparison import Comparison, compare
+from multirun_analysis.compare.comparison import compare
 from multirun_analysis.compare.design import Kind
 from multirun_analysis.compare.interactions import interactions
-from multirun_analysis.compare.metric import Metric, default_metric, parse_margin
-from multirun_analysis.compare.results import Result, Verdict
+from multirun_analysis.compare.results import Verdict
 from multirun_analysis.report import tables
 from paribus import record
 from paribus.errors import UserError
 
 SEEDS = (1, 2, 3)
-
-
-def study(root: Path, runs: Sequence[Mapping[str, Any]], **options: Any) -> Comparison:
-    for i, run in enumerate(runs):
-        write_run(root / "study" / f"{i}", **run)
-    return compare(load_runs(root / "study"), **options)
-
-
-def only(results: Sequence[Result]) -> Result:
-    assert len(results) == 1
-    return results[0]
-
-
-def grid(losses: Mapping[Any, Sequence[float]], **tried: Any) -> list[dict[str, Any]]:
-    """A run a seed for each level of activation, with the final loss given."""
-    return [
-        {"losses": (9.0, loss), "seed": seed, "activation": level, **tried}
-        for level, values in losses.items()
-        for seed, loss in enumerate(values, 1)
-    ]
-
-
-def test_records_without_folds_are_compared_by_their_settled_figure(tmp_path: Path) -> None:
-    relu, tanh = [11.0, 12.0, 13.1], [16.0, 17.1, 18.2]
-    found = study(tmp_path, grid({"relu": relu, "tanh": tanh}))
-    assert found.factors == ["activation"] and found.metric.name == "settled_val_loss"
-    (pair,) = only(found.results).pairs
-    assert pair.estimate.interval == pytest.approx(tuple(stats.ttest_rel(relu, tanh).confidence_interval(0.95)))
 
 
 def test_the_order_of_the_directories_does_not_matter(tmp_path: Path) -> None:
@@ -64,24 +34,6 @@ def test_seeds_that_two_levels_do_not_share_pair_nothing(tmp_path: Path) -> None
     runs = [dict(run, seed=run["seed"] + 10 * (run["activation"] == "tanh")) for run in runs]
     result = only(study(tmp_path, runs).results)
     assert result.pairs[0].estimate.n == 0 and result.exploratory and len(result.levels) == 2
-
-
-def test_what_a_choice_brings_along_belongs_to_it_and_what_was_set_confounds(tmp_path: Path) -> None:
-    runs = [{"optim": o, "seed": s, "losses": (9.0, s + (o == "sgd"))} for o in ("adam", "sgd") for s in SEEDS]
-    found = study(tmp_path / "default", runs)
-    assert found.factors == ["optim"] and not found.confounded
-    assert only(found.results).contest.kind == Kind.DEFAULTS
-    runs = [dict(run, optim__lr=0.5) if run["optim"] == "sgd" else run for run in runs]
-    found = study(tmp_path / "set", runs)
-    assert found.factors == ["optim", "optim.lr"] and not found.results
-    assert {pair.also for pair in found.confounded if pair.factor == "optim"} == {("optim.lr",)}
-
-
-def test_equal_values_agree_whether_they_were_typed_or_not(tmp_path: Path) -> None:
-    """sgd at the typed rate 0.01, adam at 0.01 by default: nothing else differs."""
-    runs = [{"optim": o, "seed": s, "losses": (9.0, s)} for o in ("adam", "sgd") for s in (1, 2)]
-    found = study(tmp_path, [dict(run, optim__lr=0.01) if run["optim"] == "sgd" else run for run in runs])
-    assert [r.factor for r in found.results] == ["optim"] and not found.confounded
 
 
 def test_levels_are_taken_at_their_best_tuned_rate_and_edges_are_named(tmp_path: Path) -> None:
@@ -118,15 +70,6 @@ def test_more_seeds_at_the_best_rate_do_not_favour_the_others(tmp_path: Path) ->
     assert tuned.pairs[0].estimate.n == 3
 
 
-def test_tuning_for_a_test_figure_is_done_on_validation(tmp_path: Path) -> None:
-    runs = [
-        {"optim": o, "optim__lr": lr, "seed": s, "losses": (9.0, lr), "more": {"test": {"mse": 1 / lr}}}
-        for o in ("adam", "sgd") for lr in (0.5, 2.0) for s in (1, 2)
-    ]  # fmt: skip
-    tuned = only(study(tmp_path, runs, metric="test_mse").of("optim"))
-    assert [level.mean for level in tuned.levels] == [2.0, 2.0]
-
-
 def test_a_completed_run_without_a_finite_figure_counts_as_diverged(tmp_path: Path) -> None:
     runs = grid({"relu": [1.0, 1.1], "tanh": [0.5, float("nan")]})
     runs[-1]["losses"] = (float("nan"), float("inf"))
@@ -142,14 +85,6 @@ def test_runs_that_say_nothing_are_counted_as_missing(tmp_path: Path, status: st
     assert result.pairs[0].estimate.n == 2
 
 
-def test_six_that_were_evaluated_beside_six_that_were_not_say_nothing(tmp_path: Path) -> None:
-    runs = grid({"relu": [1.0] * 6, "tanh": [1.1] * 6})
-    for run in runs[:6]:
-        run["more"] = {"test": {"mse": 2.0 + run["seed"], "epoch": 1}}
-    result = only(study(tmp_path, runs, metric="test_mse").results)
-    assert result.winner is None and not result.concluded
-
-
 def test_the_same_experiment_twice_counts_once(tmp_path: Path) -> None:
     runs = grid({"relu": [1.0, 1.1], "tanh": [1.5, 1.7]})
     found = study(tmp_path, [*runs, dict(runs[0])])
@@ -162,20 +97,6 @@ def test_a_duplicate_that_is_finished_counts_before_one_that_is_not(tmp_path: Pa
     write_run(tmp_path / "s" / "a", status="interrupted")
     write_run(tmp_path / "s" / "b")
     assert compare(load_runs(tmp_path / "s")).duplicates == {"a": "b"}
-
-
-def test_a_metric_without_a_better_end_says_higher_not_better(tmp_path: Path) -> None:
-    runs = grid({"relu": [1.0] * 4, "tanh": [1.0] * 4})
-    for run in runs:
-        gradient = 0.001 * (1 + (run["activation"] == "tanh")) + 1e-5 * run["seed"] ** 2
-        run["statistics"] = {"early_layer_gradient": gradient + 1e-6 * run["seed"] * (run["activation"] == "tanh")}
-    found = study(tmp_path, runs, metric="early_layer_gradient")
-    assert found.metric.sign == 0 and only(found.results).concluded
-
-
-def test_where_the_loss_is_varied_the_squared_error_is_compared(tmp_path: Path) -> None:
-    runs = [{"model__loss": loss, "seed": s, "losses": (9.0, s)} for loss in ("mse", "mae") for s in (1, 2)]
-    assert study(tmp_path, runs).metric.name == "settled_val_mse"
 
 
 def test_one_split_that_equals_a_seed_is_one_split(tmp_path: Path) -> None:
@@ -207,59 +128,6 @@ def test_crossed_seeds_and_splits_are_both_random(tmp_path: Path) -> None:
     assert pair.estimate.n == 3 and pair.estimate.error**2 == pytest.approx(variance / 12)
 
 
-def test_width_and_depth_are_one_architecture_beside_hidden(tmp_path: Path) -> None:
-    deep = {"model__width": 32, "model__depth": 2, "model__hidden": (32, 32)}
-    for seed in (1, 2):
-        write_run(tmp_path / "study" / f"a{seed}", seed=seed)
-        run = write_run(tmp_path / "study" / f"b{seed}", seed=seed, **deep)
-        edit_summary(run, set={"model.width": 32, "model.depth": 2})
-    found = compare(load_runs(tmp_path / "study"))
-    assert found.factors == ["model.hidden"] and not found.confounded
-
-
-def test_a_default_that_differs_between_two_levels_throughout_confounds_them(tmp_path: Path) -> None:
-    for i, run in enumerate(grid({"relu": [1.0, 1.1, 1.2], "tanh": [5.0, 5.2, 5.1]})):
-        directory = write_run(tmp_path / "study" / str(i), **run)
-        if run["activation"] == "tanh":
-            config = load_runs(directory).summaries[str(i)]["config"]
-            edit_summary(directory, config={**config, "optim": {**config["optim"], "lr": 0.5}})
-    found = compare(load_runs(tmp_path / "study"))
-    assert not found.results and found.confounded[0].also == ("optim.lr",)
-
-
-def test_data_whose_content_differs_are_not_compared(tmp_path: Path) -> None:
-    runs = grid({"relu": [1.0, 1.1, 1.2], "tanh": [5.0, 5.2, 5.1]})
-    for run in runs:
-        run["more"] = {"data": {"sha256": ("a" if run["activation"] == "relu" else "b") * 64}}
-    found = study(tmp_path, runs)
-    assert not found.results and found.confounded[0].also == ("data content",)
-    assert found.blocks == ["data content"]
-
-
-def test_what_only_one_option_has_belongs_to_it(tmp_path: Path) -> None:
-    """The step schedule with a gamma of its own against none, which has no gamma."""
-    runs = [{"seed": s, "losses": (90.0, 9.0 + s + 0.01 * s * s)} for s in SEEDS]
-    runs += [{"scheduler": "step", "scheduler__gamma": 0.5, "seed": s, "losses": (90.0, 1.0 + s)} for s in SEEDS]
-    found = study(tmp_path / "one", runs)
-    assert [(r.contest.kind, r.winner) for r in found.results] == [(Kind.CONTROLLED, "step")] and not found.confounded
-    more = [{"scheduler": "step", "scheduler__gamma": g, "seed": s, "losses": (90.0, 5.0 + s)}
-            for g in (0.3, 0.7) for s in SEEDS]  # fmt: skip
-    result = only(study(tmp_path / "several", runs + more).of("scheduler"))
-    assert result.contest.kind == Kind.TUNED and result.winner == "step"
-    assert {level.level: level.trials for level in result.levels} == {"none": 1, "step": 3}
-
-
-def test_what_follows_from_another_value_does_not_confound_it(tmp_path: Path) -> None:
-    """T_max is the number of epochs unless it is set."""
-    for i, (epochs, seed) in enumerate((e, s) for e in (10, 20) for s in SEEDS):
-        directory = write_run(tmp_path / "s" / str(i), (9.0, epochs / 10 + seed), seed=seed, scheduler="cosine",
-                              trainer__max_epochs=epochs)  # fmt: skip
-        config = load_runs(directory).summaries[str(i)]["config"]
-        edit_summary(directory, config={**config, "scheduler": {"_target_": "cosine", "T_max": epochs}})
-    found = compare(load_runs(tmp_path / "s"))
-    assert [r.contest.kind for r in found.of("trainer.max_epochs")] == [Kind.CONTROLLED] and not found.confounded
-
-
 def test_an_attempt_that_has_not_ended_hides_no_finished_run(tmp_path: Path) -> None:
     for i, run in enumerate(grid({"relu": [1.0, 1.1, 1.2], "tanh": [5.0, 5.2, 5.1]})):
         write_run(tmp_path / "s" / f"new{i}", **run)
@@ -274,16 +142,6 @@ def test_an_attempt_that_has_not_ended_hides_no_finished_run(tmp_path: Path) -> 
     )
     found = compare(load_runs(tmp_path / "s"))
     assert found.duplicates == {"a0": "new0"} and only(found.results).pairs[0].estimate.n == 3
-
-
-def test_null_is_a_level_like_others(tmp_path: Path) -> None:
-    runs = [
-        {"trainer__gradient_clip_val": level, "seed": s, "losses": (90.0, 20 * i + s + 0.01 * s * s * i)}
-        for i, level in enumerate((None, 0.5)) for s in SEEDS
-    ]  # fmt: skip
-    found = study(tmp_path, runs)
-    assert only(found.of("trainer.gradient_clip_val")).winner == "null"
-    assert tables.runs(found)["trainer.gradient_clip_val"].tolist().count("null") == 3
 
 
 def test_confirmation_runs_alone_are_judged_on_seeds_that_are_fresh(tmp_path: Path) -> None:
@@ -319,56 +177,9 @@ def test_an_interaction_is_the_difference_of_differences(tmp_path: Path) -> None
     assert row["p"] == pytest.approx(stats.ttest_1samp(d, 0).pvalue)
 
 
-@pytest.mark.parametrize(
-    ("name", "sign"),
-    [
-        ("best_val_acc", 1), ("selected_val_acc", 1), ("test_r2", 1), ("stability_score", 1), ("best_val_loss", -1),
-        ("settled_val_loss", -1), ("final_val_mae", -1), ("train_seconds", -1), ("epochs_to_90pct", -1),
-        ("baseline_val_loss", 0), ("test_baseline_mse", 0), ("epochs", 0), ("parameters", 0), ("final_accumulated", 0),
-    ],
-)  # fmt: skip
-def test_which_end_of_a_metric_is_better(name: str, sign: int) -> None:
-    assert Metric(name).sign == sign
-
-
-def test_the_default_is_selected_only_where_all_completed_runs_have_folds(tmp_path: Path) -> None:
-    found = study(tmp_path, grid({"relu": [1.0, 1.1]})).study
-    runs = found.runs.assign(selected_val_loss=[1.0, 1.1], folds=[None, "none recorded"])
-    mixed = type(found)(runs, found.curves, found.described, found.summaries)
-    assert default_metric(mixed, "regression", []).name == "settled_val_loss"
-    whole = type(found)(runs.assign(folds=None), found.curves, found.described, found.summaries)
-    assert default_metric(whole, "regression", []).name == "selected_val_loss"
-
-
-@pytest.mark.parametrize(
-    ("text", "metric", "value"),
-    [("0.2pt", "best_val_acc", 0.002), ("1.5", "best_val_loss", 1.5), ("1e-3", "test_mse", 0.001), (" 2 points ", "x_acc", 0.02)],
-)  # fmt: skip
-def test_margins_are_read_in_the_unit_of_the_metric(text: str, metric: str, value: float) -> None:
-    assert parse_margin(text, Metric(metric)) == pytest.approx(value)
-
-
-@pytest.mark.parametrize(
-    ("text", "metric"),
-    [("0.2pt", "best_val_loss"), ("0.2", "best_val_acc"), ("-1", "best_val_loss"), ("nan", "best_val_loss"),
-     ("0", "best_val_loss"), ("much", "best_val_acc"), ("1.2.3", "best_val_loss"), ("", "best_val_acc")],
-)  # fmt: skip
-def test_a_margin_in_another_unit_is_refused_with_the_right_one(text: str, metric: str) -> None:
-    with pytest.raises(UserError, match="percentage points" if metric.endswith("acc") else "unit of"):
-        parse_margin(text, Metric(metric))
-
-
 def test_unknown_tasks_and_factors_are_refused(tmp_path: Path) -> None:
     found = study(tmp_path, grid({"relu": [1.0], "tanh": [2.0]})).study
     with pytest.raises(UserError, match="Did you mean 'activation'"):
         compare(found, by=["activaton"])
     with pytest.raises(UserError, match="classification"):
         compare(found, "classification")
-
-
-def test_best_figures_are_of_epochs_whose_loss_is_a_number(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "a", (3.0, 2.0, 1.0))
-    metrics = pandas.read_csv(run / record.METRICS)
-    metrics.loc[2, "val/loss"] = math.nan
-    metrics.to_csv(run / record.METRICS, index=False)
-    assert load_runs(run).runs["best_val_mse"].item() == 2.0

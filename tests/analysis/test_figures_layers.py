@@ -1,101 +1,18 @@
 """Figures of layers, from records made by hand, against figures worked out by hand."""
 
-import dataclasses
-import io
-import itertools
-import json
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
-from matplotlib.axes import Axes
+from layer_studies import JOINED, curves, drawn, gradients, made, marks, read, shares, write
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from scipy.stats import t
 
 from multirun_analysis import load_runs
-from multirun_analysis.compare.comparison import Comparison, compare
+from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.figures import layers
 from multirun_analysis.figures.depth import depth_against_gradient
-from multirun_analysis.figures.style import GREY, pick, plain
-
-Row = tuple[int, str, int, str, str, float]  # epoch, layer, depth, tensor, quantity, value
-SIZES = {"weight": 30.0, "bias": 10.0}
-
-
-def write(
-    directory: Path,
-    *,
-    rows: Iterable[Row],
-    optim: str = "adam",
-    given: dict[str, Any] | None = None,
-    seed: int = 1,
-    status: str = "completed",
-    loss: float = 1.0,
-) -> None:
-    directory.mkdir(parents=True)
-    (directory / "metrics.csv").write_text(f"epoch,step,train/loss,val/loss\n1,1,{loss},{loss}\n")
-    summary = {
-        "status": status, "identity": f"{directory.name}", "seed": seed, "set": given or {},
-        "choices": {"model": "regression", "data": "d", "activation": "relu", "optim": optim, "scheduler": "none"},
-        "config": {"seed": seed, "optim": {"name": optim}}, "statistics": {"epochs": 1, "best_val_loss": loss},
-    }  # fmt: skip
-    for key, value in (given or {}).items():
-        group, name = key.split(".")
-        summary["config"].setdefault(group, {})[name] = value
-        if key == "model.depth":
-            summary["config"]["model"]["hidden"] = [32] * value
-    (directory / "summary.json").write_text(json.dumps(summary))
-    frame = pd.DataFrame(list(rows), columns=["epoch", "layer", "depth", "tensor", "quantity", "value"])
-    if len(frame):
-        frame.to_parquet(directory / "layers.parquet", index=False)
-
-
-def gradients(*epochs: Iterable[float], sizes: dict[str, float] = SIZES) -> list[Row]:
-    """Of each epoch the mean |g| of each layer: of its weight; the bias has three times as much."""
-    depths = range(max((len(list(layers)) for layers in epochs), default=0))
-    rows: list[Row] = [(0, f"linear{d + 1}", d, tensor, "size", size) for d in depths for tensor, size in sizes.items()]
-    for epoch, layer in enumerate(epochs, start=1):
-        for (d, value), tensor in itertools.product(enumerate(layer), sizes):
-            bias = 3 if tensor == "bias" else 1
-            rows.append((epoch, f"linear{d + 1}", d, tensor, "grad_mean_abs", bias * value))
-    return rows
-
-
-JOINED = (30 * 1 + 10 * 3) / 40  # of a layer whose weight has 1
-
-
-def shares(quantity: str, tensor: str, *epochs: Iterable[float]) -> list[Row]:
-    return [(e, f"linear{d + 1}", d, tensor, quantity, v) for e, vs in enumerate(epochs, 1) for d, v in enumerate(vs)]
-
-
-def read(path: Path) -> Comparison:
-    return compare(load_runs(path))
-
-
-def made(figure: Figure | None) -> Figure:
-    assert figure is not None
-    return figure
-
-
-def drawn(figure: Figure | None) -> Figure:
-    made(figure).savefig(io.BytesIO())  # nothing in it may fail only when it is drawn
-    return made(figure)
-
-
-def curves(axes: Axes, kind: str = "mean") -> list[np.ndarray]:
-    """(points, 2) of each line."""
-    (found,) = [c for c in axes.collections if c.get_gid() == kind]
-    return [np.asarray(segment).reshape(-1, 2) for segment in found.get_segments()]  # type: ignore[attr-defined]
-
-
-def marks(axes: Axes, mark: str = "diverged") -> np.ndarray:
-    """(marks, 2)."""
-    found = [np.asarray(c.get_offsets()) for c in axes.collections if c.get_gid() == mark]
-    return np.concatenate(found) if found else np.empty((0, 2))
 
 
 def test_weight_and_bias_are_joined_by_their_sizes(tmp_path: Path) -> None:
@@ -289,98 +206,3 @@ def test_no_line_joins_networks_that_differ_in_more_than_their_depth(tmp_path: P
         write(tmp_path / "s" / str(i), rows=rows, given={"model.hidden": hidden}, loss=1.0 + i)
     gradient, _ = made(depth_against_gradient(read(tmp_path / "s"))).axes
     assert [len(line.get_xdata()) for line in gradient.lines if line.get_linestyle() != "None"] == []
-
-
-def test_without_data_there_is_no_figure(tmp_path: Path) -> None:
-    for optim in ("adam", "sgd"):
-        write(tmp_path / "s" / optim, rows=[], optim=optim)
-    comparison = read(tmp_path / "s")
-    for figure in FIGURES:
-        assert figure(comparison, "optim") is None
-    assert depth_against_gradient(comparison) is None
-
-
-FIGURES: list[Callable[[Comparison, str], Figure | None]] = [
-    layers.gradient_flow, layers.gradient_bars, layers.zero_gradients, layers.dead_units, layers.update_ratios,
-]  # fmt: skip
-
-
-def everything(values: list[float]) -> list[Row]:
-    kinds = (("grad_zero_fraction", "weight"), ("dead_fraction", "activation"), ("update_ratio", "weight"))
-    return gradients(values, values) + [row for kind in kinds for row in shares(*kind, values, values)]
-
-
-STRANGE = ([0.0, 0.0], [np.nan, np.inf], [1e-40, 1e30], [0.5] * 14)
-
-
-@pytest.mark.slow
-def test_strange_values_and_names_are_drawn(tmp_path: Path) -> None:
-    names = ["_under_$score$", "a$", "x" * 90, "-"]
-    for (i, name), status in itertools.product(enumerate(names), ("completed", "diverged", "failed")):
-        where = tmp_path / "s" / f"{status}{i}"
-        write(where, rows=everything(STRANGE[i]), optim=name, status=status, given={"optim.lr": 10.0**i})
-    comparison = read(tmp_path / "s")
-    for figure in FIGURES:
-        assert len(drawn(figure(comparison, "optim")).legends[0].get_texts()) == 2 * (1 + len(names))
-
-
-@pytest.mark.parametrize("values", STRANGE[:3])
-@pytest.mark.parametrize("status", ["completed", "diverged"])
-def test_a_study_of_nothing_but_strange_values_is_no_error(tmp_path: Path, values: list[float], status: str) -> None:
-    for optim in ("adam", "sgd"):
-        write(tmp_path / "s" / optim, rows=everything(values), optim=optim, status=status)
-    comparison = read(tmp_path / "s")
-    for figure in FIGURES:
-        low, high = made(figure(comparison, "optim")).axes[0].get_ylim()
-        assert np.isfinite([low, high]).all() and low < high
-
-
-def test_of_many_levels_some_are_in_the_legend(tmp_path: Path) -> None:
-    for i in range(30):
-        write(tmp_path / "s" / str(i), rows=everything([0.1, 0.2]), given={"optim.lr": 0.001 * (i + 1)})
-    comparison = read(tmp_path / "s")
-    for figure in FIGURES:
-        texts = [text.get_text() for text in made(figure(comparison, "optim.lr")).legends[0].get_texts()]
-        assert texts[0] == "optim.lr:" and texts[-1] == "… and 18 more" and len(texts) == 14
-
-
-def test_a_single_run_is_drawn(tmp_path: Path) -> None:
-    write(tmp_path / "s" / "a", rows=everything([0.1, 0.2]))
-    for figure in FIGURES:
-        assert "one run" in made(figure(read(tmp_path / "s"), "optim")).get_supxlabel()
-
-
-def test_names_are_what_they_are_and_long_ones_keep_both_ends() -> None:
-    assert plain("a$b_c$") == r"a\$b_c\$"
-    assert not plain("_hidden").startswith("_")
-    assert (
-        plain("start" + "x" * 99 + "end", 20).startswith("start")
-        and plain("start" + "x" * 99 + "end", 20)[-3:] == "end"
-    )
-    assert len(plain("x" * 99, 20)) == 20
-    assert pick(range(100), 4) == [0, 33, 66, 99]
-
-
-def test_runs_that_are_recorded_twice_count_once_and_unknown_ones_are_grey_lines_of_their_own(tmp_path: Path) -> None:
-    for seed, value in enumerate((1.0, 5.0), 1):
-        write(tmp_path / "s" / f"a{seed}", rows=gradients((value,), (value,)), seed=seed)
-    write(tmp_path / "s" / "b", rows=gradients((3.0,), (3.0,)), optim="sgd")
-    write(tmp_path / "s" / "lost", rows=gradients((9.0,), (9.0,)))
-    (tmp_path / "s" / "lost" / "summary.json").unlink()
-    (tmp_path / "s" / "b" / "layers.parquet").write_bytes(b"PAR1 cut short")
-    comparison = dataclasses.replace(read(tmp_path / "s"), duplicates={"a2": "a1"})
-    figure = made(layers.gradient_flow(comparison, "optim"))
-    (line,) = curves(figure.axes[0])
-    assert line[:, 1] == pytest.approx([JOINED, JOINED])
-    (unknown,) = curves(figure.axes[0], "broken")
-    assert unknown[:, 1] == pytest.approx([JOINED * 9, JOINED * 9])
-    (marks_of_unknown,) = [c for c in figure.axes[0].collections if c.get_gid() == "missing"]
-    assert [to_hex(colour) for colour in marks_of_unknown.get_edgecolors()] == [GREY]  # type: ignore[attr-defined]
-    note = figure.get_supxlabel()
-    assert "1 unfinished (o)" in note and "1 completed without these measurements" in note
-    assert "1 run recorded twice counts once" in " ".join(note.split())
-    alone = read(tmp_path / "s" / "lost")
-    (line,) = curves(made(layers.gradient_flow(alone, "optim")).axes[0], "broken")
-    assert line[:, 1] == pytest.approx([JOINED * 9, JOINED * 9])
-    assert layers.gradient_bars(alone, "optim") is None  # of which bars are means over seeds
-    assert depth_against_gradient(alone) is None

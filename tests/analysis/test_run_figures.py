@@ -144,3 +144,30 @@ def test_folds_that_are_not_whole_lose_no_run(tmp_path: Path, damage: str) -> No
         pandas.concat([frame, frame]).to_parquet(path)
     row = load_runs(run).runs.iloc[0]
     assert row["status"] == "completed" and record.FOLDS in row["folds"] and row["settled_val_loss"] == 1.0
+
+
+@pytest.mark.parametrize("every", [2, 3, 7])
+def test_epochs_without_validation_say_nothing(tmp_path: Path, every: int) -> None:
+    """As of check_val_every_n_epoch: the cells of the other epochs are empty, and folds have no rows of them."""
+    losses = [20.0 - epoch for epoch in range(1, 16)]
+    run = write_run(tmp_path / "a", losses)
+    write_folds(run, [[loss] * 5 for loss in losses])
+    table, folds = pandas.read_csv(run / record.METRICS), pandas.read_parquet(run / record.FOLDS)
+    validated = list(range(every, 16, every))
+    table.loc[~table["epoch"].isin(validated), [c for c in table if c.startswith("val/")]] = math.nan
+    table.to_csv(run / record.METRICS, index=False)
+    folds[folds["epoch"].isin(validated)].to_parquet(run / record.FOLDS, index=False)
+    row = load_runs(run).runs.iloc[0]
+    mine = [losses[epoch - 1] for epoch in validated]
+    assert row["settled_val_loss"] == np.mean(mine[-math.ceil(len(mine) / 10) :]) and row["status"] == "completed"
+    assert row["folds"] is None and row["selected_val_loss"] == min(mine)
+    assert row["final_train_loss"] == pytest.approx(0.9 * losses[-1])
+
+
+def test_an_epoch_whose_metrics_are_nan_was_validated(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", [3.0, 2.0, 1.0])
+    text = (run / record.METRICS).read_text().splitlines()
+    header, cells = text[0].split(","), text[-1].split(",")
+    cells = ["nan" if name.startswith("val/") else cell for name, cell in zip(header, cells, strict=True)]
+    (run / record.METRICS).write_text("\n".join([*text[:-1], ",".join(cells)]) + "\n")
+    assert math.isnan(load_runs(run).runs.iloc[0]["settled_val_loss"])

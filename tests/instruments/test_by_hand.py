@@ -23,7 +23,7 @@ CADENCE = (
     "callbacks.updates.every_n_steps=3",
     "callbacks.activations.probe_size=7",
 )
-LOSSES = {"mse": nn.functional.mse_loss, "cross_entropy": nn.functional.cross_entropy}
+LOSSES = {"torch.nn.MSELoss": nn.functional.mse_loss, "torch.nn.CrossEntropyLoss": nn.functional.cross_entropy}
 
 
 def doubles(tensor: torch.Tensor) -> np.ndarray:
@@ -88,7 +88,7 @@ def by_hand(config: dict[str, Any]) -> tuple[dict[tuple, float], dict[str, int],
         )  # type: ignore[assignment]
         seen: dict[tuple, list[tuple[int, float]]] = {}
         for step, (x, y) in enumerate(data.train_dataloader()):
-            loss = LOSSES[config["model"]["loss"]](network(x), y)
+            loss = LOSSES[config["loss"]["_target_"]](network(x), y)
             gradients = torch.autograd.grad(loss, [p for _, _, p in parameters], retain_graph=True)
             for (path, tensor, _), gradient in zip(parameters, gradients, strict=True):
                 g = doubles(gradient)

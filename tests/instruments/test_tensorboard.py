@@ -71,14 +71,14 @@ def test_a_server_shows_scalars_histograms_images_hparams_and_the_layout(train: 
     get = server(directory.parent)
     (run,) = get("runs")
     scalars = set(get("plugin/scalars/tags")[run])
-    assert {"train/loss", "val/loss", "lr", "momentum"} <= scalars
+    assert {"train/loss", "val/loss", "~lr", "~momentum"} <= scalars
     for quantity in ("grad_mean_abs", "grad_std", "grad_norm", "grad_zero_fraction", "update_ratio", "weight_norm"):
-        labels = sorted(tag for tag in scalars if tag.startswith(f"{quantity}/"))
-        assert labels == [f"{quantity}/{i}_linear{i + 1}.{t}" for i in range(3) for t in ("bias", "weight")]
-    assert {f"saturated_fraction/{i}_linear{i + 1}" for i in (0, 1)} <= scalars
-    points = get(f"plugin/scalars/scalars?run={run}&tag=momentum")
+        labels = sorted(tag for tag in scalars if tag.startswith(f"~{quantity}/"))
+        assert labels == [f"~{quantity}/{i}_linear{i + 1}.{t}" for i in range(3) for t in ("bias", "weight")]
+    assert {f"~saturated_fraction/{i}_linear{i + 1}" for i in (0, 1)} <= scalars
+    points = get(f"plugin/scalars/scalars?run={run}&tag=~momentum")
     assert [(step, value) for _, step, value in points] == [(i, pytest.approx(0.9)) for i in (1, 2, 3)]
-    points = get(f"plugin/scalars/scalars?run={run}&tag=weight_norm/0_linear1.weight")
+    points = get(f"plugin/scalars/scalars?run={run}&tag=~weight_norm/0_linear1.weight")
     assert [step for _, step, _ in points] == [0, 1, 2, 3], "from before training on"
 
     histograms = set(get("plugin/histograms/tags")[run])
@@ -108,7 +108,7 @@ def test_a_server_shows_scalars_histograms_images_hparams_and_the_layout(train: 
             assert [tag for tag in scalars if any(re.match(pattern, tag) for pattern in tags)], chart
     mean_abs = layout["gradients"][0]["multiline"]["tag"][0]
     overlaid = get(f"plugin/custom_scalars/scalars?run={run}&tag={urllib.request.quote(mean_abs)}")
-    assert set(overlaid["tag_to_events"]) == {f"grad_mean_abs/{i}_linear{i + 1}.weight" for i in range(3)}
+    assert set(overlaid["tag_to_events"]) == {f"~grad_mean_abs/{i}_linear{i + 1}.weight" for i in range(3)}
 
     experiment = get("plugin/hparams/experiment", {"experimentName": ""})
     assert {"activation", "optim.lr", "status"} <= {info["name"] for info in experiment["hparamInfos"]}
@@ -146,7 +146,7 @@ def test_deep_networks_are_thinned_in_tensorboard_but_not_in_the_record(
     monkeypatch.setattr(recording, "MAX_LAYER_SCALARS", 300)
     directory = train(*SHORT, "trainer.max_epochs=12", "model.width=4", "model.depth=3")
     events = EventAccumulator(str(directory)).Reload()
-    steps = [event.step for event in events.Scalars("grad_norm/0_linear1.weight")]
+    steps = [event.step for event in events.Scalars("~grad_norm/0_linear1.weight")]
     assert 1 < len(steps) < 12
     assert {b - a for a, b in itertools.pairwise(steps)} == {steps[0]}
     assert [event.step for event in events.Scalars("train/loss")] == list(range(1, 13))

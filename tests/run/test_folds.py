@@ -54,7 +54,7 @@ def test_folds_of_a_classifier_by_hand(train: Train, fashion_root: Path, monkeyp
 
 @pytest.mark.slow
 def test_folds_of_a_regression_by_hand(train: Train) -> None:
-    directory = train(*SHORT, "seed=7", "trainer.precision=64-true", "model.loss=mae")
+    directory = train(*SHORT, "seed=7", "trainer.precision=64-true", "loss=mae")
     data = Concrete(None, "strength", "random", False, 64, 0.15, 0.15, None, False, seed=7)
     outputs, targets = outputs_and_targets(directory, RegressionNet((8,), 1, nn.ReLU), data)
     error = outputs - targets

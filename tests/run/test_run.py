@@ -121,7 +121,7 @@ def test_what_is_recorded(train: Train, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_mae_is_trained_and_mse_is_there_to_compare(train: Train) -> None:
-    rows = metrics(train(*SHORT, "model.loss=mae"))
+    rows = metrics(train(*SHORT, "loss=mae"))
     for row in rows:
         assert row["val/loss"] == pytest.approx(row["val/mae"], rel=1e-6)
         assert row["val/mse"] > row["val/mae"]  # type: ignore[operator]
@@ -178,9 +178,10 @@ def test_tensorboard_has_the_scalars_by_epoch_and_one_hparams_entry(train: Train
     events = EventAccumulator(str(directory)).Reload()
     rows = metrics(directory)
     for column in ("train/loss", "val/loss", "lr"):
-        points = [(e.step, e.value) for e in events.Scalars(column)]
+        tag = column if "/" in column else f"~{column}"  # behind training and validation
+        points = [(e.step, e.value) for e in events.Scalars(tag)]
         assert points == [(row["epoch"], pytest.approx(row[column], rel=1e-6)) for row in rows]
-    (best,) = events.Scalars("summary/best_val_loss")
+    (best,) = events.Scalars("~summary/best_val_loss")
     assert best.value == pytest.approx(record.read_summary(directory)["statistics"]["best_val_loss"], rel=1e-6)
     plugin = events.summary_metadata
     session = [m for name, m in plugin.items() if name == "_hparams_/session_start_info"]

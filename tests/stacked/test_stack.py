@@ -84,7 +84,7 @@ def test_every_activation(tmp_path: Path, both: Both) -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        "model.loss=mae",
+        "loss=mae",
         "model.hidden=[]",
         "data.split=grouped",
         "data.bins=4",

@@ -55,7 +55,7 @@ def first(experiment: str, directory: Path, *more: str) -> Job:
 def make_record(job: Job, directory: Path, best: float, tested: bool = False) -> None:
     """A completed run whose best validation figure is `best`, in its last epoch."""
     config = job.config
-    classifies = config["model"]["loss"] == "cross_entropy"
+    classifies = "CrossEntropy" in config["loss"]["_target_"]
     epochs = config["trainer"]["max_epochs"]
     fall = np.linspace(1, 0, epochs)
     val = (1 - best if classifies else best) * (1 + fall)
@@ -98,7 +98,7 @@ def make_studies(
     """Records of these studies: 20 (or 0.89), a bit more with each seed, a hundredth of that by the name, and `level`."""
     for name in names:
         for job in planned(name, *(() if name == "vgg6_report_standin" else (f"seed={seeds}",))):
-            classifies = job.config["model"]["loss"] == "cross_entropy"
+            classifies = "CrossEntropy" in job.config["loss"]["_target_"]
             shift = sum(by for part, by in (level or {}).items() if part in job.directory.name)
             more = job.config["seed"] % 10 + 0.01 * (crc32(job.directory.name.encode()) % 11)
             best = (0.89 + 0.001 * more if classifies else 20.0 + 0.5 * more) + shift

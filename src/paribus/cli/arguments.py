@@ -3,7 +3,7 @@
 import filecmp
 from pathlib import Path
 
-from paribus.cli.mistakes import check_arguments
+from paribus.cli.mistakes import WITH_VALUE, check_arguments
 from paribus.cli.recorded import add_recorded
 from paribus.errors import UserError
 from paribus.installation import find_config_directory
@@ -11,24 +11,12 @@ from paribus.installation import find_config_directory
 
 def put_flags_first(arguments: list[str]) -> list[str]:
     """Move flags to the front, where Hydra expects them: `train.py model=vgg6 --multirun seed=1,2`."""
-    with_value = (
-        "--config-dir",
-        "-cd",
-        "--config-name",
-        "-cn",
-        "--config-path",
-        "-cp",
-        "--cfg",
-        "-c",
-        "--package",
-        "-p",
-    )
     flags: list[str] = []
     others: list[str] = []
     is_value = False  # of the flag before it
     for text in arguments:
         (flags if is_value or text.startswith("-") else others).append(text)
-        is_value = text in with_value
+        is_value = text in WITH_VALUE
     return flags + others
 
 

@@ -1,25 +1,79 @@
 """Recognise what people type who do not know Hydra's grammar yet, and say how it is written."""
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
+from paribus.config.grammar import shorten
+from paribus.config.suggestions import find_meant, index_options, suggest_key
 from paribus.errors import UserError
 
+# Flags of Hydra that take a value, in the same argument or the next one.
+WITH_VALUE = (
+    *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c", "--package", "-p"),
+    "--experimental-rerun",
+)
 FLAGS = {
-    *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r"),
-    *("--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn"),
-    *("--config-dir", "-cd", "--experimental-rerun", "--info", "-i"),
+    *WITH_VALUE,
+    *("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m"),
+    *("--shell-completion", "-sc", "--info", "-i"),
 }
+FLAG_WORDS = {"help": "--help", "multirun": "--multirun", "version": "--version"}
 
 
 def check_arguments(typed: Sequence[str]) -> None:
-    """Raise UserError for a flag that is none, and for blanks around = and behind commas."""
-    for text, following in zip(typed, [*typed[1:], ""], strict=False):
+    """Raise UserError for a flag that is none, a word that is no option, and blanks around = and commas."""
+    previous = ""
+    for i, (text, following) in enumerate(zip(typed, [*typed[1:], ""], strict=False)):
         name, equals, value = text.partition("=")
-        if name.startswith("--") and name not in FLAGS:
-            key = name.lstrip("-").replace("-", "_")
-            given = value if equals else following if following and not following.startswith("-") else "VALUE"
-            raise UserError(f"There is no flag {name}. Options are written key=value: {key}={given}.")
-        if text == "=" or (equals and not name) or (text.endswith("=") and following and "=" not in following):
-            raise UserError("Write an option without blanks around =: activation=tanh.")
-        if equals and text.endswith(",") and following:
-            raise UserError(f"Write values without blanks behind commas: {text}{following}")
+        if previous in WITH_VALUE or previous in ("--info", "-i"):
+            pass
+        elif text.startswith("-"):
+            if name not in FLAGS:
+                raise UserError(f"There is no flag {shorten(name)}. {_name_option(name, value, following)}")
+        elif text.startswith("="):
+            raise UserError(f"{shorten(text)} has no key. Options are written key=value: optim.lr=0.1.")
+        elif following.startswith("=") and not equals:
+            words = [text, following, *(typed[i + 2 : i + 3] if following == "=" else ())]
+            raise UserError(f"Write an option without blanks around =: {shorten(''.join(words))}.")
+        elif text.endswith("=") and following and "=" not in following and not following.startswith("-"):
+            raise UserError(f"Write an option without blanks around =: {shorten(text + following)}.")
+        elif (equals and text.endswith(",") and following) or following.startswith(","):
+            raise UserError(f"Write values without blanks around commas: {shorten(text + following)}")
+        elif not equals and not text.startswith("~"):
+            raise UserError(_explain_word(text, previous, following))
+        previous = text
+
+
+def _name_option(flag: str, value: str, following: str) -> str:
+    """Say how the option of a flag is written that Hydra does not have."""
+    key = flag.lstrip("-").replace("-", "_")
+    meant = find_meant(key)
+    hint = "" if meant else suggest_key(key, ())
+    if hint:
+        return hint
+    given = value or (following if following and not following.startswith("-") else "VALUE")
+    if meant:
+        return f"Options are written key=value: {' or '.join(f'{k}={shorten(given)}' for k in meant)}."
+    return "Options are written key=value: optim.lr=0.1. --help lists flags and options."
+
+
+def _explain_word(word: str, previous: str, following: str) -> str:
+    """Say what a word without = may mean."""
+    said = f"{shorten(word)!r} is no option."
+    if word.casefold() in FLAG_WORDS:
+        return f"{said} The flag is {FLAG_WORDS[word.casefold()]}."
+    groups = index_options().get(word.casefold(), [])
+    before = previous.partition("=")[0]
+    if before in groups:
+        return f"{said} To try several, write --multirun {previous},{word}."
+    if groups:
+        return f"{said} Choose it with {' or '.join(f'{group}={word.casefold()}' for group in groups)}."
+    pair = re.fullmatch(r"([\w.]+):(.+)", word)
+    if pair:
+        return f"{said} Options are written key=value: {(find_meant(pair[1]) or [pair[1]])[0]}={pair[2]}."
+    if "/" in word or Path(word).exists():
+        return f"{said} A directory of a run is named by resume={shorten(word)} or rerun={shorten(word)}."
+    meant = (find_meant(word) or [word])[0]
+    value = following if following and "=" not in following and not following.startswith("-") else "VALUE"
+    return f"{said} Options are written key=value: {shorten(meant)}={shorten(value)}."

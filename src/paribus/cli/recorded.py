@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from paribus.errors import UserError
+from paribus.installation import find_config_directory
 from paribus.paths import parse_path
 from paribus.record import RecordError, read_summary, read_yaml
 
@@ -27,26 +28,42 @@ def add_recorded(typed: list[str]) -> list[str]:
     directory = parse_path(path, f"{order}=").absolute()
     given = [text for text in typed if text not in orders]
     keys = {_get_key(text) for text in given}
-    stored = [str(text) for text in _read_recorded(directory, "overrides.yaml") if _get_key(str(text)) not in keys]
     hydra = _read_recorded(directory, "hydra.yaml")["hydra"]
-    sources = [source["path"] for source in hydra["runtime"]["config_sources"] if source["provider"] == "command-line"]
-    flags = [f"--config-dir={source.removeprefix('file://')}" for source in sources]
-    if hydra["job"]["config_name"] != "train":
-        flags.append(f"--config-name={hydra['job']['config_name']}")
-    flags += [text for text in hydra["overrides"]["hydra"] if text.startswith("hydra.searchpath=")]
+    recorded = [str(text) for text in _read_recorded(directory, "overrides.yaml")]
+    try:
+        if _names_loss_by_model(hydra):
+            recorded = [re.sub(r"^model\.loss=", "loss=", text) for text in recorded]
+        sources = [s["path"] for s in hydra["runtime"]["config_sources"] if s["provider"] == "command-line"]
+        flags = [f"--config-dir={source.removeprefix('file://')}" for source in sources]
+        if hydra["job"]["config_name"] != "train":
+            flags.append(f"--config-name={hydra['job']['config_name']}")
+        flags += [text for text in hydra["overrides"]["hydra"] if text.startswith("hydra.searchpath=")]
+        swept = [f"hydra.sweeper.{key}=null" for key in ("params", "grids") if (hydra["sweeper"] or {}).get(key)]
+        in_study = hydra["mode"] == "MULTIRUN"
+    except (KeyError, TypeError, AttributeError) as error:
+        file = directory / ".hydra" / "hydra.yaml"
+        raise UserError(f"{file} is damaged (it lacks {error}). Make the run again.") from None
+    stored = [text for text in recorded if _get_key(text) not in keys]
     if "trust=true" not in typed:
         _require_own_files(directory, [*flags, *stored])
-    flags += [f"hydra.sweeper.{key}=null" for key in ("params", "grids") if (hydra["sweeper"] or {}).get(key)]
+    flags += swept
     composed = _read_recorded(directory, "config.yaml")
     fixed = [f"{order}={_quote(str(directory))}"]
-    if order == "resume" and hydra["mode"] == "MULTIRUN":
-        fixed.append(f"study={_quote(str(composed['study']))}")
+    if order == "resume" and in_study:
+        fixed.append(f"study={_quote(str(composed.get('study') or directory.parent.name))}")
     if order == "resume":
         fixed.append(f"hydra.run.dir={_quote(str(directory))}")
     elif "threads" not in keys:
-        fixed.append(f"threads={read_summary(directory).get('threads') or 'null'}")
+        threads = read_summary(directory).get("threads")
+        fixed.append(f"threads={threads if isinstance(threads, int) else 'null'}")
     stored = [text for text in stored if _get_key(text) not in {_get_key(text) for text in fixed}]
     return [*flags, *stored, *given, *fixed]
+
+
+def _names_loss_by_model(hydra: Any) -> bool:
+    """Return whether a run of one of our models was recorded by a version in which model.loss=NAME chose its loss."""
+    choices = hydra["runtime"].get("choices") or {}
+    return "loss" not in choices and (find_config_directory() / "model" / f"{choices.get('model')}.yaml").exists()
 
 
 def _require_own_files(directory: Path, arguments: list[str]) -> None:
@@ -68,9 +85,11 @@ def _read_recorded(directory: Path, name: str) -> Any:
     path = directory / ".hydra" / name
     try:
         stored = read_yaml(path)
-        if not isinstance(stored, list if name == "overrides.yaml" else dict) or (
-            name == "hydra.yaml" and "hydra" not in stored
-        ):
+        whole = {
+            "overrides.yaml": isinstance(stored, list) and all(isinstance(text, str) for text in stored),
+            "hydra.yaml": isinstance(stored, dict) and isinstance(stored.get("hydra"), dict),
+        }.get(name, isinstance(stored, dict))
+        if not whole:
             raise RecordError(f"{path} is damaged (it is not whole).")
         return stored
     except (FileNotFoundError, NotADirectoryError):

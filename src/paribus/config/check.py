@@ -4,35 +4,55 @@ Does not import torch; `read_choices` imports the classes that the configuration
 """
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from types import NoneType
-from typing import Any, get_args
+from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from hydra.utils import get_object
 from omegaconf import DictConfig
 
-from paribus.config.compose import Composer, get_chosen_options, to_resolved, to_unresolved
+from paribus.config.compose import (
+    OPEN_GROUPS,
+    Composer,
+    complete_choices,
+    get_chosen_options,
+    to_resolved,
+    to_unresolved,
+)
 from paribus.config.ranges import check_ranges
 from paribus.config.schedules import check_schedules
 from paribus.config.suggestions import suggest_key
-from paribus.config.targets import explain_missing
+from paribus.config.targets import find_callable
+from paribus.config.values import check_values
 from paribus.errors import UserError, unknown_name
-from paribus.record import PROCESS_KEYS, flatten, select_experimental, use_current_targets
+from paribus.record import NAMED_LOSSES, PROCESS_KEYS, flatten, select_experimental, use_current_targets
 
-OPEN_NODES = ("callbacks", "logger")  # nodes with any number of entries, each with a _target_
 REQUIRED = ("model", "data", "activation", "optim", "scheduler", "trainer")
 # Arguments that the run passes to constructors, so that a configuration must not.
 INJECTED = (
     *("in_shape", "out_features", "activation", "params", "optimizer", "save_dir", "callbacks", "logger"),
     *("default_root_dir", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"),
     *("num_sanity_val_steps", "self"),
+    *("reduction", "reduce", "size_average", "ignore_index"),  # of a loss
 )
+
+
+# Why an option of lightning.Trainer is none here, and what to use instead.
+FIXED = {
+    "trainer.num_sanity_val_steps": "the network is tried on two samples before each run anyway. Leave it out",
+    "trainer.enable_progress_bar": (
+        "callbacks=none shows no progress, and '+callbacks.bar={_target_: "
+        "lightning.pytorch.callbacks.TQDMProgressBar}' a bar"
+    ),
+    "trainer.enable_model_summary": "the log has a table of the network. Leave it out",
+    "trainer.enable_checkpointing": "resuming needs the two checkpoints of a run. Leave it out",
+    "trainer.barebones": "it would leave out the record. For less of it, choose callbacks=none logger=none",
+    "trainer.logger": "choose loggers with logger=NAME or logger=[NAME,NAME]",
+    "trainer.callbacks": "add callbacks with '+callbacks.NAME={_target_: CLASS, ...}'",
+    "trainer.default_root_dir": "choose the directory of a run with hydra.run.dir=DIR, of a study with study=NAME",
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +73,7 @@ class Choices:
 def read_job_choices(config: DictConfig) -> Choices:
     """Read and check the choices of the running Hydra job's configuration; see `read_choices`."""
     hydra = HydraConfig.get()
+    complete_choices(hydra)
     searchpath = [text for text in hydra.overrides.hydra if str(text).startswith("hydra.searchpath=")]
     composer = Composer(GlobalHydra.instance().config_loader(), str(hydra.job.config_name), searchpath)
     return read_choices(config, hydra.runtime.choices, composer)
@@ -65,22 +86,33 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
     with hidden.
     """
     options = get_chosen_options(chosen)
+    _check_packages(to_unresolved(config), options)
     for group in REQUIRED:
         if group not in options:
             raise UserError(
                 f"{group} needs one option: {group}=NAME. To try several, add --multirun: {group}=NAME,NAME."
             )
-    raw = use_current_targets(to_unresolved(config))
     without_experiment = {group: option for group, option in options.items() if group != "experiment"}
     raw_base, base = composer.compose_options(without_experiment)
+    raw = to_unresolved(config)
+    named = raw["model"].get("loss")
+    if "loss" in options and named is not None and "loss" not in raw_base["model"]:
+        raise UserError(suggest_key("model.loss", ()))
+    if "loss" not in options and raw_base["model"].get("loss") in (*NAMED_LOSSES,):
+        if named not in (*NAMED_LOSSES,):
+            raise unknown_name(named, "model.loss", NAMED_LOSSES)
+        options["loss"] = named  # a network's own YAML may name its loss as in version 0.1
+        raw_base, base = ({**node, "model": {**node["model"], "loss": named}} for node in (raw_base, base))
+    raw, raw_base, base = map(use_current_targets, (raw, raw_base, base))
     _check_keys(raw, raw_base, "")
     plain = use_current_targets(to_resolved(config))
-    if isinstance(plain["seed"], list):
-        listed = ",".join(map(str, plain["seed"]))
-        raise UserError(f"seed is {plain['seed']}; for a run each, write --multirun seed={listed}.")
-    _check_values(plain, base, "")
+    _check_seed(plain["seed"])
+    check_values(plain, base, "", _find_signature)
     check_ranges(plain)
     check_schedules(plain)
+    least, most = plain["trainer"].get("min_epochs") or 0, plain["trainer"]["max_epochs"]
+    if least > most:
+        raise UserError(f"trainer.min_epochs is {least}, and trainer.max_epochs {most}. Choose fewer of the former.")
     resolved = flatten(plain)
     # Unresolved values are compared: an interpolated value counts as not set, whatever it resolves to.
     tables = {key: raw[key] for key in ("default_lr", "default_epochs") if key in raw}
@@ -90,12 +122,31 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
         for key, value in experimental.items()
         if key not in ("seed", *PROCESS_KEYS) and (key not in defaults or defaults[key] != value)
     }
-    if resolved.get("model.width") is not None or resolved.get("model.depth") is not None:
+    sizes = [resolved.get("model.width"), resolved.get("model.depth")]
+    if "hidden" in plain["model"] and sizes != [None, None]:
         if "model.hidden" in given:
             raise UserError("model.hidden excludes model.width and model.depth. Set either hidden, or width and depth.")
-        if resolved["model.width"] is None or resolved["model.depth"] is None:
+        if None in sizes:
             raise UserError("model.width and model.depth must be set together. Set both or neither.")
     return Choices(options, given, plain)
+
+
+def _check_packages(raw: Mapping[str, Any], options: Mapping[str, str]) -> None:
+    """Raise UserError where a file with values for several groups lacks the line that puts them there."""
+    for group in ("experiment", "model"):
+        node = raw.get(group)
+        if isinstance(node, Mapping) and (group == "experiment" or isinstance(node.get("model"), Mapping)):
+            raise UserError(
+                f"{group}={options.get(group, '...')}: its file must begin with the line `# @package _global_`, since "
+                "it sets values of several groups."
+            )
+
+
+def _check_seed(seed: Any) -> None:
+    """Raise UserError where the seed is no number, above all where it should be several."""
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        listed = ",".join(map(str, seed)) if isinstance(seed, list) else "1,2,3"
+        raise UserError(f"seed is {seed!r}; it must be a whole number. For a run each: --multirun seed={listed}.")
 
 
 def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:
@@ -103,32 +154,30 @@ def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> 
     accepted = _find_arguments(node, path)
     node_path = path.rstrip(".")
     for key in base:
-        if key not in node and node_path not in OPEN_NODES:
+        if key not in node and node_path not in OPEN_GROUPS:
             raise UserError(f"{path}{key} is missing from the configuration. Set it instead of removing it.")
     for key, value in node.items():
         if key in base:
             if isinstance(value, Mapping) and isinstance(base[key], Mapping):
                 _check_keys(value, base[key], f"{path}{key}.")
             continue
+        if f"{path}{key}" in FIXED:
+            raise UserError(f"{path}{key} cannot be set: {FIXED[f'{path}{key}']}.")
         argument = accepted is not None and ("**" in accepted or key in accepted or str(key).startswith("_"))
-        entry = node_path in OPEN_NODES and isinstance(value, Mapping) and "_target_" in value
+        entry = node_path in OPEN_GROUPS and isinstance(value, Mapping) and "_target_" in value
         if not (argument or entry):
             valid = sorted({*map(str, base), *(accepted or ())} - {"_target_", "hydra"})
-            hint = "" if node_path else suggest_key(str(key), flatten(base))
+            hint = suggest_key(f"{path}{key}", flatten(base) if not node_path else ())
             if hint:
-                raise UserError(f"There is no {str(key)!r} in the configuration. {hint}")
+                raise UserError(f"There is no {str(key)!r} in {node_path or 'the configuration'}. {hint}")
             raise unknown_name(key, node_path or "the configuration", valid)
 
 
 def _find_signature(node: Mapping[str, Any], path: str) -> inspect.Signature | None:
     """Return the signature of a node's _target_, or None without a _target_."""
-    target = node.get("_target_")
-    if target is None:
+    if "_target_" not in node or (node["_target_"] is None and path == "scheduler."):  # a constant learning rate
         return None
-    try:
-        return _inspect_signature(get_object(str(target)))
-    except (HydraException, ImportError, AttributeError) as error:
-        raise explain_missing(target, path.removesuffix("."), error) from None
+    return _inspect_signature(find_callable(node["_target_"], path.rstrip(".")))
 
 
 @cache
@@ -148,53 +197,3 @@ def _find_arguments(node: Mapping[str, Any], path: str) -> set[str] | None:
     if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
         return {"**"}
     return set(signature.parameters) - set(INJECTED)
-
-
-def _check_values(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:
-    """Raise UserError for a value of another type than in `base`, or, where that is null, than its annotation.
-
-    The trainer's values are left to Lightning, which accepts more types than the option's file shows.
-    """
-    signature = None if path == "trainer." else _find_signature(node, path)
-    for key, value in node.items():
-        full, example = f"{path}{key}", base.get(key)
-        if isinstance(value, Mapping):
-            _check_values(value, example if isinstance(example, Mapping) else {}, f"{full}.")
-        elif path == "trainer." or key == "_target_":
-            continue
-        elif example is not None:
-            _check_example(full, value, example)
-        elif value is not None and signature is not None and key in signature.parameters:
-            _check_annotation(full, value, signature.parameters[key].annotation)
-
-
-def _check_example(key: str, value: Any, example: Any) -> None:
-    """Raise UserError for a value of another type than the example."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if isinstance(example, bool):
-        good, kind = isinstance(value, bool), "true or false"
-    elif isinstance(example, int) and not key.startswith(("optim.", "scheduler.", "activation.", "default_lr.")):
-        good, kind = number and isinstance(value, int), "a whole number"
-    elif isinstance(example, int | float):
-        good, kind = number, "a number"
-    elif isinstance(example, list):
-        numbers = all(isinstance(x, int | float) for x in example)
-        same = isinstance(value, list) and (not numbers or all(isinstance(x, int | float) for x in value))
-        good, kind = same, f"a list, such as {example}"
-    else:
-        good, kind = isinstance(value, str), f"a word, such as {example}"
-    if not good:
-        raise UserError(f"{key} is {value!r}; it must be {kind}.")
-
-
-_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-
-
-def _check_annotation(key: str, value: Any, annotation: Any) -> None:
-    """Raise UserError for a value of another type than the annotation."""
-    kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
-    if not kinds or not all(kind in _TYPE_NAMES for kind in kinds):
-        return
-    fits = type(value) in kinds or (type(value) is int and float in kinds)
-    if not fits:
-        raise UserError(f"{key} is {value!r}; it must be {' or '.join(_TYPE_NAMES[kind] for kind in kinds)}.")

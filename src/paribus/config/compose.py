@@ -8,11 +8,24 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
+from paribus.config.ranges import MOST_LAYERS
 from paribus.private_names import apply_overrides
 from paribus.record import PROCESS_KEYS
+
+OPEN_GROUPS = ("callbacks", "logger", "metrics")  # groups of which none, one or several options may be chosen
+
+
+def complete_choices(hydra: Any) -> None:
+    """Add to the choices of a composed node `hydra` what Hydra leaves out: lists of options, and groups removed."""
+    for group in OPEN_GROUPS:
+        if group not in hydra.runtime.choices:
+            lists = [text for text in hydra.overrides.task if text.startswith(f"{group}=[")]
+            option = lists[-1].partition("=")[2].replace(" ", "") if lists else "[]"
+            with read_write(hydra), open_dict(hydra):
+                hydra.runtime.choices[group] = "none" if option == "[]" else option
 
 
 def get_chosen_options(chosen: Mapping[str, Any]) -> dict[str, str]:
@@ -30,8 +43,9 @@ def to_resolved(config: DictConfig) -> dict[str, Any]:
     """Convert a run's configuration to plain, resolved values; derive hidden from a model's width and depth."""
     plain = _to_plain(config, resolve=True, without=("hydra", *PROCESS_KEYS))
     model = plain["model"]
-    if isinstance(model.get("width"), int) and isinstance(model.get("depth"), int):
-        model["hidden"] = [model["width"]] * model["depth"]
+    sizes = (model.get("width"), model.get("depth"))
+    if "hidden" in model and all(isinstance(size, int) for size in sizes):
+        model["hidden"] = [model["width"]] * min(model["depth"], MOST_LAYERS + 1)  # more is refused by check_ranges
     return plain
 
 
@@ -39,8 +53,11 @@ def _to_plain(config: DictConfig, resolve: bool, without: Sequence[str]) -> dict
     """Convert a configuration to plain values, without some of its keys."""
     unresolved = dict(config.items_ex(resolve=False))
     plain = {str(key): config[key] if resolve else value for key, value in unresolved.items() if key not in without}
-    return {
-        key: OmegaConf.to_container(value, resolve=resolve) if OmegaConf.is_config(value) else value
+    removed: dict[str, Any] = {group: {} for group in OPEN_GROUPS if group not in plain}
+    return removed | {
+        key: OmegaConf.to_container(value, resolve=resolve, throw_on_missing=resolve)
+        if OmegaConf.is_config(value)
+        else value
         for key, value in plain.items()
     }
 
@@ -107,6 +124,7 @@ class Composer:
             config = self._loader.load_configuration(
                 config_name=self.config_name, overrides=list(overrides), run_mode=RunMode.RUN
             )
+            complete_choices(config.hydra)
             self._composed[overrides] = pickle.dumps(config, pickle.HIGHEST_PROTOCOL)
             options = get_chosen_options(config.hydra.runtime.choices)
             if "experiment" not in options:  # an experiment may set values
@@ -120,7 +138,7 @@ def _to_example(node: DictConfig, key: str) -> Any:
     """Resolve a value of a node, or the values below it; return None for those that cannot be resolved."""
     try:
         value = node[key]
-    except InterpolationResolutionError:
+    except (InterpolationResolutionError, MissingMandatoryValue):
         return None
     if isinstance(value, DictConfig):
         return {str(k): _to_example(value, str(k)) for k in value}

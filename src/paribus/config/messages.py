@@ -1,15 +1,27 @@
 """Explain errors of Hydra, OmegaConf and the file system to the user."""
 
 import errno
+import inspect
 import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pkgutil import resolve_name
 from typing import Any
 
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    InterpolationKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
-from paribus.config.suggestions import suggest_key
-from paribus.errors import unknown_name
+from paribus.config.grammar import explain_grammar
+from paribus.config.suggestions import HINTS, suggest_key
+from paribus.errors import UserError, unknown_name
+from paribus.installation import find_config_directory
 from paribus.record import flatten
 
 _UNWRITABLE = "Write elsewhere: hydra.run.dir=DIR for a run, hydra.sweep.dir=DIR for a study, data.root=DIR for data."
@@ -28,26 +40,78 @@ _REMEDIES = {
 
 def explain(error: BaseException) -> str:
     """Return the message for an error of a user, of Hydra or OmegaConf, or of the file system."""
-    if isinstance(error, MissingConfigException) and error.options:
-        group, _, option = str(error.missing_cfg_file).rpartition("/")
-        return str(unknown_name(option, group or "conf", error.options))
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        # Hydra names no options where several were given in a list
+        options = error.options or sorted(file.stem for file in (find_config_directory() / group).glob("*.yaml"))
+        if options:
+            return _explain_option(group, option, options)
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, InterpolationKeyError) and cause.full_key and cause.msg:
         return f"{cause.full_key}: {str(cause.msg).splitlines()[0]}. Give {cause.full_key} a value, or define that key."
+    if isinstance(cause, MissingMandatoryValue) and cause.full_key:
+        return f"{cause.full_key} has no value yet. Give it one: {cause.full_key}=VALUE."
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
-        path, _, key = str(cause.full_key).rpartition(".")
-        valid = [name for name in cause.parent_node if name not in ("_target_", "hydra")]
-        hint = "" if path else suggest_key(key, _list_keys(cause.parent_node))
-        if hint:
-            return f"There is no {key!r} in the configuration. {hint}"
-        return str(unknown_name(key, path or "the configuration", valid))
+        typed = re.search(r"Could not override '([^']+)'", str(error))
+        return _explain_key(typed[1] if typed else str(cause.full_key), str(cause.full_key), cause.parent_node)
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} is not of the form key=value: {error}."
+        return explain_grammar(str(error.override))
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}. {_REMEDIES.get(error.errno or 0, '')}".strip()
+    if str(error).startswith("Could not override 'loss'"):
+        return (
+            "The model's YAML gives its loss as model.loss. To choose another one by loss=NAME, remove that line and "
+            "add `- /loss@_global_.loss: NAME` to its defaults, before _self_."
+        )
+    ambiguous = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", str(error))
+    if ambiguous:
+        key, values = ambiguous.groups()
+        return (
+            f"{key}={values} lists several values: add --multirun for a run each, or write a list as {key}=[{values}]."
+        )
+    removed = re.search(r"Could not delete from config. '(\S+)' does not exist", str(error))
+    if removed:
+        return f"There is no {removed[1]!r} to remove. {suggest_key(removed[1], ())}".strip()
     text = re.sub(r"\n(See https?:\S+.*|\s*full_key:.*|\s*object_type=.*)", "", str(error))
-    return " ".join([text.strip() or type(error).__name__, *getattr(error, "__notes__", ())])
+    text = " ".join([text.strip() or type(error).__name__, *getattr(error, "__notes__", ())])
+    if not isinstance(error, UserError):  # a library's, over several lines
+        text = " ".join(line.strip() for line in text.splitlines())
+    return re.sub(r"\S{500,}", lambda word: f"{word[0][:100]}...", text)  # somebody's value
+
+
+def _explain_option(group: str, option: str, valid: Sequence[str]) -> str:
+    """Say that a group has no such option, and what may be meant."""
+    if group == "data" and re.search(r"[./\\]", option):
+        return f"There is no {option!r} in data. A file of your own is named by data.path={option}."
+    hint = HINTS.get(option.casefold(), "") if not get_close_matches(option, valid) else ""
+    class_name = f" A class is named by {group}._target_={option}." if re.search(r"\w\.\w", option) else ""
+    return (
+        f"There is no {option!r} in {group}. {hint}"
+        if hint
+        else f"{unknown_name(option, group or 'conf', valid)}{class_name}"
+    )
+
+
+def _explain_key(typed: str, missing: str, node: Any) -> str:
+    """Say that a configuration has no key `missing`, which `node` lacks, and what is meant by `typed`."""
+    path, _, key = missing.rpartition(".")
+    known = _list_keys(node._get_root())
+    found = f"There is no {key!r} in {path or 'the configuration'}."
+    if path and key in _list_arguments(node):
+        return f"{found} It can be added: +{missing}=VALUE."
+    hint = suggest_key(typed, known)
+    if hint:
+        return f"{found} {hint}"
+    return str(unknown_name(key, path or "the configuration", [x for x in node if x not in ("_target_", "hydra")]))
+
+
+def _list_arguments(node: Any) -> Sequence[str]:
+    """List the arguments of the class that a node names; none where it cannot be found."""
+    try:
+        return list(inspect.signature(resolve_name(str(node._get_node("_target_")))).parameters)
+    except Exception:  # noqa: BLE001  it names no class, or importing it fails: that is for another message
+        return []
 
 
 def _list_keys(config: Any) -> list[str]:

@@ -15,9 +15,12 @@ from paribus.errors import UserError
 from paribus.paths import parse_path
 from paribus.record import flatten
 
-LARGEST_SEED = 2**63 - 1  # what torch and numpy take; no message names it
+LARGEST_WHOLE = 2**63 - 1  # what torch and numpy take
+LARGEST = 3.4e38  # of single precision, in which networks compute
 NEEDED = ("seed", "trainer.max_epochs")
-OURS = ("torch.", "lightning.", "paribus.", "schedulefree.", "pytorch_optimizer.")
+OURS = ("torch.", "torchmetrics.", "lightning.", "paribus.", "schedulefree.", "pytorch_optimizer.")
+MOST_LAYERS = 10_000  # each takes a tenth of a millisecond to build
+MOST_PROCESSES = 4096  # on a machine, or machines: Lightning makes a list of them
 MOST_THREADS = max(256, os.cpu_count() or 1)  # beyond, torch's thread pool may end the process
 
 
@@ -46,14 +49,15 @@ class Range:
             return False
         above = value > self.low if self.open_low else value >= self.low
         below = value < self.high if self.open_high else value <= self.high
-        return math.isfinite(value) and above and below
+        largest = LARGEST_WHOLE if isinstance(value, int) else LARGEST
+        return above and below and -largest <= value <= largest  # so finite, and a number
 
     def __str__(self) -> str:
         noun = "whole number" if self.whole else "number"
         bounds = []
         if math.isfinite(self.low):
             bounds.append(f"{'above' if self.open_low else 'at least'} {self.low:g}")
-        if self.high < LARGEST_SEED:
+        if math.isfinite(self.high):
             bounds.append(f"{'below' if self.open_high else 'at most'} {self.high:g}")
         if self.length is not None:
             count = f"{self.length} {noun}s" if self.length else f"{noun}s"
@@ -68,10 +72,10 @@ SHARE = Range(0, 1, open_high=True)  # 0 included, 1 not
 INNER_SHARE = Range(0, 1, open_low=True, open_high=True)
 
 RANGES: dict[str, Range] = {
-    "seed": Range(0, LARGEST_SEED, whole=True),
+    "seed": Range(0, whole=True),
     "threads": Range(1, MOST_THREADS, whole=True),
     "default_epochs": COUNT,
-    "data.seed": Range(0, LARGEST_SEED, whole=True),
+    "data.seed": Range(0, whole=True),
     "data.batch_size": COUNT,
     "data.val_size": COUNT,
     "data.val_fraction": INNER_SHARE,
@@ -85,12 +89,18 @@ RANGES: dict[str, Range] = {
     "trainer.gradient_clip_val": POSITIVE,
     "trainer.accumulate_grad_batches": COUNT,
     "trainer.check_val_every_n_epoch": COUNT,
-    "trainer.num_nodes": COUNT,
+    "trainer.num_nodes": Range(1, MOST_PROCESSES, whole=True),
+    "trainer.max_steps": Range(-1, whole=True),
+    "trainer.min_steps": COUNT,
+    "trainer.min_epochs": COUNT,
+    "trainer.limit_train_batches": NOT_NEGATIVE,
+    "trainer.limit_val_batches": NOT_NEGATIVE,
+    "trainer.overfit_batches": NOT_NEGATIVE,
     "model.hidden": Range(1, whole=True, length=0),
     "model.width": COUNT,
-    "model.depth": Range(0, whole=True),
+    "model.depth": Range(0, MOST_LAYERS, whole=True),
     "model.dropout": SHARE,
-    "model.width_multiplier": POSITIVE,
+    "model.width_multiplier": Range(0, 32, open_low=True),
     "activation.alpha": POSITIVE,
     "activation.beta": POSITIVE,
     "activation.negative_slope": Range(),
@@ -101,7 +111,7 @@ RANGES: dict[str, Range] = {
     "optim.momentum": SHARE,
     "optim.dampening": Range(0, 1),
     "optim.betas": Range(0, 1, open_high=True, length=2),
-    "optim.alpha": Range(0, 1),
+    "optim.alpha": SHARE,
     "optim.eps": NOT_NEGATIVE,
     "optim.lr_decay": NOT_NEGATIVE,
     "optim.momentum_decay": NOT_NEGATIVE,
@@ -156,6 +166,16 @@ RANGES: dict[str, Range] = {
     "averaging.decay": SHARE,
     "averaging.update_every_n_steps": COUNT,
     "averaging.start": SHARE,
+    "loss.label_smoothing": Range(0, 1),
+    "loss.weight": Range(0, open_low=True, length=0),
+    "loss.pos_weight": POSITIVE,
+    "loss.delta": POSITIVE,
+    "loss.beta": NOT_NEGATIVE,
+    "loss.eps": POSITIVE,
+    "loss.level": INNER_SHARE,
+    "metrics.top_k.top_k": COUNT,
+    "metrics.calibration_error.n_bins": COUNT,
+    "metrics.r2.adjusted": Range(0, whole=True),
     "callbacks.gradients.every_n_steps": COUNT,
     "callbacks.updates.every_n_steps": COUNT,
     "callbacks.weights.every_n_epochs": COUNT,
@@ -172,6 +192,10 @@ OF_CLASSES: dict[tuple[str, str], Range] = {  # where a class means something el
 }
 WORDS: dict[str, tuple[Any, ...]] = {
     "trainer.deterministic": (True, False, "warn"),
+    "loss.full": (True, False),
+    "metrics.f1.average": ("micro", "macro", "weighted"),
+    "metrics.auroc.average": ("macro", "weighted"),
+    "metrics.calibration_error.norm": ("l1", "l2", "max"),
     "figures": (True, False),
     "confirm": (True, False),
 }
@@ -188,9 +212,12 @@ def check_ranges(config: Mapping[str, Any]) -> None:
     for key in NEEDED:
         if key in flat and flat[key] is None:
             raise UserError(f"{key} is None; it must be {RANGES[key]}.")
+    for name, rate in config.get("default_lr", {}).items():  # before optim.lr, which takes its value from here
+        check_value(f"default_lr.{name}", rate, NOT_NEGATIVE)
     _check_node(config, "", True)
-    for name, rate in config.get("default_lr", {}).items():
-        _check(f"default_lr.{name}", rate, NOT_NEGATIVE)
+    devices = config.get("trainer", {}).get("devices")
+    if isinstance(devices, int) and devices != -1:  # -1: all there are
+        check_value("trainer.devices", devices, Range(1, MOST_PROCESSES, whole=True))
     data = config.get("data", {})
     if str(data.get("_target_")).startswith(OURS):
         _check_paths(data)
@@ -201,18 +228,21 @@ def _check_node(node: Mapping[str, Any], path: str, ours: bool) -> None:
         ours = str(node["_target_"]).startswith(OURS)
     for key, value in node.items():
         full = f"{path}{key}"
-        if isinstance(value, Mapping):
+        if ours and full in RANGES:
+            check_value(full, value, OF_CLASSES.get((str(node.get("_target_")), full), RANGES[full]))
+        elif isinstance(value, Mapping) and full not in WORDS:
             _check_node(value, f"{full}.", ours)
-        elif value is not None and ours and full in RANGES:
-            _check(full, value, OF_CLASSES.get((str(node.get("_target_")), full), RANGES[full]))
-        elif value is not None and ours and full in WORDS and value not in WORDS[full]:
+        elif value is not None and ours and full in WORDS and repr(value) not in map(repr, WORDS[full]):
             words = ", ".join(str(word).lower() for word in WORDS[full])
             raise UserError(f"{full} is {value!r}; it must be one of {words}, or null.")
 
 
-def _check(key: str, value: Any, allowed: Range) -> None:
+def check_value(key: str, value: Any, allowed: Range) -> None:
+    """Raise UserError for a value out of its range; None means that the option is not used."""
     if value is not None and not allowed.contains(value):
-        raise UserError(f"{key} is {value!r}; it must be {allowed}.")
+        large = isinstance(value, int | float) and LARGEST_WHOLE < abs(value) < math.inf
+        limit = f" (the largest: {LARGEST_WHOLE} for a whole number, {LARGEST:g} for others)" if large else ""
+        raise UserError(f"{key} is {value!r}; it must be {allowed}{limit}.")
 
 
 def _check_paths(data: Mapping[str, Any]) -> None:

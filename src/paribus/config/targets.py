@@ -2,14 +2,15 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from pkgutil import resolve_name
 from typing import Any, get_type_hints
-
-from hydra.errors import HydraException
-from hydra.utils import get_object
 
 from paribus.errors import UserError
 
-TRUSTED = ("paribus.", "torch.nn.", "torch.optim.", "torchvision.", "lightning.", "schedulefree.", "pytorch_optimizer.")
+TRUSTED = (
+    *("paribus.", "torch.nn.", "torch.optim.", "torchmetrics.", "torchvision.", "lightning."),
+    *("schedulefree.", "pytorch_optimizer."),
+)
 PACKAGES = {"schedulefree": "schedulefree", "pytorch_optimizer": "pytorch-optimizer"}  # of extras, by their module
 
 
@@ -19,7 +20,7 @@ def find_target(target: Any, part: str, kinds: tuple[type, ...]) -> Callable[...
     Raises UserError unless it is a subclass of one of `kinds`, or a function whose return annotation is one. So
     nothing is called before it is known what it makes.
     """
-    found = _find(target, part)
+    found = find_callable(target, part)
     made = found if isinstance(found, type) else _return_type(found)
     if isinstance(made, type) and issubclass(made, kinds):
         return found
@@ -35,29 +36,29 @@ def require_trusted(config: Mapping[str, Any], whose: str) -> None:
     """
     for path, target in _iterate_targets(config, ""):
         if target.startswith(TRUSTED):
-            found = _find(target, path)
+            found = find_callable(target, path)
             if isinstance(found, type) or (target.startswith("paribus.") and _return_type(found) is not None):
                 continue
         raise UserError(
             f"{whose} names {target} ({path}._target_), which is no class of Paribus, torch.nn, torch.optim, "
-            "torchvision or Lightning. Loading the run would call it. If you trust this record, give trust=true "
-            "(evaluate: --trust; load_run: trust=True)."
+            "torchmetrics, torchvision or Lightning. Loading the run would call it. If you trust this record, give "
+            "trust=true (evaluate: --trust; load_run: trust=True)."
         )
 
 
-def explain_missing(target: Any, part: str, error: Exception) -> UserError:
-    """Return an error for the user of a `target` that could not be imported for `part` of a run."""
-    module = str(target).partition(".")[0]
-    if module in PACKAGES and isinstance(error.__cause__ or error, ImportError):
-        return UserError(f"{part}._target_: {target} needs {PACKAGES[module]}: pip install {PACKAGES[module]}")
-    return UserError(f"{part}._target_: {str(error.__cause__ or error).splitlines()[0]}")
-
-
-def _find(target: Any, part: str) -> Any:
+def find_callable(target: Any, part: str) -> Any:
+    """Return the class or function that `target` names for `part` of a run. Raises UserError where it names none."""
+    if not isinstance(target, str):
+        raise UserError(f"{part}._target_ is {'null' if target is None else target}; it must name a class.")
     try:
-        found = get_object(str(target))
-    except (HydraException, ImportError, AttributeError, ValueError) as error:
-        raise explain_missing(target, part, error) from None
+        found = resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        package = PACKAGES.get(target.partition(".")[0])
+        if package is not None and isinstance(error, ImportError):
+            raise UserError(f"{part}._target_: {target} needs {package}: pip install {package}") from None
+        raise UserError(f"{part}._target_: {str(error).splitlines()[0]}") from None
+    except Exception as error:
+        raise UserError(f"{part}._target_: importing {target} fails: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise UserError(f"{part}._target_: {target} is a {type(found).__name__}, which cannot be called.")
     return found

@@ -121,12 +121,16 @@ class InMemory(lightning.LightningDataModule, ABC):
         return self.make_training_batches(lambda: self.trainer.current_epoch if self.trainer else 0)
 
     def make_training_batches(self, epoch: Callable[[], int]) -> Batches:
-        """Return batches of the training part, in random order for the epoch (from 0) that `epoch` returns."""
+        """Return batches of the training part, in random order for the epoch (from 0) that `epoch` returns.
+
+        With trainer.overfit_batches they are the same batches, not augmented, in every epoch.
+        """
         assert self.train is not None, "setup() comes first"
+        repeated = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         return Batches(
             *self._on_device(self.train),
             self.batch_size,
-            generator=lambda: make_generator(self.seed, "batches", epoch()),
+            generator=None if repeated else lambda: make_generator(self.seed, "batches", epoch()),
             augment=self.augment,
             prepare=None if self.stores_inputs else self.inputs,
             rank=self.trainer.global_rank if self.trainer else 0,

@@ -32,7 +32,7 @@ class Predictions(Instrument):
         network.load_state_dict(best)
         for split, part in (("train", self.data.train), ("val", self.data.val)):
             if part and len(part[0]):
-                outputs = [self.learner.infer(inputs).float().cpu() for inputs, _ in self.data.make_eval_batches(part)]
+                outputs = [self.learner.predict(inputs).cpu() for inputs, _ in self.data.make_eval_batches(part)]
                 self._parts[split] = (part[1].cpu().numpy(), torch.cat(outputs).numpy())
         network.load_state_dict(last)
         write_predictions(directory, self._parts)

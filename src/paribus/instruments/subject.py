@@ -40,3 +40,6 @@ class Subject(Protocol):
 
     def infer(self, inputs: Tensor) -> Any:
         """Return the outputs for `inputs` in evaluation mode and in the run's precision, without gradients."""
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Return what these outputs mean, in single precision: probabilities, or values in the unit of the targets."""

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
     from paribus.loggers.writer import EventWriter
 
+SUMMARY = "summary"  # group of a run's statistics
+LAST = "~"  # behind every letter
 FAMILIES = {"grad": "gradients", "update": "updates", "activation": "activations", "weight": "weights"}
+
+
+def put_last(tag: str) -> str:
+    """Return a tag that TensorBoard, which sorts tags by name, shows behind those of training and validation."""
+    return f"{LAST}{tag}"
 
 
 class TensorBoard(TensorBoardLogger):
@@ -29,6 +36,7 @@ class TensorBoard(TensorBoardLogger):
 
     def __init__(self, save_dir: str | Path):
         super().__init__(save_dir, name="", version="", default_hp_metric=False)
+        self.in_study = False  # whether the table of a study shows this run
         self.purge_step: int | None = None  # from which TensorBoard drops what older files hold
         self._writer: EventWriter | None = None
         self._scalars: dict[tuple[str, ...], ScalarEvents] = {}
@@ -54,11 +62,12 @@ class TensorBoard(TensorBoardLogger):
         event = self._scalars[tags].serialise(int(step or 0), list(metrics.values()))
         self.experiment.open_file().write(event)
 
-    def log_hyperparams(self, params: Mapping[str, Any], metrics: Mapping[str, Any] | None = None) -> None:  # type: ignore[override]
-        """Write an entry of the HPARAMS tab: `params`, with the scalars named in `metrics` as results."""
+    def log_hyperparams(self, params: Mapping[str, Any], *others: Any) -> None:  # type: ignore[override]
+        """Write an entry of the HPARAMS tab. Which columns the tab has is written for a whole study: see study.py."""
         from torch.utils.tensorboard.summary import hparams
 
-        for summary in hparams(dict(params), dict(metrics or {})):
+        _, *entry = hparams(dict(params), {})
+        for summary in entry:
             self.experiment.add_summary(summary)
 
     def log_histogram(self, histogram: Histogram, step: int) -> None:
@@ -101,9 +110,9 @@ class TensorBoard(TensorBoardLogger):
         for quantity, tensor in quantities:
             family = "activation" if tensor == "activation" else quantity.partition("_")[0]
             title = f"{quantity} (biases)" if tensor == "bias" else quantity
-            layout[FAMILIES.get(family, "more")][title] = [
-                "Multiline", [f"^{re.escape(quantity)}/" + (rf".*\.{tensor}$" if tensor != "activation" else "")]
-            ]  # fmt: skip
+            ending = rf".*\.{tensor}$" if tensor != "activation" else ""
+            # earlier versions had the same tags without the first character
+            layout[FAMILIES.get(family, "more")][title] = ["Multiline", [f"^{LAST}?{re.escape(quantity)}/{ending}"]]
         shown = {family: charts for family, charts in layout.items() if charts}
         self.experiment.add_summary(custom_scalars(shown))
 

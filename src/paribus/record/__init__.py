@@ -9,6 +9,7 @@ from paribus.record.files import (
     KINDS,
     RecordError,
     clear_record,
+    find_config_fault,
     find_fault,
     find_runs,
     read_metrics,
@@ -23,6 +24,7 @@ from paribus.record.files import (
 )
 from paribus.record.identity import (
     EXECUTION_KEYS,
+    NAMED_LOSSES,
     OWN_CALLBACKS,
     PROCESS_KEYS,
     flatten,
@@ -60,11 +62,11 @@ from paribus.record.schema import (
 
 __all__ = [
     "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED",
-    "FINISHED", "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "N_FOLDS",
+    "FINISHED", "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "NAMED_LOSSES", "N_FOLDS",
     "OWN_CALLBACKS", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SUMMARY", "TRASH", "UNFINISHED", "WEIGHTS",
     "BusyError", "RecordError",
-    "claim_directory", "clear_record", "find_fault", "find_runs", "flatten", "identify", "is_running",
-    "lock_directory", "make_paths_absolute", "read_metrics", "read_status", "read_summary", "read_text",
+    "claim_directory", "clear_record", "find_config_fault", "find_fault", "find_runs", "flatten", "identify",
+    "is_running", "lock_directory", "make_paths_absolute", "read_metrics", "read_status", "read_summary", "read_text",
     "read_yaml", "remove_temporary", "replace_file", "require_regular", "select_experimental", "use_current_targets",
     "use_stable_targets", "write_json",
 ]  # fmt: skip

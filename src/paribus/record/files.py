@@ -87,11 +87,22 @@ def find_fault(summary: Mapping[str, Any]) -> str | None:
             return f"{key} is {value!r}"
     if summary.get("status") not in WRITTEN_STATUSES:
         return f"status is {summary.get('status')!r}"
+    fault = find_config_fault(summary.get("config") or {})
+    if fault:
+        return f"config.{fault}"
     if not all(isinstance(option, str) for option in (summary.get("choices") or {}).values()):
         return f"choices is {summary['choices']!r}"
     for name, value in (summary.get("statistics") or {}).items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             return f"statistics.{name} is {value!r}"
+    return None
+
+
+def find_config_fault(config: Mapping[str, Any]) -> str | None:
+    """Say which part of a resolved configuration is of another kind than a run writes; None where all are in order."""
+    for key in ("model", "data", "activation", "optim", "scheduler", "trainer", "callbacks", "logger"):
+        if key in config and not isinstance(config[key], Mapping):
+            return f"{key} is {config[key]!r}"
     return None
 
 
@@ -156,6 +167,8 @@ def read_metrics(directory: Path, epochs: int | None = None) -> list[dict[str, f
     rows = []
     try:
         reader = csv.DictReader(read_text(path).splitlines())
+        if not {"epoch", "step"} <= set(reader.fieldnames or ()):
+            raise ValueError("it has no columns epoch and step")
         for row in islice(reader, epochs):
             if None in row or None in row.values():
                 raise ValueError(f"line {reader.line_num} does not have {len(reader.fieldnames or [])} columns")

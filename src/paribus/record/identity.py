@@ -38,14 +38,39 @@ STABLE_PREFIXES = {
 }
 
 
+# The losses that version 0.1 knew, by their name in model.loss. A loss of other values has no such name.
+NAMED_LOSSES: dict[str, dict[str, Any]] = {
+    "cross_entropy": {"_target_": "torch.nn.CrossEntropyLoss", "label_smoothing": 0.0, "weight": None},
+    "mse": {"_target_": "torch.nn.MSELoss"},
+    "mae": {"_target_": "torch.nn.L1Loss"},
+}
+
+
 def use_stable_targets(config: Any) -> Any:
-    """Return a plain configuration with every `_target_` as records name the class."""
-    return _replace_targets(config, [*STABLE_PREFIXES.items()])
+    """Return a plain configuration with every `_target_` as records name the class, and a named loss as model.loss."""
+    stable = _replace_targets(config, [*STABLE_PREFIXES.items()])
+    loss = stable.get("loss")
+    named = [name for name, node in NAMED_LOSSES.items() if isinstance(loss, Mapping) and {**node, **loss} == node]
+    if named:
+        del stable["loss"]
+        stable["model"]["loss"] = named[0]
+    if not stable.get("metrics"):
+        stable.pop("metrics", None)
+    return stable
 
 
 def use_current_targets(config: Any) -> Any:
-    """Return a plain configuration with every `_target_` as this version names the class."""
-    return _replace_targets(config, [(first, now) for now, first in STABLE_PREFIXES.items()])
+    """Return a plain configuration with every `_target_` as this version names the class, and its loss as a node.
+
+    A network's YAML may still name its loss by model.loss; another one that was chosen takes its place.
+    """
+    current = _replace_targets(config, [(first, now) for now, first in STABLE_PREFIXES.items()])
+    model = current.get("model")
+    if isinstance(model, dict) and isinstance(name := model.get("loss"), str) and name in NAMED_LOSSES:
+        del model["loss"]
+        current.setdefault("loss", dict(NAMED_LOSSES[name]))
+    current.setdefault("metrics", {})
+    return current
 
 
 def _replace_targets(value: Any, prefixes: Sequence[tuple[str, str]], key: Any = None) -> Any:
@@ -93,8 +118,8 @@ def identify(config: Mapping[str, Any]) -> str:
         return value
 
     kept = use_stable_targets(select_experimental(config))
-    for derived in ("width", "depth"):  # `hidden` contains them
-        kept.get("model", {}).pop(derived, None)
+    for derived in ("width", "depth") if "hidden" in kept.get("model", {}) else ():  # `hidden` contains them
+        kept["model"].pop(derived, None)
     text = json.dumps(canonical(kept), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -2,26 +2,32 @@
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
-from lightning.pytorch.loggers import Logger
-from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar, WeightAveraging
+from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from torch import nn
 
+from paribus.config.targets import find_target
 from paribus.data.module import InMemory
-from paribus.errors import UserError
+from paribus.errors import UserError, unknown_name
 from paribus.instruments.instrument import Instrument
+from paribus.loggers.tensorboard import TensorBoard
 from paribus.models.initialisation import initialise
 from paribus.models.layers import Call
 from paribus.randomness import derive_seed
-from paribus.run.checks import inspect_network
+from paribus.run.checks import check_memory, check_outputs, inspect_network
+from paribus.run.criteria import build_loss, build_metrics
 from paribus.run.factory import make_factory
 from paribus.run.optimization import check_optimizer, make_optimizer_factory, plan_schedule
 from paribus.training.learner import Learner, find_learner
+from paribus.training.stopping import StopAtStep
 
 
 def build_data(config: Mapping[str, Any]) -> InMemory:
@@ -33,8 +39,15 @@ def build_network(config: Mapping[str, Any], data: InMemory) -> nn.Module:
     """Build the network of `config` for the shapes of `data`; draw initial weights from torch's generator."""
     node = {key: value for key, value in config["model"].items() if key not in ("init", "loss")}
     activation = make_factory("activation", config["activation"], nn.Module)
-    make_network = make_factory("model", node, nn.Module)
-    network = make_network(in_shape=data.in_shape, out_features=data.out_features, activation=activation)
+    make_network = partial(
+        make_factory("model", node, nn.Module),
+        in_shape=data.in_shape,
+        out_features=1 if build_loss(config, data).binary else data.out_features,
+        activation=activation,
+    )
+    if str(node["_target_"]).startswith("paribus."):
+        check_memory(make_network)
+    network = make_network()
     if isinstance(network, lightning.LightningModule):
         raise UserError(
             f"model._target_: {type(network).__name__} is a LightningModule, whose training_step would not be called. "
@@ -45,16 +58,11 @@ def build_network(config: Mapping[str, Any], data: InMemory) -> nn.Module:
 
 
 def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory) -> Learner:
-    """Build the learner for the model's loss. Raises UserError where the loss does not fit the task of the data."""
-    loss = config["model"]["loss"]
-    kind = find_learner(loss)
-    if kind.task != data.task:
-        raise UserError(
-            f"model.loss={loss} is for {kind.task}, but {type(data).__name__} is data for {data.task}. "
-            "Choose the model for the task (model=regression for numbers, mlp or vgg6 for classes), or other data."
-        )
-    plan = plan_schedule(config)
-    learner = kind(network, loss, make_optimizer_factory(config), plan.make, plan.interval, config["seed"])
+    """Build the learner for the loss, with the metrics. Raises UserError where these do not fit the data."""
+    loss = build_loss(config, data)
+    metrics = build_metrics(config, loss, data)
+    make_optimizer, plan = make_optimizer_factory(config), plan_schedule(config)
+    learner = find_learner(loss)(network, loss, make_optimizer, plan.make, plan.interval, config["seed"], metrics)
     learner.monitor = plan.monitor
     return learner
 
@@ -65,15 +73,24 @@ def build_initial(config: Mapping[str, Any], data: InMemory) -> tuple[Learner, l
     network = build_network(config, data)
     learner = build_learner(config, network, data)
     check_optimizer(config, network)
-    return learner, inspect_network(network, data)
+    calls, output = inspect_network(network, data, learner.loss)
+    check_outputs(learner.loss, output, data)
+    return learner, calls
 
 
-def try_building(config: Mapping[str, Any], data: InMemory | None = None) -> tuple[InMemory, Learner] | None:
+def try_building(
+    config: Mapping[str, Any], data: InMemory | None = None, with_trainer: bool = True
+) -> tuple[InMemory, Learner] | None:
     """Build what a run trains with, and train nothing. Return None where its data have to be downloaded first.
 
-    `data` stands for the data module, where another run has read the same. Raises UserError for what cannot be built.
+    `data` stands for the data module, where another run has read the same. Without `with_trainer`, the trainer's
+    device may be missing here: the run is for another machine. Raises UserError for what cannot be built.
     """
     build_callbacks(config)
+    build_loggers(config, Path())
+    if with_trainer:
+        trainer = build_trainer({**config, "logger": {}}, Path(), [])
+        check_devices(trainer, config, trainer.world_size if config["trainer"].get("strategy", "auto") != "auto" else 1)
     data = data or build_data(config)
     if not data.is_available():
         return None
@@ -106,33 +123,68 @@ def build_averaging(config: Mapping[str, Any]) -> WeightAveraging:
     return make_factory("averaging", config["averaging"], WeightAveraging)()
 
 
-def build_loggers(config: Mapping[str, Any], directory: Path) -> list[Logger]:
-    """Build the configured loggers, which write to `directory`."""
+def build_loggers(config: Mapping[str, Any], directory: Path, in_study: bool = False) -> list[Logger]:
+    """Build the configured loggers; one whose save_dir is not given writes to `directory`, that of the run."""
     kind: Any = Logger
-    factories = [make_factory(f"logger.{name}", node, kind) for name, node in config["logger"].items()]
-    return [make_logger(save_dir=str(directory)) for make_logger in factories]
+    loggers = []
+    for name, node in config["logger"].items():
+        make_logger = make_factory(f"logger.{name}", node, kind)
+        takes_directory = "save_dir" in signature(find_target(node["_target_"], f"logger.{name}", (kind,))).parameters
+        given: dict[str, Any] = {} if node.get("save_dir") or not takes_directory else {"save_dir": str(directory)}
+        logger = make_logger(**given)
+        if isinstance(logger, CSVLogger) and Path(logger.log_dir).absolute() == directory.absolute():
+            raise UserError(f"logger.{name} would write over the record's own metrics.csv. Give it another save_dir.")
+        if isinstance(logger, TensorBoard):
+            logger.in_study = in_study
+        loggers.append(logger)
+    return loggers
 
 
 def build_trainer(
     config: Mapping[str, Any],
     directory: Path,
     callbacks: list[lightning.Callback],
+    in_study: bool = False,
 ) -> lightning.Trainer:
     """Build Lightning's trainer with `callbacks` and the configured loggers."""
-    loggers = build_loggers(config, directory)
-    make_trainer = make_factory("trainer", config["trainer"], lightning.Trainer)
-    profiler: dict[str, Any] = {} if "profiler" in config["trainer"] else {"profiler": NoProfiler()}
+    loggers = build_loggers(config, directory, in_study)
+    options = config["trainer"]
+    profiler = options.get("profiler") or NoProfiler()
+    if isinstance(profiler, str):
+        profiler = build_profiler(profiler, directory)
+    chosen: dict[str, Any] = {} if isinstance(profiler, Mapping) else {"profiler": profiler}
+    if options.get("max_steps") not in (None, -1):
+        callbacks = [*callbacks, StopAtStep(options["max_steps"])]
+    make_trainer = make_factory("trainer", options, lightning.Trainer)
     return make_trainer(
         callbacks=callbacks,
         logger=loggers,
         default_root_dir=str(directory),
         # False without a Checkpoint callback: Lightning would add its own, larger and written more often
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
-        enable_progress_bar=False,  # costs more per step than a small network
+        # only if asked for: it costs more per step than a small network
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         enable_model_summary=False,
         num_sanity_val_steps=0,  # inspect_network has tried the network already
-        **profiler,
+        **chosen,
     )
+
+
+def build_profiler(name: str, directory: Path) -> Profiler:
+    """Build Lightning's profiler of that name, which writes its report into the run's directory."""
+    kinds = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
+    if name not in kinds:
+        raise unknown_name(name, "trainer.profiler", kinds)
+    return kinds[name](dirpath=directory, filename="profile")
+
+
+def check_devices(trainer: lightning.Trainer, config: Mapping[str, Any], processes: int) -> None:
+    """Raise UserError where the trainer has more devices than the run has processes."""
+    if trainer.world_size != processes:
+        raise UserError(
+            f"trainer.devices={config['trainer']['devices']}: a run trains on one device. To train on several, choose "
+            "trainer=ddp."
+        )
 
 
 class NoProfiler(Profiler):

@@ -1,33 +1,71 @@
 """Check that a network fits its data before it is trained."""
 
 import logging
+import os
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.models.layers import BATCH_NORMS, Call, trace_calls
+from paribus.training.losses import Loss
 
 log = logging.getLogger(__name__)
 
 
-def inspect_network(network: nn.Module, data: InMemory) -> list[Call]:
-    """Pass two samples through the network and return the calls of its modules.
+def inspect_network(network: nn.Module, data: InMemory, loss: Loss) -> tuple[list[Call], Tensor]:
+    """Pass two samples through the network; return the calls of its modules and the outputs.
 
     Raises UserError where the network does not accept the inputs, or returns another shape than the data need.
     """
     name = type(network).__name__
     inputs = data.get_first_inputs("train", 2)
-    expected = (len(inputs), data.out_features) if data.task == "classification" else (len(inputs),)
+    samples = len(inputs)
+    expected = {"classification": (samples, data.out_features), "binary": (samples, 1), "regression": (samples,)}[
+        loss.task
+    ]
     try:
         output, calls = trace_calls(network, inputs)
     except RuntimeError as error:
         raise UserError(f"{name} does not take inputs of shape {tuple(inputs.shape[1:])}: {error}") from None
-    if not isinstance(output, torch.Tensor) or tuple(output.shape) != expected:
-        got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-        raise UserError(f"{name} returns {got} for {len(inputs)} samples; {data.task} on these data needs {expected}.")
-    return calls
+    if loss.binary and isinstance(output, Tensor) and output.shape == (samples,):
+        return calls, output
+    if not isinstance(output, Tensor) or tuple(output.shape) != expected:
+        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise UserError(f"{name} returns {got} for {samples} samples; {data.task} on these data needs {expected}.")
+    return calls, output
+
+
+def check_outputs(loss: Loss, output: Tensor, data: InMemory) -> None:
+    """Raise UserError where the loss needs other outputs than these of an untrained network, or other targets."""
+    if isinstance(loss.module, nn.NLLLoss) and not torch.allclose(output.exp().sum(1), torch.ones(1), atol=1e-3):
+        raise UserError(
+            "loss=nll needs a network that returns logarithms of probabilities (nn.LogSoftmax as its last module); "
+            "the probabilities of this one do not sum to 1. For scores choose loss=cross_entropy."
+        )
+    if not isinstance(loss.module, nn.PoissonNLLLoss):
+        return
+    parts = [part for part in (data.train, data.val) if part is not None]
+    if any(bool((targets < 0).any()) for _, targets in parts):
+        raise UserError("loss=poisson is for counts, which are not negative; some targets are. Choose another loss.")
+
+
+def check_memory(make_network: Callable[[], nn.Module]) -> None:
+    """Raise UserError where a network and its gradients are larger than this machine's memory.
+
+    It is built without values: to build it with them could take all memory, and end the process.
+    """
+    with torch.device("meta"):
+        network = make_network()
+    parameters = sum(p.numel() for p in network.parameters())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if 8 * parameters > memory:  # 4 bytes for a weight, and 4 for its gradient
+        raise UserError(
+            f"{type(network).__name__} would have {parameters:,} parameters, with their gradients "
+            f"{8 * parameters / 2**30:,.0f} GiB; this machine has {memory / 2**30:,.0f} GiB. Choose a smaller model."
+        )
 
 
 def check_batch_norm(network: nn.Module, data: InMemory, processes: int, synchronised: bool) -> None:

@@ -16,7 +16,9 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from paribus import record
 from paribus.errors import UserError
 from paribus.record.tables import write_predictions
+from paribus.run.criteria import build_metrics
 from paribus.run.load import Run
+from paribus.training.metrics import WholeMetrics
 
 MOST_CONFUSED = 20  # classes whose confusion fits on a terminal
 
@@ -24,8 +26,9 @@ MOST_CONFUSED = 20  # classes whose confusion fits on a terminal
 def evaluate(run: Run, device: torch.device) -> dict[str, Any]:
     """Compute metrics on the run's test set; write them to summary.json ("test"), and predictions of a regression.
 
-    Classification: samples, loss (cross entropy), acc, per_class_acc by class name, confusion (row: true class, column:
-    predicted class). Regression: samples, mse, rmse, mae, r2, and baseline_mse (predicting the training mean).
+    Classification: samples, loss (as configured), acc, per_class_acc by class name, confusion (row: true class, column:
+    predicted class). Regression: samples, loss, mse, rmse, mae, r2, and baseline_mse (predicting the training mean).
+    Both: the run's own metrics, by name.
     """
     run.data.prepare_data()
     run.data.setup("test")
@@ -38,7 +41,9 @@ def evaluate(run: Run, device: torch.device) -> dict[str, Any]:
         "epoch": run.epoch,
         "evaluated": datetime.now().astimezone().isoformat(timespec="seconds"),
         "samples": len(targets),
+        "loss": float(run.loss(output, targets)),
         **measure(output, targets, run),
+        **WholeMetrics(run.loss, build_metrics(run.config, run.loss, run.data)).compute(output, targets),
     }
     if run.kind.task == "regression":
         # all three parts are predicted again, so that the file belongs to one checkpoint
@@ -46,7 +51,10 @@ def evaluate(run: Run, device: torch.device) -> dict[str, Any]:
         parts = {"train": run.data.train, "val": run.data.val, "test": run.data.test}
         batches = {split: run.data.make_eval_batches(part) for split, part in parts.items() if part and len(part[0])}
         predictions = {split: _predict(run, split_batches, device) for split, split_batches in batches.items()}
-        write_predictions(run.directory, {split: (y.numpy(), out.numpy()) for split, (out, y) in predictions.items()})
+        write_predictions(
+            run.directory,
+            {split: (y.numpy(), run.loss.interpret(out).numpy()) for split, (out, y) in predictions.items()},
+        )
     record.write_json(run.directory / record.SUMMARY, {**run.summary, "test": metrics})
     return metrics
 
@@ -61,12 +69,12 @@ def _predict(run: Run, batches: Iterable[tuple[Tensor, Tensor]], device: torch.d
 
 
 def _measure_classification(output: Tensor, targets: Tensor, run: Run) -> dict[str, Any]:
-    classes = output.shape[1]
-    confusion = multiclass_confusion_matrix(output.argmax(1), targets, classes)
+    classes = run.data.out_features
+    predicted = output.flatten() > 0 if run.loss.binary else output.argmax(1)
+    confusion = multiclass_confusion_matrix(predicted.long(), targets, classes)
     names = run.data.class_names or [str(i) for i in range(classes)]
     shares = confusion.diagonal().double() / confusion.sum(1)
     return {
-        "loss": float(torch.nn.functional.cross_entropy(output, targets)),
         "acc": int(confusion.diagonal().sum()) / int(confusion.sum()),
         "per_class_acc": dict(zip(names, shares.tolist(), strict=True)),
         "confusion": confusion.tolist(),
@@ -74,14 +82,15 @@ def _measure_classification(output: Tensor, targets: Tensor, run: Run) -> dict[s
 
 
 def _measure_regression(output: Tensor, targets: Tensor, run: Run) -> dict[str, Any]:
-    mse = float(mean_squared_error(output, targets))
+    predictions = run.loss.interpret(output)
+    mse = float(mean_squared_error(predictions, targets))
     assert run.target_mean is not None
     baseline = torch.full_like(targets, run.target_mean)
     return {
         "mse": mse,
         "rmse": mse**0.5,
-        "mae": float(mean_absolute_error(output, targets)),
-        "r2": float(r2_score(output, targets)),
+        "mae": float(mean_absolute_error(predictions, targets)),
+        "r2": float(r2_score(predictions, targets)),
         "baseline_mse": float(mean_squared_error(baseline, targets)),
     }
 
@@ -95,12 +104,13 @@ def show(console: Console, evaluated: list[tuple[Run, dict[str, Any]]]) -> None:
         chosen = [(run, metrics) for run, metrics in evaluated if run.kind.task == task]
         if not chosen:
             continue
+        columns |= {name: name for run, _ in chosen for name in run.config["metrics"] if name not in columns}
         table = Table(box=SIMPLE_HEAD, title=f"Test set, {chosen[0][1]['samples']:,} samples", title_justify="left")
         for name in (*columns.values(), "epoch"):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("run", overflow="fold")
         for run, metrics in chosen:
-            cells = [f"{metrics[c]:.2%}" if c == "acc" else f"{metrics[c]:.4g}" for c in columns]
+            cells = ["" if c not in metrics else format(metrics[c], ".2%" if c == "acc" else ".4g") for c in columns]
             table.add_row(*cells, f"{metrics['epoch']} ({metrics['checkpoint']})", format_run_name(run))
         console.print(table)
         if task == "classification" and len(chosen) == 1:

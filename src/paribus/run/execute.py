@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from paribus import record
 from paribus.config.check import read_job_choices
@@ -18,7 +18,7 @@ from paribus.run.build import try_building
 from paribus.run.lifecycle import keep_summary
 from paribus.run.report import report_end
 from paribus.run.resume import ResumePoint
-from paribus.run.spec import Job
+from paribus.run.spec import Job, to_plain_list
 from paribus.run.train import train
 
 log = logging.getLogger(__name__)
@@ -32,14 +32,17 @@ def run(config: DictConfig) -> float | None:
     job = Job.from_hydra(config)
     if job.in_study:
         raise UserError("A study needs a launcher of its own: hydra/launcher=serial, parallel, slurm or ray.")
-    if job.hydra.sweeper.get("params") or job.hydra.sweeper.get("grids"):
+    sweeper: Any = job.hydra.sweeper
+    if OmegaConf.is_dict(sweeper) and (sweeper.get("params") or sweeper.get("grids")):
         raise UserError("This experiment is a study: it lists several runs. Add --multirun to train them.")
     if config.dry_run not in (True, False):
         raise UserError(f"dry_run is {config.dry_run!r}; it must be true or false.")
     if config.trust not in (True, False):
         raise UserError(f"trust is {config.trust!r}; it must be true or false.")
     recorded = config.resume if config.rerun is None else config.rerun
-    if recorded is not None and not config.trust:
+    if recorded is None:
+        require_no_study(job)
+    elif not config.trust:
         require_trusted(to_resolved(config), str(recorded))
     job = check_configuration(job)
     if config.rerun is not None:
@@ -51,6 +54,15 @@ def run(config: DictConfig) -> float | None:
     if config.rerun is not None:
         log.info(rerun.compare(Path(config.rerun), job.directory))
     return metric
+
+
+def require_no_study(job: Job) -> None:
+    """Raise UserError for typed options that have a meaning with --multirun only."""
+    typed = [*to_plain_list(job.hydra.overrides.task), *to_plain_list(job.hydra.overrides.hydra)]
+    options = ("study=", "hydra/launcher=", "hydra/sweeper=", "hydra.launcher.", "hydra.sweep.", "hydra.sweeper.")
+    for text in typed:
+        if text.lstrip("+~").startswith(options) and not text.endswith("=null"):
+            raise UserError(f"{text} is for a study, and this is a single run. Add --multirun, or leave it out.")
 
 
 def check_configuration(job: Job) -> Job:

@@ -18,8 +18,10 @@ from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.paths import parse_path
 from paribus.run.build import build_data, build_network
-from paribus.training.checkpoints import read_checkpoint
+from paribus.run.criteria import build_loss
+from paribus.training.checkpoints import read_described
 from paribus.training.learner import Learner, find_learner
+from paribus.training.losses import Loss
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Run:
         network: the network with the weights of that epoch, in evaluation mode, on the CPU.
         data: the data module with the statistics of the run; `data.setup("fit")` (or "test") reads the data.
         kind: Classifier or Regressor.
+        loss: its loss, as configured.
         target_mean: the mean target of the training part, a baseline of regression; None for classification.
     """
 
@@ -46,17 +49,20 @@ class Run:
     network: nn.Module
     data: InMemory
     kind: type[Learner]
+    loss: Loss
     target_mean: float | None
 
     def predict(self, raw: Any) -> Tensor:
         """Predict new inputs, normalised with the statistics of the training part.
 
-        For images: bytes (n, channels, height, width) or (n, height, width); returns probabilities (n, classes).
+        For images: bytes (n, channels, height, width) or (n, height, width). Returns probabilities (n, classes) for
+        classification.
         For a table: a data frame with the feature columns, or an array (n, features); returns (n,), the target's unit.
         """
         with torch.no_grad():
             output: Tensor = self.network(self.data.inputs(raw))
-        return output.softmax(1) if self.kind.task == "classification" else output
+        predictions = self.loss.interpret(output)
+        return torch.stack([1 - predictions, predictions], 1) if self.loss.binary else predictions
 
 
 def load_run(directory: str | Path, checkpoint: str | None = None, root: str | None = None, trust: bool = False) -> Run:
@@ -74,19 +80,17 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
         checkpoint = "best" if (directory / record.BEST).exists() else "last"
     path = directory / {"best": record.BEST, "last": record.LAST}[checkpoint]
     try:
-        stored = read_checkpoint(path)
-        state, described = stored["state_dict"], stored["paribus"]
-        config, statistics, epoch = (described[key] for key in ("config", "statistics", "epoch"))
-        identity, target_mean = described["identity"], described["target_mean"]
+        stored, described = read_described(path, with_training=False)
     except FileNotFoundError:
         raise record.RecordError(f"{path} does not exist; the run's status is {summary['status']}.") from None
-    except (KeyError, TypeError) as error:
-        raise record.RecordError(f"{path} is damaged: it lacks {error}. Train the run again.") from None
-    if identity != summary.get("identity"):
+    state, config, statistics = stored["state_dict"], described["config"], described["statistics"]
+    epoch, target_mean = described["epoch"], described["target_mean"]
+    if described["identity"] != summary.get("identity"):
         raise record.RecordError(f"{path} belongs to another run than {record.SUMMARY} beside it.")
     config = record.use_current_targets(config)
     if not trust:
-        require_trusted({key: config[key] for key in ("data", "model", "activation")}, str(path))
+        called = ("data", "model", "activation", "loss", "metrics")
+        require_trusted({key: config[key] for key in called if key in config}, str(path))
     if root is not None:
         if "root" not in config["data"]:
             raise UserError(f"The data of {directory} are not in a data.root: {config['data'].get('path')}.")
@@ -100,5 +104,5 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise record.RecordError(f"{path} does not fit its network and data ({reason}). Train the run again.") from None
     network.eval()
-    kind = find_learner(config["model"]["loss"])
-    return Run(directory, summary, config, checkpoint, epoch, network, data, kind, target_mean)
+    loss = build_loss(config, data)
+    return Run(directory, summary, config, checkpoint, epoch, network, data, find_learner(loss), loss, target_mean)

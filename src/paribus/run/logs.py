@@ -1,14 +1,38 @@
 """Log filters and handlers for the terminal and the log file."""
 
 import logging
+import shutil
 import sys
+from typing import ClassVar
 
 
 class BelowError(logging.Filter):
-    """A filter for the handler of standard output, which drops errors: they go to standard error."""
+    """A filter for the handler of standard output, which drops errors: they go to standard error.
+
+    A record with `once` is shown once in a process: what runs of a study have in common.
+    """
+
+    shown: ClassVar[set[str]] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
+        once: str | None = getattr(record, "once", None)
+        if once is not None:
+            if once in self.shown:
+                return False
+            self.shown.add(once)
         return record.levelno < logging.ERROR
+
+
+class FittedFormatter(logging.Formatter):
+    """A formatter for terminals: of a record with `shorter` texts, it takes the first that fits on a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        shorter: list[str] = getattr(record, "shorter", [])
+        width = shutil.get_terminal_size((0, 0)).columns if sys.stdout.isatty() else 0
+        if not shorter or not width:
+            return text
+        return next((fitting for fitting in (text, *shorter) if len(fitting) <= width), shorter[-1][:width])
 
 
 class LogFile(logging.FileHandler):

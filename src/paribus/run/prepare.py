@@ -1,6 +1,7 @@
 """Prepare a run for training: choose its threads, build its parts, describe it for checkpoints."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,11 @@ import torch
 from paribus import record
 from paribus.data.module import InMemory
 from paribus.errors import UserError
+from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.models import layers
 from paribus.run.build import build_data, build_initial
 from paribus.run.checks import check_batch_norm
+from paribus.run.finders import apply_found, find_values
 from paribus.run.lifecycle import SummaryKeeper
 from paribus.run.ranks import count_ranks
 from paribus.run.resume import ResumePoint
@@ -37,7 +40,7 @@ class Prepared:
     """The parts of a run before training.
 
     Attributes:
-        config: the resolved configuration, with the number of threads.
+        config: the resolved configuration, with the number of threads and what finders found.
         processes: the number of processes that train the run.
         data: the data module, with its data read.
         learner: the learner with its untrained network and its weight layers.
@@ -69,25 +72,33 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
             f"{data.fingerprint[:8]}). Restore them, or remove {job.directory} to train the run again."
         )
 
+    found = find_values(job, config, data, processes) if resume_point is None else resume_point.found
+    if found:
+        summary["found"] = found
+    config = apply_found(job, config, found, data)
+
     learner, calls = build_initial(config, data)
     network = learner.network
     learner.layers = layers.find_weight_layers(network, calls)
     learner.initial = {layer.path: layer.weight.detach().clone() for layer in learner.layers}
     parameters = sum(p.numel() for p in network.parameters())
-    log.info("%s\n%s", type(network).__name__, layers.format_table(calls, parameters))
+    table = layers.format_table(calls, parameters)
+    log.info("%s\n%s", type(network).__name__, table, extra={"once": table})
     del calls  # they hold the activations
     summary["statistics"] = {"parameters": parameters}
     target_mean = None
     if isinstance(learner, Regressor):
         target_mean = float(data.train[1].double().mean())
         if len(data.val[0]):
-            baseline = learner.loss(torch.full_like(data.val[1], target_mean), data.val[1])
+            constant = learner.loss.find_output(torch.full_like(data.val[1], target_mean))
+            baseline = learner.loss(constant, data.val[1])
             summary["statistics"]["baseline_val_loss"] = float(baseline)
     check_batch_norm(network, data, processes, bool(config["trainer"].get("sync_batchnorm")))
 
     summary["processes"], summary["threads"] = processes, torch.get_num_threads()
     description = {
-        "config": record.make_paths_absolute(config),  # so that it can be loaded from any working directory
+        # so that it can be loaded from any working directory
+        "config": record.make_paths_absolute({**job.config, "threads": config["threads"]}),
         "statistics": data.statistics(),
         "target_mean": target_mean,
         "identity": record.identify(job.config),
@@ -96,6 +107,7 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
         "started": keeper.started,
         "stacked": stacked,
         "engine_changes": _note_engine_change(resume_point, stacked, summary),
+        "found": found,
     }
     return Prepared(config, processes, data, learner, description)
 
@@ -122,10 +134,7 @@ def _note_engine_change(
     return changes
 
 
-def collect_hyperparameters(job: Job) -> dict[str, Any]:
-    """Return the hyperparameters that identify a run in a logger's table: its choices, and all values, flat."""
+def collect_hyperparameters(job: Job, config: Mapping[str, Any]) -> Hyperparameters:
+    """Return the hyperparameters of a run, with what finders have found in `config`."""
     assert job.choices is not None
-    flat = record.flatten(record.select_experimental(job.config))
-    values = {key: value for key, value in flat.items() if not key.endswith("_target_") and key != "data.seed"}
-    execution = ("trainer", "callbacks", "logger")
-    return {**{group: option for group, option in job.choices.options.items() if group not in execution}, **values}
+    return Hyperparameters.collect(job.choices.options, job.choices.given, config)

@@ -38,6 +38,7 @@ from paribus.record import OWN_CALLBACKS
 from paribus.run.build import build_callbacks, build_data, build_initial, build_trainer
 from paribus.training.evaluated import AverageShower
 from paribus.training.learner import Learner
+from paribus.training.stopping import share_metrics
 
 log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -279,7 +280,7 @@ class Follower(InStep, AverageShower):
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner)
         learner.read_means(learner.training_sums)
-        trainer.should_stop = trainer.strategy.broadcast(trainer.should_stop)
+        share_metrics(trainer, {})
 
     def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         trainer.save_checkpoint("")  # its part of it: rank 0 writes

@@ -29,6 +29,9 @@ def report_end(summary: Mapping[str, Any], directory: Path) -> None:
         log.warning(
             "Diverged: %s no longer finite %s epoch %d, step %d%s.", quantity, when, at["epoch"], at["step"], culprit
         )
+    if summary.get("stopped"):
+        planned = summary["config"]["trainer"]["max_epochs"]
+        log.info("Stopped after %d of %d epochs by %s.", summary["stopped"]["epoch"], planned, summary["stopped"]["by"])
     if statistics.get("best_val_acc") is not None:
         log.info(
             "Best validation accuracy %.2f %%, epoch %d.", 100 * statistics["best_val_acc"], statistics["best_epoch"]
@@ -41,7 +44,9 @@ def report_end(summary: Mapping[str, Any], directory: Path) -> None:
             statistics["baseline_val_loss"],
         )
     shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
-    log.info("Took %.1f s. The record is in %s", statistics["train_seconds"], shown)
+    took = f"Took {statistics['train_seconds']:.1f} s."
+    # on the terminal, a study says once where its runs are
+    log.info("%s The record is in %s", took, shown, extra={"shorter": [took] if summary["study"] else []})
 
 
 def format_best(summary: dict[str, Any] | None) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas
+import pyarrow
 
 from paribus import record
 from paribus.errors import UserError
@@ -21,6 +22,7 @@ def require_same(directory: Path, config: Mapping[str, Any]) -> None:
     status, summary = record.read_status(directory)
     if summary is None or status not in record.FINISHED:
         raise UserError(f"{directory} holds no finished run to compare with: its status is {status}.")
+    record.read_metrics(directory)  # damaged, it would be noticed after hours
     if summary["identity"] != record.identify(config):
         differences = resume.describe_differences(resume.find_differences(summary["config"], config))
         raise UserError(f"The command of {directory} no longer gives its configuration: {differences}.")
@@ -39,7 +41,13 @@ def compare(old: Path, new: Path) -> str:
     compared = [f"{len(now)} epochs of {record.METRICS}, times aside"]
     for name, find_difference in ((record.LAYERS, _find_layer_difference), (record.FOLDS, _find_fold_difference)):
         if (old / name).exists() and (new / name).exists():
-            first = find_difference(old, new)
+            try:
+                first = find_difference(old, new)
+            except (OSError, KeyError, ValueError, TypeError, AttributeError, pyarrow.ArrowException) as error:
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                raise RerunMismatch(
+                    f"{record.METRICS} is identical, but {old / name} cannot be read ({reason})."
+                ) from None
             if first is not None:
                 raise RerunMismatch(f"{record.METRICS} is identical, but {name} is not: {first}.")
             compared.append(name)

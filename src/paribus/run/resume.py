@@ -12,7 +12,7 @@ from paribus import record
 from paribus.errors import UserError
 from paribus.record import RecordError, flatten, select_experimental
 from paribus.record.tables import LayersWriter
-from paribus.training.checkpoints import read_checkpoint
+from paribus.training.checkpoints import read_described
 
 log = logging.getLogger(__name__)
 MISSING = "(not there)"
@@ -34,6 +34,7 @@ class ResumePoint:
         stacked: the size of the stack that trained it; None: trained alone, or unknown.
         knows_engine: False if `stacked` is unknown, as in version 0.1.
         engine_changes: as in summary.json.
+        found: what finders of a learning rate or a batch size found before the run, by dotted key.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class ResumePoint:
     stacked: int | None
     knows_engine: bool
     engine_changes: list[dict[str, Any]]
+    found: dict[str, Any]
 
 
 def read_resume_point(directory: Path) -> ResumePoint:
@@ -58,8 +60,8 @@ def read_resume_point(directory: Path) -> ResumePoint:
     for name in (record.LAYERS, record.FOLDS):
         record.require_regular(directory / name)
     try:
-        stored = read_checkpoint(path)
-        described, state = stored["paribus"], stored["recorder"]
+        stored, described = read_described(path, with_training=True)
+        state = stored["recorder"]
         resume_point = ResumePoint(
             path,
             state["epoch"],
@@ -72,6 +74,7 @@ def read_resume_point(directory: Path) -> ResumePoint:
             described.get("stacked"),
             "stacked" in described,
             described.get("engine_changes", []),
+            described.get("found", {}),
         )
     except FileNotFoundError:
         raise RecordError(f"{directory} has no checkpoint to resume from.") from None
@@ -91,7 +94,7 @@ def read_resume_point(directory: Path) -> ResumePoint:
 def find_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Find the values in which two resolved configurations differ as experiments; return both by dotted key."""
     before, now = (
-        flatten(record.use_stable_targets(select_experimental(record.make_paths_absolute(config))))
+        flatten(record.use_current_targets(select_experimental(record.make_paths_absolute(config))))
         for config in (old, new)
     )
     return {
@@ -150,10 +153,15 @@ def require_resume_point(directory: Path, status: str, config: Mapping[str, Any]
             "trainer.max_epochs=N to the study's command instead."
         )
     if status == record.COMPLETED and (resume_point.ended or resume_point.epoch >= config["trainer"]["max_epochs"]):
-        ending = "was ended by a callback" if resume_point.ended else "is finished"
+        if resume_point.ended:
+            by = (record.read_summary(directory).get("stopped") or {}).get("by", "a callback")
+            raise RecordError(
+                f"The run in {directory} was stopped after {resume_point.epoch} epochs by {by}, and is finished. For "
+                "more epochs, train a new run."
+            )
         raise RecordError(
-            f"The run in {directory} {ending} after {resume_point.epoch} epochs. "
-            "To extend it, raise trainer.max_epochs."
+            f"The run in {directory} is finished after {resume_point.epoch} epochs. To extend it, raise "
+            "trainer.max_epochs."
         )
     return resume_point
 

@@ -31,6 +31,7 @@ class Job:
         hydra: the node `hydra`.
         choices: the checked choices; None before the check, and where it refused them.
         threads: the number of threads where the configuration sets none; None: torch's choice.
+        varying: the overrides in which it differs from the other runs of its study.
     """
 
     directory: Path
@@ -38,6 +39,7 @@ class Job:
     hydra: HydraConf
     choices: Choices | None = None
     threads: int | None = None
+    varying: tuple[str, ...] = ()
 
     @classmethod
     def from_hydra(cls, config: DictConfig) -> "Job":
@@ -56,6 +58,11 @@ class Job:
         """The resolved configuration of a checked job."""
         assert self.choices is not None
         return self.choices.config
+
+    @property
+    def label(self) -> str:
+        """What the terminal calls the run: what varies in its study, or the name of its directory."""
+        return " ".join(self.varying) or self.directory.name
 
     @property
     def in_study(self) -> bool:
@@ -94,7 +101,8 @@ class Job:
         typed = to_plain_list(self.hydra.overrides.hydra)
         hydra_overrides = [text for text in typed if text.startswith("hydra.searchpath=")]
         hydra_overrides += [f"hydra.sweeper.{key}=null" for key in ("params", "grids") if self.hydra.sweeper.get(key)]
-        return name_commands(shlex.join(["python", "train.py", *flags, *self.overrides, *hydra_overrides]))
+        overrides = [text for text in self.overrides if not text.startswith("study=")]  # which only a study takes
+        return name_commands(shlex.join(["python", "train.py", *flags, *overrides, *hydra_overrides]))
 
     def save_composition(self) -> None:
         """Write .hydra/ in Hydra's format. Hydra itself would overwrite it before an existing run can be detected.

@@ -1,16 +1,21 @@
 """Train a prepared run with Lightning."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
+from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from paribus import record
-from paribus.errors import UserError
+from paribus.errors import UserError, unknown_name
 from paribus.loggers.lifecycle import close_logger, resume_logger
-from paribus.run.build import build_callbacks, build_trainer
+from paribus.run.build import build_callbacks, build_trainer, check_devices
 from paribus.run.lifecycle import SummaryKeeper
 from paribus.run.prepare import Prepared, collect_hyperparameters, prepare
 from paribus.run.ranks import InStep, Ranks, start_ranks, without_ddp
+from paribus.run.restoration import Restoration
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
 from paribus.training.checkpoints import Checkpoints
@@ -34,23 +39,22 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     instruments, others = build_callbacks(config)
     figures = job.study is None if config["figures"] is None else config["figures"]
     checkpoints = Checkpoints(directory, description)
-    recorder = Recorder(directory, collect_hyperparameters(job), instruments, checkpoints, figures)
+    recorder = Recorder(directory, collect_hyperparameters(job, config), instruments, checkpoints, figures)
+    restoration = Restoration(resume_point.path) if resume_point else None
+    ours = [*([restoration] if restoration else []), recorder, checkpoints]
     if ranks.number == 1:
-        trainer = build_trainer(without_ddp(config), directory, [recorder, checkpoints, *others])
+        trainer = build_trainer(without_ddp(config), directory, [*ours, *others], job.study is not None)
     else:
-        trainer = build_trainer(config, directory, [recorder, checkpoints, InStep(), *others])
-    if trainer.world_size != ranks.number:
-        raise UserError(
-            f"trainer.devices={config['trainer']['devices']}: a run trains on one device. To train on several, choose "
-            "trainer=ddp."
-        )
+        trainer = build_trainer(config, directory, [*ours, InStep(), *others], job.study is not None)
+    check_devices(trainer, config, ranks.number)
     device = trainer.strategy.root_device
     where = summary["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     if device.type == "cpu":
-        where = f"cpu, {description['threads']} threads"
+        where = f"cpu, {description['threads']} thread{'s' * (description['threads'] != 1)}"
     if ranks.number > 1:
         where = f"{ranks.number} processes, each on {where}"
-    log.info("%d training, %d validation samples; %s", len(data.train[0]), len(data.val[0]), where)
+    samples = f"{len(data.train[0])} training, {len(data.val[0])} validation samples; {where}"
+    log.info("%s", samples, extra={"once": samples})
     if resume_point is not None:
         keeper.begin()
         log.info("Resumed after epoch %d.", resume_point.epoch)
@@ -58,8 +62,12 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
             resume_logger(logger, resume_point.epoch)
     checkpoint = resume_point.path if resume_point else None
     try:
-        # the other ranks use as many threads
-        with ranks.in_step(device, {**config, "threads": description["threads"]}, directory, checkpoint):
+        shared = {**config, "threads": description["threads"]}  # the other ranks use as many
+        with (
+            restoration.naming_file() if restoration else nullcontext(),
+            ranks.in_step(device, shared, directory, checkpoint),
+            explaining_complaints(trainer),
+        ):
             trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     finally:
         recording = recorder.recording
@@ -74,3 +82,25 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     summary["status"] = record.DIVERGED if recording.diverged else record.COMPLETED
     if recording.diverged:
         summary["diverged"] = recording.diverged
+    elif recording.stopped_by:
+        summary["stopped"] = {"epoch": len(recording.rows), "by": recording.stopped_by}
+
+
+@contextmanager
+def explaining_complaints(trainer: Trainer) -> Iterator[None]:
+    """Turn what Lightning says in the block of options and callbacks into one message. Raises UserError."""
+    try:
+        yield
+    except (MisconfigurationException, RuntimeError, ValueError) as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        about_options = said.startswith(("Early stopping conditioned on", "`val_check_interval`"))
+        if not (isinstance(error, MisconfigurationException) or about_options):
+            raise
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            monitor = getattr(callback, "monitor", None)
+            if monitor is not None and monitor not in trainer.callback_metrics and monitor in said:
+                name = type(callback).__name__
+                early = "" if "lr" in trainer.callback_metrics else " yet: train/loss and lr come with an epoch's end"
+                where = f"what {name} can monitor{early}"
+                raise unknown_name(monitor, where, trainer.callback_metrics) from error
+        raise UserError(f"Lightning refuses the options of trainer and callbacks: {said}") from error

@@ -129,12 +129,12 @@ def _lock_and_build(job: Job, size: int) -> LockedMember | Outcome | None:
         if resume_point is not None:
             keeper.begin()
             log.info("Resumed after epoch %d.", resume_point.epoch)
-        loggers = build_loggers(prepared.config, job.directory)
+        loggers = build_loggers(prepared.config, job.directory, in_study=True)
         for logger in loggers:
             if resume_point is not None:
                 resume_logger(logger, resume_point.epoch)
         epochs = int(prepared.config["trainer"]["max_epochs"])
-        hyperparameters = collect_hyperparameters(job)
+        hyperparameters = collect_hyperparameters(job, prepared.config)
         recording = Recording(job.directory, hyperparameters, prepared.learner.columns, epochs, loggers)
         instruments, _ = build_callbacks(prepared.config)
         stored = None if resume_point is None else read_checkpoint(resume_point.path)

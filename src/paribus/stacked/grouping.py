@@ -66,7 +66,7 @@ def make_stack_key(config: Mapping[str, Any]) -> str:
     model = {key: value for key, value in config["model"].items() if key != "init"}
     model["dropout"] = bool(model.get("dropout"))
     data = {key: value for key, value in config["data"].items() if key not in ("seed", "log_age")}
-    rest = {key: config[key] for key in ("activation", "trainer", "callbacks", "logger", "threads")}
+    rest = {key: config[key] for key in ("activation", "loss", "metrics", "trainer", "callbacks", "logger", "threads")}
     return json.dumps([shared, model, data, rest], sort_keys=True, default=str)
 
 
@@ -86,6 +86,8 @@ def require_stackable(job: Job) -> None:
         raise NotStackable("the schedule depends on the run's own metrics")
     if data.augment is not None:
         raise NotStackable("its data are augmented")
+    if not learner.loss.has_samples:
+        raise NotStackable("its loss gives no value for each sample (it takes no reduction)")
     network = stack_modules([learner.network, learner.network])
     optimizer = learner.build_optimizer([nn.Parameter(torch.zeros(1))])
     StackedOptimizer([next(network.parameters())], [optimizer, optimizer])

@@ -134,7 +134,7 @@ class Stack:
             batch, target = inputs[:, start : start + self.batch_size], targets[:, start : start + self.batch_size]
             output = network(self._to_inputs(batch))
             sample_losses, n = self._compute_sample_losses(output, target), target.shape[1]
-            loss = sample_losses.flatten(1).mean(1)
+            loss = self.learner.loss.average(sample_losses.flatten(1), target)
             detached, losses = output.detach(), loss.detach()
             finite_losses = losses if len(finite_runs) == len(self.members) else losses[finite_runs]
             if step == 0 or not math.isfinite(finite_losses.sum()):
@@ -173,7 +173,7 @@ class Stack:
 
     def _compute_sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Compute the loss of each sample, (K, n, ...), from outputs (K, n, ...)."""
-        losses = self.learner.loss(outputs.flatten(0, 1), targets.flatten(0, 1), reduction="none")
+        losses = self.learner.loss.of_samples(outputs.flatten(0, 1), targets.flatten(0, 1))
         return losses.unflatten(0, outputs.shape[:2])
 
     def _score_samples(self, outputs: Sequence[Tensor], targets: Tensor, training: bool) -> dict[str, Tensor]:
@@ -215,15 +215,23 @@ class Stack:
                 chosen = slice(start, start + batches[0].batch_size)
                 output, target = self.view.network(self._to_inputs(inputs[:, chosen])), targets[:, chosen]
                 losses.append(self._compute_sample_losses(output, target).flatten(1))
-                sums.add(target.shape[1], losses[-1].mean(1), {})
+                sums.add(target.shape[1], self.learner.loss.average(losses[-1], target), {})
                 outputs.append(output)
         scores = self._score_samples(outputs, targets, training=False)
         sums.add_sums({name: values.sum(1) for name, values in scores.items()})
         means = [{f"val/{name}": value for name, value in run.items()} for run, _ in sums.read_stack()]
-        if self.folds is None:
-            return [(run, None) for run in means]
-        by_fold = average_by_fold({"loss": torch.cat(losses, 1), **scores}, self.folds)
-        return [(run, {name: values[k] for name, values in by_fold.items()}) for k, run in enumerate(means)]
+        if self.learner.loss.decomposes:
+            scores = {"loss": torch.cat(losses, 1), **scores}
+        by_fold = {} if self.folds is None else average_by_fold(scores, self.folds)
+        whole = self.learner.whole_metrics
+        for k, run in enumerate(means if whole.names else ()):
+            output = torch.cat([batch[k] for batch in outputs])
+            run |= {f"val/{name}": value for name, value in whole.compute(output, targets[k]).items()}
+            own = whole.compute_by_fold(output, targets[k], None if self.folds is None else self.folds[k])
+            for name, values in own.items():
+                by_fold.setdefault(name, np.empty((len(means), len(values))))[k] = values
+        by_run = [{name: values[k] for name, values in by_fold.items()} or None for k in range(len(means))]
+        return list(zip(means, by_run, strict=True))
 
     def _measure(self, epoch: int) -> list[Measured]:
         with torch.no_grad():

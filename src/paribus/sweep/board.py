@@ -47,10 +47,13 @@ class Board:
         statistics = (run.summary or {}).get("statistics", {})
         seconds = statistics.get("train_seconds")
         cells = [f"[{len(self._ended)}/{len(self._unfinished)}]", f"{run.status:<9}", format_best(run.summary)]
-        cells += [format_duration(seconds) if seconds is not None else "", run.name, run.message or ""]
-        line = "  ".join(cell for cell in cells if cell)
-        self.note(line + (f"\n{outcome.traceback}" if outcome.traceback else ""))
-        self.console.print(Text(line, style=STYLES.get(run.status, "")), soft_wrap=True)
+        cells.append(format_duration(seconds) if seconds is not None else "")
+        noted = [*cells, run.name, run.message or ""]
+        self.note("  ".join(filter(None, noted)) + (f"\n{outcome.traceback}" if outcome.traceback else ""))
+        line = Text("  ".join(filter(None, [*cells, run.label])), style=STYLES.get(run.status, ""))
+        self.console.print(line, no_wrap=True, overflow="ellipsis")
+        if run.message:
+            self.console.print(Text(run.message, style=STYLES.get(run.status, "")), soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Write a line to study.log."""
@@ -82,9 +85,11 @@ class Board:
 
     def __rich__(self) -> Group:
         grid = Table.grid(padding=(0, 2))
+        for _ in range(3):
+            grid.add_column(no_wrap=True, overflow="ellipsis")
         for run in self._find_running():
             epochs = f"epoch {count_epochs(run.job.directory)}/{get_planned_epochs(run)}"
-            grid.add_row("", Text(epochs), Text(run.name))
+            grid.add_row("", Text(epochs), Text(run.label))
         return Group(Text(self.format_line()), grid)
 
     @contextmanager

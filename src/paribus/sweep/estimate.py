@@ -47,8 +47,11 @@ def estimate_seconds(planned: Sequence[PlannedRun], directory: Path) -> float | 
     return total
 
 
-def check_buildable(planned: Sequence[PlannedRun]) -> None:
-    """Build each setting of the unfinished runs once, training nothing. Raises UserError for the first that fails."""
+def check_buildable(planned: Sequence[PlannedRun], elsewhere: bool) -> None:
+    """Build each setting of the unfinished runs once, training nothing. Raises UserError for the first that fails.
+
+    `elsewhere` means that the runs are for other machines, whose devices may be missing here.
+    """
     read: dict[str, InMemory] = {}
     seen: set[str] = set()
     for run in planned:
@@ -59,9 +62,9 @@ def check_buildable(planned: Sequence[PlannedRun]) -> None:
             continue
         seen.add(setting)
         try:
-            built = try_building(run.job.config, read.get(data))
+            built = try_building(run.job.config, read.get(data), with_trainer=not elsewhere)
         except UserError as error:
-            raise UserError(f"{error} (In the run {run.name}; nothing was run.)") from error
+            raise UserError(f"{error} (In the run {run.label}; nothing was run.)") from error
         if built is not None:
             read[data] = built[0]
 
@@ -81,7 +84,7 @@ def time_epoch(job: Job) -> float | None:
 
     Return None before its data are downloaded. Raises UserError for a run that cannot be built.
     """
-    built = try_building(job.config)
+    built = try_building(job.config, with_trainer=False)
     if built is None:
         return None
     data, learner = built

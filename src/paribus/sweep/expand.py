@@ -49,11 +49,16 @@ def expand_sweep(
 
 def _combine(typed: Mapping[str, list[str]], params: Any, grids: Any, composer: Composer) -> list[list[str]]:
     expanded: list[list[str]] = []
-    for grid in _to_plain(grids) or [{}]:
+    params, grids = _to_plain(params), _to_plain(grids)
+    if params is not None and not isinstance(params, Mapping):
+        raise UserError(f"hydra.sweeper.params is {params!r}; it gives values by key: {{optim: 'sgd,adam'}}.")
+    if grids is not None and not isinstance(grids, list):
+        raise UserError(f"hydra.sweeper.grids is {grids!r}; it must be a list of grids: [{{optim: 'sgd,adam'}}].")
+    for grid in grids or [{}]:
         if not isinstance(grid, Mapping):
             raise UserError(f"hydra.sweeper.grids has {grid!r}; a grid gives values by key: {{optim: 'sgd,adam'}}.")
         values: dict[str, list[str]] = {}
-        for key, value in {**(_to_plain(params) or {}), **grid}.items():
+        for key, value in {**(params or {}), **grid}.items():
             listed = ",".join(map(_format_value, value)) if isinstance(value, list) else _format_value(value)
             override = composer.parse(f"{key}={listed}")
             values[override.key_or_group] = _split_override(override)

@@ -6,13 +6,14 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 
-from paribus.errors import UserError
+from paribus.config.ranges import COUNT, MOST_PROCESSES, Range, check_value
 from paribus.process import prepare_to_train
 from paribus.run.attempt import Outcome, attempt
 from paribus.run.spec import Job
 from paribus.sweep.execute import Executor
 from paribus.sweep.workers import Worker, stop_workers, wait_for_workers
 
+AT_ONCE = Range(1, MOST_PROCESSES, whole=True)
 log = logging.getLogger(__name__)
 
 
@@ -27,7 +28,7 @@ def limit_threads(job: Job, threads: int) -> Job:
 def run_serially(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
     """Execute runs one after the other, in this process."""
     for number, job in enumerate(jobs, 1):
-        log.info("\nRun %d of %d: %s", number, len(jobs), job.directory.name)
+        log.info("\nRun %d of %d: %s", number, len(jobs), job.label)
         yield job, attempt_task([job], console=True)[0]
 
 
@@ -62,8 +63,7 @@ def make_parallel_executor(n_jobs: int | None) -> Executor:
 
     Each run gets an equal share of the cores, even when fewer are left, so that all have the same number of threads.
     """
-    if n_jobs is not None and (type(n_jobs) is not int or n_jobs < 1):
-        raise UserError(f"hydra.launcher.n_jobs is {n_jobs!r}; it must be a whole number, at least 1, or null.")
+    check_value("hydra.launcher.n_jobs", n_jobs, AT_ONCE)
 
     def execute_jobs(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
         at_once = n_jobs or max(map(count_gpus, jobs)) or count_cores()
@@ -77,9 +77,8 @@ def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
 
     A stack has at most `most` runs (None: as many as fit). Other runs are trained alone, as by `parallel`.
     """
-    for name, value in (("n_jobs", n_jobs), ("most", most)):
-        if value is not None and (type(value) is not int or value < 1):
-            raise UserError(f"hydra.launcher.{name} is {value!r}; it must be a whole number, at least 1, or null.")
+    check_value("hydra.launcher.n_jobs", n_jobs, AT_ONCE)
+    check_value("hydra.launcher.most", most, COUNT)
 
     def execute_jobs(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
         from paribus.stacked.grouping import group_runs, split_group
@@ -91,7 +90,7 @@ def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
             stacks = f"{len(chunks)} stack{'s' * (len(chunks) > 1)}"
             log.info("%d runs in %s, each trained as one program.", sum(map(len, chunks)), stacks)
         for reason, jobs_alone in alone.items():
-            names = ", ".join(job.directory.name for job in jobs_alone[:3]) + (", ..." if len(jobs_alone) > 3 else "")
+            names = "; ".join(job.label for job in jobs_alone[:3]) + ("; ..." if len(jobs_alone) > 3 else "")
             log.info("%d trained alone, because %s: %s", len(jobs_alone), reason, names)
         yield from run_in_processes([*chunks, *([job] for jobs_alone in alone.values() for job in jobs_alone)], at_once)
 

@@ -48,6 +48,10 @@ class PlannedRun:
         return self.job.directory.name
 
     @property
+    def label(self) -> str:
+        return self.job.label
+
+    @property
     def finished(self) -> bool:
         return self.status in record.FINISHED
 

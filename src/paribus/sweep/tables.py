@@ -1,6 +1,5 @@
 """Tables and messages on the runs of a study, before and after they are executed."""
 
-import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.text import Text
 from paribus import record
 from paribus.formatting import format_duration
 from paribus.run.report import format_best
+from paribus.sweep.labels import split_labels
 from paribus.sweep.plan import PlannedRun
 
 TO_DO = {
@@ -26,6 +26,7 @@ TO_DO = {
     record.DAMAGED: "damaged, to train again",
     record.ABSENT: "to train",
 }
+MOST_REASONS = 5  # why a run stopped early, below the table
 NOT_TRAINED = "not trained"  # shown for an absent run of a study that has ended
 STYLES = {record.COMPLETED: "green", record.DIVERGED: "yellow", record.FAILED: "red"}
 
@@ -43,43 +44,53 @@ def get_planned_epochs(run: PlannedRun) -> int:
     return int(run.job.config["trainer"]["max_epochs"])
 
 
-def announce_study(console: Console, planned: Sequence[PlannedRun], directory: Path) -> None:
-    """Print how many runs of a study are to be trained, resumed or left as they are."""
+def announce_study(console: Console, planned: Sequence[PlannedRun], directory: Path, shared: Sequence[str]) -> None:
+    """Print how many runs of a study are to be trained, resumed or left as they are, and what all have in common."""
     counts = Counter(TO_DO[run.status] for run in planned)
     parts = ", ".join(f"{number} {what}" for what, number in counts.items())
     console.print(Text(f"Study {directory}: {len(planned)} run{'s' * (len(planned) != 1)}; {parts}"), soft_wrap=True)
+    if shared:
+        console.print(Text(f"In all of them: {' '.join(shared)}"), no_wrap=True, overflow="ellipsis")
 
 
-def tabulate_study(planned: Sequence[PlannedRun], directory: Path, width: int, to_do: bool = False) -> Group:
-    """Tabulate a study for a terminal of the given width: a row for each run, a line of totals, and error messages.
+def tabulate_study(planned: Sequence[PlannedRun], directory: Path, to_do: bool = False, again: bool = True) -> Group:
+    """Tabulate a study: a row for each run, a line of totals, and error messages.
 
-    With `to_do`, the first column states what remains to be done for a run, not its status.
+    With `to_do`, the first column states what remains to be done for a run, not its status. `again`: whether the same
+    command goes on with the study.
     """
-    grid = Table(box=SIMPLE_HEAD, title=f"Study {directory}", title_justify="left")
+    grid = Table(box=SIMPLE_HEAD, title=f"Study {directory}", title_justify="left", padding=(0, 1, 0, 0))
     for heading, justify in (("status", "left"), ("best", "right"), ("epochs", "right"), ("time", "right")):
         grid.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    grid.add_column("run", overflow="fold")
-    for run in planned:
+    headings, rows = split_labels(planned)
+    for heading in headings:
+        grid.add_column(heading, no_wrap=True, overflow="fold" if headings == ["run"] else "ellipsis")
+    for run, row in zip(planned, rows, strict=True):
         trained = count_epochs(run.job.directory)
         seconds = (run.summary or {}).get("statistics", {}).get("train_seconds")
         word = NOT_TRAINED if run.status == record.ABSENT else run.status
         status = Text(TO_DO[run.status] if to_do else word, style=STYLES.get(run.status, ""))
         took = format_duration(seconds) if seconds is not None else ""
-        grid.add_row(
-            status, format_best(run.summary), f"{trained}/{get_planned_epochs(run)}", took, _fold_name(run.name, width)
-        )
+        grid.add_row(status, format_best(run.summary), f"{trained}/{get_planned_epochs(run)}", took, *map(Text, row))
     counts = Counter(run.status for run in planned)
     lines: list[Any] = [grid]
     if not to_do:
         parts = ", ".join(f"{number} {status}".replace(record.ABSENT, NOT_TRAINED) for status, number in counts.items())
         lines.append(Text(f"{len(planned)} runs: {parts}"))
-        if not all(run.finished for run in planned):
+        if again and not all(run.finished for run in planned):
             lines.append(Text("Run the same command again to finish the other runs and retry those that failed."))
     for run in planned:
         if run.status == record.FAILED and run.message:
-            lines.append(Text(f"failed: {run.name}: {run.message}", style="red"))
+            lines.append(Text(f"failed: {run.label}: {run.message}", style="red"))
         elif run.message and not run.finished:
-            lines.append(Text(f"{run.status}: {run.name}: {run.message}"))
+            lines.append(Text(f"{run.status}: {run.label}: {run.message}"))
+    stopped = [run for run in planned if run.finished and (run.summary or {}).get("stopped")]
+    for run in stopped[:MOST_REASONS]:
+        assert run.summary is not None
+        epochs = f"{run.summary['stopped']['epoch']}/{get_planned_epochs(run)}"
+        lines.append(Text(f"stopped after {epochs}: {run.label}: {run.summary['stopped']['by']}"))
+    if len(stopped) > MOST_REASONS:
+        lines.append(Text(f"{len(stopped) - MOST_REASONS} more stopped early; their summaries say why."))
     return Group(*lines)
 
 
@@ -96,9 +107,3 @@ def warn_of_changed_data(console: Console, planned: Sequence[PlannedRun]) -> Non
             runs = "; ".join(names.values())
             text = f"Runs of this study were not trained on the same data, which have changed: {runs}."
             console.print(Text(text, style="red"))
-
-
-def _fold_name(name: str, width: int) -> Text:
-    """Wrap a run's name for the last column at its commas."""
-    lines = textwrap.wrap(name.replace(",", ", "), max(30, width - 50))
-    return Text("\n".join(line.replace(", ", ",") for line in lines))

@@ -18,6 +18,14 @@ from paribus.training.evaluated import show_evaluated
 from paribus.training.learner import Learner
 
 SECONDS_BETWEEN = 10.0
+# The kinds of the parts of a checkpoint and its description: of both files, and of the one to resume from.
+NEEDED: dict[str, Any] = {
+    "state_dict": dict, "config": dict, "statistics": dict, "epoch": int, "identity": str, "target_mean": float | None,
+}  # fmt: skip
+NEEDED_TO_TRAIN: dict[str, Any] = {
+    "recorder": dict, "optimizer_states": list, "lr_schedulers": list, "loops": dict, "callbacks": dict,
+    "global_step": int, "data": str, "threads": int, "started": str,
+}  # fmt: skip
 
 
 class Checkpoints(Checkpoint):
@@ -137,10 +145,44 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # noqa: BLE001  a damaged pickle can raise almost any exception
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise record.RecordError(f"{path} is damaged, or cannot be read ({reason}).") from None
+        if reason.startswith("Weights only load failed"):  # torch then advises to load it unsafely
+            reason = "it holds something else than tensors and plain values"
+        raise record.RecordError(f"{path} is damaged, or cannot be read ({reason}). Train the run again.") from None
     if not isinstance(stored, dict):
         raise record.RecordError(f"{path} is damaged: it holds no checkpoint.")
     return stored
+
+
+def read_described(path: Path, with_training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read a checkpoint of a run; return it and the description in it.
+
+    Raises FileNotFoundError, or RecordError for a checkpoint that lacks what a run writes: with `with_training`, also
+    what training goes on from.
+    """
+    stored = read_checkpoint(path)
+    described = stored.get("paribus")
+    parts: dict[str, Any] = {**stored, **(described if isinstance(described, dict) else {})}
+    needed = {"paribus": dict, **NEEDED, **(NEEDED_TO_TRAIN if with_training else {})}
+    for key, kind in needed.items():
+        if key not in parts:
+            raise record.RecordError(f"{path} is damaged: it lacks {key}. Train the run again.")
+        if not isinstance(parts[key], kind):
+            raise record.RecordError(f"{path} is damaged: {key} is {str(parts[key])[:60]!r}. Train the run again.")
+    assert isinstance(described, dict)
+    config = described["config"]
+    fault = record.find_config_fault(config)
+    if fault:
+        raise record.RecordError(f"{path} is damaged: config.{fault}. Train the run again.")
+    lacking = [key for key in ("model", "data", "activation") if not config.get(key, {}).get("_target_")]
+    if lacking:
+        raise record.RecordError(f"{path} is damaged: its config names no {lacking[0]}. Train the run again.")
+    if with_training:
+        recorder, states = stored["recorder"], stored["optimizer_states"]
+        if type(recorder.get("epoch")) is not int or type(recorder.get("stopped")) is not bool:
+            raise record.RecordError(f"{path} is damaged: recorder does not say the epoch. Train the run again.")
+        if not states or not all(isinstance(state, dict) for state in states):
+            raise record.RecordError(f"{path} is damaged: it has no state of an optimizer. Train the run again.")
+    return stored, described
 
 
 def _save(content: Mapping[str, Any], path: Path) -> None:

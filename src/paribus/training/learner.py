@@ -8,19 +8,20 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import Metric
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 from paribus.data.batches import select_share
 from paribus.errors import UserError, unknown_name
 from paribus.models.layers import WeightLayer, evaluation_mode
 from paribus.private_names import HOOK_NAME, skip_graph_check
 from paribus.randomness import derive_seed
+from paribus.training.losses import Loss
+from paribus.training.metrics import WholeMetrics
 from paribus.training.schedule import Schedule
 from paribus.training.sums import EpochSums, average_by_fold
-
-Loss = Callable[..., Tensor]  # takes outputs and targets; with reduction="none" returns a loss for each sample
 
 
 class Learner(lightning.LightningModule, ABC):
@@ -28,31 +29,36 @@ class Learner(lightning.LightningModule, ABC):
 
     Args:
         network: any module; the two subclasses say which outputs they need.
-        loss: one of the names in `losses`.
+        loss: the loss, for the task of the subclass.
         make_optimizer: makes the optimizer from the network's parameters.
         make_scheduler: makes the scheduler from the optimizer and the number of optimizer steps of the whole run. None:
             constant learning rate.
         interval: when the scheduler steps, every "epoch" or every "step".
         seed: seed of the run. Dropout and other random numbers of the network depend on it and on the epoch.
+        metrics: further validation metrics, by name.
     """
 
-    losses: ClassVar[dict[str, Loss]]
     task: ClassVar[Literal["classification", "regression"]]
-    columns: ClassVar[tuple[str, ...]]  # columns of metrics.csv between lr and epoch_seconds
+    columns: tuple[
+        str, ...
+    ]  # columns of metrics.csv between lr and epoch_seconds; in a subclass, the ones of every run
     lead: ClassVar[int] = 0  # number of leading axes of runs in the layers' tensors; 1 in a stack
 
     def __init__(
         self,
         network: nn.Module,
-        loss: str,
+        loss: Loss,
         make_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         make_scheduler: Callable[[Optimizer, int], LRScheduler] | None = None,
         interval: str = "epoch",
         seed: int = 0,
+        metrics: Mapping[str, Metric] | None = None,
     ):
         super().__init__()
         self.network = network
-        self.loss = self.losses[loss]
+        self.loss = loss
+        self.whole_metrics = WholeMetrics(loss, metrics or {})
+        self.columns = (*self.columns, *(f"val/{name}" for name in metrics or {}))
         self.make_optimizer = make_optimizer
         self.make_scheduler = make_scheduler
         self.interval = interval
@@ -61,6 +67,7 @@ class Learner(lightning.LightningModule, ABC):
         self.training_sums = EpochSums()
         self.validation_sums = EpochSums()
         self.validation: dict[str, float] = {}  # means of this epoch's validation, by column of metrics.csv
+        self.validated_step = 0  # optimizer steps before the last validation
         self.folds: dict[str, np.ndarray] | None = None  # means over each fold, by column of folds.parquet
         self._batch = -1  # number in the epoch of the last batch that training_sums contain
         self._validated: list[tuple[Tensor, Tensor, slice]] = []  # outputs, targets and sample numbers of each batch
@@ -99,8 +106,15 @@ class Learner(lightning.LightningModule, ABC):
         with evaluation_mode(self.network), precision.forward_context():
             return self.network(precision.convert_input(inputs))
 
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Return what the outputs for `inputs` mean, in single precision; see Loss.interpret."""
+        return self.loss.interpret(self.infer(inputs).float())
+
     def forward(self, inputs: Tensor) -> Tensor:
         return self.network(inputs)
+
+    def on_fit_start(self) -> None:
+        self.loss.to(self.device)
 
     def on_train_epoch_start(self) -> None:
         self.validation, self.folds = {}, None
@@ -117,13 +131,28 @@ class Learner(lightning.LightningModule, ABC):
         if self.loss_hook is not None:
             self.loss_hook(inputs, detached, detached_loss)
         own, whole = shared or (len(targets), None)
+        if whole is not None:
+            factor = self._compute_factor(targets[:own], whole)
+            loss = loss * factor
+            if self.loss.weights is not None:
+                detached_loss = detached_loss * factor * (whole / (max(own, 1) * self.trainer.world_size))
         if batch_idx != self._batch:  # LBFGS and SAM evaluate a batch again, with other weights
             self._batch = batch_idx
             self.training_sums.add(own, detached_loss, self._sum_scores(detached, targets), whole)
         group = self.trainer.optimizers[0].param_groups[0]
         self.lr, self.momentum = group["lr"], group["betas"][0] if "betas" in group else group.get("momentum")
-        # Gradients are averaged over the ranks: with this factor, that is the mean over all samples of the batch.
-        return loss if whole is None else loss * (own * self.trainer.world_size / whole)
+        return loss
+
+    def _compute_factor(self, targets: Tensor, whole: int) -> Tensor | float:
+        """Compute the factor with which the average of the ranks' losses is the loss of the whole batch.
+
+        `targets` are those of this rank's samples. Gradients are averaged over the ranks.
+        """
+        if self.loss.weights is None:
+            return len(targets) * self.trainer.world_size / whole
+        own = self.loss.weights[targets].sum()
+        total: Tensor = self.trainer.strategy.reduce(own.clone(), reduce_op="sum")
+        return own * self.trainer.world_size / total
 
     def validation_step(self, batch: tuple[Any, ...], batch_idx: int) -> None:
         inputs, targets, *shared = batch
@@ -151,18 +180,35 @@ class Learner(lightning.LightningModule, ABC):
 
     def on_validation_epoch_end(self) -> None:
         means, _ = self.read_means(self.validation_sums)
-        self.validation = {f"val/{name}": value for name, value in means.items()}
-        # For callbacks that monitor a metric. self.log_dict would take 1.3 ms for the same.
-        self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in self.validation.items()})
+        self.validated_step = self.trainer.global_step
         outputs, targets, samples = zip(*self._validated, strict=True)
         self._validated = []
         folds = self.trainer.datamodule.validation_folds  # type: ignore[attr-defined]
-        if folds is not None:
+        if folds is not None or self.whole_metrics.names:
             output, target = torch.cat(outputs), torch.cat(targets)
             output = output.to(torch.promote_types(output.dtype, torch.float32))  # as autocast does for a loss
-            scores = {"loss": self.loss(output, target, reduction="none"), **self.score_samples(output, target)}
-            sample_folds = torch.cat([folds[chosen] for chosen in samples])
-            self.folds = average_by_fold(scores, sample_folds, self._reduce_over_ranks)
+            places = torch.cat([torch.arange(chosen.start, chosen.stop) for chosen in samples])
+        if folds is not None:
+            scores = self.score_samples(output, target)
+            if self.loss.decomposes:
+                scores = {"loss": self.loss.of_samples(output, target), **scores}
+            self.folds = average_by_fold(scores, folds[places], self._reduce_over_ranks)
+        if self.whole_metrics.names:
+            output, target = self._gather(output, target, places)
+            means |= self.whole_metrics.compute(output, target)
+            if self.folds is not None:
+                self.folds |= self.whole_metrics.compute_by_fold(output, target, folds)
+        self.validation = {f"val/{name}": value for name, value in means.items()}
+        # For callbacks that monitor a metric. self.log_dict would take 1.3 ms for the same.
+        self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in self.validation.items()})
+
+    def _gather(self, output: Tensor, target: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the outputs and targets of all ranks, in the order of their `places`."""
+        if self.trainer.world_size == 1:
+            return output, target
+        gathered = [torch.cat(gather_all_tensors(part)) for part in (output, target, places.to(output.device))]
+        order = gathered[2].argsort()
+        return gathered[0][order], gathered[1][order]
 
     def on_train_epoch_end(self) -> None:
         # Lightning would step a scheduler that follows a metric after the checkpoint, which then lacks the step.
@@ -200,37 +246,34 @@ class Learner(lightning.LightningModule, ABC):
 
 
 class Classifier(Learner):
-    """A learner for networks that return a logit for each class, (n, classes); targets are class numbers, (n,)."""
+    """A learner for networks that return a score for each class, (n, classes); targets are class numbers, (n,).
 
-    losses: ClassVar[dict[str, Loss]] = {"cross_entropy": F.cross_entropy}
+    With a binary loss they return one score, that of class 1, (n,) or (n, 1).
+    """
+
     task = "classification"
     columns = ("train/loss", "val/loss", "train/acc", "val/acc")
 
     def score_samples(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        return {"acc": output.argmax(1) == targets}
+        return {"acc": (output.flatten() > 0 if self.loss.binary else output.argmax(1)) == targets}
 
 
 class Regressor(Learner):
-    """A learner for networks that return a number for each sample, (n,), in the unit of the targets, (n,).
+    """A learner for networks that return a number for each sample, (n,), of which the loss says what it means.
 
     val/mse and val/mae are recorded for every loss, so that runs with different losses can be compared.
     """
 
-    losses: ClassVar[dict[str, Loss]] = {"mse": F.mse_loss, "mae": F.l1_loss}
     task = "regression"
     columns = ("train/loss", "val/loss", "val/mse", "val/mae")
 
     def score_samples(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
         if self.training:
             return {}
-        error = output - targets
+        error = self.loss.interpret(output) - targets
         return {"mse": error.square(), "mae": error.abs()}
 
 
-def find_learner(loss: str) -> type[Learner]:
-    """Find the class of learner that has a loss of that name. Raises UserError for an unknown name."""
-    kinds: list[type[Learner]] = [Classifier, Regressor]
-    for kind in kinds:
-        if loss in kind.losses:
-            return kind
-    raise unknown_name(loss, "model.loss", [name for kind in kinds for name in kind.losses])
+def find_learner(loss: Loss) -> type[Learner]:
+    """Find the class of learner for the task of the loss."""
+    return Regressor if loss.task == "regression" else Classifier

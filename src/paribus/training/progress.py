@@ -20,21 +20,27 @@ LOG_INTERVAL_S = 60.0  # between lines within an epoch, where there is no termin
 class Progress(lightning.Callback):
     """A callback that logs a line for each epoch. Of short epochs some are left out, never the first and the last.
 
-    Within long epochs a terminal shows a counter of batches; elsewhere a line is logged every minute.
+    Within long epochs a terminal shows a counter of batches; elsewhere a line is logged every minute. Beside a progress
+    bar of Lightning's it is silent.
     """
 
     def __init__(self) -> None:
         self._last = -math.inf
         self._next_count = math.inf
+        self._silent = False  # next to a progress bar of Lightning's
         self._fit_started = 0.0
         self._first_epoch = 0
+
+    def on_fit_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        self._silent = trainer.progress_bar_callback is not None
 
     def on_train_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         self._fit_started = time.monotonic()
         self._first_epoch = trainer.current_epoch
 
     def on_train_epoch_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        self._next_count = time.monotonic() + (1.0 if sys.stderr.isatty() else LOG_INTERVAL_S)
+        interval = math.inf if self._silent else 1.0 if sys.stderr.isatty() else LOG_INTERVAL_S
+        self._next_count = time.monotonic() + interval
 
     def on_train_batch_end(
         self, trainer: Trainer, learner: lightning.LightningModule, outputs: object, batch: object, batch_idx: int
@@ -52,6 +58,8 @@ class Progress(lightning.Callback):
             self._next_count = now + LOG_INTERVAL_S
 
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        if self._silent:
+            return
         recorder = next(c for c in trainer.callbacks if isinstance(c, Recorder))  # type: ignore[attr-defined]
         assert recorder.recording is not None
         row, now = recorder.recording.rows[-1], time.monotonic()
@@ -64,12 +72,18 @@ class Progress(lightning.Callback):
         done = epoch - self._first_epoch
         remaining_s = (now - self._fit_started) / done * (epochs - epoch)
         cells = [f"epoch {epoch:>{len(str(epochs))}}/{epochs}"]
+        short = list(cells)
         for part in ("train", "val"):
+            values = []
             for name, form in (("loss", "{:.4g}"), ("acc", "{:.2%}")):
                 value = row.get(f"{part}/{name}")
                 if value is not None:
-                    cells.append(f"{part} {name} {form.format(value):<6}")
-        cells += [f"lr {row['lr']:.3g}", f"{row['epoch_seconds']:.2f} s"]
-        if epoch < epochs and not trainer.should_stop:
-            cells.append(f"{format_duration(remaining_s)} left")
-        log.info("  ".join(cells))
+                    values.append(f"{form.format(value):<6}")
+                    cells.append(f"{part} {name} {values[-1]}")
+            if values:
+                short.append(" ".join([part, *values]))
+        left = [f"{format_duration(remaining_s)} left"] if epoch < epochs and not trainer.should_stop else []
+        rate = f"lr {row['lr']:.3g}"
+        full = [*cells, rate, f"{row['epoch_seconds']:.2f} s", *left]
+        shorter = ["  ".join([*short, rate, *left]), "  ".join([*short, *left])]
+        log.info("  ".join(full), extra={"shorter": shorter})

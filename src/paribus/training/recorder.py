@@ -14,10 +14,12 @@ from torch.optim import Optimizer
 from paribus.errors import UserError
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, split_by_tensor
+from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.training.checkpoints import Checkpoints
 from paribus.training.evaluated import AverageShower, show_evaluated, store_averages
 from paribus.training.learner import Learner
 from paribus.training.recording import LayerRows, Recording, warn_of_failure
+from paribus.training.stopping import check_validation, explain_stop, share_metrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +30,7 @@ class Recorder(AverageShower):
 
     Args:
         directory: directory of the run.
-        hyperparameters: flat, plain values of the run, for the loggers.
+        hyperparameters: those of the run, for the loggers.
         instruments: instruments by name.
         checkpoints: holds the weights of the best epoch.
         figures: whether the instruments draw figures.
@@ -40,7 +42,7 @@ class Recorder(AverageShower):
     def __init__(
         self,
         directory: Path,
-        hyperparameters: Mapping[str, Any],
+        hyperparameters: Hyperparameters,
         instruments: Mapping[str, Instrument],
         checkpoints: Checkpoints,
         figures: bool,
@@ -53,6 +55,7 @@ class Recorder(AverageShower):
         self.recording: Recording | None = None
         self._resumed_state: dict[str, Any] | None = None  # of the recorder in a resumed run's checkpoint
         self._finished = False
+        self._monitored: set[str] = set()  # metrics that callbacks monitor
         self._started = 0.0
         self._first_step = 0  # optimizer steps before this epoch
         self._step = -1  # number of the step in this epoch
@@ -76,6 +79,8 @@ class Recorder(AverageShower):
             self.recording.resume(self._resumed_state)
             trainer.should_stop = self._resumed_state["stopped"]
         self.recording.open()
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        self._monitored = {str(callback.monitor) for callback in callbacks if getattr(callback, "monitor", None)}
         for name, instrument in self.instruments.items():
             with self._naming(name):
                 instrument.attach(learner, trainer.datamodule)  # type: ignore[attr-defined]
@@ -84,6 +89,7 @@ class Recorder(AverageShower):
 
     def on_train_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner) and self.recording is not None
+        check_validation(trainer)
         if not self.instruments or self.recording.rows:
             return
         tensors = [(layer, tensor, p.numel()) for layer in learner.layers for tensor, p in layer.tensors]
@@ -123,12 +129,15 @@ class Recorder(AverageShower):
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner) and self.recording is not None
         epoch = trainer.current_epoch + 1
+        if learner.validated_step != trainer.global_step:  # val_check_interval: other weights than this epoch's
+            learner.validation, learner.folds = {}, None
         means, bad_batch = learner.read_means(learner.training_sums)
         row = {f"train/{name}": value for name, value in means.items()} | learner.validation
         seconds = time.perf_counter() - self._started
         self.recording.add_epoch(trainer.global_step, learner.lr, row, seconds, learner.momentum, learner.folds)
         with show_evaluated(trainer, learner):
-            self.recording.log_epoch(self.recording.add_layers(epoch, LayerRows.from_measured(self._measure(epoch))))
+            scalars = self.recording.add_layers(epoch, LayerRows.from_measured(self._measure(epoch)))
+            self.recording.log_epoch(scalars)
             self._draw(epoch, last=False)
         bad_step = None if bad_batch is None else bad_batch // trainer.accumulate_grad_batches
         # with several ranks, a broken gradient may come from an activation on another rank
@@ -139,8 +148,9 @@ class Recorder(AverageShower):
             learner.has_finite_weights, blamable=blamable,
         )  # fmt: skip
         trainer.should_stop = trainer.should_stop or self.recording.diverged is not None
-        # all ranks must stop in the same epoch: Follower receives this
-        trainer.should_stop = trainer.strategy.broadcast(trainer.should_stop)
+        # for callbacks that monitor a metric, which Lightning calls after this one; Follower receives it
+        measured = {name: scalars[name] for name in self._monitored if name in scalars}
+        share_metrics(trainer, {"lr": learner.lr, "epoch_seconds": seconds, **row, **measured})
 
     def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         """Write the checkpoints and finish the record while the network is still on its device."""
@@ -150,6 +160,8 @@ class Recorder(AverageShower):
         # Without validation, no loss has shown yet whether the last step broke the weights.
         if rows and self.recording.diverged is None and not learner.has_finite_weights():
             self.recording.diverged = {"epoch": len(rows), "step": trainer.global_step, "what": "weights"}
+        if self.recording.diverged is None:
+            self.recording.stopped_by = explain_stop(trainer, len(rows))
         self.checkpoints.write(trainer)
         self.recording.close()
         if not rows:

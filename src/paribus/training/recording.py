@@ -13,7 +13,8 @@ from lightning.pytorch.loggers import Logger
 
 from paribus.instruments.measurement import Measured
 from paribus.loggers.histogram import Histogram
-from paribus.loggers.lifecycle import finish_logger
+from paribus.loggers.hyperparameters import Hyperparameters
+from paribus.loggers.lifecycle import finish_logger, log_scalars
 from paribus.loggers.tensorboard import TensorBoard
 from paribus.models.layers import WeightLayer
 from paribus.record import FOLDS, LAYERS, METRICS, RecordError, read_metrics
@@ -91,7 +92,7 @@ class Recording:
 
     Args:
         directory: directory of the run.
-        hyperparameters: flat, plain values of the run, for the loggers.
+        hyperparameters: those of the run, for the loggers.
         columns: columns of metrics.csv between lr and epoch_seconds.
         max_epochs: largest number of epochs of the run.
         loggers: loggers of the run.
@@ -99,6 +100,7 @@ class Recording:
     Attributes:
         rows: rows of metrics.csv so far, by column.
         taken_up: the epochs after which the run was resumed.
+        stopped_by: what has stopped the run before all of its planned epochs; None: nothing.
         diverged: None, or the entry of the summary: `epoch` and optimizer `step`, both counted from 1, and `what`
             was not finite (train/loss, val/loss, gradient or weights). The step is the one with the first non-finite
             loss, or with the gradient that broke the weights. For val/loss and weights it is the last step before.
@@ -109,7 +111,7 @@ class Recording:
     def __init__(
         self,
         directory: Path,
-        hyperparameters: Mapping[str, Any],
+        hyperparameters: Hyperparameters,
         columns: Sequence[str],
         max_epochs: int,
         loggers: Sequence[Logger],
@@ -123,6 +125,7 @@ class Recording:
         self.layers = LayersWriter(directory / LAYERS)
         self.folds = FoldsWriter(directory / FOLDS, [name for name in columns if name.startswith("val/")])
         self.taken_up: list[int] = []
+        self.stopped_by: str | None = None
         self.diverged: dict[str, Any] | None = None
         self._writer: MetricsWriter | None = None
         self._quantities: dict[tuple[str, str], None] = {}  # quantity and tensor of what was measured so far, in order
@@ -150,7 +153,7 @@ class Recording:
         """Record and log the measurements of the network before training."""
         scalars = self.add_layers(0, rows)
         for logger in self.loggers:
-            logger.log_metrics(scalars, step=0)
+            log_scalars(logger, scalars, 0, self.columns)
 
     def add_epoch(
         self,
@@ -189,7 +192,7 @@ class Recording:
         if epoch % max(1, math.ceil(len(layer_scalars) * self.max_epochs / MAX_LAYER_SCALARS)) == 0:
             scalars = {**scalars, **layer_scalars}
         for logger in self.loggers:
-            logger.log_metrics(scalars, step=epoch)
+            log_scalars(logger, scalars, epoch, self.columns)
             if not self._laid_out and isinstance(logger, TensorBoard):
                 logger.log_layout(self.columns, self._quantities)
         self._laid_out = True
@@ -257,7 +260,7 @@ class Recording:
         """Log the run's status and summary statistics, and finish its loggers."""
         status = "diverged" if self.diverged else "completed"
         for logger in self.loggers:
-            finish_logger(logger, {**self.hyperparameters, "status": status}, self.compute_statistics())
+            finish_logger(logger, self.hyperparameters, status, self.compute_statistics())
 
     def compute_statistics(self) -> dict[str, float | int | None]:
         """Compute the summary statistics of the rows so far, of which there must be one."""

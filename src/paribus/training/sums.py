@@ -79,14 +79,14 @@ def average_by_fold(
     """Average values of samples, (..., n) by name, over each fold, in double precision.
 
     Args:
-        samples: values of each sample by name, "loss" among them.
+        samples: values of each sample by name, at least one.
         folds: the fold of each sample, (..., n), on the CPU.
         reduce: as in EpochSums.read.
 
     Returns "samples" and the means, (..., N_FOLDS), by column of folds.parquet.
     """
     # Sums one by one on the CPU have a fixed order, and a value that is not finite stays in its fold.
-    values = torch.stack([torch.ones_like(samples["loss"]), *samples.values()]).cpu().double()
+    values = torch.stack([torch.ones_like(next(iter(samples.values()))), *samples.values()]).cpu().double()
     totals = values.new_zeros(*values.shape[:-1], N_FOLDS).scatter_add_(-1, folds.expand_as(values), values)
     if reduce is not None:
         totals = reduce(totals, "sum")

@@ -1,0 +1,40 @@
+"""What comes of a simulation: a rate, its error, and the range that is required."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of a simulation: rates in per cent, and the range that is required, or None where it is a finding."""
+
+    part: str
+    what: str
+    rate: float
+    studies: int
+    required: tuple[float, float] | None
+
+    @property
+    def error(self) -> float:
+        share = min(max(self.rate / 100, 1 / self.studies), 1 - 1 / self.studies)
+        return 100 * math.sqrt(share * (1 - share) / self.studies)
+
+    @property
+    def met(self) -> bool:
+        if self.required is None:
+            return True
+        low, high = self.required
+        if low == high:
+            return self.rate == low  # what may never happen
+        return low - 3 * self.error <= self.rate <= high + 3 * self.error
+
+    def as_markdown(self) -> str:
+        required = "" if self.required is None else f"{self.required[0]:g} to {self.required[1]:g} %"
+        told = "" if self.required is None else "met" if self.met else "NOT MET"
+        measured = f"{self.rate:.1f} ± {self.error:.1f} %"
+        return f"| {self.part} | {self.what} | {required} | {measured} | {self.studies} | {told} |"
+
+
+def share(studies: int, happens: Callable[[], bool]) -> float:
+    return 100 * sum(happens() for _ in range(studies)) / studies

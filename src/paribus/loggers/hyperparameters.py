@@ -1,0 +1,46 @@
+"""The hyperparameters of a run, as loggers show them."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from paribus.record import flatten, select_experimental
+
+EXECUTION = ("trainer", "callbacks", "logger", "experiment")  # groups that say how, not what
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """The hyperparameters of a run: plain scalars by dotted key.
+
+    Attributes:
+        values: the choices, and all values of the experiment.
+        chosen: the keys that somebody has chosen: the groups, values that were set, the learning rate and the seed.
+    """
+
+    values: Mapping[str, Any]
+    chosen: Collection[str]
+
+    @classmethod
+    def collect(
+        cls, options: Mapping[str, str], given: Collection[str], config: Mapping[str, Any]
+    ) -> "Hyperparameters":
+        """Collect them from a run's options by group, the keys that were set, and its resolved configuration.
+
+        A value of None is left out: TensorBoard hides runs whose value is None where others have a number.
+        """
+        groups = {group: option for group, option in options.items() if group not in EXECUTION}
+        flat = flatten(select_experimental(config))
+        named = {key: value for key, value in flat.items() if not key.endswith("_target_") and key != "data.seed"}
+        values = {key: to_scalar(value) for key, value in {**groups, **named}.items() if value is not None}
+        chosen = {*groups, *given, "optim.lr", "seed"}
+        return cls(values, [key for key in values if key in chosen])
+
+    def choose(self) -> dict[str, Any]:
+        """Return the chosen ones by key."""
+        return {key: self.values[key] for key in self.chosen}
+
+
+def to_scalar(value: Any) -> bool | int | float | str:
+    """Return a value that a table of hyperparameters can hold."""
+    return value if isinstance(value, bool | int | float | str) else str(value)

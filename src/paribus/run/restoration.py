@@ -1,0 +1,44 @@
+"""Name the checkpoint in the errors of a training that is resumed from one whose content does not fit."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lightning
+import torch
+from lightning import Trainer
+
+from paribus.record import RecordError
+
+COMPLAINTS = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError)
+AVERAGES = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg")  # of a parameter's shape
+
+
+class Restoration(lightning.Callback):
+    """A callback that checks what was restored, and knows when training begins: later errors are not the file's."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.done = False
+
+    def on_train_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        for optimizer in trainer.optimizers:
+            if trainer.global_step and "betas" in optimizer.defaults and not optimizer.state:
+                raise ValueError("the optimizer has no averages")
+            for parameter, state in optimizer.state.items():
+                for name in AVERAGES:
+                    average = state.get(name)
+                    if isinstance(average, torch.Tensor) and average.shape != parameter.shape:
+                        raise ValueError(f"{name} of the optimizer has the shape {tuple(average.shape)}")
+        self.done = True
+
+    @contextmanager
+    def naming_file(self) -> Iterator[None]:
+        """Turn errors in the block, while the checkpoint is restored, into one that names the file."""
+        try:
+            yield
+        except COMPLAINTS as error:
+            if self.done:
+                raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise RecordError(f"{self.path} does not fit the run ({reason}). Train the run again.") from error
