@@ -15,7 +15,9 @@ import pandas as pd
 
 from paribus import record
 
-GROUPS = ("model", "data", "loss", "activation", "optim", "scheduler")  # other choices say how a run is carried out
+# other choices say how a run is carried out
+GROUPS = ("model", "data", "loss", "activation", "optim", "scheduler", "warmup", "averaging")
+OFF = {"warmup": "none", "averaging": "none"}  # the options of groups that records of version 0.1 lack
 CONTENT = "data content"
 ABSENT = "-"  # the level of a value that a run's choices do not have
 DEFAULT = "default"  # in place of a value that was not set: it comes with a choice
@@ -113,6 +115,7 @@ def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
         set_values.pop(key, None)
     seed, split = flat.pop("seed", None), flat.pop("data.seed", None)
     known = {group: choices[group] for group in GROUPS if group in choices}
+    known = {**(OFF if known else {}), **known}
     confirms = config.get("confirm") is True
     return Described(known, set_values, flat, seed, record.identify(config), None, split, confirms)
 

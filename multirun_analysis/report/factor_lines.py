@@ -17,7 +17,7 @@ LABELS = {"optim": "OPTIMIZER", "optim.lr": "LR", "scheduler": "SCHEDULE", "trai
 PLURALS = {"optim": "optimizers", "activation": "activations", "scheduler": "schedules", "model": "models",
            "data.batch_size": "batch sizes", "model.hidden": "architectures", "optim.lr": "learning rates",
            "model.init": "initialisations", "trainer.max_epochs": "budgets", "loss": "losses",
-           "model.depth": "depths", "model.width": "widths"}  # fmt: skip
+           "model.depth": "depths", "model.width": "widths", "warmup": "warm-ups", "averaging": "averages"}  # fmt: skip
 LONGEST_LABEL = 14
 NAMED = 2  # undecided levels that have a sentence of their own
 MOST_LEVELS = 4  # that are listed

@@ -22,6 +22,7 @@ from paribus.config.compose import (
     to_unresolved,
 )
 from paribus.config.ranges import check_ranges
+from paribus.config.schedules import check_schedules
 from paribus.config.suggestions import suggest_key
 from paribus.config.targets import find_callable
 from paribus.config.values import check_values
@@ -108,6 +109,7 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
     _check_seed(plain["seed"])
     check_values(plain, base, "", _find_signature)
     check_ranges(plain)
+    check_schedules(plain)
     least, most = plain["trainer"].get("min_epochs") or 0, plain["trainer"]["max_epochs"]
     if least > most:
         raise UserError(f"trainer.min_epochs is {least}, and trainer.max_epochs {most}. Choose fewer of the former.")

@@ -18,7 +18,7 @@ from paribus.record import flatten
 LARGEST_WHOLE = 2**63 - 1  # what torch and numpy take
 LARGEST = 3.4e38  # of single precision, in which networks compute
 NEEDED = ("seed", "trainer.max_epochs")
-OURS = ("torch.", "torchmetrics.", "lightning.", "paribus.")
+OURS = ("torch.", "torchmetrics.", "lightning.", "paribus.", "schedulefree.", "pytorch_optimizer.")
 MOST_LAYERS = 10_000  # each takes a tenth of a millisecond to build
 MOST_PROCESSES = 4096  # on a machine, or machines: Lightning makes a list of them
 MOST_THREADS = max(256, os.cpu_count() or 1)  # beyond, torch's thread pool may end the process
@@ -104,6 +104,8 @@ RANGES: dict[str, Range] = {
     "activation.alpha": POSITIVE,
     "activation.beta": POSITIVE,
     "activation.negative_slope": Range(),
+    "activation.init": Range(),
+    "activation.frequency": POSITIVE,
     "optim.lr": NOT_NEGATIVE,
     "optim.weight_decay": NOT_NEGATIVE,
     "optim.momentum": SHARE,
@@ -113,6 +115,25 @@ RANGES: dict[str, Range] = {
     "optim.eps": NOT_NEGATIVE,
     "optim.lr_decay": NOT_NEGATIVE,
     "optim.momentum_decay": NOT_NEGATIVE,
+    "optim.beta2_decay": Range(-1, 0),
+    "optim.d": POSITIVE,
+    "optim.max_iter": COUNT,
+    "optim.history_size": COUNT,
+    "optim.ns_steps": Range(1, 99, whole=True),
+    "optim.adamw_lr": NOT_NEGATIVE,
+    "optim.adamw_betas": Range(0, 1, open_high=True, length=2),
+    "optim.adamw_eps": NOT_NEGATIVE,
+    "optim.adamw_weight_decay": NOT_NEGATIVE,
+    "optim.rho": POSITIVE,
+    "optim.r": NOT_NEGATIVE,
+    "optim.weight_lr_power": NOT_NEGATIVE,
+    "optim.precondition_frequency": COUNT,
+    "optim.max_precondition_dim": COUNT,
+    "optim.preconditioning_compute_steps": COUNT,
+    "optim.matrix_eps": POSITIVE,
+    "optim.t_alpha_beta3": POSITIVE,
+    "optim.d0": POSITIVE,
+    "optim.d_coef": POSITIVE,
     "scheduler.gamma": POSITIVE,
     "scheduler.eta_min": NOT_NEGATIVE,
     "scheduler.T_max": COUNT,
@@ -123,6 +144,28 @@ RANGES: dict[str, Range] = {
     "scheduler.div_factor": POSITIVE,
     "scheduler.final_div_factor": POSITIVE,
     "scheduler.total_steps": Range(2, whole=True),
+    "scheduler.total_iters": COUNT,
+    "scheduler.T_0": COUNT,
+    "scheduler.T_mult": COUNT,
+    "scheduler.start_factor": Range(0, 1, open_low=True),
+    "scheduler.end_factor": Range(0, 1),
+    "scheduler.power": POSITIVE,
+    "scheduler.hold_share": Range(0, 1, open_low=True),
+    "scheduler.warmup_share": Range(0, 1),
+    "scheduler.decay_share": Range(0, 1),
+    "scheduler.final_factor": Range(0, 1),
+    "scheduler.milestones": Range(1, whole=True, length=0),
+    "scheduler.factor": INNER_SHARE,
+    "scheduler.patience": Range(0, whole=True),
+    "scheduler.threshold": NOT_NEGATIVE,
+    "scheduler.cooldown": Range(0, whole=True),
+    "scheduler.min_lr": NOT_NEGATIVE,
+    "warmup.share": Range(0, 1, open_low=True),
+    "warmup.steps": COUNT,
+    "warmup.epochs": POSITIVE,
+    "averaging.decay": SHARE,
+    "averaging.update_every_n_steps": COUNT,
+    "averaging.start": SHARE,
     "loss.label_smoothing": Range(0, 1),
     "loss.weight": Range(0, open_low=True, length=0),
     "loss.pos_weight": POSITIVE,
@@ -141,6 +184,11 @@ RANGES: dict[str, Range] = {
     "callbacks.weights.small": COUNT,
     "callbacks.activations.probe_size": COUNT,
     "callbacks.activations.every_n_epochs": COUNT,
+}
+OF_CLASSES: dict[tuple[str, str], Range] = {  # where a class means something else by the same key
+    ("pytorch_optimizer.AdEMAMix", "optim.betas"): Range(0, 1, open_high=True, length=3),
+    ("pytorch_optimizer.AdEMAMix", "optim.alpha"): NOT_NEGATIVE,
+    ("schedulefree.SGDScheduleFree", "optim.momentum"): INNER_SHARE,
 }
 WORDS: dict[str, tuple[Any, ...]] = {
     "trainer.deterministic": (True, False, "warn"),
@@ -181,7 +229,7 @@ def _check_node(node: Mapping[str, Any], path: str, ours: bool) -> None:
     for key, value in node.items():
         full = f"{path}{key}"
         if ours and full in RANGES:
-            check_value(full, value, RANGES[full])
+            check_value(full, value, OF_CLASSES.get((str(node.get("_target_")), full), RANGES[full]))
         elif isinstance(value, Mapping) and full not in WORDS:
             _check_node(value, f"{full}.", ours)
         elif value is not None and ours and full in WORDS and repr(value) not in map(repr, WORDS[full]):

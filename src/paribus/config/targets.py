@@ -7,7 +7,11 @@ from typing import Any, get_type_hints
 
 from paribus.errors import UserError
 
-TRUSTED = ("paribus.", "torch.nn.", "torch.optim.", "torchmetrics.", "torchvision.", "lightning.")
+TRUSTED = (
+    *("paribus.", "torch.nn.", "torch.optim.", "torchmetrics.", "torchvision.", "lightning."),
+    *("schedulefree.", "pytorch_optimizer."),
+)
+PACKAGES = {"schedulefree": "schedulefree", "pytorch_optimizer": "pytorch-optimizer"}  # of extras, by their module
 
 
 def find_target(target: Any, part: str, kinds: tuple[type, ...]) -> Callable[..., Any]:
@@ -49,6 +53,9 @@ def find_callable(target: Any, part: str) -> Any:
     try:
         found = resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
+        package = PACKAGES.get(target.partition(".")[0])
+        if package is not None and isinstance(error, ImportError):
+            raise UserError(f"{part}._target_: {target} needs {package}: pip install {package}") from None
         raise UserError(f"{part}._target_: {str(error).splitlines()[0]}") from None
     except Exception as error:
         raise UserError(f"{part}._target_: importing {target} fails: {type(error).__name__}: {error}") from error

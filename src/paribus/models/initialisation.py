@@ -31,7 +31,7 @@ def initialise(network: nn.Module, scheme: str, activation: nn.Module) -> None:
         return
     saturating = next((name for kind, name in _SATURATING.items() if isinstance(activation, kind)), None)
     linear = isinstance(activation, nn.Identity | nn.SELU)
-    slope = float(getattr(activation, "negative_slope", 0.0))
+    slope = float(activation.init if isinstance(activation, nn.PReLU) else getattr(activation, "negative_slope", 0.0))
     gain = nn.init.calculate_gain("linear" if linear else saturating or "leaky_relu", slope)
     if scheme == "auto":
         scheme = "xavier" if saturating else "kaiming"

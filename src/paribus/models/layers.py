@@ -182,7 +182,11 @@ def _find_route(calls: Sequence[Call], start: int | None, owners: set[nn.Module]
     kinds = [type(module).__module__ for module in met]
     ends = [i for i, kind in enumerate(kinds) if kind == "torch.nn.modules.activation"]
     if not ends:  # a user's own activation: not torch's, and without parameters
-        ends = [i for i, kind in enumerate(kinds) if not kind.startswith("torch.") and not any(met[i].parameters())]
+        ends = [
+            i
+            for i, kind in enumerate(kinds)
+            if not kind.startswith("torch.") and not any(True for _ in met[i].parameters())
+        ]
     return tuple(met[: ends[0] + 1]) if ends else ()
 
 

@@ -5,9 +5,7 @@ from math import prod
 
 from torch import nn
 
-from paribus.errors import unknown_name
-
-NORMS = ("none", "batch")
+from paribus.models.norms import make_norm
 
 
 class MLP(nn.Sequential):
@@ -23,7 +21,7 @@ class MLP(nn.Sequential):
         hidden: units of each hidden layer; None for those of `width` and `depth`, or else `default_hidden`.
         width, depth: `depth` hidden layers of `width` units; given together or not at all.
         dropout: probability of dropping a hidden unit in training.
-        norm: "none", or "batch" for batch normalisation before the activation.
+        norm: normalisation before the activation, a name of `make_norm`.
 
     Input (n, *in_shape), output (n, out_features).
     """
@@ -42,8 +40,6 @@ class MLP(nn.Sequential):
         norm: str = "none",
     ):
         super().__init__()
-        if norm not in NORMS:
-            raise unknown_name(norm, "model.norm", NORMS)
         widths = expand_widths(width, depth)
         if hidden is not None and widths is not None and list(hidden) != widths:
             raise ValueError(f"hidden is {list(hidden)}, but width and depth say {widths}: give one of them")
@@ -54,8 +50,8 @@ class MLP(nn.Sequential):
         self.add_module("flatten", nn.Flatten())
         for i, units in enumerate(hidden, start=1):
             self.add_module(f"linear{i}", nn.Linear(features, units))
-            if norm == "batch":
-                self.add_module(f"norm{i}", nn.BatchNorm1d(units))
+            if (normalisation := make_norm(norm, units)) is not None:
+                self.add_module(f"norm{i}", normalisation)
             self.add_module(f"activation{i}", activation())
             if dropout:
                 self.add_module(f"dropout{i}", nn.Dropout(dropout))

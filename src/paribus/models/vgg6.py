@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from paribus.errors import UserError, unknown_name
-from paribus.models.mlp import NORMS
+from paribus.errors import UserError
+from paribus.models.norms import make_norm
 
 CHANNELS = (64, 64, "pool", 128, 128, "pool", 256, "pool")
 UNITS = 512
@@ -23,7 +23,7 @@ class VGG6(nn.Sequential):
         activation: factory of activation modules, called once per hidden layer.
         width_multiplier: factor of the channels and units of the hidden layers (rounded, at least 1).
         dropout: probability of dropping a unit of the last hidden layer in training.
-        norm: "none", or "batch" for batch normalisation before each activation.
+        norm: normalisation before each activation, a name of `make_norm`.
 
     Input (n, *in_shape), output (n, out_features).
     """
@@ -38,8 +38,6 @@ class VGG6(nn.Sequential):
         norm: str = "none",
     ):
         super().__init__()
-        if norm not in NORMS:
-            raise unknown_name(norm, "model.norm", NORMS)
         if len(in_shape) != 3 or min(in_shape[1:]) < 8:
             raise UserError(f"VGG6 takes images of 8 x 8 pixels or more, not inputs of shape {tuple(in_shape)}. "
                             "Choose another model, or larger images (data=cifar10; data.size=32).")  # fmt: skip
@@ -61,15 +59,15 @@ class VGG6(nn.Sequential):
             conv += 1
             out = scale(int(layer))
             self.add_module(f"conv{conv}", nn.Conv2d(channels, out, 3, padding=1))
-            if norm == "batch":
-                self.add_module(f"norm{conv}", nn.BatchNorm2d(out))
+            if (normalisation := make_norm(norm, out, images=True)) is not None:
+                self.add_module(f"norm{conv}", normalisation)
             self.add_module(f"activation{conv}", activation())
             channels = out
         units = scale(UNITS)
         self.add_module("flatten", nn.Flatten())
         self.add_module("linear1", nn.Linear(channels * height * width, units))
-        if norm == "batch":
-            self.add_module(f"norm{conv + 1}", nn.BatchNorm1d(units))
+        if (normalisation := make_norm(norm, units)) is not None:
+            self.add_module(f"norm{conv + 1}", normalisation)
         self.add_module(f"activation{conv + 1}", activation())
         if dropout:
             self.add_module("dropout", nn.Dropout(dropout))

@@ -1,6 +1,6 @@
 """Build the parts of a run from its resolved configuration: data, network, learner, callbacks, loggers, trainer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
 from inspect import signature
@@ -9,12 +9,10 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from paribus.config.targets import find_target
 from paribus.data.module import InMemory
@@ -27,6 +25,7 @@ from paribus.randomness import derive_seed
 from paribus.run.checks import check_memory, check_outputs, inspect_network
 from paribus.run.criteria import build_loss, build_metrics
 from paribus.run.factory import make_factory
+from paribus.run.optimization import check_optimizer, make_optimizer_factory, plan_schedule
 from paribus.training.learner import Learner, find_learner
 from paribus.training.stopping import StopAtStep
 
@@ -62,32 +61,10 @@ def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory)
     """Build the learner for the loss, with the metrics. Raises UserError where these do not fit the data."""
     loss = build_loss(config, data)
     metrics = build_metrics(config, loss, data)
-    make_optimizer = make_factory("optim", config["optim"], Optimizer)
-    node = dict(config["scheduler"])
-    interval = node.pop("interval", "epoch")
-    if interval not in ("epoch", "step"):
-        raise unknown_name(interval, "scheduler.interval", ("epoch", "step"))
-    make_scheduler = None if node["_target_"] is None else _make_scheduler_factory(node)
-    return find_learner(loss)(network, loss, make_optimizer, make_scheduler, interval, config["seed"], metrics)
-
-
-def _make_scheduler_factory(node: Mapping[str, Any]) -> Callable[[Optimizer, int], LRScheduler]:
-    """Return a function that builds the scheduler from an optimizer and the run's number of steps."""
-    factory = make_factory("scheduler", node, LRScheduler)
-
-    def make_scheduler(optimizer: Optimizer, total_steps: int) -> LRScheduler:
-        if "total_steps" not in node:
-            return factory(optimizer)
-        if node["total_steps"] is None:
-            return factory(optimizer, total_steps=total_steps)
-        if node["total_steps"] < total_steps:
-            raise UserError(
-                f"scheduler.total_steps is {node['total_steps']}, but the run has {total_steps} steps. "
-                "Leave it out: the run counts them."
-            )
-        return factory(optimizer)
-
-    return make_scheduler
+    make_optimizer, plan = make_optimizer_factory(config), plan_schedule(config)
+    learner = find_learner(loss)(network, loss, make_optimizer, plan.make, plan.interval, config["seed"], metrics)
+    learner.monitor = plan.monitor
+    return learner
 
 
 def build_initial(config: Mapping[str, Any], data: InMemory) -> tuple[Learner, list[Call]]:
@@ -95,6 +72,7 @@ def build_initial(config: Mapping[str, Any], data: InMemory) -> tuple[Learner, l
     torch.manual_seed(derive_seed(config["seed"], "weights"))
     network = build_network(config, data)
     learner = build_learner(config, network, data)
+    check_optimizer(config, network)
     calls, output = inspect_network(network, data, learner.loss)
     check_outputs(learner.loss, output, data)
     return learner, calls
@@ -120,7 +98,8 @@ def try_building(
     learner, _ = build_initial(config, data)
     optimizer = learner.build_optimizer(learner.parameters())
     if learner.make_scheduler is not None:
-        learner.make_scheduler(optimizer, len(data.train_dataloader()) * config["trainer"]["max_epochs"])
+        steps = -(-len(data.train_dataloader()) // (config["trainer"].get("accumulate_grad_batches") or 1))
+        learner.make_scheduler(optimizer, steps * config["trainer"]["max_epochs"])
     return data, learner
 
 
@@ -134,7 +113,14 @@ def build_callbacks(config: Mapping[str, Any]) -> tuple[dict[str, Instrument], l
             instruments[name] = built
         else:
             others.append(built)
+    if config.get("averaging") is not None:
+        others.append(build_averaging(config))
     return instruments, others
+
+
+def build_averaging(config: Mapping[str, Any]) -> WeightAveraging:
+    """Build the callback that averages the weights."""
+    return make_factory("averaging", config["averaging"], WeightAveraging)()
 
 
 def build_loggers(config: Mapping[str, Any], directory: Path, in_study: bool = False) -> list[Logger]:

@@ -25,7 +25,7 @@ import lightning
 import torch
 from hydra.core.utils import env_override
 from lightning import Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
 from torch import distributed, multiprocessing
 from torch.distributed.rendezvous import rendezvous
@@ -36,6 +36,7 @@ from paribus.private_names import skip_sigterm_broadcast
 from paribus.process import find_rank, keep_freed_memory
 from paribus.record import OWN_CALLBACKS
 from paribus.run.build import build_callbacks, build_data, build_initial, build_trainer
+from paribus.training.evaluated import AverageShower
 from paribus.training.learner import Learner
 from paribus.training.stopping import share_metrics
 
@@ -225,7 +226,7 @@ def _fit_along(run: int, kind: str, config: Mapping[str, Any], directory: Path, 
     data.setup("fit")
     learner, _ = build_initial(config, data)
     _, callbacks = build_callbacks(config)
-    users = [c for c in callbacks if not type(c).__module__.startswith(OWN_CALLBACKS)]
+    users = [c for c in callbacks if isinstance(c, WeightAveraging) or not type(c).__module__.startswith(OWN_CALLBACKS)]
     trainer = build_trainer({**config, "logger": {}}, directory, [Follower(), *users, SavingFollower()])
     trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     distributed.destroy_process_group()
@@ -264,12 +265,13 @@ class InStep(lightning.Callback):
         signal.signal(signal.SIGTERM, signal.default_int_handler if trainer.is_global_zero else signal.SIG_DFL)
 
 
-class Follower(InStep):
+class Follower(InStep, AverageShower):
     """Do in the other ranks what concerns them of rank 0's Recorder."""
 
     stopped = saved = False
 
     def on_load_checkpoint(self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: Any) -> None:
+        super().on_load_checkpoint(trainer, learner, checkpoint)
         self.stopped = checkpoint["recorder"]["stopped"]
 
     def on_fit_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:

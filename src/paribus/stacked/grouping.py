@@ -7,13 +7,15 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
+from paribus.config.targets import find_target
 from paribus.data.module import InMemory
 from paribus.instruments.divergence import Divergence
 from paribus.run.build import build_callbacks, build_data, build_initial
 from paribus.run.spec import Job
 from paribus.stacked.modules import NotStackable, stack_modules
-from paribus.stacked.optimizer import StackedOptimizer
+from paribus.stacked.optimizer import StackedOptimizer, require_stackable_optimizer
 from paribus.training.learner import Learner
 from paribus.training.progress import Progress
 
@@ -49,6 +51,8 @@ def find_reason_alone(config: Mapping[str, Any]) -> str | None:
         return "its gradients are clipped"
     if config["data"].get("augment"):
         return "its data are augmented"
+    if config.get("averaging") is not None:
+        return "its weights are averaged"
     if config["figures"]:
         return "it draws figures"
     return None
@@ -57,7 +61,8 @@ def find_reason_alone(config: Mapping[str, Any]) -> str | None:
 def make_stack_key(config: Mapping[str, Any]) -> str:
     """Return as text the part of a configuration that runs of a stack share: all but seeds and run-specific values."""
     shared_keys = {"optim": ("_target_",), "scheduler": ("_target_", "interval")}
-    shared = {part: {key: config[part].get(key) for key in keys} for part, keys in shared_keys.items()}
+    shared: dict[str, Any] = {part: {key: config[part].get(key) for key in keys} for part, keys in shared_keys.items()}
+    shared["warmup"] = config.get("warmup") is not None
     model = {key: value for key, value in config["model"].items() if key != "init"}
     model["dropout"] = bool(model.get("dropout"))
     data = {key: value for key, value in config["data"].items() if key not in ("seed", "log_age")}
@@ -75,7 +80,10 @@ def _build(job: Job) -> tuple[InMemory, Learner]:
 def require_stackable(job: Job) -> None:
     """Raise NotStackable where the run cannot be stacked with any other."""
     config = job.config
+    require_stackable_optimizer(find_target(config["optim"]["_target_"], "optim", (Optimizer,)))
     data, learner = _build(job)
+    if learner.monitor is not None:
+        raise NotStackable("the schedule depends on the run's own metrics")
     if data.augment is not None:
         raise NotStackable("its data are augmented")
     if not learner.loss.has_samples:

@@ -6,6 +6,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,10 +14,13 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from paribus.models.activations import ReLU2, Sine
+
 # Activations that act on each number alone and have no parameters.
 ELEMENTWISE = (
     nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Identity, nn.Hardswish, nn.Mish, nn.SELU,
-    nn.Softplus,
+    nn.Softplus, nn.CELU, nn.Softsign, nn.ReLU6, nn.Hardtanh, nn.Hardsigmoid, nn.LogSigmoid, nn.Softshrink,
+    nn.Tanhshrink, ReLU2, Sine,
 )  # fmt: skip
 
 
@@ -95,8 +99,44 @@ class StackedBatchNorm(nn.Module):
         return normalised.view(n, k, features).transpose(0, 1)
 
 
+class StackedSampleNorm(nn.Module):
+    """K normalisations of each sample alone, (K, n, features): of layers, of groups, or by the root mean square."""
+
+    def __init__(self, layers: Sequence[nn.LayerNorm | nn.RMSNorm | nn.GroupNorm]):
+        super().__init__()
+        self.normalise = _select_normalisation(layers[0])
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
+        biases = [bias.detach() for layer in layers if (bias := getattr(layer, "bias", None)) is not None]
+        self.bias = nn.Parameter(torch.stack(biases)) if biases else None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        normalised = self.normalise(inputs.flatten(0, 1)).view_as(inputs)
+        if self.bias is None:
+            return normalised * self.weight.unsqueeze(1)
+        return torch.addcmul(self.bias.unsqueeze(1), normalised, self.weight.unsqueeze(1))
+
+
+def _select_normalisation(layer: nn.LayerNorm | nn.RMSNorm | nn.GroupNorm) -> Callable[[Tensor], Tensor]:
+    """Return the function that a layer applies, without its weights."""
+    if isinstance(layer, nn.GroupNorm):
+        return partial(F.group_norm, num_groups=layer.num_groups, eps=layer.eps)
+    function: Callable[..., Tensor] = F.layer_norm if isinstance(layer, nn.LayerNorm) else F.rms_norm
+    return partial(function, normalized_shape=list(layer.normalized_shape), eps=layer.eps)
+
+
 def _stack_tensors(tensors: Sequence[Tensor | None]) -> Tensor:
     return torch.stack([tensor for tensor in tensors if tensor is not None])
+
+
+class StackedPReLU(nn.Module):
+    """K activations with one trained slope each."""
+
+    def __init__(self, layers: Sequence[nn.PReLU]):
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return F.prelu(inputs.transpose(0, 1), self.weight.view(-1)).transpose(0, 1)
 
 
 class StackedDropout(nn.Module):
@@ -154,6 +194,10 @@ def _stack_layers(path: str, modules: Sequence[nn.Module]) -> nn.Module:
         return StackedDropout(modules)  # type: ignore[arg-type]
     if kind is nn.BatchNorm1d and all(m.affine and m.track_running_stats and m.momentum is not None for m in modules):
         return StackedBatchNorm(modules)  # type: ignore[arg-type]
+    if kind in (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm) and all(m.weight is not None for m in modules):
+        return StackedSampleNorm(modules)  # type: ignore[arg-type]
+    if kind is nn.PReLU and all(m.num_parameters == 1 for m in modules):
+        return StackedPReLU(modules)  # type: ignore[arg-type]
     if kind is nn.Flatten:
         return nn.Flatten(start_dim=2)
     if kind in ELEMENTWISE:

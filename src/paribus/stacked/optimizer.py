@@ -14,18 +14,26 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim import SGD, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop
+from torch.optim.lr_scheduler import LRScheduler
 
 from paribus.private_names import skip_graph_check
 from paribus.stacked.modules import NotStackable
 from paribus.training.learner import Learner
 
-KINDS: tuple[type[Optimizer], ...] = (SGD, Adam, AdamW, NAdam, Adagrad, RMSprop)
+KINDS: tuple[type[Optimizer], ...] = (SGD, Adam, AdamW, NAdam, RAdam, Adamax, Adagrad, RMSprop)
 FUSED = (SGD, Adam, AdamW, Adagrad)  # these have a fused step on the CPU
 # Options that may differ within a slice, values stored by schedulers, and switches of the implementation.
 OWN = ("lr", "weight_decay", "initial_lr", "max_lr", "min_lr", "params", "fused", "foreach", "capturable",
        "differentiable", "decoupled_weight_decay", "maximize", "max_momentum", "base_momentum")  # fmt: skip
+
+
+def require_stackable_optimizer(*kinds: Any) -> None:
+    """Raise NotStackable unless all kinds are one of those whose step changes each number by itself."""
+    if len(set(kinds)) > 1 or not set(kinds) <= set(KINDS):
+        names = " and ".join(sorted({kind.__name__ for kind in kinds}))
+        known = ", ".join(kind.__name__ for kind in KINDS)
+        raise NotStackable(f"the optimizer is {names}; stacks have one of {known}")
 
 
 def get_shared_values(group: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,15 +74,13 @@ class Sources:
         built: dict[str, tuple[Optimizer, LRScheduler | None]] = {}
         self.by_run: list[tuple[Optimizer, LRScheduler | None]] = []
         for config, learner in runs:
-            key = json.dumps([config["optim"], config["scheduler"]], sort_keys=True)
+            key = json.dumps([config["optim"], config["scheduler"], config.get("warmup")], sort_keys=True)
             if key not in built:
                 optimizer = learner.build_optimizer([nn.Parameter(torch.zeros(1))])
                 make_scheduler = learner.make_scheduler
                 built[key] = optimizer, None if make_scheduler is None else make_scheduler(optimizer, steps)
             self.by_run.append(built[key])
         self.distinct = list(built.values())
-        if any(isinstance(scheduler, ReduceLROnPlateau) for _, scheduler in self.distinct):
-            raise NotStackable("the schedule depends on the run's own metrics")
 
     def advance(self) -> bool:
         """Step all schedulers. Return whether there are any."""
@@ -118,10 +124,8 @@ class StackedOptimizer:
     def __init__(self, parameters: Sequence[Tensor], sources: Sequence[Optimizer]):
         self.parameters = list(parameters)
         self.sources = list(sources)
-        kinds = {type(source) for source in sources}
-        if len(kinds) > 1 or not kinds <= set(KINDS):
-            raise NotStackable(f"the optimizer is {' and '.join(sorted(kind.__name__ for kind in kinds))}")
-        [self.kind] = kinds
+        require_stackable_optimizer(*(type(source) for source in sources))
+        self.kind = type(sources[0])
         for source in {id(source): source for source in sources}.values():
             source.step()  # without gradients, since a scheduler warns if its optimizer has made no step before it
         groups = [source.param_groups[0] for source in sources]

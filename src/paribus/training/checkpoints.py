@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from paribus import record
 from paribus.record.statistics import score_epoch
+from paribus.training.evaluated import show_evaluated
 from paribus.training.learner import Learner
 
 SECONDS_BETWEEN = 10.0
@@ -77,7 +78,8 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner)
-        self.keep_if_best(trainer.current_epoch + 1, learner.validation, learner)
+        with show_evaluated(trainer, learner):
+            self.keep_if_best(trainer.current_epoch + 1, learner.validation, learner)
         # Other ranks must save at the same time (SavingFollower): the clock of rank 0 decides for all.
         if trainer.strategy.broadcast(time.monotonic() - self._written_at >= SECONDS_BETWEEN):
             self.write(trainer)

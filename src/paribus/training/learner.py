@@ -14,12 +14,13 @@ from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from paribus.data.batches import select_share
-from paribus.errors import UserError
+from paribus.errors import UserError, unknown_name
 from paribus.models.layers import WeightLayer, evaluation_mode
 from paribus.private_names import HOOK_NAME, skip_graph_check
 from paribus.randomness import derive_seed
 from paribus.training.losses import Loss
 from paribus.training.metrics import WholeMetrics
+from paribus.training.schedule import Schedule
 from paribus.training.sums import EpochSums, average_by_fold
 
 
@@ -61,12 +62,14 @@ class Learner(lightning.LightningModule, ABC):
         self.make_optimizer = make_optimizer
         self.make_scheduler = make_scheduler
         self.interval = interval
+        self.monitor: str | None = None  # the metric that the scheduler, a Schedule, follows at the end of an epoch
         self.seed = seed
         self.training_sums = EpochSums()
         self.validation_sums = EpochSums()
         self.validation: dict[str, float] = {}  # means of this epoch's validation, by column of metrics.csv
         self.validated_step = 0  # optimizer steps before the last validation
         self.folds: dict[str, np.ndarray] | None = None  # means over each fold, by column of folds.parquet
+        self._batch = -1  # number in the epoch of the last batch that training_sums contain
         self._validated: list[tuple[Tensor, Tensor, slice]] = []  # outputs, targets and sample numbers of each batch
         self.lr = 0.0  # learning rate of the last optimizer step
         self.momentum: float | None = None  # or Adam's beta1; None for optimizers without momentum
@@ -115,6 +118,7 @@ class Learner(lightning.LightningModule, ABC):
 
     def on_train_epoch_start(self) -> None:
         self.validation, self.folds = {}, None
+        self._batch = -1
         # Each rank draws the dropout of its own samples; rank 0 draws the same as a single process.
         stream = f"training, rank {self.global_rank}" if self.global_rank else "training"
         torch.manual_seed(derive_seed(self.seed, stream, self.current_epoch))
@@ -132,7 +136,9 @@ class Learner(lightning.LightningModule, ABC):
             loss = loss * factor
             if self.loss.weights is not None:
                 detached_loss = detached_loss * factor * (whole / (max(own, 1) * self.trainer.world_size))
-        self.training_sums.add(own, detached_loss, self._sum_scores(detached, targets), whole)
+        if batch_idx != self._batch:  # LBFGS and SAM evaluate a batch again, with other weights
+            self._batch = batch_idx
+            self.training_sums.add(own, detached_loss, self._sum_scores(detached, targets), whole)
         group = self.trainer.optimizers[0].param_groups[0]
         self.lr, self.momentum = group["lr"], group["betas"][0] if "betas" in group else group.get("momentum")
         return loss
@@ -203,6 +209,16 @@ class Learner(lightning.LightningModule, ABC):
         gathered = [torch.cat(gather_all_tensors(part)) for part in (output, target, places.to(output.device))]
         order = gathered[2].argsort()
         return gathered[0][order], gathered[1][order]
+
+    def on_train_epoch_end(self) -> None:
+        # Lightning would step a scheduler that follows a metric after the checkpoint, which then lacks the step.
+        if self.monitor is None or (self.monitor.startswith("val/") and not self.validation):
+            return
+        if self.monitor not in self.trainer.callback_metrics:
+            raise unknown_name(self.monitor, "scheduler.monitor", sorted(map(str, self.trainer.callback_metrics)))
+        [scheduled] = self.trainer.lr_scheduler_configs
+        assert isinstance(scheduled.scheduler, Schedule)
+        scheduled.scheduler.observe(float(self.trainer.callback_metrics[self.monitor]))
 
     def build_optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         """Build the run's optimizer over these parameters."""

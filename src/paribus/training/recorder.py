@@ -16,6 +16,7 @@ from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.training.checkpoints import Checkpoints
+from paribus.training.evaluated import AverageShower, show_evaluated, store_averages
 from paribus.training.learner import Learner
 from paribus.training.recording import LayerRows, Recording, warn_of_failure
 from paribus.training.stopping import check_validation, explain_stop, share_metrics
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Recorder(lightning.Callback):
+class Recorder(AverageShower):
     """The callback that records epochs, carries the instruments, and stops a run that diverges.
 
     Args:
@@ -134,9 +135,10 @@ class Recorder(lightning.Callback):
         row = {f"train/{name}": value for name, value in means.items()} | learner.validation
         seconds = time.perf_counter() - self._started
         self.recording.add_epoch(trainer.global_step, learner.lr, row, seconds, learner.momentum, learner.folds)
-        scalars = self.recording.add_layers(epoch, LayerRows.from_measured(self._measure(epoch)))
-        self.recording.log_epoch(scalars)
-        self._draw(epoch, last=False)
+        with show_evaluated(trainer, learner):
+            scalars = self.recording.add_layers(epoch, LayerRows.from_measured(self._measure(epoch)))
+            self.recording.log_epoch(scalars)
+            self._draw(epoch, last=False)
         bad_step = None if bad_batch is None else bad_batch // trainer.accumulate_grad_batches
         # with several ranks, a broken gradient may come from an activation on another rank
         blamable = ("activation", "gradient") if trainer.world_size == 1 else ("activation",)
@@ -164,11 +166,12 @@ class Recorder(lightning.Callback):
         self.recording.close()
         if not rows:
             return
-        best = self.checkpoints.get_best_network() or learner.network.state_dict()
-        for name, instrument in self.instruments.items():
-            with self._naming(name):
-                instrument.finish(self.directory, best)
-        self._draw(len(rows), last=True)
+        with show_evaluated(trainer, learner):
+            best = self.checkpoints.get_best_network() or learner.network.state_dict()
+            for name, instrument in self.instruments.items():
+                with self._naming(name):
+                    instrument.finish(self.directory, best)
+            self._draw(len(rows), last=True)
         self.recording.finish()
 
     def on_fit_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
@@ -179,6 +182,7 @@ class Recorder(lightning.Callback):
         self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         assert self.recording is not None
+        store_averages(trainer, learner, checkpoint)
         checkpoint["recorder"] = {
             **self.recording.get_state(trainer.should_stop),
             "instruments": {name: state for name, i in self.instruments.items() if (state := i.state_dict())},
@@ -187,6 +191,7 @@ class Recorder(lightning.Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        super().on_load_checkpoint(trainer, learner, checkpoint)
         self._resumed_state = checkpoint["recorder"]
 
     def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
