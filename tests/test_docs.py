@@ -86,8 +86,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(part, encoding="utf-8")
     (where / "my_parts.py").write_text(
-        OWN + "\n".join(b for b in find_blocks(ROOT / "docs" / "own_parts.md") if "my_parts.py" in b)
+        OWN + "\n".join(b for b in find_blocks(ROOT / "docs" / "own_parts.md") if "my_parts.py" in b) + "\n"
     )
+    for text in (page.read_text(encoding="utf-8") for page in PAGES):
+        for name, content in re.findall(
+            r"^```(?:yaml|python)\n# (\S+\.\w+)\n(.+?)^```", text, re.MULTILINE | re.DOTALL
+        ):
+            path = where / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:  # a module may be made of the parts of several pages
+                file.write(content)
     table = pandas.DataFrame({"rooms": range(60), "area": [30.0 + i % 7 for i in range(60)]})
     table.assign(price=table.rooms * 3 + table.area).to_csv(where / "my.csv", index=False)
     patch = pytest.MonkeyPatch()

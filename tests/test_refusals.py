@@ -53,6 +53,7 @@ SHORT = ("model=regression", "trainer.max_epochs=3", "threads=1")
     (("+trainer.limit_train_batches=0",), r"No epoch was trained"),
     (("model.hidden=[0]",), r"model.hidden is [0]; it must be a list of whole numbers, each at least 1."),
     (("model.hidden=[-3]",), r"model.hidden is [-3]; it must be a list"),
+    (("model.init=null",), r"model.init is None; it must be a word, such as torch."),
     (("model.hidden=null",), r"model.hidden is None; it must be a list"),
     (("model.width=5", "model.depth=0"), r"depth 0; both must be at least 1"),
     (("model.width=5", "model.depth=2.5"), r"model.depth is 2.5; it must be a whole number"),

@@ -20,6 +20,7 @@ from paribus.process import silence_libraries
 SOAK = bool(os.environ.get("PARIBUS_SOAK"))
 SAMPLE = 2  # values of a key
 SIGNED = ("activation.negative_slope", "data.mean")  # the numbers of conf/ that may be negative
+OR_NULL = ("optim.line_search_fn", "optim.adjust_lr_fn", "logger.csv.name")  # words that may be left out
 NULL = {"empty", "null"}  # what YAML reads as no value
 # What stands for a number: int(3.7), 0x10 as a text, 'nothing' where a number is not needed, another key's number.
 AS_NUMBERS = {"cast", "interpolation"} | NULL
@@ -95,7 +96,7 @@ def check_meaning(key: str, shown: Any, value: str) -> str | None:
         return "accepted, and beyond what a network computes with"
     if isinstance(shown, int | float | bool | str) and value in NULL and not str(shown).startswith("$"):
         text = isinstance(shown, str) and value == "empty"
-        return None if text else "accepted, and no value"
+        return None if text or key in OR_NULL else "accepted, and no value"
     if not isinstance(shown, dict) and "mapping" in value:
         return "accepted, and a mapping"
     return None

@@ -109,8 +109,9 @@ def _explain_key(typed: str, missing: str, node: Any) -> str:
 
 def _list_arguments(node: Any) -> Sequence[str]:
     """List the arguments of the class that a node names; none where it cannot be found."""
+    plain: Any = OmegaConf.to_container(node)
     try:
-        return list(inspect.signature(resolve_name(str(OmegaConf.to_container(node)["_target_"]))).parameters)
+        return list(inspect.signature(resolve_name(str(plain["_target_"]))).parameters)
     except Exception:  # noqa: BLE001  it names no class, or importing it fails: that is for another message
         return []
 

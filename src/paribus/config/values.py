@@ -22,6 +22,7 @@ MISSING = "???"  # OmegaConf's word for a value that has to be given
 def check_values(node: Mapping[str, Any], base: Mapping[str, Any], path: str, find_signature: FindSignature) -> None:
     """Raise UserError for a value of another type than in `base`, or, where that is null, than its annotation.
 
+    A word may also be null where its annotation says so: optim.line_search_fn=null is L-BFGS without a search.
     The trainer's values are checked by Lightning's annotations alone, which allow more types than the file shows.
     """
     signature = find_signature(node, path)
@@ -33,12 +34,19 @@ def check_values(node: Mapping[str, Any], base: Mapping[str, Any], path: str, fi
             raise UserError(f"{full} has no value yet. Give it one: {full}=VALUE.")
         if isinstance(value, Mapping) and (isinstance(example, Mapping) or key not in base):
             check_values(value, example or {}, f"{full}.", find_signature)
+        elif value is None and isinstance(example, str) and signature and _may_be_null(signature, str(key)):
+            continue
         elif example is not None and path != "trainer.":
             _check_example(full, value, example)
         elif signature is not None and key in signature.parameters and (value is not None or path == "trainer."):
             annotation = signature.parameters[key].annotation
             if not fits(value, annotation) and (value is None or full not in RANGES):  # whose message says more
                 raise UserError(f"{full} is {value!r}; it must be {_join(_describe(annotation))}.")
+
+
+def _may_be_null(signature: inspect.Signature, key: str) -> bool:
+    """Return whether the annotation of an argument names None."""
+    return key in signature.parameters and types.NoneType in get_args(signature.parameters[key].annotation)
 
 
 def _check_example(key: str, value: Any, example: Any) -> None:
