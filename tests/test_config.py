@@ -20,6 +20,7 @@ OPTIONS = {
     for group in (ROOT / "conf").iterdir()
     if group.is_dir() and group.name != "hydra"
 }
+OPTIONS["optim"].remove("own")  # of LightningModules: tests/foreign
 
 
 def composed(*overrides: str) -> dict[str, Any]:

@@ -20,3 +20,15 @@ def derive_seed(seed: int, stream: str, epoch: int = 0) -> int:
 def make_generator(seed: int, stream: str, epoch: int = 0) -> torch.Generator:
     """Return the stream's generator, on the CPU so that the draws do not depend on the device."""
     return torch.Generator().manual_seed(derive_seed(seed, stream, epoch))
+
+
+def seed_globally(seed: int, stream: str, epoch: int = 0) -> None:
+    """Seed torch, NumPy, Python and the workers of loaders, for code that draws from their global generators.
+
+    seed_everything leaves two variables in the environment, which the caller removes.
+    """
+    from lightning import seed_everything
+
+    derived = derive_seed(seed, stream, epoch)
+    seed_everything(derived % 2**32, workers=True, verbose=False)
+    torch.manual_seed(derived)  # all 63 bits, as where nothing but torch draws

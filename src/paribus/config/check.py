@@ -21,7 +21,7 @@ from paribus.config.compose import Composer, get_chosen_options, to_resolved, to
 from paribus.config.ranges import check_ranges
 from paribus.config.suggestions import suggest_key
 from paribus.errors import UserError, unknown_name
-from paribus.record import PROCESS_KEYS, flatten, select_experimental, use_current_targets
+from paribus.record import PROCESS_KEYS, flatten, parse_metric, select_experimental, use_current_targets
 
 OPEN_NODES = ("callbacks", "logger")  # nodes with any number of entries, each with a _target_
 REQUIRED = ("model", "data", "activation", "optim", "scheduler", "trainer")
@@ -78,6 +78,8 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
         raise UserError(f"seed is {plain['seed']}; for a run each, write --multirun seed={listed}.")
     _check_values(plain, base, "")
     check_ranges(plain)
+    if plain.get("metric") is not None:
+        parse_metric(plain["metric"])
     resolved = flatten(plain)
     # Unresolved values are compared: an interpolated value counts as not set, whatever it resolves to.
     tables = {key: raw[key] for key in ("default_lr", "default_epochs") if key in raw}

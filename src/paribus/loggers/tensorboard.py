@@ -55,7 +55,12 @@ class TensorBoard(TensorBoardLogger):
         self.experiment.open_file().write(event)
 
     def log_hyperparams(self, params: Mapping[str, Any], metrics: Mapping[str, Any] | None = None) -> None:  # type: ignore[override]
-        """Write an entry of the HPARAMS tab: `params`, with the scalars named in `metrics` as results."""
+        """Write an entry of the HPARAMS tab: `params`, with the scalars named in `metrics` as results.
+
+        Without `metrics` nothing is written: Lightning passes what a module has saved of its arguments.
+        """
+        if metrics is None:
+            return
         from torch.utils.tensorboard.summary import hparams
 
         for summary in hparams(dict(params), dict(metrics or {})):

@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning
 import torch
+from hydra.core.utils import env_override
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import Profiler
@@ -14,45 +15,60 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from paribus.config.targets import find_kind
+from paribus.data.foreign import ForeignData, find_adapter
 from paribus.data.module import InMemory
 from paribus.errors import UserError, unknown_name
 from paribus.instruments.instrument import Instrument
 from paribus.models.initialisation import initialise
 from paribus.models.layers import Call
-from paribus.randomness import derive_seed
+from paribus.randomness import derive_seed, seed_globally
 from paribus.run.checks import inspect_network
-from paribus.run.factory import make_factory
+from paribus.run.factory import is_foreign, make_factory
 from paribus.training.learner import Learner, find_learner
 
 
-def build_data(config: Mapping[str, Any]) -> InMemory:
+def build_data(config: Mapping[str, Any]) -> InMemory | ForeignData:
     """Build the data module of `config` without reading data."""
-    return make_factory("data", config["data"], InMemory)()  # type: ignore[type-abstract]
+    kind = find_kind(config["data"].get("_target_"), "data", (lightning.LightningDataModule,))
+    if issubclass(kind, InMemory) and not is_foreign(config):
+        return make_factory("data", config["data"], InMemory)()  # type: ignore[type-abstract]
+    node = dict(config["data"])
+    adapter = None if issubclass(kind, InMemory) else find_adapter(node.pop("adapter", None))
+    with env_override({}):
+        seed_globally(config["seed"], "split")
+        return ForeignData(make_factory("data", node, lightning.LightningDataModule)(), adapter, config["seed"])
 
 
-def build_network(config: Mapping[str, Any], data: InMemory) -> nn.Module:
+def build_network(config: Mapping[str, Any], data: InMemory | ForeignData) -> nn.Module:
     """Build the network of `config` for the shapes of `data`; draw initial weights from torch's generator."""
     node = {key: value for key, value in config["model"].items() if key not in ("init", "loss")}
     activation = make_factory("activation", config["activation"], nn.Module)
     make_network = make_factory("model", node, nn.Module)
     network = make_network(in_shape=data.in_shape, out_features=data.out_features, activation=activation)
-    if isinstance(network, lightning.LightningModule):
-        raise UserError(
-            f"model._target_: {type(network).__name__} is a LightningModule, whose training_step would not be called. "
-            "Give the plain network (nn.Module) in it."
-        )
     initialise(network, config["model"]["init"], activation())
     return network
 
 
-def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory) -> Learner:
+def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory | ForeignData) -> Learner:
     """Build the learner for the model's loss. Raises UserError where the loss does not fit the task of the data."""
     loss = config["model"]["loss"]
     kind = find_learner(loss)
     if kind.task != data.task:
+        name = data.name if isinstance(data, ForeignData) else type(data).__name__
         raise UserError(
-            f"model.loss={loss} is for {kind.task}, but {type(data).__name__} is data for {data.task}. "
+            f"model.loss={loss} is for {kind.task}, but {name} is data for {data.task}. "
             "Choose the model for the task (model=regression for numbers, mlp or vgg6 for classes), or other data."
+        )
+    return kind(network, loss, *make_optimization(config, type(network).__name__), config["seed"])
+
+
+def make_optimization(config: Mapping[str, Any], whose: str) -> tuple[Any, Any, str]:
+    """Return the factories of optimizer and scheduler (or None), and the interval of the scheduler; see Learner."""
+    if config["optim"].get("_target_") is None:
+        raise UserError(
+            f"optim=own is for a LightningModule, which configures its optimizers itself; {whose} is a network without "
+            "any. Choose an optimizer: optim=adam."
         )
     make_optimizer = make_factory("optim", config["optim"], Optimizer)
     node = dict(config["scheduler"])
@@ -60,7 +76,7 @@ def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory)
     if interval not in ("epoch", "step"):
         raise unknown_name(interval, "scheduler.interval", ("epoch", "step"))
     make_scheduler = None if node["_target_"] is None else _make_scheduler_factory(node)
-    return kind(network, loss, make_optimizer, make_scheduler, interval, config["seed"])
+    return make_optimizer, make_scheduler, interval
 
 
 def _make_scheduler_factory(node: Mapping[str, Any]) -> Callable[[Optimizer, int], LRScheduler]:
@@ -82,29 +98,12 @@ def _make_scheduler_factory(node: Mapping[str, Any]) -> Callable[[Optimizer, int
     return make_scheduler
 
 
-def build_initial(config: Mapping[str, Any], data: InMemory) -> tuple[Learner, list[Call]]:
+def build_initial(config: Mapping[str, Any], data: InMemory | ForeignData) -> tuple[Learner, list[Call]]:
     """Build the learner and its untrained network; also return the module calls of a forward pass of two samples."""
     torch.manual_seed(derive_seed(config["seed"], "weights"))
     network = build_network(config, data)
     learner = build_learner(config, network, data)
     return learner, inspect_network(network, data)
-
-
-def try_building(config: Mapping[str, Any], data: InMemory | None = None) -> tuple[InMemory, Learner] | None:
-    """Build what a run trains with, and train nothing. Return None where its data have to be downloaded first.
-
-    `data` stands for the data module, where another run has read the same. Raises UserError for what cannot be built.
-    """
-    build_callbacks(config)
-    data = data or build_data(config)
-    if not data.is_available():
-        return None
-    data.setup("fit")
-    learner, _ = build_initial(config, data)
-    optimizer = learner.build_optimizer(learner.parameters())
-    if learner.make_scheduler is not None:
-        learner.make_scheduler(optimizer, len(data.train_dataloader()) * config["trainer"]["max_epochs"])
-    return data, learner
 
 
 def build_callbacks(config: Mapping[str, Any]) -> tuple[dict[str, Instrument], list[lightning.Callback]]:
@@ -131,9 +130,10 @@ def build_trainer(
     config: Mapping[str, Any],
     directory: Path,
     callbacks: list[lightning.Callback],
+    loggers: list[Logger] | None = None,
 ) -> lightning.Trainer:
-    """Build Lightning's trainer with `callbacks` and the configured loggers."""
-    loggers = build_loggers(config, directory)
+    """Build Lightning's trainer with `callbacks` and `loggers`; None: the configured ones."""
+    loggers = build_loggers(config, directory) if loggers is None else loggers
     make_trainer = make_factory("trainer", config["trainer"], lightning.Trainer)
     profiler: dict[str, Any] = {} if "profiler" in config["trainer"] else {"profiler": NoProfiler()}
     return make_trainer(

@@ -5,6 +5,7 @@ import logging
 import torch
 from torch import nn
 
+from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.models.layers import BATCH_NORMS, Call, trace_calls
@@ -12,13 +13,14 @@ from paribus.models.layers import BATCH_NORMS, Call, trace_calls
 log = logging.getLogger(__name__)
 
 
-def inspect_network(network: nn.Module, data: InMemory) -> list[Call]:
+def inspect_network(network: nn.Module, data: InMemory | ForeignData) -> list[Call]:
     """Pass two samples through the network and return the calls of its modules.
 
     Raises UserError where the network does not accept the inputs, or returns another shape than the data need.
     """
     name = type(network).__name__
     inputs = data.get_first_inputs("train", 2)
+    assert inputs is not None
     expected = (len(inputs), data.out_features) if data.task == "classification" else (len(inputs),)
     try:
         output, calls = trace_calls(network, inputs)
@@ -30,9 +32,9 @@ def inspect_network(network: nn.Module, data: InMemory) -> list[Call]:
     return calls
 
 
-def check_batch_norm(network: nn.Module, data: InMemory, processes: int, synchronised: bool) -> None:
+def check_batch_norm(network: nn.Module, data: InMemory | ForeignData, processes: int, synchronised: bool) -> None:
     """Raise UserError where a batch norm would train on one sample; warn where processes do not share statistics."""
-    if not any(isinstance(m, BATCH_NORMS) for m in network.modules()):
+    if not any(isinstance(m, BATCH_NORMS) for m in network.modules()) or isinstance(data, ForeignData):
         return
     assert data.train is not None
     samples = len(data.train[0])

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.utils import env_override
 from torch import Tensor, nn
 
 from paribus import record
 from paribus.config.targets import require_trusted
+from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.paths import parse_path
 from paribus.run.build import build_data, build_network
+from paribus.run.factory import is_foreign
+from paribus.run.foreign import build_module
 from paribus.training.checkpoints import read_checkpoint
 from paribus.training.learner import Learner, find_learner
 
@@ -33,8 +37,9 @@ class Run:
         checkpoint: "best" or "last".
         epoch: the epoch (counted from 1) of that checkpoint.
         network: the network with the weights of that epoch, in evaluation mode, on the CPU.
-        data: the data module with the statistics of the run; `data.setup("fit")` (or "test") reads the data.
-        kind: Classifier or Regressor.
+        data: the data module with the statistics of the run; `data.setup("fit")` (or "test") reads the data. Of a
+            LightningDataModule of your own it is a ForeignData, whose `module` is yours.
+        kind: Classifier or Regressor; None for a LightningModule of your own, which is then the network.
         target_mean: the mean target of the training part, a baseline of regression; None for classification.
     """
 
@@ -44,8 +49,8 @@ class Run:
     checkpoint: str
     epoch: int
     network: nn.Module
-    data: InMemory
-    kind: type[Learner]
+    data: InMemory | ForeignData
+    kind: type[Learner] | None
     target_mean: float | None
 
     def predict(self, raw: Any) -> Tensor:
@@ -53,10 +58,11 @@ class Run:
 
         For images: bytes (n, channels, height, width) or (n, height, width); returns probabilities (n, classes).
         For a table: a data frame with the feature columns, or an array (n, features); returns (n,), the target's unit.
+        A LightningModule of your own gets `raw` as a tensor, and returns what its forward returns.
         """
         with torch.no_grad():
             output: Tensor = self.network(self.data.inputs(raw))
-        return output.softmax(1) if self.kind.task == "classification" else output
+        return output.softmax(1) if self.kind is not None and self.kind.task == "classification" else output
 
 
 def load_run(directory: str | Path, checkpoint: str | None = None, root: str | None = None, trust: bool = False) -> Run:
@@ -94,11 +100,25 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
     data = build_data(config)
     try:
         data.restore(statistics)
-        network = build_network(config, data)
+        for name, value in (described.get("shapes") or {}).items():
+            _set_shape(data, name, tuple(value) if isinstance(value, list) else value)
+        network: nn.Module
+        if is_foreign(config):
+            assert isinstance(data, ForeignData)
+            with env_override({}):
+                network = build_module(config, data)
+        else:
+            network = build_network(config, data)
         network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state.items()})
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise record.RecordError(f"{path} does not fit its network and data ({reason}). Train the run again.") from None
     network.eval()
-    kind = find_learner(config["model"]["loss"])
+    kind = None if is_foreign(config) else find_learner(config["model"]["loss"])
     return Run(directory, summary, config, checkpoint, epoch, network, data, kind, target_mean)
+
+
+def _set_shape(data: InMemory | ForeignData, name: str, value: Any) -> None:
+    """Set a shape that `load` finds out in the data, which are not read here."""
+    if isinstance(data, InMemory) and getattr(data, name, None) != value:
+        setattr(data, name, value)

@@ -31,6 +31,7 @@ from torch import distributed, multiprocessing
 from torch.distributed.rendezvous import rendezvous
 from torch.multiprocessing import ProcessContext, ProcessExitedException, ProcessRaisedException
 
+from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.private_names import skip_sigterm_broadcast
 from paribus.process import find_rank, keep_freed_memory
@@ -226,6 +227,7 @@ def _fit_along(run: int, kind: str, config: Mapping[str, Any], directory: Path, 
     _, callbacks = build_callbacks(config)
     users = [c for c in callbacks if not type(c).__module__.startswith(OWN_CALLBACKS)]
     trainer = build_trainer({**config, "logger": {}}, directory, [Follower(), *users, SavingFollower()])
+    assert isinstance(data, InMemory)
     trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     distributed.destroy_process_group()
 
@@ -277,6 +279,7 @@ class Follower(InStep):
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         assert isinstance(learner, Learner)
         learner.read_means(learner.training_sums)
+        _ = trainer.callback_metrics  # what is logged with sync_dist=True meets here
         trainer.should_stop = trainer.strategy.broadcast(trainer.should_stop)
 
     def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
@@ -292,5 +295,6 @@ class SavingFollower(Checkpoint):
     """Do in the other ranks what concerns them of rank 0's Checkpoints, which come after all other callbacks."""
 
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        _ = trainer.callback_metrics
         if trainer.strategy.broadcast(False):
             trainer.save_checkpoint("")

@@ -29,24 +29,34 @@ def report_end(summary: Mapping[str, Any], directory: Path) -> None:
         log.warning(
             "Diverged: %s no longer finite %s epoch %d, step %d%s.", quantity, when, at["epoch"], at["step"], culprit
         )
-    if statistics.get("best_val_acc") is not None:
+    if statistics.get("best_metric") is not None:
+        log.info("Best %s, epoch %d.", format_best(dict(summary)), statistics["best_epoch"])
+    elif statistics.get("best_val_acc") is not None:
         log.info(
             "Best validation accuracy %.2f %%, epoch %d.", 100 * statistics["best_val_acc"], statistics["best_epoch"]
         )
     elif statistics.get("best_val_loss") is not None:
-        log.info(
-            "Best validation loss %.4g, epoch %d (predicting the training mean: %.4g).",
-            statistics["best_val_loss"],
-            statistics["best_epoch"],
-            statistics["baseline_val_loss"],
-        )
+        baseline = statistics.get("baseline_val_loss")
+        mean = "" if baseline is None else f" (predicting the training mean: {baseline:.4g})"
+        log.info("Best validation loss %.4g, epoch %d%s.", statistics["best_val_loss"], statistics["best_epoch"], mean)
     shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     log.info("Took %.1f s. The record is in %s", statistics["train_seconds"], shown)
+
+
+def read_best(summary: Mapping[str, Any]) -> float | None:
+    """Return the best validation metric of a finished run, if it has one."""
+    statistics = summary["statistics"]
+    names = ("best_metric", "best_val_acc", "best_val_loss")
+    value: float | None = next((statistics[name] for name in names if name in statistics), None)
+    return value
 
 
 def format_best(summary: dict[str, Any] | None) -> str:
     """Format the best validation metric of a run; return an empty text where it has none."""
     statistics = (summary or {}).get("statistics", {})
+    if statistics.get("best_metric") is not None:
+        name = ((summary or {}).get("metric") or {}).get("name", "metric")
+        return f"{name} {statistics['best_metric']:.4g}"
     if statistics.get("best_val_acc") is not None:
         return f"val acc {statistics['best_val_acc']:.2%}"
     return f"val loss {statistics['best_val_loss']:.4g}" if statistics.get("best_val_loss") is not None else ""

@@ -3,40 +3,54 @@
 import logging
 
 import torch
+from hydra.core.utils import env_override
 
 from paribus import record
+from paribus.data.foreign import ForeignData
 from paribus.errors import UserError
 from paribus.loggers.lifecycle import close_logger, resume_logger
 from paribus.run.build import build_callbacks, build_trainer
 from paribus.run.lifecycle import SummaryKeeper
+from paribus.run.metric import find_users
 from paribus.run.prepare import Prepared, collect_hyperparameters, prepare
 from paribus.run.ranks import InStep, Ranks, start_ranks, without_ddp
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
 from paribus.training.checkpoints import Checkpoints
+from paribus.training.foreign import ForeignLearner
 from paribus.training.recorder import Recorder
+from paribus.training.seeds import EpochSeeds
 
 log = logging.getLogger(__name__)
 
 
 def train(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper) -> None:
     """Train a run and fill in its summary, also where an exception ends the run."""
-    prepared = prepare(job, resume_point, keeper)
-    with start_ranks(prepared.processes) as ranks:
-        fit(job, resume_point, keeper, prepared, ranks)
+    with env_override({}):  # without the variables that seed_everything leaves
+        prepared = prepare(job, resume_point, keeper)
+        with start_ranks(prepared.processes) as ranks:
+            fit(job, resume_point, keeper, prepared, ranks)
 
 
 def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepared: Prepared, ranks: Ranks) -> None:
     """Fit a prepared run and fill in its summary; see `train`."""
     summary, directory = keeper.summary, job.directory
     config, data, learner, description = prepared.config, prepared.data, prepared.learner, prepared.description
-    assert data.train is not None and data.val is not None
     instruments, others = build_callbacks(config)
     figures = job.study is None if config["figures"] is None else config["figures"]
-    checkpoints = Checkpoints(directory, description)
-    recorder = Recorder(directory, collect_hyperparameters(job), instruments, checkpoints, figures)
+    checkpoints = Checkpoints(directory, description, prepared.metric)
+    foreign = isinstance(learner, ForeignLearner)
+    recorder = Recorder(
+        learner, data, directory, collect_hyperparameters(job), instruments, checkpoints, figures,
+        sees_steps=foreign or bool(find_users(others)),
+    )  # fmt: skip
+    callbacks = [recorder, checkpoints, *others]
+    if isinstance(learner, ForeignLearner):
+        callbacks.insert(0, learner)
+    if isinstance(data, ForeignData):
+        callbacks.insert(0, EpochSeeds(config["seed"]))
     if ranks.number == 1:
-        trainer = build_trainer(without_ddp(config), directory, [recorder, checkpoints, *others])
+        trainer = build_trainer(without_ddp(config), directory, callbacks)
     else:
         trainer = build_trainer(config, directory, [recorder, checkpoints, InStep(), *others])
     if trainer.world_size != ranks.number:
@@ -50,7 +64,7 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
         where = f"cpu, {description['threads']} threads"
     if ranks.number > 1:
         where = f"{ranks.number} processes, each on {where}"
-    log.info("%d training, %d validation samples; %s", len(data.train[0]), len(data.val[0]), where)
+    log.info("%s training, %s validation samples; %s", *(_say(data.count(split)) for split in ("train", "val")), where)
     if resume_point is not None:
         keeper.begin()
         log.info("Resumed after epoch %d.", resume_point.epoch)
@@ -60,7 +74,9 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     try:
         # the other ranks use as many threads
         with ranks.in_step(device, {**config, "threads": description["threads"]}, directory, checkpoint):
-            trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            module = learner.module if isinstance(learner, ForeignLearner) else learner
+            datamodule = data.module if isinstance(data, ForeignData) else data
+            trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
     finally:
         recording = recorder.recording
         if recording is not None and recording.rows:
@@ -74,3 +90,7 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     summary["status"] = record.DIVERGED if recording.diverged else record.COMPLETED
     if recording.diverged:
         summary["diverged"] = recording.diverged
+
+
+def _say(samples: int | None) -> str:
+    return "an unknown number of" if samples is None else str(samples)

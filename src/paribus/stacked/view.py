@@ -20,6 +20,8 @@ class StackView:
     lead = 1
     loss_scaled = False
     loss_hook = None
+    calls_loss_hook = True
+    stepping = None
 
     def __init__(self, learners: Sequence[Learner]):
         self.network = stack_modules([learner.network for learner in learners])
