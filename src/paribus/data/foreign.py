@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from itertools import islice
+from pkgutil import resolve_name
 from typing import Any, Literal
 
 import lightning
 import torch
-from hydra.utils import get_object
+from lightning.pytorch.utilities import CombinedLoader
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
@@ -18,14 +19,15 @@ from paribus.randomness import seed_globally
 
 Split = Literal["train", "val", "test"]
 CLASSES = ("out_features", "num_classes", "n_classes")  # attributes that may give the number of classes
+LOOKED_AT = 20  # batches, for the number of classes where nothing says it
 
 
 class ForeignData:
     """A LightningDataModule that is no InMemory, or any that a LightningModule of the user's reads.
 
     The trainer gets `module` itself, with its own loaders. `adapter` turns each of its batches into what the network is
-    given; with None they stay as they are. What is random in `setup` follows from the seed of the run. It is called once
-    a stage, unless the module tears it down.
+    given; with None they stay as they are. What is random in `setup` follows from the seed of the run. It is called
+    once a stage, unless the module tears it down.
 
     Attributes:
         module: the data module.
@@ -123,10 +125,25 @@ class ForeignData:
         """Return up to `n` inputs of validation samples; None where there are none that a network takes."""
         return self.get_first_inputs("val", n) if self.takes_inputs else None
 
+    def require_pairs(self) -> None:
+        """Raise UserError unless training and validation have a loader each, of pairs that a network trains on."""
+        for split in ("train", "val"):
+            if is_overridden(f"{split}_dataloader", self.module):
+                loader = getattr(self.module, f"{split}_dataloader")()
+                several = isinstance(loader, list | tuple) and len(loader) > 1
+                if several or isinstance(loader, Mapping | CombinedLoader):
+                    raise UserError(
+                        f"data: {split}_dataloader of {self.name} gives several loaders; a network takes one."
+                    )
+        self._require_pair(next(self.iterate("val"), self._first_pair))
+
     @cached_property
     def _first_pair(self) -> tuple[Tensor, Tensor]:
-        """The first training batch. Raises UserError unless it is a pair that a network of ours trains on."""
-        batch = next(self.iterate("train"), None)
+        """The first training batch."""
+        return self._require_pair(next(self.iterate("train"), None))
+
+    def _require_pair(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets. Raises UserError unless the batch is a pair that a network of ours trains on."""
         pair = isinstance(batch, list | tuple) and len(batch) == 2 and all(isinstance(part, Tensor) for part in batch)
         remedy = (
             "Name a function that turns a batch into (inputs, targets) in the YAML of the data: adapter: "
@@ -166,7 +183,12 @@ class ForeignData:
         if self.task == "regression":
             return 1
         classes = self._find_class_names()
-        return len(classes) if classes else int(self._first_pair[1].max()) + 1
+        return len(classes) if classes else self._guess_classes
+
+    @cached_property
+    def _guess_classes(self) -> int:
+        highest = [int(targets.max()) for _, targets in islice(self.iterate("train"), LOOKED_AT)]
+        return max(highest) + 1
 
     def _find_class_names(self) -> Any:
         """Return the names of the classes that the training set has, as torchvision's do, also below a Subset."""
@@ -209,7 +231,10 @@ class ForeignData:
         named = any(getattr(self.module, name, None) is not None for name in CLASSES)
         if named or self.task == "regression" or self._find_class_names():
             return None
-        return f"{self.out_features} classes, as the first batch has; give {self.name} num_classes if there are more."
+        return (
+            f"{self.out_features} classes, as the first {LOOKED_AT} batches have; give {self.name} an attribute "
+            "num_classes if there are more."
+        )
 
 
 def find_adapter(name: Any) -> Callable[[Any], Any] | None:
@@ -217,9 +242,11 @@ def find_adapter(name: Any) -> Callable[[Any], Any] | None:
     if name is None:
         return None
     try:
-        found = get_object(str(name))
+        found = resolve_name(str(name))
     except Exception as error:  # noqa: BLE001  a module may raise anything when it is imported
-        raise UserError(f"data.adapter={name}: {str(error.__cause__ or error).splitlines()[0]}") from None
+        raise UserError(
+            f"data.adapter={name}: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
+        ) from None
     if not callable(found):
         raise UserError(f"data.adapter={name} is a {type(found).__name__}; it must be a function of a batch.")
     return found

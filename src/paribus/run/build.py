@@ -100,6 +100,8 @@ def _make_scheduler_factory(node: Mapping[str, Any]) -> Callable[[Optimizer, int
 
 def build_initial(config: Mapping[str, Any], data: InMemory | ForeignData) -> tuple[Learner, list[Call]]:
     """Build the learner and its untrained network; also return the module calls of a forward pass of two samples."""
+    if isinstance(data, ForeignData):
+        data.require_pairs()
     torch.manual_seed(derive_seed(config["seed"], "weights"))
     network = build_network(config, data)
     learner = build_learner(config, network, data)

@@ -54,6 +54,11 @@ def build_module(config: Mapping[str, Any], data: ForeignData) -> lightning.Ligh
     seed_globally(config["seed"], "weights")
     module: lightning.LightningModule = make_module(**given)
     if config["optim"].get("_target_") is not None:
+        if not module.automatic_optimization:
+            raise UserError(
+                f"{found.__name__} steps its optimizers itself (automatic_optimization is False), so that optim= cannot "
+                "replace them. Choose its own: optim=own, or in its YAML `- override /optim: own`."
+            )
         _replace_optimizers(config, module)
     elif config["scheduler"].get("_target_") is not None:
         raise UserError(
@@ -138,11 +143,6 @@ def try_module(config: Mapping[str, Any], data: ForeignData) -> Trial:
             raise
         except Exception as error:
             raise UserError(f"{type(module).__name__} fails in its first step: {_explain(error)}") from error
-    if not module.automatic_optimization and config["optim"]["_target_"] is not None:
-        raise UserError(
-            f"{type(module).__name__} steps its optimizers itself (automatic_optimization is False), so that optim= "
-            "cannot replace them. Give its own: optim=own, in its YAML `- override /optim: own`."
-        )
     return Trial(
         [call for call in observer.calls if not isinstance(call.module, Metric)],
         observer.columns,

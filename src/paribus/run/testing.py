@@ -14,6 +14,7 @@ from rich.table import Table
 
 from paribus.data.foreign import ForeignData
 from paribus.errors import UserError
+from paribus.process import silence_libraries
 from paribus.randomness import seed_globally
 from paribus.run.build import build_trainer
 from paribus.run.load import Run
@@ -31,6 +32,7 @@ def run_test_step(run: Run, device: torch.device) -> dict[str, Any]:
         raise UserError(f"{data.name} has no test_dataloader: {run.directory} has no test samples.")
     accelerator = {"accelerator": "gpu" if device.type == "cuda" else device.type, "devices": 1, "strategy": "auto"}
     config = {**run.config, "logger": {}, "trainer": {**run.config["trainer"], **accelerator}}
+    silence_libraries()
     with env_override({}):
         data.prepare_data()
         data.setup("test")

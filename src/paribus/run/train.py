@@ -18,6 +18,7 @@ from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
 from paribus.training.checkpoints import Checkpoints
 from paribus.training.foreign import ForeignLearner
+from paribus.training.learner import Learner
 from paribus.training.recorder import Recorder
 from paribus.training.seeds import EpochSeeds
 
@@ -77,6 +78,13 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
             module = learner.module if isinstance(learner, ForeignLearner) else learner
             datamodule = data.module if isinstance(data, ForeignData) else data
             trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+    except IndexError as error:
+        if isinstance(data, ForeignData) and isinstance(learner, Learner) and "out of bounds" in str(error):
+            raise UserError(
+                f"{error} {data.name} has more than the {data.out_features} classes that were found in its first batches: "
+                "give it an attribute num_classes."
+            ) from error
+        raise
     finally:
         recording = recorder.recording
         if recording is not None and recording.rows:

@@ -1,6 +1,6 @@
 """Build what a run trains with, and train nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any
 
 from hydra.core.utils import env_override
@@ -37,7 +37,7 @@ def try_building(
         learner, _ = build_initial(config, data)
         choose_metric(config, learner.columns, callbacks)
     optimizer = learner.build_optimizer(learner.parameters())
-    if learner.make_scheduler is not None:
-        loader = data.train_dataloader() if isinstance(data, InMemory) else data.make_loader("train")
+    loader = data.train_dataloader() if isinstance(data, InMemory) else data.make_loader("train")
+    if learner.make_scheduler is not None and isinstance(loader, Sized):
         learner.make_scheduler(optimizer, len(loader) * config["trainer"]["max_epochs"])
     return data, learner

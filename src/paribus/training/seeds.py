@@ -25,5 +25,16 @@ class EpochSeeds(lightning.Callback):
     def on_train_epoch_start(self, trainer: Trainer, module: lightning.LightningModule) -> None:
         seed_globally(self.seed, "training", trainer.current_epoch)
         if self._resumed:
-            renew_iterator(trainer)
+            self._renew_after(module, trainer)
             self._resumed = False
+
+    def _renew_after(self, module: lightning.LightningModule, trainer: Trainer) -> None:
+        """Have the loader start anew after the module's own on_train_epoch_start, as in an epoch that is no first one."""
+        own = module.on_train_epoch_start
+
+        def on_train_epoch_start() -> None:
+            del module.on_train_epoch_start
+            own()
+            renew_iterator(trainer)
+
+        module.on_train_epoch_start = on_train_epoch_start  # type: ignore[method-assign]
