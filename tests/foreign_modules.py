@@ -48,16 +48,18 @@ class BarsDataModule(L.LightningDataModule):
         return DataLoader(self.test, self.batch_size)
 
 
-class DictDataModule(BarsDataModule):
-    """The same images in batches that are dictionaries."""
-
-    def on_after_batch_transfer(self, batch: list[Tensor], dataloader_idx: int) -> dict[str, Tensor]:
-        return {"image": batch[0], "label": batch[1]}
-
-
 class DictBars(Bars):
     def __getitem__(self, i: int) -> dict[str, Tensor]:  # type: ignore[override]
         return {"image": self.images[i], "label": self.labels[i]}
+
+
+class Wide(BarsDataModule):
+    """Targets of shape (n, 1)."""
+
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(stage)
+        for part in (self.train, self.val):
+            part.dataset.labels = part.dataset.labels.float().view(-1, 1)
 
 
 class DictBarsDataModule(BarsDataModule):
@@ -176,6 +178,19 @@ class GAN(L.LightningModule):
         sample_imgs = self(self.validation_z.type_as(self.generator.model[0].weight))
         if self.logger is not None:
             self.logger.experiment.add_image("generated", sample_imgs[0], self.current_epoch)
+
+
+class Broken(LitAutoEncoder):
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        return self.encoder(batch[0])  # images, where the encoder takes rows
+
+
+class Mute(LitAutoEncoder):
+    """Logs nothing at all."""
+
+    def _common_step(self, batch: tuple[Tensor, Tensor], stage: str) -> Tensor:
+        x = batch[0].view(batch[0].size(0), -1)
+        return F.mse_loss(self(x), x)
 
 
 class LitClassifier(L.LightningModule):

@@ -132,9 +132,7 @@ class ForeignData:
                 loader = getattr(self.module, f"{split}_dataloader")()
                 several = isinstance(loader, list | tuple) and len(loader) > 1
                 if several or isinstance(loader, Mapping | CombinedLoader):
-                    raise UserError(
-                        f"data: {split}_dataloader of {self.name} gives several loaders; a network takes one."
-                    )
+                    raise UserError(f"data: {split}_dataloader of {self.name} gives several; a network takes one.")
         self._require_pair(next(self.iterate("val"), self._first_pair))
 
     @cached_property

@@ -56,8 +56,8 @@ def build_module(config: Mapping[str, Any], data: ForeignData) -> lightning.Ligh
     if config["optim"].get("_target_") is not None:
         if not module.automatic_optimization:
             raise UserError(
-                f"{found.__name__} steps its optimizers itself (automatic_optimization is False), so that optim= cannot "
-                "replace them. Choose its own: optim=own, or in its YAML `- override /optim: own`."
+                f"{found.__name__} steps its optimizers itself (automatic_optimization is False), so that optim= "
+                "cannot replace them. Choose its own: optim=own, or in its YAML `- override /optim: own`."
             )
         _replace_optimizers(config, module)
     elif config["scheduler"].get("_target_") is not None:

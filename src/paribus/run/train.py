@@ -81,8 +81,8 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     except IndexError as error:
         if isinstance(data, ForeignData) and isinstance(learner, Learner) and "out of bounds" in str(error):
             raise UserError(
-                f"{error} {data.name} has more than the {data.out_features} classes that were found in its first batches: "
-                "give it an attribute num_classes."
+                f"{error} {data.name} has more than the {data.out_features} classes that were found in its first "
+                "batches: give it an attribute num_classes."
             ) from error
         raise
     finally:

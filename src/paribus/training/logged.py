@@ -17,12 +17,19 @@ class LoggedValues:
         self._last: dict[str, Tensor] = {}
         self._steps: dict[str, list[tuple[int, Tensor]]] = {}  # samples and value of each step, by name
         self._epoch: dict[str, Tensor] = {}
+        self._samples = 0  # of the last step
 
     def start_epoch(self) -> None:
         self._steps, self._epoch = {}, {}
 
     def add_step(self, trainer: Trainer, samples: int) -> None:
-        """Add what was logged in a training step of so many samples."""
+        """Add what was logged in a training step of so many samples; `add_late` adds what follows until the next."""
+        self._samples = samples
+        self.add_late(trainer)
+
+    def add_late(self, trainer: Trainer) -> None:
+        """Add what callbacks have logged at the end of the last step."""
+        samples = self._samples
         for name, value in self._find_new(trainer).items():
             self._steps.setdefault(name, []).append((samples, value))
 
@@ -47,8 +54,8 @@ class LoggedValues:
         if f"{name}_epoch" in self._epoch or name not in self._steps:
             return float(self._epoch.get(f"{name}_epoch", self._epoch.get(name)))  # type: ignore[arg-type]
         steps = list(self._steps[name])
-        if name in self._epoch:  # logged after the last step had been read
-            steps.append((steps[-1][0], self._epoch[name]))
+        if name in self._epoch:  # late in the last step
+            steps.append((self._samples, self._epoch[name]))
         total = sum(samples for samples, _ in steps)
         return sum(samples * float(value) for samples, value in steps) / total if total else float(steps[-1][1])
 

@@ -115,6 +115,16 @@ class Recorder(lightning.Callback):
         self._seen = 0
         self.logged.start_epoch()
 
+    def on_train_batch_start(
+        self, trainer: Trainer, learner: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if self.sees_steps and batch_idx:
+            self.logged.add_late(trainer)
+
+    def on_validation_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        if self.sees_steps and self._seen:
+            self.logged.add_late(trainer)
+
     def on_before_optimizer_step(
         self, trainer: Trainer, learner: lightning.LightningModule, optimizer: Optimizer
     ) -> None:

@@ -29,7 +29,7 @@ class EpochSeeds(lightning.Callback):
             self._resumed = False
 
     def _renew_after(self, module: lightning.LightningModule, trainer: Trainer) -> None:
-        """Have the loader start anew after the module's own on_train_epoch_start, as in an epoch that is no first one."""
+        """Have the loader start anew after the module's own on_train_epoch_start, as in later epochs."""
         own = module.on_train_epoch_start
 
         def on_train_epoch_start() -> None:
