@@ -20,6 +20,9 @@ FILES = {
     "data/bars": "_target_: foreign_modules.BarsDataModule\nbatch_size: 16\nnum_workers: 0\n",
     "data/dict_bars": "_target_: foreign_modules.DictBarsDataModule\nbatch_size: 16\nadapter: foreign_modules.to_pair\n",
     "data/raw_dict_bars": "_target_: foreign_modules.DictBarsDataModule\nbatch_size: 16\n",
+    "data/stream": "_target_: foreign_modules.StreamDataModule\nbatch_size: 16\n",
+    "data/late": "_target_: late_parts.Late\nbatch_size: 10\nfeatures: 5\ntrain_subset: null\ntrain_on_validation: false\n"
+    "seed: ${seed}\n",
     "data/wide": "_target_: foreign_modules.Wide\nbatch_size: 16\n",
 }
 

@@ -3,11 +3,13 @@
 Nothing here knows of Paribus. Images are drawn instead of downloaded: a bright bar in each, whose place is its class.
 """
 
+from collections.abc import Iterator
+
 import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset, random_split
+from torch.utils.data import DataLoader, Dataset, IterableDataset, random_split
 
 SIZE = 8
 
@@ -217,3 +219,18 @@ class LitClassifier(L.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class Stream(IterableDataset):
+    """The same samples one after the other, of which nobody knows the number."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        bars = Bars(64)
+        return (bars[i] for i in range(64))
+
+
+class StreamDataModule(BarsDataModule):
+    num_classes = SIZE
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(Stream(), self.batch_size)

@@ -7,7 +7,6 @@ from typing import Any
 
 import lightning
 import torch
-from hydra.core.utils import env_override
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import Profiler
@@ -22,7 +21,7 @@ from paribus.errors import UserError, unknown_name
 from paribus.instruments.instrument import Instrument
 from paribus.models.initialisation import initialise
 from paribus.models.layers import Call
-from paribus.randomness import derive_seed, seed_globally
+from paribus.randomness import derive_seed, restoring_seed_variables, seed_globally
 from paribus.run.checks import inspect_network
 from paribus.run.factory import is_foreign, make_factory
 from paribus.training.learner import Learner, find_learner
@@ -35,7 +34,7 @@ def build_data(config: Mapping[str, Any]) -> InMemory | ForeignData:
         return make_factory("data", config["data"], InMemory)()  # type: ignore[type-abstract]
     node = dict(config["data"])
     adapter = None if issubclass(kind, InMemory) else find_adapter(node.pop("adapter", None))
-    with env_override({}):
+    with restoring_seed_variables():
         seed_globally(config["seed"], "split")
         return ForeignData(make_factory("data", node, lightning.LightningDataModule)(), adapter, config["seed"])
 

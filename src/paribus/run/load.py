@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.utils import env_override
 from torch import Tensor, nn
 
 from paribus import record
@@ -19,6 +18,7 @@ from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.paths import parse_path
+from paribus.randomness import restoring_seed_variables
 from paribus.run.build import build_data, build_network
 from paribus.run.factory import is_foreign
 from paribus.run.foreign import build_module
@@ -105,7 +105,7 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
         network: nn.Module
         if is_foreign(config):
             assert isinstance(data, ForeignData)
-            with env_override({}):
+            with restoring_seed_variables():
                 network = build_module(config, data)
         else:
             network = build_network(config, data)

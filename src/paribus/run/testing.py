@@ -6,7 +6,6 @@ from typing import Any
 
 import lightning
 import torch
-from hydra.core.utils import env_override
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -15,7 +14,7 @@ from rich.table import Table
 from paribus.data.foreign import ForeignData
 from paribus.errors import UserError
 from paribus.process import silence_libraries
-from paribus.randomness import seed_globally
+from paribus.randomness import restoring_seed_variables, seed_globally
 from paribus.run.build import build_trainer
 from paribus.run.load import Run
 
@@ -33,7 +32,7 @@ def run_test_step(run: Run, device: torch.device) -> dict[str, Any]:
     accelerator = {"accelerator": "gpu" if device.type == "cuda" else device.type, "devices": 1, "strategy": "auto"}
     config = {**run.config, "logger": {}, "trainer": {**run.config["trainer"], **accelerator}}
     silence_libraries()
-    with env_override({}):
+    with restoring_seed_variables():
         data.prepare_data()
         data.setup("test")
         seed_globally(int(config["seed"]), "test")

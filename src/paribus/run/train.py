@@ -3,12 +3,12 @@
 import logging
 
 import torch
-from hydra.core.utils import env_override
 
 from paribus import record
 from paribus.data.foreign import ForeignData
 from paribus.errors import UserError
 from paribus.loggers.lifecycle import close_logger, resume_logger
+from paribus.randomness import restoring_seed_variables
 from paribus.run.build import build_callbacks, build_trainer
 from paribus.run.lifecycle import SummaryKeeper
 from paribus.run.metric import find_users
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 def train(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper) -> None:
     """Train a run and fill in its summary, also where an exception ends the run."""
-    with env_override({}):  # without the variables that seed_everything leaves
+    with restoring_seed_variables():  # without the variables that seed_everything leaves
         prepared = prepare(job, resume_point, keeper)
         with start_ranks(prepared.processes) as ranks:
             fit(job, resume_point, keeper, prepared, ranks)

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sized
 from typing import Any
 
-from hydra.core.utils import env_override
-
 from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
+from paribus.randomness import restoring_seed_variables
 from paribus.run.build import build_callbacks, build_data, build_initial
 from paribus.run.factory import is_foreign
 from paribus.run.foreign import try_module
@@ -23,7 +22,7 @@ def try_building(
     where another run has read the same. Raises UserError for what cannot be built.
     """
     _, callbacks = build_callbacks(config)
-    with env_override({}):
+    with restoring_seed_variables():
         data = data or build_data(config)
         if not data.is_available():
             return None
