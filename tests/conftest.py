@@ -5,11 +5,13 @@ import logging
 import os
 import pickle
 import runpy
+import shutil
 import struct
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
@@ -20,7 +22,10 @@ from hypothesis import settings
 
 from paribus import record
 from paribus.data import fashion_mnist, files
+from paribus.training import checkpoints
+from paribus.training.recorder import Recorder
 
+pytest.register_assert_rewrite("resumed_runs", "small_stacks")
 settings.register_profile("paribus", deadline=None)  # how long an example takes is the machine's affair
 settings.load_profile("paribus")
 
@@ -39,16 +44,8 @@ def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that two processes end at about the same time."""
-    longest = [
-        "test_sweeps",
-        "test_stack",
-        "test_ddp",
-        "test_run",
-        "test_experiments",
-        "test_resume",
-        "test_study",
-        "test_writing",
-    ]
+    longest = ["test_sweeps", "test_ddp", "test_run", "test_stack", "test_experiments", "test_resume", "test_study_again",
+               "test_writing"]  # fmt: skip
     order = {name: place for place, name in enumerate(longest)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
@@ -124,6 +121,40 @@ def train(tmp_path: Path) -> Callable[..., Path]:
         return where
 
     return make
+
+
+@pytest.fixture
+def checkpoints_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
+
+
+@pytest.fixture
+def snapshot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
+    """snapshot(4): what kill -9 in the middle of epoch 4 would leave of the next run, copied at that moment while the run
+    goes on; snapshot("end"): between the last checkpoint and the summary."""
+
+    def at(when: int | str) -> Path:
+        copied = tmp_path / f"killed-{when}"
+
+        def copy(recorder: Recorder) -> None:
+            if not copied.exists():
+                shutil.copytree(recorder.directory, copied)
+
+        if when == "end":
+            ended = Recorder.on_fit_end
+            monkeypatch.setattr(Recorder, "on_fit_end", lambda self, *a: (ended(self, *a), copy(self))[0])
+        else:
+            stepped = Recorder.on_train_batch_end
+
+            def step(self: Recorder, trainer: Any, *rest: Any) -> None:
+                stepped(self, trainer, *rest)
+                if trainer.current_epoch + 1 == when and rest[-1] == 1:
+                    copy(self)
+
+            monkeypatch.setattr(Recorder, "on_train_batch_end", step)
+        return copied
+
+    return at
 
 
 def typed(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from paribus import record
 
-SKIPPED = ("checkpoints", ".submitit", ".hydra", "__pycache__")
+SKIPPED = ("checkpoints", ".submitit", ".hydra", "__pycache__", record.TRASH)
 WRITTEN = {"report.html", "comparison.csv"}  # a directory with these is an analysis, not runs
 
 

@@ -14,7 +14,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from paribus.process import importing_torch, prepare_to_train
+from paribus.process import importing_torch
 from paribus.sweep.workers import start_forkserver
 
 if TYPE_CHECKING:
@@ -58,10 +58,6 @@ class SerialLauncher(StudyLauncher):
     """A launcher that executes one run after the other, in this process, with all cores."""
 
     live = False
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        with prepare_to_train():
-            return super().launch(job_overrides, initial_job_idx)
 
     def make_executor(self, directory: Path) -> "Executor":
         from paribus.sweep.launch import run_serially

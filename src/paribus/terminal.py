@@ -51,7 +51,7 @@ class GuardedStream(io.TextIOBase):
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
         if self._report_to is not None:
             self._report_to.write(
-                f"error: {self._stream.name}: {error.strerror or error}. Output goes on without it.\n"
+                f"error: {self._stream.name}: {error.strerror or error}. The command continues without it.\n"
             )
 
     def __getattr__(self, name: str) -> Any:

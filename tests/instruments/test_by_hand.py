@@ -68,6 +68,8 @@ def by_hand(config: dict[str, Any]) -> tuple[dict[tuple, float], dict[str, int],
         for path, (a, activation) in outputs.items():
             values[epoch, path, "activation", "activation_mean"] = a.mean()
             values[epoch, path, "activation", "activation_std"] = a.std()
+            values[epoch, path, "activation", "activation_rms"] = (a**2).mean() ** 0.5
+            values[epoch, path, "activation", "activation_max"] = np.abs(a).max()
             if activation is not None:
                 units = np.moveaxis(a, 1, 0).reshape(a.shape[1], -1)
                 values[epoch, path, "activation", "dead_fraction"] = (units == 0).all(1).mean()

@@ -13,6 +13,7 @@ COMMANDS = {
     "evaluate": "paribus.cli.evaluate:main",
     "compare": "multirun_analysis.__main__:run",
     "data": "paribus.cli.data:main",
+    **{name: f"paribus.cli.housekeeping:{name}" for name in ("ls", "diff", "note", "tag", "rm", "export", "open")},
 }
 HELP = """\
 usage: paribus [--help] [--version] COMMAND ...
@@ -21,6 +22,12 @@ usage: paribus [--help] [--version] COMMAND ...
   paribus evaluate    evaluate finished runs on their test sets
   paribus compare     compare runs: what a change did, and how certain that is
   paribus data        inspect a data set before training
+
+  paribus ls          list studies, or the runs of one
+  paribus diff        show what differs between two runs
+  paribus note, tag   write a note or tags to a run or study
+  paribus rm          move runs or studies to the trash
+  paribus export      pack a study into one file; `paribus open` unpacks it
 
 For details: `paribus COMMAND --help`. For tab completion: eval "$(paribus train -sc install=bash)"\
 """

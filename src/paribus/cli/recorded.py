@@ -55,7 +55,7 @@ def _require_own_files(directory: Path, arguments: list[str]) -> None:
     foreign = [text for text in arguments if text != own and _get_key(text).startswith(("-", "hydra"))]
     if foreign:
         raise UserError(
-            f"{directory} was made with other configuration files or settings of Hydra ({foreign[0]}), which could "
+            f"{directory} was composed with other configuration files or settings of Hydra ({foreign[0]}), which could "
             "call any code. If you trust it, add trust=true."
         )
 
@@ -78,7 +78,7 @@ def _read_recorded(directory: Path, name: str) -> Any:
         remedy = "It is a study: name one of its runs, or start its command again." if study else f"There is no {path}."
         raise UserError(f"{directory} is not the directory of a run. {remedy}") from None
     except RecordError as error:
-        raise UserError(f"{error} Make the run again.") from None
+        raise UserError(f"{error} Train the run again.") from None
 
 
 def _quote(text: str) -> str:

@@ -115,6 +115,8 @@ RANGES: dict[str, Range] = {
     "callbacks.gradients.every_n_steps": COUNT,
     "callbacks.updates.every_n_steps": COUNT,
     "callbacks.weights.every_n_epochs": COUNT,
+    "callbacks.spectrum.every_n_epochs": COUNT,
+    "callbacks.grad_signal.every_n_steps": COUNT,
     "callbacks.weights.small": COUNT,
     "callbacks.activations.probe_size": COUNT,
     "callbacks.activations.every_n_epochs": COUNT,

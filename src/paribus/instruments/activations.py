@@ -22,6 +22,7 @@ class Activations(Instrument):
 
     Quantities of tensor "activation", in the activation's unit or as fractions:
         activation_mean, activation_std: over all samples, units and positions.
+        activation_rms, activation_max: root mean square and largest absolute value over the same.
         dead_fraction: fraction of units that are exactly 0 on the whole probe (layers with an activation module). A
             unit of a convolution is a channel. It is not grad_zero_fraction, the fraction of zero gradients.
         saturated_fraction: after tanh and sigmoid, see quantities.saturated_fraction.
@@ -68,6 +69,8 @@ class Activations(Instrument):
             values = {
                 "activation_mean": quantities.mean([output], lead)[..., 0],
                 "activation_std": quantities.std([output], lead)[..., 0],
+                "activation_rms": quantities.rms([output], lead)[..., 0],
+                "activation_max": quantities.largest_abs([output], lead)[..., 0],
             }
             if layer.activation is not None:
                 values["dead_fraction"] = quantities.dead_fraction(output, layer.unit_axis, lead)

@@ -59,6 +59,39 @@ def update_norms(before: Sequence[Tensor], after: Sequence[Tensor], lead: int = 
     return torch.stack([norm(moved, lead), norm(before, lead)])
 
 
+def rms(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
+    """Return the root of the mean square of the elements: norm / sqrt(size)."""
+    sizes = torch.tensor([t.shape[lead:].numel() for t in tensors], dtype=torch.float64)
+    norms = norm(tensors, lead)
+    return norms / sizes.sqrt().to(norms)
+
+
+def largest_abs(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
+    """Return the largest absolute value of the elements; NaN if one of them is."""
+    flat = [_flatten(t, lead) for t in tensors]
+    return torch.stack([torch.maximum(f.amax(-1), -f.amin(-1)) for f in flat], -1)
+
+
+def singular_values(weight: Tensor, lead: int = 0) -> Tensor:
+    """Return the singular values of one weight as a matrix (units, fan-in), the largest first: (r,), or (K, r).
+
+    They are NaN where the weight is not finite.
+    """
+    matrix = _to_single(weight.detach()).flatten(lead + 1)
+    finite = torch.isfinite(matrix).all(-1).all(-1)[..., None]
+    singular = torch.linalg.svdvals(torch.nan_to_num(matrix, 0.0, 0.0, 0.0))  # which raises an error otherwise
+    return torch.where(finite, singular, torch.nan)
+
+
+def stable_rank(singular: Tensor) -> Tensor:
+    """Return ‖W‖_F² / ‖W‖₂² from the singular values of W (..., r), the largest first: (...).
+
+    It is at most the rank, and unlike the rank it changes little where small singular values do (Rudelson & Vershynin,
+    2007). NaN for W = 0.
+    """
+    return (singular / singular[..., :1]).square().sum(-1)
+
+
 def dead_fraction(activation: Tensor, unit_axis: int, lead: int = 0) -> Tensor:
     """Return the fraction of units of one activation that are exactly 0 for all samples and positions: (), or (K,)."""
     by_unit = activation.movedim(unit_axis, -1).flatten(lead, -2)

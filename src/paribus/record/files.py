@@ -24,6 +24,7 @@ from paribus.record.schema import (
     METRICS,
     PREDICTIONS,
     SUMMARY,
+    TRASH,
     UNFINISHED,
     WEIGHTS,
     WRITTEN_STATUSES,
@@ -212,7 +213,8 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise RecordError(f"{path} does not exist.")
-        found = [path] if (path / SUMMARY).exists() else sorted(p.parent for p in path.rglob(SUMMARY))
+        below = (p.parent for p in path.rglob(SUMMARY) if TRASH not in p.relative_to(path).parts)
+        found = [path] if (path / SUMMARY).exists() else sorted(below)
         if not found:
             read_summary(path)  # raises with the reason
         runs += [run for run in found if run not in runs]

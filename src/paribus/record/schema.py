@@ -11,6 +11,7 @@ BEST = "checkpoints/best.ckpt"
 LAST = "checkpoints/last.ckpt"
 LOCK = ".lock"
 CLAIMS = ".claims"  # of a study
+TRASH = ".trash"  # of removed runs; nothing in it is a run to read
 COMPOSITION = ".hydra/config.yaml"
 N_FOLDS = 5  # of the validation samples
 COMPLETED, DIVERGED, FAILED, INTERRUPTED = "completed", "diverged", "failed", "interrupted"  # written in summary.json

@@ -124,7 +124,7 @@ class FoldsWriter:
             rows = {name: frame[name].to_numpy(float) for name in ("samples", *self.columns)}
         except FileNotFoundError:
             raise RecordError(f"{self.path} does not exist.") from None
-        except Exception as error:  # noqa: BLE001  any damage: the caller goes on without the file
+        except Exception as error:  # noqa: BLE001  any damage: the caller continues without the file
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise RecordError(f"{self.path} is damaged ({reason}).") from None
         if found != [(epoch, fold) for epoch in epochs for fold in range(1, N_FOLDS + 1)]:

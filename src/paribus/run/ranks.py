@@ -90,7 +90,7 @@ class Ranks:
             return
         store = _connect()
         if store.add("failed", 0):
-            log.error("error: The other processes have ended with a run that failed. Start the command again to go on.")
+            log.error("error: The other processes have ended with a run that failed. Repeat the command to resume it.")
             raise KeyboardInterrupt
         try:
             _join_group(_send(store, (device.type, *task)), device.type)
@@ -108,7 +108,7 @@ class Ranks:
                 raise
             if self.started is not None:
                 raise self._explain() from error
-            log.warning("Another process of the run has ended; the launcher says how.")
+            log.warning("Another process of the run has ended; see the launcher's output.")
             raise KeyboardInterrupt from error
         finally:
             if distributed.is_initialized():
@@ -160,7 +160,7 @@ def start_ranks(number: int) -> Iterator[Ranks]:
 
 
 def _watch(others: ProcessContext, over: threading.Event) -> None:
-    """End this process where it waits on a GPU for a rank that is gone; on a CPU it is told."""
+    """End this process where it waits on a GPU for a rank that is gone; on a CPU, gloo raises an error."""
     connection.wait([process.sentinel for process in others.processes])
     if not over.wait(2 * GRACE_S):
         log.error("error: A process of the run has ended, and this one waits for it. The run can be resumed.")

@@ -29,7 +29,8 @@ class StackView:
         self.device = first.device
         names = {module: name for name, module in first.network.named_modules()}
         self.layers = [_make_stacked_layer(layer, self.network, names) for layer in first.layers]
-        self.initial = {layer.path: layer.weight.detach().clone() for layer in self.layers}
+        # not the weights of the networks, which are those of the checkpoint in a resumed stack
+        self.initial = {layer.path: torch.stack([one.initial[layer.path] for one in learners]) for layer in self.layers}
         self.training_sums, self.validation_sums = EpochSums(), EpochSums()
 
     def infer(self, inputs: Tensor) -> Tensor:

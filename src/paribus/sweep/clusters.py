@@ -6,19 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from paribus.errors import UserError
-from paribus.process import prepare_to_train
-from paribus.run.attempt import Outcome, attempt
+from paribus.run.attempt import Outcome
 from paribus.run.spec import Job
 from paribus.sweep.execute import Executor
-from paribus.sweep.launch import limit_threads
+from paribus.sweep.launch import attempt_task, limit_threads
 
 log = logging.getLogger(__name__)
-
-
-def attempt_on_cluster(job: Job) -> Outcome:
-    """Execute a run in a process of a cluster."""
-    with prepare_to_train():
-        return attempt(job, console=False)
 
 
 def make_slurm_executor(directory: Path, cluster: str, parameters: Mapping[str, Any]) -> Executor:
@@ -40,12 +33,12 @@ def make_slurm_executor(directory: Path, cluster: str, parameters: Mapping[str, 
     def execute_jobs(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
         threads = int(parameters.get("cpus_per_task", 1))
         with submitter.batch():
-            submitted = {submitter.submit(attempt_on_cluster, limit_threads(job, threads)): job for job in jobs}
+            submitted = {submitter.submit(attempt_task, [limit_threads(job, threads)]): job for job in jobs}
         log.info("Submitted %d jobs; their own logs are in %s", len(submitted), directory / ".submitit")
         for future in submitit.helpers.as_completed(list(submitted), poll_frequency=1):
             error = future.exception()
             if error is None:
-                yield submitted[future], future.result()
+                yield submitted[future], future.result()[0]
             else:
                 yield submitted[future], Outcome(message=f"job {future.job_id}: {str(error).strip().splitlines()[0]}")
 
@@ -61,13 +54,13 @@ def make_ray_executor(address: str | None, num_cpus: int, num_gpus: float) -> Ex
 
     def execute_jobs(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
         ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
-        task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0)(attempt_on_cluster)
-        running = {task.remote(limit_threads(job, num_cpus)): job for job in jobs}
+        task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0)(attempt_task)
+        running = {task.remote([limit_threads(job, num_cpus)]): job for job in jobs}
         while running:
             (done, *_), _ = ray.wait(list(running), num_returns=1)
             job = running.pop(done)
             try:
-                yield job, ray.get(done)
+                yield job, ray.get(done)[0]
             except ray.exceptions.RayError as error:
                 yield job, Outcome(message=str(error).strip().splitlines()[0])
 

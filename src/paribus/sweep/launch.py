@@ -28,7 +28,7 @@ def run_serially(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, No
     """Execute runs one after the other, in this process."""
     for number, job in enumerate(jobs, 1):
         log.info("\nRun %d of %d: %s", number, len(jobs), job.directory.name)
-        yield job, attempt(job, console=True)
+        yield job, attempt_task([job], console=True)[0]
 
 
 def count_cores() -> int:
@@ -98,11 +98,11 @@ def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
     return execute_jobs
 
 
-def attempt_task(jobs: Sequence[Job]) -> list[Outcome]:
-    """Execute one run, or several as a stack."""
+def attempt_task(jobs: Sequence[Job], console: bool = False) -> list[Outcome]:
+    """Execute one run, or several as a stack; with `console`, a run also logs to the terminal."""
     with prepare_to_train():
         if len(jobs) == 1:
-            return [attempt(jobs[0], console=False)]
+            return [attempt(jobs[0], console)]
         from paribus.stacked.attempt import attempt_stack
 
         return attempt_stack(jobs)

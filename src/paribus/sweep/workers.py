@@ -52,8 +52,8 @@ class Worker:
             except (OSError, EOFError) as error:  # a killed forkserver; once it is gone, another one is started
                 if pause_s is None:
                     raise UserError(
-                        f"A process for the runs cannot be started ({type(error).__name__}: {error}). The same command "
-                        "goes on with the runs that have not begun."
+                        f"A process for the runs cannot be started ({type(error).__name__}: {error}). Start the same "
+                        "command again to train the other runs."
                     ) from error
                 time.sleep(pause_s)
         self._theirs.close()  # the worker's copy is then the only one, and closed when it exits
@@ -129,7 +129,7 @@ def wait_for_workers(workers: Collection[Worker], timeout_s: float | None = None
     ready = {by_event[event] for event in wait(by_event, timeout_s)}  # type: ignore[index]
     ended = [worker for worker in ready if worker.has_ended()]
     if len(ended) < len(ready):
-        log.warning("The process that starts the workers was killed; those that are running go on.")
+        log.warning("The process that starts the workers was killed; running workers continue.")
     return ended
 
 

@@ -90,7 +90,7 @@ class Recording:
         try:
             self.folds.restore([int(row["epoch"] or 0) for row in self.rows if row.get("val/loss") is not None])
         except RecordError as error:
-            log.warning("%s The run goes on without it.", error)
+            log.warning("%s The run continues without it.", error)
             self.folds.abandon()
         self.diverged = state["diverged"]
         self.taken_up = [*state["taken_up"], epoch]

@@ -1,37 +1,23 @@
 """One run from the configuration to its record, in this process."""
 
 import csv
-import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas
 import pytest
 import torch
-from conftest import main, read_folds
+from conftest import read_folds
+from short_runs import SHORT, Train, metrics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 from torch.nn import functional as F
 
 from paribus import record
 from paribus.data.concrete import Concrete
-from paribus.data.fashion_mnist import FashionMNIST
-from paribus.data.module import InMemory
-from paribus.models.mlp import MLP
 from paribus.models.regression import RegressionNet
 from paribus.randomness import derive_seed, make_generator
 from paribus.training.recorder import Recorder
-
-Train = Callable[..., Path]
-SHORT = ("model=regression", "trainer.max_epochs=3", "threads=1")
-
-
-def metrics(directory: Path) -> list[dict[str, float | None]]:
-    rows = record.read_metrics(directory)
-    return [{k: v for k, v in row.items() if k != "epoch_seconds"} for row in rows]
 
 
 def plain_loop(
@@ -227,30 +213,6 @@ def test_one_cycle_counts_its_steps_by_itself(train: Train) -> None:
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_no_number_ends_the_run_in_order(train: Train, capsys: pytest.CaptureFixture) -> None:
-    directory = train(*SHORT, "optim=sgd", "optim.lr=10")
-    summary = record.read_summary(directory)
-    rows = metrics(directory)
-    assert summary["status"] == "diverged"
-    assert summary["diverged"]["epoch"] == len(rows) < 4
-    assert summary["diverged"]["step"] <= (rows[-1]["step"] or 0)
-    assert not math.isfinite(rows[-1]["train/loss"] or 0)
-    last = read_folds(directory).query(f"epoch == {len(rows)}")
-    assert len(last) == 5 and not np.isfinite(last["val/loss"]).any()
-    assert "Diverged" in capsys.readouterr().out
-    assert json.loads((directory / record.SUMMARY).read_text())["statistics"]["final_train_loss"] is None
-
-
-@pytest.mark.slow
-def test_the_step_of_divergence_is_the_first_bad_one(train: Train) -> None:
-    directory = train(*SHORT, "optim=sgd", "optim.lr=10", "data.batch_size=722")  # a step an epoch
-    rows = metrics(directory)
-    bad = [row for row in rows if not math.isfinite(row["train/loss"] or 0) or not math.isfinite(row["val/loss"] or 0)]
-    at = record.read_summary(directory)["diverged"]
-    assert (at["epoch"], at["step"]) == (bad[0]["epoch"], bad[0]["step"])
-
-
-@pytest.mark.slow
 def test_a_final_fit_has_no_validation(train: Train) -> None:
     directory = train(*SHORT, "data.train_on_validation=true")
     for row in metrics(directory):
@@ -264,149 +226,6 @@ def test_a_final_fit_has_no_validation(train: Train) -> None:
     assert summary["data"] == {"sha256": summary["data"]["sha256"], "train": 876, "val": 0}
 
 
-# --- the validation part in folds
-
-
-def whole(directory: Path) -> pandas.DataFrame:
-    """What folds.parquet makes of the whole validation part, a row an epoch: means weighted by samples."""
-    folds = read_folds(directory)
-    weighted = folds.filter(like="val/").mul(folds["samples"], axis=0).groupby(folds["epoch"]).sum()
-    return weighted.div(folds.groupby("epoch")["samples"].sum(), axis=0)
-
-
-@pytest.mark.parametrize(("precision", "tolerance"), [("64-true", 1e-12), ("32-true", 1e-6), ("bf16-mixed", 1e-6)])
-@pytest.mark.parametrize("model", ["mlp", "regression"])
-@pytest.mark.slow
-def test_folds_add_up_to_the_metrics(
-    train: Train, fashion_root: Path, monkeypatch: pytest.MonkeyPatch, model: str, precision: str, tolerance: float
-) -> None:
-    monkeypatch.setattr(InMemory, "eval_batch_size", 33)
-    data = (f"data.root={fashion_root}", "data.val_size=103") if model == "mlp" else ()
-    directory = train(f"model={model}", *data, "trainer.max_epochs=2", "threads=1", f"trainer.precision={precision}")
-    found, expected = whole(directory), pandas.read_csv(directory / record.METRICS, index_col="epoch")
-    assert list(read_folds(directory).columns) == ["epoch", "fold", "samples", *expected.filter(like="val/").columns]
-    pandas.testing.assert_frame_equal(found, expected[found.columns], rtol=tolerance, check_index_type=False)
-
-
-@pytest.mark.slow
-def test_folds_of_a_classifier_by_hand(train: Train, fashion_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(InMemory, "eval_batch_size", 33)
-    directory = train(f"data.root={fashion_root}", "data.val_size=103", "trainer.max_epochs=2", "trainer.precision=64-true",
-                      "seed=7", "optim.lr=0.0001")  # fmt: skip
-    data = FashionMNIST(str(fashion_root), 64, 103, None, False, mean=[0.5], std=[0.5], seed=7)
-    scores, labels = outputs_and_targets(directory, MLP((1, 28, 28), 10, nn.ReLU), data)
-    loss = np.log(np.exp(scores).sum(1)) - scores[np.arange(103), labels]
-    right = scores.argmax(1) == labels
-    assert 0 < right.mean() < 1
-    by_hand(read_folds(directory), data, {"val/loss": loss, "val/acc": right})
-
-
-@pytest.mark.slow
-def test_folds_of_a_regression_by_hand(train: Train) -> None:
-    directory = train(*SHORT, "seed=7", "trainer.precision=64-true", "model.loss=mae")
-    data = Concrete(None, "strength", "random", False, 64, 0.15, 0.15, None, False, seed=7)
-    outputs, targets = outputs_and_targets(directory, RegressionNet((8,), 1, nn.ReLU), data)
-    error = outputs - targets
-    by_hand(read_folds(directory), data, {"val/loss": abs(error), "val/mse": error**2, "val/mae": abs(error)})
-
-
-def outputs_and_targets(directory: Path, network: nn.Module, data: InMemory) -> tuple[np.ndarray, np.ndarray]:
-    """What the network returns for the validation part as the run leaves it, in double precision."""
-    weights = torch.load(directory / record.LAST, weights_only=True)["state_dict"]
-    network.double().load_state_dict({name.removeprefix("network."): tensor for name, tensor in weights.items()})
-    data.setup("fit")
-    assert data.val
-    with torch.no_grad():
-        outputs = network((data.val[0] if data.stores_inputs else data.inputs(data.val[0])).double())
-    return outputs.numpy(), data.val[1].numpy()
-
-
-def by_hand(found: pandas.DataFrame, data: InMemory, each: dict[str, np.ndarray]) -> None:
-    """The last epoch in `found` is what values of each validation sample make of it."""
-    assert data.validation_folds is not None
-    expected = pandas.DataFrame(each).groupby(data.validation_folds.numpy() + 1).mean()
-    expected.insert(0, "samples", np.bincount(data.validation_folds))
-    last = found[found["epoch"] == found["epoch"].max()].set_index("fold").drop(columns="epoch")
-    pandas.testing.assert_frame_equal(
-        last, expected, rtol=1e-9, check_dtype=False, check_index_type=False, check_names=False
-    )
-
-
-@pytest.mark.slow
-def test_runs_of_one_split_share_the_folds(train: Train) -> None:
-    """Seen in networks that are not trained: they have the same metrics in the same folds."""
-    still = (*SHORT, "trainer.max_epochs=1", "optim.lr=1e-30", "seed=1")
-    runs = [
-        read_folds(train(*still, *more, directory=str(number)))
-        for number, more in enumerate((["optim=adam", "data.seed=3"], ["optim=sgd", "data.seed=3", "data.batch_size=30"],
-                                       ["data.seed=4"]))
-    ]  # fmt: skip
-    pandas.testing.assert_frame_equal(runs[0], runs[1], check_exact=True)
-    assert (runs[0]["val/loss"] != runs[2]["val/loss"]).all()
-
-
-@pytest.mark.slow
-def test_fewer_samples_than_folds_have_none(train: Train, fashion_root: Path) -> None:
-    few = train(f"data.root={fashion_root}", "data.val_size=4", "trainer.max_epochs=1")
-    assert metrics(few)[0]["val/loss"] is not None
-    assert not (few / record.FOLDS).exists()
-
-
-# --- what a user adds: one class and one YAML
-
-
-def test_own_model_data_activation_and_optimizer(train: Train, own: str) -> None:
-    directory = train(own, "model=bilinear", "activation=square", "optim=sign")
-    summary = record.read_summary(directory)
-    assert summary["choices"]["data"] == "line"
-    assert len(metrics(directory)) == 5
-    assert summary["statistics"]["best_val_loss"] < summary["statistics"]["baseline_val_loss"]
-    assert summary["set"] == {}
-    assert main("evaluate.py", f"run={directory}") == 1, "a record that names other code is trusted only on request"
-    assert main("evaluate.py", f"run={directory}", "--trust") == 0
-    x = torch.linspace(-1, 1, 100)
-    train_x = torch.randperm(100, generator=make_generator(42, "split"))[20:]
-    baseline = ((3 * x + 1) - (3 * x[train_x] + 1).mean()).square().mean()
-    assert record.read_summary(directory)["test"]["baseline_mse"] == pytest.approx(float(baseline), rel=1e-4)
-
-
-@pytest.mark.slow
-def test_an_experiment_sets_values_that_count_as_set(train: Train, own: str) -> None:
-    directory = train(own, "experiment=wide", *SHORT)
-    summary = record.read_summary(directory)
-    assert summary["choices"]["experiment"] == "wide"
-    assert summary["choices"]["optim"] == "sgd"
-    assert summary["set"] == {"model.hidden": [9], "trainer.max_epochs": 3}
-
-
-@pytest.mark.slow
-def test_early_stopping_finds_its_metric(train: Train) -> None:
-    directory = train(*SHORT, "trainer.max_epochs=50", "optim.lr=1e-9", "+callbacks.stop._target_=lightning.pytorch.callbacks.EarlyStopping",
-                      "+callbacks.stop.monitor=val/loss", "+callbacks.stop.patience=2", "+callbacks.stop.min_delta=1")  # fmt: skip
-    assert record.read_summary(directory)["status"] == "completed"
-    assert len(metrics(directory)) == 3
-
-
-def test_an_interrupted_run_keeps_what_it_has(train: Train, own: str) -> None:
-    directory = train(own, "callbacks=stop", *SHORT, code=130)
-    summary = record.read_summary(directory)
-    assert summary["status"] == "interrupted"
-    assert (
-        torch.load(directory / record.BEST, weights_only=True)["paribus"]["epoch"]
-        == summary["statistics"]["best_epoch"]
-    )
-    assert len(metrics(directory)) == 2 == summary["statistics"]["epochs"]
-
-
-def test_an_error_in_the_code_is_recorded_with_its_traceback(train: Train, own: str, capsys: Any) -> None:
-    directory = train(own, "callbacks=boom", *SHORT, code=1)
-    summary = record.read_summary(directory)
-    assert (summary["status"], summary["message"]) == ("failed", "RuntimeError: boom")
-    log = (directory / record.LOG).read_text()
-    assert "Traceback" in log
-    assert 'raise RuntimeError("boom")' in log
-
-
 @pytest.mark.slow
 def test_validation_figures_stand_in_the_epochs_that_were_validated_alone(train: Train) -> None:
     directory = train(*SHORT, "trainer.max_epochs=4", "+trainer.check_val_every_n_epoch=2")
@@ -416,42 +235,11 @@ def test_validation_figures_stand_in_the_epochs_that_were_validated_alone(train:
 
 
 @pytest.mark.slow
-def test_a_network_of_nan_has_no_best_accuracy(train: Train, fashion_root: Path) -> None:
-    directory = train(f"data.root={fashion_root}", "data.val_size=100", "optim=sgd", "optim.lr=1e30")
-    summary = record.read_summary(directory)
-    assert summary["status"] == "diverged"
-    assert summary["statistics"]["best_val_acc"] is None
-    assert summary["statistics"]["epochs_to_90pct"] is None
-    assert not (directory / record.BEST).exists()
-
-
-@pytest.mark.slow
-def test_a_final_fit_that_ends_in_nan_has_diverged(train: Train) -> None:
-    directory = train(*SHORT, "trainer.max_epochs=1", "data.train_on_validation=true", "optim=sgd", "optim.lr=1e38",
-                      "data.batch_size=1000")  # fmt: skip
-    assert record.read_summary(directory)["diverged"] == {"epoch": 1, "step": 1, "what": "weights"}
-
-
-@pytest.mark.slow
-def test_the_step_of_divergence_counts_optimizer_steps(train: Train) -> None:
-    directory = train(*SHORT, "optim=sgd", "optim.lr=1e30", "+trainer.accumulate_grad_batches=4")
-    summary, rows = record.read_summary(directory), metrics(directory)
-    assert rows[0]["step"] == 3
-    assert (summary["diverged"]["epoch"], summary["diverged"]["step"]) == (1, 2)  # the first step broke the weights
-
-
-@pytest.mark.slow
 def test_one_identity_however_the_layers_were_said(train: Train) -> None:
     first = train(*SHORT, "model.hidden=[8,8]", directory="a")
     second = train(*SHORT, "model.width=8", "model.depth=2", directory="b")
     assert record.read_summary(first)["identity"] == record.read_summary(second)["identity"]
     assert metrics(first) == metrics(second)
-
-
-@pytest.mark.slow
-def test_the_command_makes_a_run_with_own_parts_again(train: Train, own: str) -> None:
-    directory = train(own, "model=bilinear", "activation=square")
-    assert record.read_summary(directory)["command"].startswith(f"python train.py {own} model=bilinear")
 
 
 @pytest.mark.slow

@@ -1,0 +1,53 @@
+"""Commands, studies, stacks and the analysis."""
+
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import analysis
+import stacks
+import sweeps
+from loops import concrete, plain_concrete
+from timing import ROOT, SCRATCH, seconds, show
+
+
+def bench_config(rounds: int) -> None:
+    command = [sys.executable, str(ROOT / "train.py"), "--cfg", "job"]
+    times = [seconds(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(rounds)]
+    show("python train.py --cfg job, in seconds", times, [1.0] * rounds, 1.0)
+
+
+def bench_studies(rounds: int) -> None:
+    where = Path(SCRATCH.name)
+    pairs = [sweeps.side_by_side(where / str(i), epochs=5) for i in range(max(1, rounds // 5))]
+    together, alone = zip(*pairs, strict=True)
+    show("12 MLP runs of 5 epochs, one after the other / in parallel", alone, together, 1.5, least=True)
+    show("500 finished runs started again, in seconds", [sweeps.started_again(where / "again")], [1.0], 20)
+
+
+def bench_stacks(rounds: int) -> None:
+    where = Path(SCRATCH.name) / "stacks"
+    parts, n = concrete(), 40
+    loop = statistics.median(seconds(lambda: plain_concrete(parts)) for _ in range(rounds))
+    # what starting takes is in a study once
+    one, ten = (stacks.study(where / f"serial{k}", k, "serial", *stacks.CONCRETE)[0] for k in (1, 10))
+    basic = one + (n - 1) * (ten - one) / 9
+    took = {k: stacks.study(where / str(k), k, "stacked", *stacks.CONCRETE) for k in (1, 10, 40, 100, 400)}
+    show(f"Plain loop with DataLoader, {n} times over (of {rounds}) / {n} concrete runs of 300 epochs stacked",
+         [n * loop], [took[n][0]], 12, least=True)  # fmt: skip
+    show(f"{n} concrete runs with the basic launcher (of 10) / stacked", [basic], [took[n][0]], 20, least=True)
+    for k, (whole, peak) in took.items():
+        print(f"  {k} concrete runs stacked: {whole / k:.2f} s a run, {whole:.1f} s in all; {peak:.0f} MB", flush=True)
+    found = {kind: stacks.study(where / kind, 8, kind, *stacks.MLP) for kind in ("parallel", "stacked")}
+    show("8 MLP runs of 2 epochs in parallel / stacked", [found["parallel"][0]], [found["stacked"][0]])
+    print(f"  memory: {found['parallel'][1]:.0f} MB / {found['stacked'][1]:.0f} MB", flush=True)
+
+
+def bench_analysis(rounds: int) -> None:
+    where = Path(SCRATCH.name)
+    for name, runs, limit in (("1,000 runs", analysis.THOUSAND, 12), ("12 runs", analysis.DOZEN, 4)):
+        found = analysis.told(where / name, runs)
+        show(f"{name} told on a page and in tables, in seconds", [found["tables"]], [1.0], limit)
+        show(f"{name}: figures drawn too, in seconds", [found["figures"]], [1.0])
+        show(f"{name}: the page, in megabytes", [found["megabytes"]], [1.0], 15)

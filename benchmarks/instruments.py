@@ -1,0 +1,74 @@
+"""The same run with instruments and without, in turns."""
+
+import time
+from typing import Any
+
+import lightning
+import torch
+from timing import run, show, watching, with_parts
+
+
+class InTurns(lightning.Callback):
+    """Takes a run's instruments away, and gives them back, with every epoch or every step."""
+
+    def __init__(self, turn: str):
+        self.turn = turn
+        self.seconds: dict[bool, list[float]] = {True: [], False: []}
+        self.present = True
+        self.marked: float | None = None
+
+    def swap(self, trainer: Any, learner: Any) -> None:
+        from paribus.instruments.divergence import Divergence
+        from paribus.training.recorder import Recorder
+
+        now = time.perf_counter()
+        if self.marked is not None:
+            self.seconds[self.present].append(now - self.marked)
+        recorder = next(c for c in trainer.callbacks if isinstance(c, Recorder))
+        if self.present:
+            self.kept = recorder.instruments, recorder._before_step, recorder._after_step
+            learner.look = None
+            recorder.instruments, recorder._before_step, recorder._after_step = {}, [], []
+        else:
+            recorder.instruments, recorder._before_step, recorder._after_step = self.kept
+            for instrument in recorder.instruments.values():
+                if isinstance(instrument, Divergence):
+                    instrument.attach(learner, trainer.datamodule)
+        self.present = not self.present
+        self.marked = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: Any, learner: Any) -> None:
+        if self.turn == "epoch":
+            self.swap(trainer, learner)
+
+    def on_train_batch_start(self, trainer: Any, learner: Any, batch: Any, batch_idx: int) -> None:
+        if self.turn == "step":
+            self.swap(trainer, learner)
+
+    def on_train_epoch_end(self, *arguments: Any) -> None:
+        if self.turn == "step":
+            self.marked = None  # what comes until the next step is no step
+
+    def pairs(self) -> tuple[list[float], list[float]]:
+        """With and without, in turns; the first two warm up."""
+        n = min(map(len, self.seconds.values()))
+        return self.seconds[True][1:n], self.seconds[False][1:n]
+
+
+def bench_instruments(rounds: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (60_000, 1, 28, 28), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(10, (60_000,), generator=generator)
+    parts = with_parts((pixels[:54_000], labels[:54_000]), (pixels[54_000:], labels[54_000:]))
+    for option, limit in (("default", 1.1), ("full", None)):
+        turns = InTurns("epoch")
+        with watching(turns):
+            run(f"callbacks={option}", f"trainer.max_epochs={4 * rounds + 3}", "figures=false", data=parts)
+        show(f"MLP epoch with instruments ({option}) / without", *turns.pairs(), limit)
+    pixels = torch.randint(256, (128 * 41 + 128, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    parts = with_parts((pixels[128:], labels[: 128 * 41]), (pixels[:128], labels[:128]))
+    for option, limit in (("default", 1.02), ("full", None)):
+        turns = InTurns("step")
+        with watching(turns):
+            run("model=vgg6", f"callbacks={option}", "trainer.max_epochs=2", "figures=false", data=parts)
+        show(f"VGG6 step with instruments ({option}) / without", *turns.pairs(), limit)

@@ -1,0 +1,64 @@
+"""Measure on how much of the gradient the batches of an epoch agree."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from paribus.instruments import quantities
+from paribus.instruments.instrument import Instrument
+from paribus.instruments.measurement import Measured, StepMeans, require_positive, split_by_tensor
+from paribus.models.layers import WeightLayer
+
+
+class GradSignal(Instrument):
+    """The share of each layer's squared gradient on which the batches of an epoch agree.
+
+    Quantity of tensors "weight" and "bias", without unit:
+        grad_signal: ‖mean g‖² / mean ‖g‖² over the sampled steps of an epoch. g is the gradient before clipping; means
+            are weighted by samples. 1: all batches have the same gradient. For n gradients of noise alone it is 1/n on
+            average. It includes the change of the gradient with the weights over the epoch.
+
+    It holds one gradient in memory and adds to it in each sampled step. Frozen layers are not measured, nor is a run
+    whose loss is scaled (16-mixed), since steps that overflow would spoil the sum.
+
+    Args:
+        every_n_steps: steps between samples, from the first step of each epoch.
+
+    Raises UserError for an argument below 1.
+    """
+
+    in_stack = "together"
+
+    def __init__(self, every_n_steps: int = 1):
+        require_positive("grad_signal.every_n_steps", every_n_steps)
+        self.every_n_steps = every_n_steps
+        self._norms = StepMeans()
+        self._owners: list[tuple[WeightLayer, str]] = []
+        self._parameters: list[Tensor] = []
+        self._sums: list[Tensor] = []
+
+    def before_step(self, step: int, samples: int) -> None:
+        if step % self.every_n_steps or self.learner.loss_scaled:
+            return
+        if step == 0:
+            found = [(layer, *pair) for layer in self.learner.layers for pair in layer.tensors if pair[1].requires_grad]
+            self._owners = [(layer, tensor) for layer, tensor, _ in found]
+            self._parameters = [parameter for _, _, parameter in found]
+            self._sums = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in self._parameters]
+        if not self._parameters:
+            return
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad.to_dense() for p in self._parameters]
+        for total, gradient in zip(self._sums, gradients, strict=True):
+            total.add_(gradient, alpha=samples)
+        self._norms.add(samples, quantities.norm(gradients, self.learner.lead))
+
+    def measure(self, epoch: int) -> Iterable[Measured]:
+        read = self._norms.read()
+        if read is None:
+            return
+        weights, norms = read
+        mean_square = torch.tensordot(weights, norms.square(), dims=1) / weights.sum()
+        mean_norm = quantities.norm(self._sums, self.learner.lead).cpu().double() / weights.sum()
+        self._sums = []
+        yield from split_by_tensor("grad_signal", self._owners, mean_norm.square() / mean_square)

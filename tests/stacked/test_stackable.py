@@ -1,0 +1,119 @@
+"""Networks and optimizers that can be stacked compute what each computes alone; others are refused."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from paribus.stacked.modules import NotStackable, StackedLinear, stack_modules
+from paribus.stacked.optimizer import StackedOptimizer
+
+KINDS = {
+    "sgd": (torch.optim.SGD, {}),
+    "momentum": (torch.optim.SGD, {"momentum": 0.9, "dampening": 0.1}),
+    "nesterov": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
+    "adam": (torch.optim.Adam, {"betas": (0.8, 0.99)}),
+    "amsgrad": (torch.optim.Adam, {"amsgrad": True}),
+    "decoupled": (torch.optim.NAdam, {"decoupled_weight_decay": True}),
+    "adamw": (torch.optim.AdamW, {}),
+    "nadam": (torch.optim.NAdam, {}),
+    "adagrad": (torch.optim.Adagrad, {"lr_decay": 0.1}),
+    "rmsprop": (torch.optim.RMSprop, {"momentum": 0.9, "centered": True}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("agree", [True, False])
+def test_steps_are_those_of_torch(kind: str, agree: bool) -> None:
+    """Step by step, with a rate that changes; runs that agree in everything share their source."""
+    make, values = KINDS[kind]
+    generator = torch.Generator().manual_seed(0)
+    runs, shapes = 4, [(3, 5), (5,), ()]
+    start = [torch.randn(runs, *shape, generator=generator) for shape in shapes]
+    rates, decays = ([0.01] * runs, [0.1] * runs) if agree else ([0.01, 0.1, 0.03, 0.01], [0, 0.1, 0.1, 0.01])
+    one_by_one = [[nn.Parameter(t[k].clone()) for t in start] for k in range(runs)]
+    torchs = [make(p, lr=rates[k], weight_decay=decays[k], **values) for k, p in enumerate(one_by_one)]
+    sources = [make([nn.Parameter(torch.zeros(1))], lr=rates[k], weight_decay=decays[k], **values) for k in range(runs)]
+    sources = [sources[0]] * runs if agree else sources
+    together = [nn.Parameter(t.clone()) for t in start]
+    stacked = StackedOptimizer(together, sources)
+    assert [part.identical for part in stacked.slices] == [agree]
+    for step in range(12):
+        gradients = [torch.randn(runs, *shape, generator=generator) for shape in shapes]
+        for p, gradient in zip(together, gradients, strict=True):
+            p.grad = gradient.clone()
+        stacked.step()
+        for k, optimizer in enumerate(torchs):
+            for p, gradient in zip(one_by_one[k], gradients, strict=True):
+                p.grad = gradient[k].clone()
+            optimizer.step()
+            for p, whole in zip(one_by_one[k], together, strict=True):
+                torch.testing.assert_close(whole[k], p, rtol=1e-5, atol=1e-6)
+        if step == 5:
+            for optimizer in [*torchs, *{id(source): source for source in sources}.values()]:
+                optimizer.param_groups[0]["lr"] *= 0.5
+            stacked.refresh()
+    for k, optimizer in enumerate(torchs):
+        mine, its = stacked.get_state(k)["state"], optimizer.state_dict()["state"]
+        assert mine.keys() == its.keys()
+        for i, known in its.items():
+            assert mine[i].keys() == known.keys()
+            for key, value in known.items():
+                torch.testing.assert_close(mine[i][key], value, rtol=1e-5, atol=1e-6, check_dtype=False)
+
+
+def frozen() -> nn.Module:
+    network = nn.Sequential(nn.Linear(3, 3))
+    network[0].weight.requires_grad_(False)
+    return network
+
+
+def twice() -> nn.Module:
+    layer = nn.Linear(3, 3)
+    return nn.Sequential(layer, nn.ReLU(), layer)
+
+
+def buffered() -> nn.Module:
+    network = nn.Sequential(nn.Linear(3, 3))
+    network.register_buffer("scale", torch.ones(16))
+    return network
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_gradients_of_stacked_layers_are_those_of_their_outputs(bias: bool) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Linear(3, 2, bias=bias, dtype=torch.float64) for _ in range(4)]
+    layer = StackedLinear(layers)
+    inputs = torch.randn(4, 5, 3, dtype=torch.float64, requires_grad=True)
+    expected = torch.stack([one(x) for one, x in zip(layers, inputs, strict=True)])
+    assert torch.allclose(layer(inputs), expected)
+
+    def outputs(inputs: torch.Tensor, *parameters: torch.Tensor) -> torch.Tensor:
+        named = dict(zip(dict(layer.named_parameters()), parameters, strict=True))
+        return torch.func.functional_call(layer, named, (inputs,))
+
+    assert torch.autograd.gradcheck(outputs, (inputs, *layer.parameters()))
+
+
+@pytest.mark.parametrize(("make", "why"), [(frozen, "frozen"), (twice, "two names"), (buffered, "buffers of its own"),
+                                           (lambda: nn.Sequential(nn.PReLU()), "PReLU"),
+                                           (lambda: nn.Sequential(nn.Conv2d(1, 1, 1)), "Conv2d")])  # fmt: skip
+def test_networks_that_cannot_be_stacked(make: Callable[[], nn.Module], why: str) -> None:
+    with pytest.raises(NotStackable, match=why):
+        stack_modules([make(), make()])
+
+
+def test_optimizers_that_cannot_be_stacked() -> None:
+    def of(kind: type[torch.optim.Optimizer], **values: object) -> torch.optim.Optimizer:
+        return kind([nn.Parameter(torch.zeros(1))], lr=0.1, **values)  # type: ignore[call-arg]
+
+    p = [nn.Parameter(torch.zeros(2, 3))]
+    for pair, why in {
+        (of(torch.optim.SGD), of(torch.optim.Adam)): "Adam and SGD",
+        (of(torch.optim.NAdam), of(torch.optim.NAdam, decoupled_weight_decay=True)): "decoupled",
+        (of(torch.optim.SGD, maximize=True), of(torch.optim.SGD)): "maximizes",
+        (of(torch.optim.Rprop), of(torch.optim.Rprop)): "Rprop",
+    }.items():
+        with pytest.raises(NotStackable, match=why):
+            StackedOptimizer(p, pair)
