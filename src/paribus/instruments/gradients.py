@@ -12,7 +12,7 @@ from paribus.data.module import InMemory
 from paribus.instruments import quantities
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, StepMeans, require_positive, split_by_tensor
-from paribus.instruments.subject import Subject
+from paribus.instruments.subject import Subject, list_stepped
 from paribus.models.layers import WeightLayer
 
 log = logging.getLogger(__name__)
@@ -54,9 +54,7 @@ class Gradients(Instrument):
             log.info("Gradients are not recorded of frozen layers: %s", ", ".join(frozen))
 
     def _find_parameters(self) -> None:
-        found = [(layer, *pair) for layer in self.learner.layers for pair in layer.tensors if pair[1].requires_grad]
-        if self.learner.stepping is not None:
-            found = [entry for entry in found if id(entry[2]) in self.learner.stepping]
+        found = list_stepped(self.learner)
         self._owners = [(layer, tensor) for layer, tensor, _ in found]
         self._parameters = [parameter for _, _, parameter in found]
         lead = self.learner.lead

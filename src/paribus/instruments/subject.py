@@ -48,3 +48,9 @@ class Subject(Protocol):
 
     def infer(self, inputs: Tensor) -> Any:
         """Return the outputs for `inputs` in evaluation mode and in the run's precision, without gradients."""
+
+
+def list_stepped(subject: Subject) -> list[tuple[WeightLayer, str, nn.Parameter]]:
+    """Return the tensors of the layers that the observed steps train: layer, name and parameter of each."""
+    found = [(layer, *pair) for layer in subject.layers for pair in layer.tensors if pair[1].requires_grad]
+    return [entry for entry in found if subject.stepping is None or id(entry[2]) in subject.stepping]
