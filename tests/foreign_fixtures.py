@@ -17,6 +17,7 @@ FILES = {
     "default_lr: {adam: 0.01}\n",
     "model/broken": HEAD + "model: {_target_: foreign_modules.Broken}\ndefault_epochs: 3\n",
     "model/mute": HEAD + "model: {_target_: foreign_modules.Mute}\ndefault_epochs: 3\n",
+    "model/plateau": HEAD + "model: {_target_: foreign_modules.Plateau}\ndefault_epochs: 4\n",
     "data/bars": "_target_: foreign_modules.BarsDataModule\nbatch_size: 16\nnum_workers: 0\n",
     "data/dict_bars": "_target_: foreign_modules.DictBarsDataModule\nbatch_size: 16\nadapter: foreign_modules.to_pair\n",
     "data/raw_dict_bars": "_target_: foreign_modules.DictBarsDataModule\nbatch_size: 16\n",

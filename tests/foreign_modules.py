@@ -195,6 +195,26 @@ class Mute(LitAutoEncoder):
         return F.mse_loss(self(x), x)
 
 
+class Plateau(LitAutoEncoder):
+    """Lowers its learning rate after each epoch that brings less than 90 %."""
+
+    def configure_optimizers(self) -> dict:
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.5)
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=0.9)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": "val_loss"}}
+
+
+class StopOnce(L.Callback):
+    """Interrupts the first attempt as its second epoch begins."""
+
+    stopped = False
+
+    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if trainer.current_epoch == 1 and not StopOnce.stopped:
+            StopOnce.stopped = True
+            raise KeyboardInterrupt
+
+
 class LitClassifier(L.LightningModule):
     """A module that takes what Paribus gives a network: shapes and activation."""
 

@@ -53,6 +53,17 @@ def test_accumulated_steps_have_the_same_loss(fit: Fit) -> None:
     assert (read(plain)["step"].tolist(), read(summed)["step"].tolist()) == ([4], [2])
 
 
+@pytest.mark.slow
+def test_a_killed_run_with_a_plateau_goes_on_as_if_undisturbed(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fit("model=plateau", directory="whole")
+    monkeypatch.setattr("foreign_modules.StopOnce.stopped", False)
+    fit("model=plateau", "+callbacks.stop={_target_: foreign_modules.StopOnce}", directory="cut", code=130)
+    assert main("train.py", "resume=cut", "trust=true") == 0
+    same = ["epoch", "step", "lr", "train/loss", "val/loss"]
+    pandas.testing.assert_frame_equal(read(whole)[same], read(Path("cut"))[same], check_exact=True)
+    assert read(whole)["lr"].tolist() == pytest.approx([0.5, 0.5, 0.05, 0.005])
+
+
 def test_epochs_without_validation_have_empty_cells(fit: Fit) -> None:
     run = fit("model=autoencoder", "+trainer.check_val_every_n_epoch=2", "trainer.max_epochs=4")
     assert read(run)["val/loss"].isna().tolist() == [True, False, True, False]

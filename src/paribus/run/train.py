@@ -19,6 +19,7 @@ from paribus.run.spec import Job
 from paribus.training.checkpoints import Checkpoints
 from paribus.training.foreign import ForeignLearner
 from paribus.training.learner import Learner
+from paribus.training.plateaus import PlateauSteps
 from paribus.training.recorder import Recorder
 from paribus.training.seeds import EpochSeeds
 
@@ -47,7 +48,7 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     )  # fmt: skip
     callbacks = [recorder, checkpoints, *others]
     if isinstance(learner, ForeignLearner):
-        callbacks.insert(0, learner)
+        callbacks = [learner, PlateauSteps(), *callbacks]
     if isinstance(data, ForeignData):
         callbacks.insert(0, EpochSeeds(config["seed"]))
     if ranks.number == 1:
