@@ -11,13 +11,13 @@ from lightning.pytorch.loops import _FitLoop, _TrainingEpochLoop
 from omegaconf import DictConfig
 from torch.utils.tensorboard import SummaryWriter
 
-from paribus.private_names import HOOK_NAME
+from paribus.private_names import GRAPH_CHECKS, HOOK_NAME
 
 USED = [
     (ConfigLoaderImpl, "_apply_overrides_to_config"),
     (DictConfig, "_get_parent"),
     (DictConfig, "_set_parent"),
-    (torch.optim.Optimizer, "_accelerator_graph_capture_health_check"),
+    (torch.optim.Optimizer, next((n for n in GRAPH_CHECKS if hasattr(torch.optim.Optimizer, n)), GRAPH_CHECKS[0])),
     (torch, "_foreach_norm"),
     (_TrainingEpochLoop, "_broadcast_sigterm_tensor"),
     (SummaryWriter, "_get_file_writer"),  # overridden in loggers/writer.py

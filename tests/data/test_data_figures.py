@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import CIFAR_TRAIN, striped
+import yaml
+from conftest import CIFAR_TRAIN, ROOT, striped
 from matplotlib.figure import Figure
 from rich.console import Console
 
 from paribus.cli import data as command
+from paribus.cli import description
 from paribus.data import concrete
 from paribus.data import plots as figures
 from paribus.errors import UserError
@@ -24,6 +26,12 @@ TINY = """cement,age,strength
 2,7,30
 3,7,60
 """
+
+
+def node(path: str | None, target: str) -> dict:
+    """The configuration of conf/data/concrete.yaml for a table."""
+    values = yaml.safe_load((ROOT / "conf" / "data" / "concrete.yaml").read_text())
+    return {**values, "path": path, "target": target, "seed": 0}
 
 
 def drawn(figure: Figure) -> Figure:
@@ -104,7 +112,7 @@ def test_a_table_is_described(tiny: str, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_concrete_rows_have_units() -> None:
     console = Console(width=100, record=True, file=io.StringIO())
-    drawn = command.describe_table(console, None, "strength")
+    drawn = description.describe(console, node(None, "strength"))
     said = console.export_text()
     assert "427 mixes" in said
     labels = [axes.get_xlabel() for axes in drawn["histograms"].axes]
@@ -116,9 +124,9 @@ def test_wide_tables_show_what_correlates_most(monkeypatch: pytest.MonkeyPatch) 
     table = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 40)), columns=[f"c{i}" for i in range(40)])
     table.insert(0, "y", -table["c33"])
     table.to_csv("wide.csv", index=False)
-    monkeypatch.setattr(command, "MAX_COLUMNS", 2)
+    monkeypatch.setattr(description, "MAX_COLUMNS", 2)
     console = Console(record=True, file=io.StringIO())
-    drawn = command.describe_table(console, Path("wide.csv"), "y")
+    drawn = description.describe(console, node("wide.csv", "y"))
     assert "y and the 1 features most correlated" in console.export_text()
     assert [axes.get_xlabel() for axes in drawn["histograms"].axes] == ["c33", "y"]
 
@@ -146,11 +154,11 @@ def test_images_are_counted_and_measured(
 def test_mistakes_are_named_with_this_commands_remedies(tiny: str, cifar_root: Path) -> None:
     Path("taken").write_text("")
     for typed, message in {
-        "concret": "Did you mean 'concrete'? Valid: concrete, fashion_mnist, cifar10",
-        f"cifar10 --path {tiny}": "--path is for concrete, not for cifar10",
-        "fashion_mnist --no-verify": "--no-verify is for cifar10",
-        "concrete --path none.csv": "Name a CSV file with --path FILE",
-        "concrete --path .": "Name another file with --path FILE",
+        "concret": "Did you mean 'concrete'? Valid: cifar10, cifar100, concrete",
+        f"cifar10 --path {tiny}": "--path is not for cifar10",
+        "fashion_mnist --no-verify": "--no-verify is not for fashion_mnist",
+        "concrete --path none.csv": "Name another file with --path FILE",
+        "concrete --path .": "Name a file with --path FILE",
         f"concrete --path {tiny} --target strenght": "(--target). Did you mean 'strength'",
         f"cifar10 --root {cifar_root}": "with --no-verify",
         f"concrete --path {tiny} --out taken": "taken: File exists. Write elsewhere with --out DIR",
@@ -167,6 +175,6 @@ def test_the_command_line_answers_before_anything_slow_is_imported() -> None:
     script = slow + "sys.argv[1:] = [{!r}]; runpy.run_module('paribus.data', run_name='__main__')"
     help_ = subprocess.run([sys.executable, "-c", script.format("--help")], capture_output=True, text=True, check=False)
     assert help_.returncode == 0 and "--no-verify" in help_.stdout
-    wrong = subprocess.run([sys.executable, "-c", script.format("mnist")], capture_output=True, text=True, check=False)
+    wrong = subprocess.run([sys.executable, "-c", script.format("minst")], capture_output=True, text=True, check=False)
     assert wrong.returncode == 1
-    assert wrong.stderr.startswith("error: There is no 'mnist' in the data sets.") and "Traceback" not in wrong.stderr
+    assert wrong.stderr.startswith("error: There is no 'minst' in the data sets.") and "Traceback" not in wrong.stderr

@@ -77,6 +77,7 @@ RANGES: dict[str, Range] = {
     "data.val_fraction": INNER_SHARE,
     "data.test_fraction": SHARE,
     "data.train_subset": COUNT,
+    "data.size": Range(1, 4096, whole=True),
     "data.bins": Range(2, 1000, whole=True),
     "data.mean": Range(length=0),
     "data.std": Range(0, open_low=True, length=0),
@@ -127,6 +128,8 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "confirm": (True, False),
 }
 
+FOLDERS = ("paribus.data.image_folder.ImageFolder",)  # whose data.path is a directory
+
 
 def check_ranges(config: Mapping[str, Any]) -> None:
     """Raise UserError for the first value of a resolved, plain configuration that lies out of its range.
@@ -165,13 +168,15 @@ def _check(key: str, value: Any, allowed: Range) -> None:
 
 
 def _check_paths(data: Mapping[str, Any]) -> None:
-    """Raise UserError where data.path is no file, or data.root something else than a directory."""
+    """Raise UserError where data.path is no file (or folder), or data.root something else than a directory."""
     if data.get("path") is not None:
-        path = parse_path(data["path"], "data.path")
+        path, folder = parse_path(data["path"], "data.path"), data["_target_"] in FOLDERS
+        kinds = ("directory", "DIR") if folder else ("file", "FILE")
         if not path.exists():
-            raise UserError(f"{path} does not exist. Name another file with data.path=FILE.")
-        if path.is_dir():
-            raise UserError(f"{path} is a directory. Name a file with data.path=FILE.")
+            raise UserError("{} does not exist. Name another {} with data.path={}.".format(path, *kinds))
+        if path.is_dir() != folder:
+            is_a = "file" if folder else "directory"
+            raise UserError("{} is a {}. Name a {} with data.path={}.".format(path, is_a, *kinds))
     if data.get("root") is not None:
         root = parse_path(data["root"], "data.root")
         inside = next((parent for parent in (root, *root.parents) if parent.exists()), Path())

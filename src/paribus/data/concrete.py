@@ -1,4 +1,4 @@
-"""Read concrete compressive strength (Yeh, 1998), or any table of numbers with a column to predict.
+"""Read concrete compressive strength (Yeh, 1998), or another table of numbers with a column to predict.
 
 `concrete.csv` beside this file: 1,030 rows; seven ingredients in kg/m3, age in days, strength in MPa. From I-C. Yeh,
 "Modeling of strength of high-performance concrete using artificial neural networks", Cement and Concrete Research
@@ -6,40 +6,50 @@
 `concrete` of the R package modeldata (ingredients rounded to 1 decimal, strength to 2), its last column renamed.
 """
 
+import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from paribus.data import files
-from paribus.data.encoding import compute_quantile_edges, encode_piecewise_linear
-from paribus.data.module import InMemory, Part
+from paribus.data.cells import simplify
+from paribus.data.sheet import Sheet
+from paribus.data.table import Table
 from paribus.errors import UserError, unknown_name
 from paribus.randomness import make_generator
 
 CONCRETE = Path(__file__).with_name("concrete.csv")
 AGE = "age"
+# How titles of the nine columns begin or what they contain in copies of the data, in small letters without units.
+TITLES = {
+    "cement": "^cement",
+    "blast_furnace_slag": "slag|blast",
+    "fly_ash": "ash$|^flyash",
+    "water": "^water",
+    "superplasticizer": "plastici",
+    "coarse_aggregate": "^coarse",
+    "fine_aggregate": "^fine",
+    AGE: "^age",
+    "strength": "strength|^ccs|^csmpa",
+}
 
 
-class Concrete(InMemory):
-    """Rows of a table: features standardised by the training part, the target in its own unit (concrete: MPa).
+class Concrete(Table):
+    """The concrete data, or another table of numbers, for regression (concrete: MPa).
 
     Args:
         path: a CSV file of numbers with a header; None for the concrete data.
-        target: the column to predict; all others are features.
+        target: the column to predict; all others are features. A copy of the concrete data without a column of this
+            name gets its columns by their titles, whatever their units and order.
         split: "random", or "grouped", which keeps a mix (rows that differ in age alone) in one part. The 1,030 rows
             hold 427 mixes, so a random split tests on mixes from training.
         log_age: whether to replace the column `age` (days, above 0) by its natural logarithm.
-        bins: number of bins of the piecewise-linear encoding that is added to each feature, between quantiles of the
-            training part (paribus.data.encoding): features * (1 + bins) inputs. None or 0 for the features alone.
-        val_fraction, test_fraction: of the rows.
+        The other arguments are those of Table.
     """
-
-    task = "regression"
-    out_features = 1
 
     def __init__(
         self,
@@ -54,54 +64,35 @@ class Concrete(InMemory):
         train_on_validation: bool,
         seed: int,
         bins: int | None = None,
+        delimiter: str | None = None,
+        decimal: str | None = None,
     ):
-        super().__init__(batch_size, seed, train_subset, train_on_validation)
-        if not isinstance(bins or 0, int) or (bins or 0) < 0:
-            raise UserError(f"data.bins is {bins}; it must be a whole number, at least 1, or null for none.")
+        super().__init__(
+            str(CONCRETE) if path is None else path, target, batch_size, val_fraction, test_fraction, train_subset,
+            train_on_validation, seed, "regression", None, delimiter, decimal, bins,
+        )  # fmt: skip
         if split not in ("random", "grouped"):
             raise unknown_name(split, "data.split", ("random", "grouped"))
-        self.path = CONCRETE if path is None else Path(path)
-        self.target = target
+        self.task, self.out_features = "regression", 1
         self.split = split
         self.log_age = log_age
-        self.bins = bins or 0
-        self.val_fraction = val_fraction
-        self.test_fraction = test_fraction
-        self.features: list[str] = []
 
-    def setup(self, stage: str) -> None:
-        if stage == "test" and not self.features:
-            super().setup("fit")  # the test rows are standardised by the training part
-        super().setup(stage)
+    def read(self) -> Sheet:
+        """Read the file, and give the columns of a copy of the concrete data their names and order."""
+        try:
+            sheet = super().read()
+        except UserError as error:  # conf/data/concrete.yaml does not have these options
+            raise UserError(re.sub(r"\bdata\.(delimiter|decimal)=", r"+data.\1=", str(error))) from None
+        return sheet if self.target in sheet.names else name_columns(sheet)
 
-    def is_available(self) -> bool:
-        return self.path.exists()
+    def arrange_rows(self, features: pd.DataFrame) -> tuple[int, int, Tensor | None]:
+        val_size, test_size, order = super().arrange_rows(features)
+        if self.split == "random":
+            return val_size, test_size, order
+        return self._order_by_mix(features, val_size, test_size)
 
-    def load(self, test: bool) -> tuple[Part | None, Part | None, Part | None]:
-        table, fingerprint = read_table(self.path, self.target)
-        if self.fingerprint not in ("", fingerprint):
-            raise UserError(
-                f"{self.path} has changed since the run was trained, so its rows would be split differently. "
-                "Restore the old file, or train again."
-            )
-        self.fingerprint = fingerprint
-        features = table.drop(columns=self.target)
-        n = len(table)
-        sizes = round(n * self.val_fraction), round(n * self.test_fraction)
-        order = None
-        if self.split == "grouped":
-            order, sizes = self._order_by_mix(features, *sizes)
-        train, val, tested = self.choose(n, *sizes, order)
-        if not test:
-            self._fit_statistics(features.iloc[train.numpy()])
-        inputs = self.inputs(features)
-        targets = torch.tensor(table[self.target].to_numpy(), dtype=torch.float32)
-        if test:
-            return None, None, (inputs[tested], targets[tested])
-        return (inputs[train], targets[train]), (inputs[val], targets[val]), None
-
-    def _order_by_mix(self, features: pd.DataFrame, val_size: int, test_size: int) -> tuple[Tensor, tuple[int, int]]:
-        """Order rows at random by whole mixes; return the order and the nearest part sizes that divide no mix."""
+    def _order_by_mix(self, features: pd.DataFrame, val_size: int, test_size: int) -> tuple[int, int, Tensor]:
+        """Order rows at random by whole mixes; return the nearest part sizes that divide no mix, and the order."""
         columns = [c for c in features.columns if c != AGE] or [AGE]
         mix = features.groupby(columns, sort=False).ngroup().to_numpy()
         shuffled = torch.randperm(mix.max() + 1, generator=make_generator(self.seed, "split")).numpy()
@@ -111,105 +102,31 @@ class Concrete(InMemory):
         borders = np.cumsum(np.bincount(mix)[shuffled])
         val = int(borders[np.abs(borders - val_size).argmin()])
         both = int(borders[np.abs(borders - val - test_size).argmin()]) if test_size else val
-        return torch.from_numpy(order), (val, both - val)
+        return val, both - val, torch.from_numpy(order)
 
-    def _fit_statistics(self, features: pd.DataFrame) -> None:
-        values = self._transform(features)
-        std = values.std(axis=0)
-        self.restore(
-            {
-                "features": list(features.columns),
-                "mean": values.mean(axis=0).tolist(),
-                "std": np.where(std > 0, std, 1.0).tolist(),  # a constant column becomes 0
-                "edges": [compute_quantile_edges(column, self.bins) for column in values.T] if self.bins else [],
-                "sha256": self.fingerprint,
-            }
-        )
-
-    def _transform(self, features: pd.DataFrame) -> np.ndarray:
-        if self.log_age:
-            if AGE not in features:
-                raise UserError(f"data.log_age=true needs a column {AGE!r}; there are {', '.join(features.columns)}.")
-            if (features[AGE] <= 0).any():
-                raise UserError(f"data.log_age=true needs ages above 0; the smallest is {features[AGE].min()}.")
-            features = features.assign(**{AGE: np.log(features[AGE].astype(float))})
-        return features.to_numpy(dtype=np.float64)
-
-    def inputs(self, raw: Any) -> Tensor:
-        """Standardise a data frame with the features' columns, or an array in their order; return float32."""
-        if isinstance(raw, pd.DataFrame):
-            missing = [name for name in self.features if name not in raw]
-            if missing:
-                raise UserError(f"The table lacks the columns {', '.join(missing)}.")
-            frame = raw[self.features]
-        else:
-            values = np.atleast_2d(np.asarray(raw, dtype=np.float64))
-            if values.shape[1] != len(self.features):
-                raise UserError(f"Rows of {values.shape[1]} values given; the network takes {len(self.features)}: "
-                                f"{', '.join(self.features)}.")  # fmt: skip
-            frame = pd.DataFrame(values, columns=self.features)
-        transformed = self._transform(frame)
-        if not np.isfinite(transformed).all():
-            raise UserError("Every value of a row must be a finite number.")
-        seen = [(transformed - self._mean) / self._std]
-        seen += [
-            encode_piecewise_linear(v, edges, self.bins) for v, edges in zip(transformed.T, self._edges, strict=False)
-        ]
-        return torch.from_numpy(np.hstack(seen)).float()
-
-    def statistics(self) -> dict[str, Any]:
-        return {
-            "features": self.features,
-            "mean": self._mean.tolist(),
-            "std": self._std.tolist(),
-            "edges": self._edges,
-            "sha256": self.fingerprint,
-        }
-
-    def restore(self, statistics: dict[str, Any]) -> None:
-        self.features = list(statistics["features"])
-        self._mean, self._std = np.array(statistics["mean"]), np.array(statistics["std"])
-        self._edges: list[list[float]] = list(statistics.get("edges", []))
-        self.fingerprint = str(statistics["sha256"])
-        self.in_shape = (len(self.features) * (1 + self.bins),)
+    def transform(self, numbers: pd.DataFrame) -> pd.DataFrame:
+        """Return the features, the age in logarithms with `log_age`."""
+        if not self.log_age:
+            return numbers
+        if AGE not in numbers:
+            raise UserError(f"data.log_age=true needs a column {AGE!r}; there are {', '.join(numbers.columns)}.")
+        if (numbers[AGE] <= 0).any():
+            raise UserError(f"data.log_age=true needs ages above 0; the smallest is {numbers[AGE].min()}.")
+        return numbers.assign(**{AGE: np.log(numbers[AGE].astype(float))})
 
 
-def read_table(path: Path, target: str) -> tuple[pd.DataFrame, str]:
-    """Read a CSV file of numbers; return it with its sha256. Raises UserError naming the first invalid cell."""
-    try:
-        # Two raw lines as well: pandas renames duplicate columns, and uses a surplus column as the index.
-        head = pd.read_csv(path, header=None, nrows=2, dtype=str, skipinitialspace=True)
-        table = pd.read_csv(path, skipinitialspace=True)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist. Name a CSV file with data.path=FILE.") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path} is not a CSV file of UTF-8 text with a header and rows of equal length: {str(error).strip()}"
-        ) from None
-    names = head.iloc[0].astype(str).str.strip()
-    if names.duplicated().any():
-        raise UserError(f"{path}: the column name {names[names.duplicated()].iloc[0]!r} appears twice.")
-    if table.shape[1] == 1 and any(mark in table.columns[0] for mark in ";\t|"):
-        raise UserError(f"{path} is not separated by commas: its first line is {table.columns[0]!r}.")
-    if target not in table:
-        raise unknown_name(target, f"the columns of {path} (data.target)", table.columns)
-    if table.shape[1] < 2 or len(table) < 3:
-        raise UserError(f"{path} needs a feature besides {target!r} and at least 3 rows; it has {len(table)}.")
-    for column in table:
-        numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
-        bad = np.flatnonzero(~np.isfinite(numbers))
-        if len(bad):
-            cell = table[column].iloc[bad[0]]
-            what = "empty or NaN" if pd.isna(cell) else repr(cell)
-            raise UserError(
-                f"{path}, row {bad[0] + 1} below the header, column {column!r} is {what}; every cell must be a finite "
-                f"number ({len(bad)} of {len(table)} in this column are not). Correct or remove those rows."
-            )
-        large = np.abs(numbers) > np.finfo(np.float32).max
-        if large.any():
-            raise UserError(
-                f"{path}, row {int(large.argmax()) + 1} below the header, column {column!r} is "
-                f"{numbers[large].iloc[0]:g}, beyond single precision, in which a network computes. Scale the column."
-            )
-        table[column] = numbers
-    return table, files.compute_digest(path.read_bytes())
+def name_columns(sheet: Sheet) -> Sheet:
+    """Return a copy of the concrete data with its nine columns named as in `TITLES`; another table as it is."""
+    found = {
+        name: [title for title in sheet.names if re.search(pattern, simplify(title))]
+        for name, pattern in TITLES.items()
+    }
+    titles = [title for alike in found.values() for title in alike]
+    if any(len(alike) != 1 for alike in found.values()) or len(set(titles)) != len(TITLES):
+        return sheet
+    pairs = (f"{title!r} for {name}" for name, title in zip(TITLES, titles, strict=True) if name != title)
+    notes = ["read as a copy of the concrete data, with " + ", ".join(pairs)]
+    left_out = [title for title in sheet.names if title not in titles]
+    notes += [f"left out beside its nine columns: {', '.join(left_out)}"] if left_out else []
+    raw, numbers = (frame[titles].set_axis([*TITLES], axis=1) for frame in (sheet.raw, sheet.numbers))
+    return replace(sheet, raw=raw, numbers=numbers, notes=(*sheet.notes, *notes))

@@ -1,8 +1,11 @@
-"""Encode numbers as network inputs."""
+"""Encode numbers and texts as network inputs."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
+
+from paribus.errors import unknown_name
 
 
 def compute_quantile_edges(values: np.ndarray, bins: int) -> list[float]:
@@ -25,3 +28,15 @@ def encode_piecewise_linear(values: np.ndarray, edges: Sequence[float], bins: in
         lowest[0], highest[-1] = -np.inf, np.inf
         columns[:, :used] = np.clip((values[:, None] - borders[:-1]) / np.diff(borders), lowest, highest)
     return columns
+
+
+def encode_one_hot(values: pd.Series, name: str, known: Sequence[str]) -> np.ndarray:
+    """Encode texts (n,) as columns (n, len(known)): 1 in the column of the value, 0 in the others.
+
+    Raises UserError for a value of the column `name` that is none of `known`.
+    """
+    places = pd.Index(known).get_indexer(pd.Index(values))
+    unknown = values[places < 0]
+    if len(unknown):
+        raise unknown_name(unknown.iloc[0], f"the values of the column {name} that the run knows", known)
+    return np.eye(len(known))[places]

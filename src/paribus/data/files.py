@@ -14,6 +14,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from paribus.errors import UserError
+
 log = logging.getLogger(__name__)
 
 NETWORK_TIMEOUT_S = 20  # without an answer
@@ -47,6 +49,19 @@ def compute_digest(content: bytes, algorithm: str = "sha256") -> str:
     return hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
 
 
+def require_memory(needed: float, what: str) -> None:
+    """Raise UserError where `needed` bytes are more than the memory of this machine, before it is gone."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):  # not every system reports it
+        return
+    if needed > memory:
+        raise UserError(
+            f"{what} needs {needed / 2**30:,.1f} GiB of memory; this machine has {memory / 2**30:,.1f}. Use fewer rows "
+            "or columns, fewer data.bins, or a smaller data.size of images."
+        )
+
+
 def download(url: str, path: Path) -> None:
     """Download `url` to `path` and show progress. Raises OSError with the reason of a failure."""
     from http.client import HTTPException
@@ -54,12 +69,20 @@ def download(url: str, path: Path) -> None:
     from torch.hub import download_url_to_file
 
     log.info("Downloading %s", url)
+    try:
+        with network_timeout():
+            download_url_to_file(url, str(path), progress=sys.stderr.isatty())
+    except HTTPException as error:
+        raise OSError(f"the server sent an invalid response ({type(error).__name__})") from None
+
+
+@contextmanager
+def network_timeout() -> Iterator[None]:
+    """Have connections made in the block fail after NETWORK_TIMEOUT_S seconds without an answer."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(NETWORK_TIMEOUT_S)
     try:
-        download_url_to_file(url, str(path), progress=sys.stderr.isatty())
-    except HTTPException as error:
-        raise OSError(f"the server sent an invalid response ({type(error).__name__})") from None
+        yield
     finally:
         socket.setdefaulttimeout(before)
 

@@ -81,12 +81,35 @@ def plot_against_target(table: pd.DataFrame, target: str) -> Figure:
     return figure
 
 
-def plot_class_counts(counts: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
-    """Plot the number of images of each class as bars.
+def plot_by_class(table: pd.DataFrame, classes: np.ndarray, names: Sequence[str]) -> Figure:
+    """Plot a box of each column for each class: median, quartiles, whiskers to 1.5 box lengths, without outliers."""
+    figure, panels = _make_panels(len(table.columns), columns=3, width=3.2, height=0.9 + 0.22 * len(names))
+    for i, (axes, name) in enumerate(zip(panels, table, strict=True)):
+        values = table[name].to_numpy(dtype=float)
+        axes.boxplot(
+            [values[classes == k] for k in range(len(names))],
+            orientation="horizontal",
+            widths=0.6,
+            patch_artist=True,
+            showfliers=False,
+            boxprops={"facecolor": TRAINED, "alpha": 0.6},
+            medianprops={"color": BOUND, "linewidth": 2},
+        )
+        axes.set_yticks(
+            range(1, len(names) + 1), names if i % 3 == 0 else [""] * len(names), fontsize=9, parse_math=False
+        )
+        axes.invert_yaxis()
+        _format_axis(axes.xaxis, str(name), values)
+    return figure
+
+
+def plot_class_counts(counts: Mapping[str, np.ndarray], names: Sequence[str], what: str = "images") -> Figure:
+    """Plot the number of images, or rows, of each class as bars.
 
     Args:
         counts: (classes,), by part.
         names: of the classes.
+        what: what is counted.
     """
     figure = Figure(figsize=(7, 0.48 * len(names) + 1), dpi=100, layout="constrained")
     axes = figure.add_subplot()
@@ -95,12 +118,12 @@ def plot_class_counts(counts: Mapping[str, np.ndarray], names: Sequence[str]) ->
         places = np.arange(len(names)) + (i + 0.5) * height - 0.4
         bars = axes.barh(places, numbers, height, color=(TRAINED, UNTRAINED)[i % 2], label=part)
         axes.bar_label(bars, fmt="{:,.0f}", fontsize=9, padding=3)
-    axes.set_yticks(range(len(names)), names, fontsize=10)
+    axes.set_yticks(range(len(names)), names, fontsize=10, parse_math=False)
     axes.invert_yaxis()
     axes.margins(x=0.1)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.tick_params(axis="x", labelsize=9)
-    axes.set_xlabel("images", fontsize=10)
+    axes.set_xlabel(what, fontsize=10)
     figure.legend(loc="outside upper center", ncols=len(counts), fontsize=10, frameon=False)
     return figure
 
@@ -124,7 +147,7 @@ def plot_samples(images: np.ndarray, labels: np.ndarray, names: Sequence[str], c
     axes = figure.add_subplot()
     shown = np.broadcast_to(sheet, (3, *sheet.shape[1:])).transpose(1, 2, 0)
     axes.imshow(shown, interpolation="nearest")
-    axes.set_yticks(np.arange(len(names)) * (height + gap) + height / 2, names, fontsize=10)
+    axes.set_yticks(np.arange(len(names)) * (height + gap) + height / 2, names, fontsize=10, parse_math=False)
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -43,4 +43,4 @@ class Predictions(Instrument):
         if last and self._parts:
             from paribus import plots
 
-            yield "predictions", plots.plot_predictions(self._parts, float(self._parts["train"][0].mean()))
+            yield "predictions", plots.plot_predictions(self._parts, float(self._parts["train"][0].mean(dtype=float)))

@@ -42,7 +42,7 @@ class VGG6(nn.Sequential):
             raise unknown_name(norm, "model.norm", NORMS)
         if len(in_shape) != 3 or min(in_shape[1:]) < 8:
             raise UserError(f"VGG6 takes images of 8 x 8 pixels or more, not inputs of shape {tuple(in_shape)}. "
-                            "Choose another model, or data=cifar10 or fashion_mnist.")  # fmt: skip
+                            "Choose another model, or larger images (data=cifar10; data.size=32).")  # fmt: skip
 
         if not width_multiplier > 0:
             raise ValueError(f"width_multiplier is {width_multiplier}; it must be above 0")

@@ -21,6 +21,8 @@ from paribus.record.tables import write_predictions
 from paribus.run.load import Run
 from paribus.run.testing import run_test_step, show_tested
 
+MOST_CONFUSED = 20  # classes whose confusion fits on a terminal
+
 
 def evaluate(run: Run, device: torch.device) -> dict[str, Any]:
     """Compute metrics on the run's test set; write them to summary.json ("test"), and predictions of a regression.
@@ -133,15 +135,19 @@ def format_run_name(run: Run) -> str:
 
 def _tabulate_classes(metrics: dict[str, Any]) -> Table:
     """Return a table with the accuracy of each class beside the confusion matrix."""
-    title = "Confusion: a row for each true class, a column for each predicted one, in the same order"
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 0, 0, 1))
     names = list(metrics["per_class_acc"])
+    confused = range(len(names) if len(names) <= MOST_CONFUSED else 0)
+    title = "Confusion: a row for each true class, a column for each predicted one, in the same order"
+    if not confused:
+        title = f"Accuracy of each class; which ones are confused is in {record.SUMMARY}"
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 0, 0, 1))
     for heading in ("", "class", "accuracy"):
         table.add_column(heading, justify="left" if heading == "class" else "right", no_wrap=True)
-    for i in range(len(names)):
+    for i in confused:
         table.add_column(str(i), justify="right", no_wrap=True)
     for i, name in enumerate(names):
-        row = metrics["confusion"][i]
+        row, share = metrics["confusion"][i], metrics["per_class_acc"][name]
         cells = [Text(str(n), "bold" if i == j else "" if n else "dim") for j, n in enumerate(row)]
-        table.add_row(str(i), name, f"{metrics['per_class_acc'][name]:.1%}", *cells)
+        cells = cells[: len(confused)]
+        table.add_row(str(i), Text(name), f"{share:.1%}" if sum(row) else "none", *cells)
     return table

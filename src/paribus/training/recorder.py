@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
@@ -19,8 +19,11 @@ from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.training.checkpoints import Checkpoints
 from paribus.training.layer_rows import LayerRows
 from paribus.training.logged import LoggedValues
-from paribus.training.recording import Recording
+from paribus.training.recording import Recording, warn_of_failure
 from paribus.training.trained import Trained
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Recorder(lightning.Callback):
@@ -258,6 +261,11 @@ class Recorder(lightning.Callback):
     def _draw(self, epoch: int, last: bool) -> None:
         assert self.recording is not None
         instruments = self.instruments.values()
-        figures = (figure for i in instruments for figure in i.figures(epoch, last))
         histograms = (histogram for i in instruments for histogram in i.histograms(epoch, last))
-        self.recording.draw(epoch, histograms, figures if self.figures and (last or epoch == 0) else ())
+        figures = self._draw_figures(epoch, last) if self.figures and (last or epoch == 0) else ()
+        self.recording.draw(epoch, histograms, figures)
+
+    def _draw_figures(self, epoch: int, last: bool) -> "Iterator[tuple[str, Figure]]":
+        for name, instrument in self.instruments.items():
+            with warn_of_failure(f"A figure of callbacks.{name}"):
+                yield from instrument.figures(epoch, last)

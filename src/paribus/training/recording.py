@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,6 +32,15 @@ class NonfiniteFinder(Protocol):
     def find_nonfinite_step(self) -> int | None: ...
 
     def find_nonfinite_layer(self, step: int) -> tuple[WeightLayer, str] | None: ...
+
+
+@contextmanager
+def warn_of_failure(figure: str) -> Iterator[None]:
+    """Turn whatever goes wrong in the block into a warning that names the figure: a run does not fail by a figure."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001
+        log.warning("%s could not be drawn: %s: %s", figure, type(error).__name__, error)
 
 
 class Recording:
@@ -226,7 +236,8 @@ class Recording:
                 board.log_histogram(histogram, epoch)
         for tag, figure in figures:
             for board in boards:
-                board.log_figure(tag, figure, epoch)
+                with warn_of_failure(f"The figure {tag}"):
+                    board.log_figure(tag, figure, epoch)
 
     def finish(self) -> None:
         """Log the run's status and summary statistics, and finish its loggers."""

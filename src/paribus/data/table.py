@@ -1,0 +1,263 @@
+"""Read any table with a column to predict: numbers or classes, from a CSV or Parquet file."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from paribus.data import files
+from paribus.data.cells import name_value, sort_values
+from paribus.data.encoding import compute_quantile_edges, encode_one_hot, encode_piecewise_linear
+from paribus.data.module import InMemory, Part
+from paribus.data.sheet import MOST_NAMED, Sheet, read_sheet
+from paribus.errors import UserError, unknown_name
+from paribus.paths import parse_path
+
+log = logging.getLogger(__name__)
+
+TASKS = ("regression", "classification")
+FEW = 20  # up to so many different whole numbers may be classes
+MOST_VALUES = 1000  # of a column that is encoded one-hot
+INPUT_BYTES = 32  # a number in memory while a table is prepared
+
+
+class Table(InMemory):
+    """Rows of a table: features standardised by the training part, an amount to predict in its own unit, or a class.
+
+    Args:
+        path: a CSV or Parquet file.
+        target: the column to predict; all others are features.
+        task: "regression" or "classification"; None: text is classes, numbers are amounts. A target of few different
+            whole numbers may be either, and needs a task.
+        categorical: "one_hot" or the names of columns: one input for each value of columns of text, or of those named.
+        delimiter, decimal: names of marks (paribus.data.dialect); None where they are to be recognised.
+        bins: number of bins of the piecewise-linear encoding that is added to each feature, between quantiles of the
+            training part (paribus.data.encoding): features * (1 + bins) inputs. None or 0 for the features alone.
+        val_fraction, test_fraction: of the rows.
+    """
+
+    def __init__(
+        self,
+        path: str | None,
+        target: str | int | None,
+        batch_size: int,
+        val_fraction: float,
+        test_fraction: float,
+        train_subset: int | None,
+        train_on_validation: bool,
+        seed: int,
+        task: str | None = None,
+        categorical: Sequence[str | int] | str | None = None,
+        delimiter: str | None = None,
+        decimal: str | None = None,
+        bins: int | None = None,
+    ):
+        super().__init__(batch_size, seed, train_subset, train_on_validation)
+        if not isinstance(bins or 0, int) or (bins or 0) < 0:
+            raise UserError(f"data.bins is {bins}; it must be a whole number, at least 1, or null for none.")
+        if path is None:
+            raise UserError("data.path is null; name a CSV or Parquet file with data.path=FILE.")
+        if task is not None and task not in TASKS:
+            raise unknown_name(task, "data.task", TASKS)
+        if categorical not in (None, "one_hot") and not isinstance(categorical, list | tuple):
+            raise UserError(f"data.categorical is {categorical!r}; it must be one_hot, a list of columns, or null.")
+        self.path = parse_path(path, "data.path")
+        self.target = target
+        self.categorical = categorical
+        self.delimiter, self.decimal = delimiter, decimal
+        self.bins = bins or 0
+        self.val_fraction = val_fraction
+        self.test_fraction = test_fraction
+        self.features: list[str] = []
+        self.categories: dict[str, list[str]] = {}  # the values of each column that is encoded one-hot
+        self._task = task
+        self._mean = self._std = np.zeros(0)
+        self._edges: list[list[float]] = []
+
+    def setup(self, stage: str) -> None:
+        if stage == "test" and not self.features:
+            super().setup("fit")  # the test rows are standardised by the training part
+        super().setup(stage)
+
+    def is_available(self) -> bool:
+        return self.path.exists()
+
+    def load(self, test: bool) -> tuple[Part | None, Part | None, Part | None]:
+        sheet = self.read()
+        if self.fingerprint not in ("", sheet.fingerprint):
+            raise UserError(
+                f"{self.path} has changed since the run was trained, so its rows would be split differently. "
+                "Restore the old file, or train again."
+            )
+        self.fingerprint = sheet.fingerprint
+        for note in sheet.notes:
+            log.info("%s: %s", self.path, note)
+        target = self.find_target(sheet)
+        targets = self.read_targets(sheet, target)
+        features = self.read_features(sheet, target)
+        train, val, tested = self.choose(len(features), *self.arrange_rows(features))
+        if not test:
+            self._fit_statistics(features, train.numpy())
+        inputs = self.inputs(features)
+        if test:
+            return None, None, (inputs[tested], targets[tested])
+        return (inputs[train], targets[train]), (inputs[val], targets[val]), None
+
+    def read(self) -> Sheet:
+        """Read the file. A subclass may rename or leave out columns."""
+        return read_sheet(self.path, self.delimiter, self.decimal)
+
+    def arrange_rows(self, features: pd.DataFrame) -> tuple[int, int, Tensor | None]:
+        """Return the sizes of the validation and test part, and the order of the rows; None: a random one."""
+        return round(len(features) * self.val_fraction), round(len(features) * self.test_fraction), None
+
+    def transform(self, numbers: pd.DataFrame) -> pd.DataFrame:
+        """Return the features that are numbers as they are standardised; a subclass may take logarithms, say."""
+        return numbers
+
+    def find_target(self, sheet: Sheet) -> str:
+        """Return the title of the column to predict. Raises UserError where there is none, or too little beside it."""
+        if self.target is None:
+            more = ", ..." if len(sheet.names) > MOST_NAMED else ""
+            raise UserError(f"data.target is null; name the column to predict with data.target=COLUMN. {self.path} has "
+                            f"{', '.join(sheet.names[:MOST_NAMED])}{more}.")  # fmt: skip
+        title = sheet.find_column(self.target, "data.target")
+        if len(sheet.names) < 2 or len(sheet.raw) < 3:
+            raise UserError(f"{self.path} needs a feature besides {title!r} and at least 3 rows; it has "
+                            f"{len(sheet.raw)}.")  # fmt: skip
+        return title
+
+    def read_targets(self, sheet: Sheet, target: str) -> Tensor:
+        """Decide the task, and return the targets: class numbers, or amounts."""
+        self.task = self._task or decide_task(sheet, target)  # type: ignore[assignment]
+        if self.task == "regression":
+            if sheet.is_text(target):
+                raise UserError(f"data.task=regression needs numbers, but the column {target!r} of {self.path} holds "
+                                "text. Choose another data.target, or data.task=classification.")  # fmt: skip
+            self.out_features = 1
+            return torch.tensor(sheet.get_numbers(target).to_numpy(), dtype=torch.float32)
+        texts = sheet.get_texts(target)
+        names = sort_values(texts)
+        if not 2 <= len(names) <= len(texts) // 2:
+            raise UserError(
+                f"The column {target!r} of {self.path} has {len(names)} different values in {len(texts)} rows: no "
+                "classes to learn. Choose another data.target, or data.task=regression for a column of numbers."
+            )
+        self._restore_classes(names)
+        places = {name: i for i, name in enumerate(names)}
+        return torch.tensor(texts.map(places).to_numpy(), dtype=torch.int64)
+
+    def _restore_classes(self, names: Sequence[str]) -> None:
+        self.task, self.class_names, self.out_features = "classification", list(names), len(names)
+
+    def read_features(self, sheet: Sheet, target: str) -> pd.DataFrame:
+        """Return the features: numbers, and text in the columns that are encoded one-hot."""
+        names = [name for name in sheet.names if name != target]
+        texts = [name for name in names if sheet.is_text(name)]
+        if isinstance(self.categorical, str):
+            encoded = texts
+        else:
+            encoded = [sheet.find_column(name, "data.categorical") for name in self.categorical or ()]
+        refused = [name for name in texts if name not in encoded]
+        if refused:
+            seen = "; ".join(f"{n} ({', '.join(map(repr, sheet.raw[n].unique()[:3]))}, ...)" for n in refused[:5])
+            raise UserError(
+                f"{self.path} has features that are text: {seen}. data.categorical=one_hot makes an input of each "
+                f"value; data.categorical=[{','.join(refused[:5])}] does for these columns. Or remove them."
+            )
+        columns = {name: sheet.get_texts(name) if name in encoded else sheet.get_numbers(name) for name in names}
+        self.categories = {name: sort_values(columns[name]) for name in names if name in encoded}
+        for name, values in self.categories.items():
+            if len(values) > MOST_VALUES:
+                raise UserError(
+                    f"The column {name!r} of {self.path} has {len(values):,} different values, too many for one_hot "
+                    f"(at most {MOST_VALUES:,}). Remove it, or group its values."
+                )
+        self.features = names
+        files.require_memory(len(sheet.raw) * self.count_inputs() * INPUT_BYTES, f"{self.path} with its inputs")
+        return pd.DataFrame(columns)
+
+    def count_inputs(self) -> int:
+        numeric = len(self.features) - len(self.categories)
+        return numeric * (1 + self.bins) + sum(map(len, self.categories.values()))
+
+    def _fit_statistics(self, features: pd.DataFrame, train: np.ndarray) -> None:
+        values = self._get_numbers(features.iloc[train])
+        std = values.std(axis=0)
+        self.restore(
+            {
+                **self.statistics(),
+                "mean": values.mean(axis=0).tolist(),
+                "std": np.where(std > 0, std, 1.0).tolist(),  # a constant column becomes 0
+                "edges": [compute_quantile_edges(column, self.bins) for column in values.T] if self.bins else [],
+            }
+        )
+
+    def _get_numbers(self, features: pd.DataFrame) -> np.ndarray:
+        names = [name for name in self.features if name not in self.categories]
+        try:
+            return self.transform(features[names]).to_numpy(dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"Every value of a row must be a finite number: {error}.") from None
+
+    def inputs(self, raw: Any) -> Tensor:
+        """Standardise a data frame with the features' columns, or an array in their order; return float32."""
+        if isinstance(raw, pd.DataFrame):
+            missing = [name for name in self.features if name not in raw]
+            if missing:
+                raise UserError(f"The table lacks the columns {', '.join(missing)}.")
+            frame = raw[self.features]
+        else:
+            values = np.atleast_2d(np.asarray(raw, dtype=object if self.categories else np.float64))
+            if values.shape[1] != len(self.features):
+                raise UserError(f"Rows of {values.shape[1]} values given; the network takes {len(self.features)}: "
+                                f"{', '.join(self.features)}.")  # fmt: skip
+            frame = pd.DataFrame(values, columns=self.features)
+        numbers = self._get_numbers(frame)
+        if not np.isfinite(numbers).all():
+            raise UserError("Every value of a row must be a finite number.")
+        seen = [(numbers - self._mean) / self._std]
+        seen += [encode_piecewise_linear(v, edges, self.bins) for v, edges in zip(numbers.T, self._edges, strict=False)]
+        seen += [encode_one_hot(frame[name].map(name_value), name, known) for name, known in self.categories.items()]
+        return torch.from_numpy(np.hstack(seen)).float()
+
+    def statistics(self) -> dict[str, Any]:
+        return {
+            "features": self.features,
+            "mean": self._mean.tolist(),
+            "std": self._std.tolist(),
+            "edges": self._edges,
+            "sha256": self.fingerprint,
+            "categories": self.categories,
+            "classes": self.class_names,
+        }
+
+    def restore(self, statistics: dict[str, Any]) -> None:
+        self.features = list(statistics["features"])
+        self.categories = dict(statistics.get("categories", {}))
+        self._mean, self._std = np.array(statistics["mean"]), np.array(statistics["std"])
+        self._edges = list(statistics.get("edges", []))
+        self.fingerprint = str(statistics["sha256"])
+        self.in_shape = (self.count_inputs(),)
+        if statistics.get("classes"):
+            self._restore_classes(statistics["classes"])
+        else:
+            self.task, self.out_features = "regression", 1
+
+
+def decide_task(sheet: Sheet, target: str) -> Literal["regression", "classification"]:
+    """Decide what a column is. Raises UserError where its few whole numbers may be amounts or classes."""
+    if sheet.is_text(target) or pd.api.types.is_bool_dtype(sheet.raw[target]):
+        return "classification"
+    numbers = sheet.get_numbers(target)
+    values = numbers.unique()
+    if len(values) <= min(FEW, len(numbers) // 2) and all(float(value).is_integer() for value in values):
+        raise UserError(
+            f"The column {target!r} of {sheet.path} has {len(values)} different whole numbers, which may be amounts or "
+            "classes. Say which: data.task=regression or data.task=classification."
+        )
+    return "regression"
