@@ -127,7 +127,7 @@ CLASSES, REGRESSION = ("model=plain",), ("model=regression",)
     ((*REGRESSION, "loss=summed"), "loss (Summed): with reduction=none a loss has to return that of each sample"),
     ((*REGRESSION, "loss=broken"), "loss (Broken) does not take outputs of shape (8,) and targets of shape (8,)"),
     ((*REGRESSION, "loss=trained"), "loss (Trained) has parameters, which nothing would train."),
-    ((*REGRESSION, "model.loss=mae"), "There is no 'model.loss' in the configuration. The loss is a group of its own: loss=mae"),
+    ((*REGRESSION, "model.loss=mae"), "There is no 'loss' in model. The loss is a group of its own: loss=mae"),
     ((*REGRESSION, "+model.loss=mae"), "The loss is a group of its own: loss=mae"),
     (("model=lossless",), "The model's YAML names no loss: add `- /loss@_global_.loss: mse` to its defaults"),
     (("model=old", "model.loss=msee"), "There is no 'msee' in model.loss. Did you mean 'mse'?"),

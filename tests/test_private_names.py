@@ -17,6 +17,7 @@ USED = [
     (ConfigLoaderImpl, "_apply_overrides_to_config"),
     (DictConfig, "_get_parent"),
     (DictConfig, "_set_parent"),
+    (DictConfig, "_get_root"),
     (torch.optim.Optimizer, next((n for n in GRAPH_CHECKS if hasattr(torch.optim.Optimizer, n)), GRAPH_CHECKS[0])),
     (torch, "_foreach_norm"),
     (_TrainingEpochLoop, "_broadcast_sigterm_tensor"),

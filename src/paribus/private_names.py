@@ -1,7 +1,7 @@
-"""Use what libraries do not promise to keep, where a measured time depends on it; nowhere else are such names used.
+"""Use what libraries do not promise to keep, where a measured time depends on it, or no public name gives the same.
 
-tests/test_private_names.py says which of them an upgrade has removed. Libraries are imported within functions, so that
-a command does not wait for one that it does not need.
+Nowhere else are such names used. tests/test_private_names.py says which of them an upgrade has removed. Libraries are
+imported within functions, so that a command does not wait for one that it does not need.
 """
 
 from collections.abc import Sequence
@@ -44,6 +44,14 @@ def resolve_below_root(node: "DictConfig", name: str, key: str) -> Any:
         return OmegaConf.to_container(root[name][key], resolve=True)
     finally:
         node._set_parent(parent)
+
+
+def find_root(node: "DictConfig") -> Any:
+    """Return the whole configuration of which `node` is a part.
+
+    An error of OmegaConf has the node alone, and no public name of OmegaConf leads from a node upwards.
+    """
+    return node._get_root()
 
 
 def skip_graph_check(optimizer: "Optimizer") -> None:

@@ -83,9 +83,8 @@ def by_hand(config: dict[str, Any]) -> tuple[dict[tuple, float], dict[str, int],
     for epoch in range(config["trainer"]["max_epochs"]):
         torch.manual_seed(derive_seed(config["seed"], "training", epoch))
         device = type("", (), {"root_device": "cpu"})
-        data.trainer = type(
-            "Epoch", (), {"current_epoch": epoch, "strategy": device, "global_rank": 0, "world_size": 1}
-        )  # type: ignore[assignment]
+        told = {"current_epoch": epoch, "strategy": device, "global_rank": 0, "world_size": 1, "overfit_batches": 0}
+        data.trainer = type("Epoch", (), told)  # type: ignore[assignment]
         seen: dict[tuple, list[tuple[int, float]]] = {}
         for step, (x, y) in enumerate(data.train_dataloader()):
             loss = LOSSES[config["loss"]["_target_"]](network(x), y)

@@ -81,10 +81,8 @@ def test_lbfgs_which_computes_its_loss_many_times_a_step_is_measured_by_step(tra
     from own_networks import UpdatesByHand
 
     UpdatesByHand.found.clear()
-    config = Path(networks("Base")[0].partition("=")[2]) / "optim"
-    config.mkdir()
-    (config / "lbfgs.yaml").write_text("_target_: torch.optim.LBFGS\nlr: 0.01\nmax_iter: 4\n")
-    directory = train(*networks("Base"), "optim=lbfgs", "trainer.max_epochs=1", "callbacks=full",
+    lbfgs = ("optim=lbfgs", "optim.lr=0.01", "optim.max_iter=4", "optim.line_search_fn=null")
+    directory = train(*networks("Base"), *lbfgs, "trainer.max_epochs=1", "callbacks=full",
                       "+callbacks.by_hand._target_=own_networks.UpdatesByHand")  # fmt: skip
     measured = as_dict(read_layers(directory))[1, "a", "weight", "update_ratio"]
     found = UpdatesByHand.found

@@ -38,7 +38,8 @@ def test_a_stack_takes_half_of_the_free_memory_and_no_more(tmp_path: Path, monke
     needed = 4 * (12 * 10_001 + 2 * 876 * 9 + 2 * 876)
     for fit, largest in ((3, 3), (100, 10), (0, 1)):
         free = 2 * needed * fit + 1
-        monkeypatch.setattr("os.sysconf", lambda name, free=free: free if name == "SC_AVPHYS_PAGES" else 1)
+        memory = {"SC_PAGE_SIZE": 1, "SC_AVPHYS_PAGES": free, "SC_PHYS_PAGES": 2**40}
+        monkeypatch.setattr("os.sysconf", memory.__getitem__)
         sizes = list(map(len, split_group(group, 1, None)))
         assert sum(sizes) == 10 and max(sizes) == largest
 

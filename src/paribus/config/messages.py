@@ -22,6 +22,7 @@ from paribus.config.grammar import explain_grammar
 from paribus.config.suggestions import HINTS, suggest_key
 from paribus.errors import UserError, unknown_name
 from paribus.installation import find_config_directory
+from paribus.private_names import find_root
 from paribus.record import flatten
 
 _UNWRITABLE = "Write elsewhere: hydra.run.dir=DIR for a run, hydra.sweep.dir=DIR for a study, data.root=DIR for data."
@@ -96,7 +97,7 @@ def _explain_option(group: str, option: str, valid: Sequence[str]) -> str:
 def _explain_key(typed: str, missing: str, node: Any) -> str:
     """Say that a configuration has no key `missing`, which `node` lacks, and what is meant by `typed`."""
     path, _, key = missing.rpartition(".")
-    known = _list_keys(node._get_root())
+    known = _list_keys(find_root(node))
     found = f"There is no {key!r} in {path or 'the configuration'}."
     if path and key in _list_arguments(node):
         return f"{found} It can be added: +{missing}=VALUE."
@@ -109,7 +110,7 @@ def _explain_key(typed: str, missing: str, node: Any) -> str:
 def _list_arguments(node: Any) -> Sequence[str]:
     """List the arguments of the class that a node names; none where it cannot be found."""
     try:
-        return list(inspect.signature(resolve_name(str(node._get_node("_target_")))).parameters)
+        return list(inspect.signature(resolve_name(str(OmegaConf.to_container(node)["_target_"]))).parameters)
     except Exception:  # noqa: BLE001  it names no class, or importing it fails: that is for another message
         return []
 
