@@ -17,6 +17,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from foreign_fixtures import fit, foreign  # noqa: F401  fixtures of tests/foreign
 from hypothesis import settings
 
 from paribus import record

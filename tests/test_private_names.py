@@ -7,7 +7,7 @@ import lightning
 import torch
 from conftest import ROOT
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from lightning.pytorch.loops import _TrainingEpochLoop
+from lightning.pytorch.loops import _FitLoop, _TrainingEpochLoop
 from omegaconf import DictConfig
 from torch.utils.tensorboard import SummaryWriter
 
@@ -22,6 +22,7 @@ USED = [
     (torch, "_foreach_norm"),
     (_TrainingEpochLoop, "_broadcast_sigterm_tensor"),
     (SummaryWriter, "_get_file_writer"),  # overridden in loggers/writer.py
+    (_FitLoop(lightning.Trainer(logger=False)), "_data_fetcher"),
     (lightning.LightningModule(), HOOK_NAME),
 ]
 PUBLIC = {"_exit", "_replace"}  # of os and of named tuples, by their documentation

@@ -81,3 +81,12 @@ def skip_sigterm_broadcast(trainer: "Trainer") -> None:
     failure of another rank would be taken for a no.
     """
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+
+
+def renew_iterator(trainer: "Trainer") -> None:
+    """Have the loader of the epoch that begins start anew, with the random numbers of this moment.
+
+    Lightning makes the iterator of a resumed run's first epoch before the epoch begins, and of any later epoch after:
+    a loader that shuffles would draw another order than in a run that was never interrupted.
+    """
+    iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]

@@ -49,7 +49,7 @@ def test_rms_and_largest_value_are_numpys() -> None:
 
 def make_subject(module: nn.Linear) -> SimpleNamespace:
     layer = WeightLayer("layer", 0, "0 layer", module, module.weight, module.bias)
-    return SimpleNamespace(layers=[layer], lead=0, loss_scaled=False)
+    return SimpleNamespace(stepping=None, layers=[layer], lead=0, loss_scaled=False)
 
 
 def test_grad_signal_is_what_was_planted() -> None:

@@ -27,7 +27,7 @@ from paribus.config.suggestions import suggest_key
 from paribus.config.targets import find_callable
 from paribus.config.values import check_values
 from paribus.errors import UserError, unknown_name
-from paribus.record import NAMED_LOSSES, PROCESS_KEYS, flatten, select_experimental, use_current_targets
+from paribus.record import NAMED_LOSSES, PROCESS_KEYS, flatten, parse_metric, select_experimental, use_current_targets
 
 REQUIRED = ("model", "data", "activation", "optim", "scheduler", "trainer")
 # Arguments that the run passes to constructors, so that a configuration must not.
@@ -113,6 +113,8 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
     least, most = plain["trainer"].get("min_epochs") or 0, plain["trainer"]["max_epochs"]
     if least > most:
         raise UserError(f"trainer.min_epochs is {least}, and trainer.max_epochs {most}. Choose fewer of the former.")
+    if plain.get("metric") is not None:
+        parse_metric(plain["metric"])
     resolved = flatten(plain)
     # Unresolved values are compared: an interpolated value counts as not set, whatever it resolves to.
     tables = {key: raw[key] for key in ("default_lr", "default_epochs") if key in raw}
@@ -175,7 +177,7 @@ def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> 
 
 def _find_signature(node: Mapping[str, Any], path: str) -> inspect.Signature | None:
     """Return the signature of a node's _target_, or None without a _target_."""
-    if "_target_" not in node or (node["_target_"] is None and path == "scheduler."):  # a constant learning rate
+    if "_target_" not in node or (node["_target_"] is None and path in ("scheduler.", "optim.")):  # none; own
         return None
     return _inspect_signature(find_callable(node["_target_"], path.rstrip(".")))
 

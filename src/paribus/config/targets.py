@@ -14,6 +14,14 @@ TRUSTED = (
 PACKAGES = {"schedulefree": "schedulefree", "pytorch_optimizer": "pytorch-optimizer"}  # of extras, by their module
 
 
+def find_kind(target: Any, part: str, kinds: tuple[type, ...]) -> type:
+    """Return the class of what `target` makes for `part` of a run. Raises as find_target does."""
+    found = find_target(target, part, kinds)
+    made = found if isinstance(found, type) else _return_type(found)
+    assert made is not None
+    return made
+
+
 def find_target(target: Any, part: str, kinds: tuple[type, ...]) -> Callable[..., Any]:
     """Return the class, or the function, that `target` names for `part` of a run.
 
@@ -36,13 +44,13 @@ def require_trusted(config: Mapping[str, Any], whose: str) -> None:
     """
     for path, target in _iterate_targets(config, ""):
         if target.startswith(TRUSTED):
-            found = find_callable(target, path)
+            found = find_callable(target, path.removesuffix("._target_"))
             if isinstance(found, type) or (target.startswith("paribus.") and _return_type(found) is not None):
                 continue
         raise UserError(
-            f"{whose} names {target} ({path}._target_), which is no class of Paribus, torch.nn, torch.optim, "
-            "torchmetrics, torchvision or Lightning. Loading the run would call it. If you trust this record, give "
-            "trust=true (evaluate: --trust; load_run: trust=True)."
+            f"{whose} names {target} ({path}), which is no class of Paribus, torch.nn, torch.optim, torchmetrics, "
+            "torchvision or Lightning. Loading the run would call it. If you trust this record, give trust=true "
+            "(evaluate: --trust; load_run: trust=True)."
         )
 
 
@@ -75,8 +83,8 @@ def _return_type(function: Any) -> type | None:
 def _iterate_targets(node: Any, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(node, Mapping):
         for key, value in node.items():
-            if key == "_target_" and value is not None:
-                yield path, str(value)
+            if key in ("_target_", "adapter") and value is not None:  # an adapter of data is called too
+                yield f"{path}.{key}", str(value)
             yield from _iterate_targets(value, f"{path}.{key}".lstrip("."))
     elif isinstance(node, list):
         for i, value in enumerate(node):

@@ -160,6 +160,15 @@ class InMemory(lightning.LightningDataModule, ABC):
         first = part[0][:n]
         return first if self.stores_inputs else self.inputs(first)
 
+    def get_probe(self, n: int) -> Tensor | None:
+        """Return the first `n` inputs of the validation part; None without one."""
+        return self.get_first_inputs("val", n) if self.count("val") else None
+
+    def count(self, split: Literal["train", "val", "test"]) -> int:
+        """Count the samples of a part that has been loaded."""
+        part = getattr(self, split)
+        return len(part[0]) if part else 0
+
     def make_eval_batches(self, part: Part | None) -> Batches:
         """Return batches of a part in its own order, on the training device if there is one."""
         assert part is not None, "setup() comes first"

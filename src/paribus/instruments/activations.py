@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.instruments import quantities
 from paribus.instruments.instrument import Instrument
@@ -44,16 +45,16 @@ class Activations(Instrument):
         self.every_n_epochs = every_n_epochs
         self._probe: Tensor | None = None
 
-    def attach(self, learner: Subject, data: InMemory) -> None:
+    def attach(self, learner: Subject, data: InMemory | ForeignData) -> None:
         super().attach(learner, data)
-        samples = len(data.val[0]) if data.val else 0
-        if not samples:
-            log.info("Activations are not recorded: there is no validation part for a probe.")
+        probe = data.get_probe(self.probe_size)
+        if probe is None:
+            log.info("Activations are not recorded: there are no validation samples that the network takes as a probe.")
             return
         bare = [layer.path for layer in learner.layers[:-1] if layer.activation is None]
         if bare:
             log.info("No activation module follows %s: their own outputs are recorded as activations.", ", ".join(bare))
-        self._probe = data.get_first_inputs("val", self.probe_size).to(learner.device)
+        self._probe = probe.to(learner.device)
 
     def measure(self, epoch: int) -> Iterable[Measured]:
         if self._probe is None or epoch % self.every_n_epochs:

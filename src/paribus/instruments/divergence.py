@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.subject import Subject
@@ -30,14 +31,15 @@ class Divergence(Instrument):
     def __init__(self, look: bool | None = None):
         self.look = look
 
-    def attach(self, learner: Subject, data: InMemory) -> None:
+    def attach(self, learner: Subject, data: InMemory | ForeignData) -> None:
         super().attach(learner, data)
         self._network = learner.network
         self._called: list[WeightLayer] = []
         self._sums: list[Tensor] = []
         self._steps: dict[int, tuple[list[WeightLayer], Tensor]] = {}
         self._handles: list[RemovableHandle] = []
-        if self.look or (self.look is None and learner.device.type == "cpu"):
+        look = self.look or (self.look is None and learner.device.type == "cpu")
+        if look and learner.calls_loss_hook:
             learner.loss_hook = self._check_loss
         else:
             self._handles = watch_activations(learner.layers, self._add_sum)

@@ -8,6 +8,7 @@ from torch import Tensor
 from paribus.instruments import quantities
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, StepMeans, require_positive, split_by_tensor
+from paribus.instruments.subject import list_stepped
 from paribus.models.layers import WeightLayer
 
 
@@ -42,7 +43,7 @@ class GradSignal(Instrument):
         if step % self.every_n_steps or self.learner.loss_scaled:
             return
         if step == 0:
-            found = [(layer, *pair) for layer in self.learner.layers for pair in layer.tensors if pair[1].requires_grad]
+            found = list_stepped(self.learner)
             self._owners = [(layer, tensor) for layer, tensor, _ in found]
             self._parameters = [parameter for _, _, parameter in found]
             self._sums = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in self._parameters]

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.instruments import quantities
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, StepMeans, require_positive, split_by_tensor
-from paribus.instruments.subject import Subject
+from paribus.instruments.subject import Subject, list_stepped
 from paribus.models.layers import WeightLayer
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Gradients(Instrument):
         self._finite = torch.empty(0, 0, dtype=torch.bool)
         self._first_bad: list[float] = []  # step of the epoch, by run; infinity for none
 
-    def attach(self, learner: Subject, data: InMemory) -> None:
+    def attach(self, learner: Subject, data: InMemory | ForeignData) -> None:
         super().attach(learner, data)
         self._find_parameters()
         frozen = [layer.path for layer in learner.layers if not layer.weight.requires_grad]
@@ -53,7 +54,7 @@ class Gradients(Instrument):
             log.info("Gradients are not recorded of frozen layers: %s", ", ".join(frozen))
 
     def _find_parameters(self) -> None:
-        found = [(layer, *pair) for layer in self.learner.layers for pair in layer.tensors if pair[1].requires_grad]
+        found = list_stepped(self.learner)
         self._owners = [(layer, tensor) for layer, tensor, _ in found]
         self._parameters = [parameter for _, _, parameter in found]
         lead = self.learner.lead

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor
 
+from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.instruments.measurement import Measured
 from paribus.instruments.subject import Subject
@@ -41,7 +42,7 @@ class Instrument:
 
     Attributes:
         learner: the network and its layers.
-        data: the data set, with `train` and `val` loaded.
+        data: the data set, with `train` and `val` loaded; of a user's LightningDataModule both are None.
         in_stack: how it works if K runs are trained as one (hydra/launcher=stacked). None: such runs are not stacked.
             "together": one instance steps and measures for all runs; every tensor, value and histogram has a first
             axis of K, and learner.lead is 1. `finish` and the last histograms are called on an instance for each run.
@@ -49,10 +50,10 @@ class Instrument:
     """
 
     learner: Subject
-    data: InMemory
+    data: InMemory | ForeignData
     in_stack: ClassVar[Literal["together", "once a run"] | None] = None
 
-    def attach(self, learner: Subject, data: InMemory) -> None:
+    def attach(self, learner: Subject, data: InMemory | ForeignData) -> None:
         """Prepare for a run; called once, before training, with the network on its device and the data loaded.
 
         An override calls super().attach(learner, data). In a resumed run the network already has its trained weights;

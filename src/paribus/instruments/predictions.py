@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from paribus.data.module import InMemory
 from paribus.instruments.instrument import Instrument
 from paribus.record.tables import write_predictions
 
@@ -24,9 +26,9 @@ class Predictions(Instrument):
     in_stack = "once a run"
 
     def finish(self, directory: Path, best: dict[str, Tensor]) -> None:
-        if self.data.task != "regression":
+        self._parts: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        if not isinstance(self.data, InMemory) or self.data.task != "regression":
             return
-        self._parts = {}
         network = self.learner.network
         last = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         network.load_state_dict(best)
@@ -38,7 +40,7 @@ class Predictions(Instrument):
         write_predictions(directory, self._parts)
 
     def figures(self, epoch: int, last: bool) -> Iterable[tuple[str, "Figure"]]:
-        if last and self.data.task == "regression":
+        if last and self._parts:
             from paribus import plots
 
             yield "predictions", plots.plot_predictions(self._parts, float(self._parts["train"][0].mean(dtype=float)))

@@ -1,6 +1,6 @@
 """Declare the view that instruments have of a network in training."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -22,12 +22,20 @@ class Subject(Protocol):
         loss_scaled: whether a loss scaler (16-mixed) skips steps whose gradients overflow.
         device: device of the network.
         loss_hook: function of inputs, outputs and loss that is called in each training step; None by default.
+        calls_loss_hook: False for a LightningModule of the user's, whose training step calls none.
+        stepping: of several optimizers the parameters of the first, by id, whose steps are observed; None: all.
     """
 
     network: nn.Module
     layers: Sequence[WeightLayer]
     initial: Mapping[str, Tensor]
     loss_hook: LossHook | None
+
+    @property
+    def calls_loss_hook(self) -> bool: ...
+
+    @property
+    def stepping(self) -> Collection[int] | None: ...
 
     @property
     def lead(self) -> int: ...
@@ -43,3 +51,9 @@ class Subject(Protocol):
 
     def predict(self, inputs: Tensor) -> Tensor:
         """Return what these outputs mean, in single precision: probabilities, or values in the unit of the targets."""
+
+
+def list_stepped(subject: Subject) -> list[tuple[WeightLayer, str, nn.Parameter]]:
+    """Return the tensors of the layers that the observed steps train: layer, name and parameter of each."""
+    found = [(layer, *pair) for layer in subject.layers for pair in layer.tensors if pair[1].requires_grad]
+    return [entry for entry in found if subject.stepping is None or id(entry[2]) in subject.stepping]

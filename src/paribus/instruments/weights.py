@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor, nn
 
+from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.instruments import quantities
 from paribus.instruments.instrument import Instrument
@@ -47,7 +48,7 @@ class Weights(Instrument):
         self.every_n_epochs = every_n_epochs
         self.small = small
 
-    def attach(self, learner: Subject, data: InMemory) -> None:
+    def attach(self, learner: Subject, data: InMemory | ForeignData) -> None:
         super().attach(learner, data)
         self._is_small = sum(p.numel() for p in learner.network.parameters()) <= self.small
         chosen = np.linspace(0, len(learner.layers) - 1, min(MOST_PLOTTED, len(learner.layers))).round()

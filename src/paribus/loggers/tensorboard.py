@@ -63,7 +63,12 @@ class TensorBoard(TensorBoardLogger):
         self.experiment.open_file().write(event)
 
     def log_hyperparams(self, params: Mapping[str, Any], *others: Any) -> None:  # type: ignore[override]
-        """Write an entry of the HPARAMS tab. Which columns the tab has is written for a whole study: see study.py."""
+        """Write an entry of the HPARAMS tab. Which columns the tab has is written for a whole study: see study.py.
+
+        What Lightning passes by itself, a module's saved arguments, has no status and is left out.
+        """
+        if "status" not in params:
+            return
         from torch.utils.tensorboard.summary import hparams
 
         _, *entry = hparams(dict(params), {})

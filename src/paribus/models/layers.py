@@ -96,11 +96,9 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def trace_calls(network: nn.Module, inputs: Tensor) -> tuple[Any, list[Call]]:
-    """Run `network` on `inputs` in evaluation mode; return its output and its modules' calls in order.
-
-    Draws no random number and does not change the network.
-    """
+@contextmanager
+def recording_calls(network: nn.Module) -> Iterator[list[Call]]:
+    """Yield a list to which each call of a module is added, in order, while the block runs."""
     calls: list[Call] = []
     running: list[Call] = []
 
@@ -118,12 +116,19 @@ def trace_calls(network: nn.Module, inputs: Tensor) -> tuple[Any, list[Call]]:
             handles.append(module.register_forward_pre_hook(partial(begin, path)))
             handles.append(module.register_forward_hook(end))
     try:
-        with evaluation_mode(network):
-            output = network(inputs)
+        yield calls
     finally:
         for handle in handles:
             handle.remove()
-    return output, calls
+
+
+def trace_calls(network: nn.Module, inputs: Tensor) -> tuple[Any, list[Call]]:
+    """Run `network` on `inputs` in evaluation mode; return its output and its modules' calls in order.
+
+    Draws no random number and does not change the network.
+    """
+    with recording_calls(network) as calls, evaluation_mode(network):
+        return network(inputs), calls
 
 
 def find_weight_layers(network: nn.Module, calls: Sequence[Call]) -> list[WeightLayer]:

@@ -35,6 +35,7 @@ from paribus.record.identity import (
     use_stable_targets,
 )
 from paribus.record.locks import BusyError, claim_directory, is_running, lock_directory
+from paribus.record.metric import Metric, parse_metric, to_columns
 from paribus.record.schema import (
     ABSENT,
     BEST,
@@ -64,9 +65,9 @@ __all__ = [
     "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED",
     "FINISHED", "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "NAMED_LOSSES", "N_FOLDS",
     "OWN_CALLBACKS", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SUMMARY", "TRASH", "UNFINISHED", "WEIGHTS",
-    "BusyError", "RecordError",
+    "BusyError", "Metric", "RecordError",
     "claim_directory", "clear_record", "find_config_fault", "find_fault", "find_runs", "flatten", "identify",
-    "is_running", "lock_directory", "make_paths_absolute", "read_metrics", "read_status", "read_summary", "read_text",
-    "read_yaml", "remove_temporary", "replace_file", "require_regular", "select_experimental", "use_current_targets",
-    "use_stable_targets", "write_json",
+    "is_running", "lock_directory", "make_paths_absolute", "parse_metric", "read_metrics", "read_status",
+    "read_summary", "read_text", "read_yaml", "remove_temporary", "replace_file", "require_regular",
+    "select_experimental", "to_columns", "use_current_targets", "use_stable_targets", "write_json",
 ]  # fmt: skip

@@ -37,7 +37,9 @@ class RecordError(UserError):
 
 # The kinds of the parts of a summary, where they are there.
 KINDS: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("choices", "set", "config", "statistics", "versions", "git", "data", "test", "diverged"), dict),
+    **dict.fromkeys(
+        ("choices", "set", "config", "statistics", "versions", "git", "data", "test", "diverged", "metric"), dict
+    ),
     **dict.fromkeys(("status", "command", "message", "identity", "device"), str),
 }
 

@@ -23,9 +23,11 @@ EXECUTION_KEYS = (
     "confirm",
     "logger",
     "figures",
+    "metric",  # selects an epoch of what was trained
     # tables of defaults; the values taken from them are part of the identity
     "default_lr",
     "default_epochs",
+    "default_metric",
 )
 
 # Prefix of class paths in records and identities, by their prefix in this version: so a class can move. The first

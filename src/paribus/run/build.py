@@ -14,28 +14,36 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from torch import nn
 
-from paribus.config.targets import find_target
+from paribus.config.targets import find_kind, find_target
+from paribus.data.foreign import ForeignData, find_adapter
 from paribus.data.module import InMemory
 from paribus.errors import UserError, unknown_name
 from paribus.instruments.instrument import Instrument
 from paribus.loggers.tensorboard import TensorBoard
 from paribus.models.initialisation import initialise
 from paribus.models.layers import Call
-from paribus.randomness import derive_seed
+from paribus.randomness import derive_seed, restoring_seed_variables, seed_globally
 from paribus.run.checks import check_memory, check_outputs, inspect_network
 from paribus.run.criteria import build_loss, build_metrics
-from paribus.run.factory import make_factory
+from paribus.run.factory import is_foreign, make_factory
 from paribus.run.optimization import check_optimizer, make_optimizer_factory, plan_schedule
 from paribus.training.learner import Learner, find_learner
 from paribus.training.stopping import StopAtStep
 
 
-def build_data(config: Mapping[str, Any]) -> InMemory:
+def build_data(config: Mapping[str, Any]) -> InMemory | ForeignData:
     """Build the data module of `config` without reading data."""
-    return make_factory("data", config["data"], InMemory)()  # type: ignore[type-abstract]
+    kind = find_kind(config["data"].get("_target_"), "data", (lightning.LightningDataModule,))
+    if issubclass(kind, InMemory) and not is_foreign(config):
+        return make_factory("data", config["data"], InMemory)()  # type: ignore[type-abstract]
+    node = dict(config["data"])
+    adapter = None if issubclass(kind, InMemory) else find_adapter(node.pop("adapter", None))
+    with restoring_seed_variables():
+        seed_globally(config["seed"], "split")
+        return ForeignData(make_factory("data", node, lightning.LightningDataModule)(), adapter, config["seed"])
 
 
-def build_network(config: Mapping[str, Any], data: InMemory) -> nn.Module:
+def build_network(config: Mapping[str, Any], data: InMemory | ForeignData) -> nn.Module:
     """Build the network of `config` for the shapes of `data`; draw initial weights from torch's generator."""
     node = {key: value for key, value in config["model"].items() if key not in ("init", "loss")}
     activation = make_factory("activation", config["activation"], nn.Module)
@@ -48,17 +56,17 @@ def build_network(config: Mapping[str, Any], data: InMemory) -> nn.Module:
     if str(node["_target_"]).startswith("paribus."):
         check_memory(make_network)
     network = make_network()
-    if isinstance(network, lightning.LightningModule):
-        raise UserError(
-            f"model._target_: {type(network).__name__} is a LightningModule, whose training_step would not be called. "
-            "Give the plain network (nn.Module) in it."
-        )
     initialise(network, config["model"]["init"], activation())
     return network
 
 
-def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory) -> Learner:
+def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory | ForeignData) -> Learner:
     """Build the learner for the loss, with the metrics. Raises UserError where these do not fit the data."""
+    if config["optim"].get("_target_") is None:
+        raise UserError(
+            f"optim=own is for a LightningModule, which configures its optimizers itself; {type(network).__name__} is "
+            "a network without any. Choose an optimizer: optim=adam."
+        )
     loss = build_loss(config, data)
     metrics = build_metrics(config, loss, data)
     make_optimizer, plan = make_optimizer_factory(config), plan_schedule(config)
@@ -67,8 +75,10 @@ def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory)
     return learner
 
 
-def build_initial(config: Mapping[str, Any], data: InMemory) -> tuple[Learner, list[Call]]:
+def build_initial(config: Mapping[str, Any], data: InMemory | ForeignData) -> tuple[Learner, list[Call]]:
     """Build the learner and its untrained network; also return the module calls of a forward pass of two samples."""
+    if isinstance(data, ForeignData):
+        data.require_pairs()
     torch.manual_seed(derive_seed(config["seed"], "weights"))
     network = build_network(config, data)
     learner = build_learner(config, network, data)
@@ -76,31 +86,6 @@ def build_initial(config: Mapping[str, Any], data: InMemory) -> tuple[Learner, l
     calls, output = inspect_network(network, data, learner.loss)
     check_outputs(learner.loss, output, data)
     return learner, calls
-
-
-def try_building(
-    config: Mapping[str, Any], data: InMemory | None = None, with_trainer: bool = True
-) -> tuple[InMemory, Learner] | None:
-    """Build what a run trains with, and train nothing. Return None where its data have to be downloaded first.
-
-    `data` stands for the data module, where another run has read the same. Without `with_trainer`, the trainer's
-    device may be missing here: the run is for another machine. Raises UserError for what cannot be built.
-    """
-    build_callbacks(config)
-    build_loggers(config, Path())
-    if with_trainer:
-        trainer = build_trainer({**config, "logger": {}}, Path(), [])
-        check_devices(trainer, config, trainer.world_size if config["trainer"].get("strategy", "auto") != "auto" else 1)
-    data = data or build_data(config)
-    if not data.is_available():
-        return None
-    data.setup("fit")
-    learner, _ = build_initial(config, data)
-    optimizer = learner.build_optimizer(learner.parameters())
-    if learner.make_scheduler is not None:
-        steps = -(-len(data.train_dataloader()) // (config["trainer"].get("accumulate_grad_batches") or 1))
-        learner.make_scheduler(optimizer, steps * config["trainer"]["max_epochs"])
-    return data, learner
 
 
 def build_callbacks(config: Mapping[str, Any]) -> tuple[dict[str, Instrument], list[lightning.Callback]]:
@@ -145,9 +130,10 @@ def build_trainer(
     directory: Path,
     callbacks: list[lightning.Callback],
     in_study: bool = False,
+    loggers: list[Logger] | None = None,
 ) -> lightning.Trainer:
-    """Build Lightning's trainer with `callbacks` and the configured loggers."""
-    loggers = build_loggers(config, directory, in_study)
+    """Build Lightning's trainer with `callbacks` and `loggers`; None: the configured ones."""
+    loggers = build_loggers(config, directory, in_study) if loggers is None else loggers
     options = config["trainer"]
     profiler = options.get("profiler") or NoProfiler()
     if isinstance(profiler, str):

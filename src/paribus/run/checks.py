@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.models.layers import BATCH_NORMS, Call, trace_calls
@@ -15,13 +16,14 @@ from paribus.training.losses import Loss
 log = logging.getLogger(__name__)
 
 
-def inspect_network(network: nn.Module, data: InMemory, loss: Loss) -> tuple[list[Call], Tensor]:
+def inspect_network(network: nn.Module, data: InMemory | ForeignData, loss: Loss) -> tuple[list[Call], Tensor]:
     """Pass two samples through the network; return the calls of its modules and the outputs.
 
     Raises UserError where the network does not accept the inputs, or returns another shape than the data need.
     """
     name = type(network).__name__
     inputs = data.get_first_inputs("train", 2)
+    assert inputs is not None
     samples = len(inputs)
     expected = {"classification": (samples, data.out_features), "binary": (samples, 1), "regression": (samples,)}[
         loss.task
@@ -38,14 +40,14 @@ def inspect_network(network: nn.Module, data: InMemory, loss: Loss) -> tuple[lis
     return calls, output
 
 
-def check_outputs(loss: Loss, output: Tensor, data: InMemory) -> None:
+def check_outputs(loss: Loss, output: Tensor, data: InMemory | ForeignData) -> None:
     """Raise UserError where the loss needs other outputs than these of an untrained network, or other targets."""
     if isinstance(loss.module, nn.NLLLoss) and not torch.allclose(output.exp().sum(1), torch.ones(1), atol=1e-3):
         raise UserError(
             "loss=nll needs a network that returns logarithms of probabilities (nn.LogSoftmax as its last module); "
             "the probabilities of this one do not sum to 1. For scores choose loss=cross_entropy."
         )
-    if not isinstance(loss.module, nn.PoissonNLLLoss):
+    if not isinstance(loss.module, nn.PoissonNLLLoss) or isinstance(data, ForeignData):
         return
     parts = [part for part in (data.train, data.val) if part is not None]
     if any(bool((targets < 0).any()) for _, targets in parts):
@@ -68,9 +70,9 @@ def check_memory(make_network: Callable[[], nn.Module]) -> None:
         )
 
 
-def check_batch_norm(network: nn.Module, data: InMemory, processes: int, synchronised: bool) -> None:
+def check_batch_norm(network: nn.Module, data: InMemory | ForeignData, processes: int, synchronised: bool) -> None:
     """Raise UserError where a batch norm would train on one sample; warn where processes do not share statistics."""
-    if not any(isinstance(m, BATCH_NORMS) for m in network.modules()):
+    if not any(isinstance(m, BATCH_NORMS) for m in network.modules()) or isinstance(data, ForeignData):
         return
     assert data.train is not None
     samples = len(data.train[0])

@@ -10,6 +10,7 @@ from torch import nn
 from torchmetrics import Metric
 
 from paribus.config.targets import find_target
+from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.errors import UserError, unknown_name
 from paribus.record import NAMED_LOSSES
@@ -25,7 +26,7 @@ RECORDED = {  # metrics that are recorded anyway, as sums over the samples of ea
 TAKEN = ("loss", "samples", "checkpoint", "epoch", "evaluated", "per_class_acc", "confusion", "baseline_mse")
 
 
-def build_loss(config: Mapping[str, Any], data: InMemory) -> Loss:
+def build_loss(config: Mapping[str, Any], data: InMemory | ForeignData) -> Loss:
     """Build the loss of `config`. Raises UserError where it does not fit the task and the classes of the data."""
     if config.get("loss") is None:
         if config["model"].get("loss") is not None:
@@ -34,7 +35,8 @@ def build_loss(config: Mapping[str, Any], data: InMemory) -> Loss:
             "The model's YAML names no loss: add `- /loss@_global_.loss: mse` to its defaults, before _self_."
         )
     loss = _make_loss(dict(config["loss"]))
-    name, kind = f"loss ({type(loss.module).__name__})", type(data).__name__
+    name = f"loss ({type(loss.module).__name__})"
+    kind = data.name if isinstance(data, ForeignData) else type(data).__name__
     if (loss.task == "regression") != (data.task == "regression"):
         task = "regression" if loss.task == "regression" else "classification"
         raise UserError(
@@ -98,7 +100,7 @@ def _make_loss(node: dict[str, Any]) -> Loss:
     return Loss(lambda **more: factory(**tensors, **more), task, has_samples)
 
 
-def build_metrics(config: Mapping[str, Any], loss: Loss, data: InMemory) -> dict[str, Metric]:
+def build_metrics(config: Mapping[str, Any], loss: Loss, data: InMemory | ForeignData) -> dict[str, Metric]:
     """Build the metrics of `config` that are not recorded anyway, by name, and try each on two samples a class.
 
     Raises UserError where a metric does not fit the task, or does not return a number.
@@ -127,7 +129,7 @@ def _require_task(part: str, target: Any, task: Task) -> None:
         raise UserError(f"{part} is a metric of {wrong}, but the loss is for {given}. Leave it out of metrics=.")
 
 
-def _make_metric(part: str, target: Any, node: Mapping[str, Any], loss: Loss, data: InMemory) -> Metric:
+def _make_metric(part: str, target: Any, node: Mapping[str, Any], loss: Loss, data: InMemory | ForeignData) -> Metric:
     parameters = inspect.signature(target).parameters
     values: dict[str, Any] = {}
     if "task" in parameters and target.__module__.startswith("torchmetrics."):

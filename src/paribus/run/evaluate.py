@@ -14,10 +14,14 @@ from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from paribus import record
+from paribus.data.foreign import ForeignData
+from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.record.tables import write_predictions
 from paribus.run.criteria import build_metrics
 from paribus.run.load import Run
+from paribus.run.testing import run_test_step, show_tested
+from paribus.training.losses import Loss
 from paribus.training.metrics import WholeMetrics
 
 MOST_CONFUSED = 20  # classes whose confusion fits on a terminal
@@ -30,33 +34,45 @@ def evaluate(run: Run, device: torch.device) -> dict[str, Any]:
     predicted class). Regression: samples, loss, mse, rmse, mae, r2, and baseline_mse (predicting the training mean).
     Both: the run's own metrics, by name.
     """
+    if run.kind is None or run.loss is None:
+        metrics = {**_describe(run), **run_test_step(run, device)}
+        record.write_json(run.directory / record.SUMMARY, {**run.summary, "test": metrics})
+        return metrics
     run.data.prepare_data()
     run.data.setup("test")
-    if run.data.test is None or not len(run.data.test[0]):
-        raise UserError(f"{run.directory} has no test samples: data.test_fraction was 0.")
-    output, targets = _predict(run, run.data.test_dataloader(), device)
+    if isinstance(run.data, ForeignData):
+        tested, remedy = run.data.make_loader("test") is not None, f"{run.data.name} has no test_dataloader."
+    else:
+        tested, remedy = bool(run.data.count("test")), "data.test_fraction was 0."
+    if not tested:
+        raise UserError(f"{run.directory} has no test samples: {remedy}")
+    batches = run.data.iterate("test") if isinstance(run.data, ForeignData) else run.data.test_dataloader()
+    output, targets = _predict(run, batches, device)
     measure = _measure_classification if run.kind.task == "classification" else _measure_regression
     metrics = {
-        "checkpoint": run.checkpoint,
-        "epoch": run.epoch,
-        "evaluated": datetime.now().astimezone().isoformat(timespec="seconds"),
+        **_describe(run),
         "samples": len(targets),
         "loss": float(run.loss(output, targets)),
-        **measure(output, targets, run),
+        **measure(output, targets, run, run.loss),
         **WholeMetrics(run.loss, build_metrics(run.config, run.loss, run.data)).compute(output, targets),
     }
-    if run.kind.task == "regression":
+    if run.kind.task == "regression" and isinstance(run.data, InMemory):
         # all three parts are predicted again, so that the file belongs to one checkpoint
         run.data.setup("fit")
         parts = {"train": run.data.train, "val": run.data.val, "test": run.data.test}
-        batches = {split: run.data.make_eval_batches(part) for split, part in parts.items() if part and len(part[0])}
-        predictions = {split: _predict(run, split_batches, device) for split, split_batches in batches.items()}
+        of_parts = {split: run.data.make_eval_batches(part) for split, part in parts.items() if part and len(part[0])}
+        predictions = {split: _predict(run, split_batches, device) for split, split_batches in of_parts.items()}
         write_predictions(
             run.directory,
             {split: (y.numpy(), run.loss.interpret(out).numpy()) for split, (out, y) in predictions.items()},
         )
     record.write_json(run.directory / record.SUMMARY, {**run.summary, "test": metrics})
     return metrics
+
+
+def _describe(run: Run) -> dict[str, Any]:
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    return {"checkpoint": run.checkpoint, "epoch": run.epoch, "evaluated": now}
 
 
 def _predict(run: Run, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -68,9 +84,9 @@ def _predict(run: Run, batches: Iterable[tuple[Tensor, Tensor]], device: torch.d
     return torch.cat([output for output, _ in pairs]), torch.cat([targets for _, targets in pairs])
 
 
-def _measure_classification(output: Tensor, targets: Tensor, run: Run) -> dict[str, Any]:
+def _measure_classification(output: Tensor, targets: Tensor, run: Run, loss: Loss) -> dict[str, Any]:
     classes = run.data.out_features
-    predicted = output.flatten() > 0 if run.loss.binary else output.argmax(1)
+    predicted = output.flatten() > 0 if loss.binary else output.argmax(1)
     confusion = multiclass_confusion_matrix(predicted.long(), targets, classes)
     names = run.data.class_names or [str(i) for i in range(classes)]
     shares = confusion.diagonal().double() / confusion.sum(1)
@@ -81,27 +97,30 @@ def _measure_classification(output: Tensor, targets: Tensor, run: Run) -> dict[s
     }
 
 
-def _measure_regression(output: Tensor, targets: Tensor, run: Run) -> dict[str, Any]:
-    predictions = run.loss.interpret(output)
+def _measure_regression(output: Tensor, targets: Tensor, run: Run, loss: Loss) -> dict[str, Any]:
+    predictions = loss.interpret(output)
     mse = float(mean_squared_error(predictions, targets))
-    assert run.target_mean is not None
-    baseline = torch.full_like(targets, run.target_mean)
-    return {
+    found = {
         "mse": mse,
         "rmse": mse**0.5,
         "mae": float(mean_absolute_error(predictions, targets)),
         "r2": float(r2_score(predictions, targets)),
-        "baseline_mse": float(mean_squared_error(baseline, targets)),
     }
+    if run.target_mean is not None:  # not known of data that are not in memory
+        found["baseline_mse"] = float(mean_squared_error(torch.full_like(targets, run.target_mean), targets))
+    return found
 
 
 def show(console: Console, evaluated: list[tuple[Run, dict[str, Any]]]) -> None:
     """Print a table of runs for each task; for a single classifier, also a table of classes."""
+    tested = [(run, metrics) for run, metrics in evaluated if run.kind is None]
+    if tested:
+        show_tested(console, tested)
     for task, columns in (
         ("classification", {"acc": "accuracy", "loss": "loss"}),
         ("regression", {"mse": "MSE", "rmse": "RMSE", "mae": "MAE", "r2": "R²", "baseline_mse": "baseline MSE"}),
     ):
-        chosen = [(run, metrics) for run, metrics in evaluated if run.kind.task == task]
+        chosen = [(run, metrics) for run, metrics in evaluated if run.kind is not None and run.kind.task == task]
         if not chosen:
             continue
         columns |= {name: name for run, _ in chosen for name in run.config["metrics"] if name not in columns}

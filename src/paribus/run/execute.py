@@ -1,7 +1,6 @@
 """Execute a single run: lock its directory, resume or start it, train, summarise."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ from paribus.config.compose import to_resolved
 from paribus.config.targets import require_trusted
 from paribus.errors import UserError
 from paribus.run import rerun, resume
-from paribus.run.build import try_building
 from paribus.run.lifecycle import keep_summary
-from paribus.run.report import report_end
+from paribus.run.report import read_best, report_end
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job, to_plain_list
 from paribus.run.train import train
+from paribus.run.trial import try_building
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +83,10 @@ def execute_run(job: Job) -> float | None:
     In a study, or with job.composed.resume, an unfinished run is resumed from its last checkpoint. In a study, a
     finished run is kept and a failed run is trained again from the start.
 
-    Returns the best validation accuracy (classification) or loss (regression); None without validation or a complete
-    epoch. Raises RunFailed after an error, which the log and summary.json then hold; UserError, before anything is
-    written, where the directory holds another run; record.BusyError while another process executes the run.
+    Returns the best value of its metric, validation accuracy (classification) or loss (regression); None without
+    validation or a complete epoch. Raises RunFailed after an error, which the log and summary.json then hold;
+    UserError, before anything is written, where the directory holds another run; record.BusyError while another process
+    executes the run.
     """
     with record.lock_directory(job.directory):
         finished, resume_point = inspect_directory(job)
@@ -139,10 +139,3 @@ def describe_run(job: Job) -> None:
         (job.directory / record.LOG).unlink(missing_ok=True)
         if not any(job.directory.iterdir()):
             job.directory.rmdir()
-
-
-def read_best(summary: Mapping[str, Any]) -> float | None:
-    """Return the best validation metric of a finished run, if it has one."""
-    statistics = summary["statistics"]
-    value: float | None = statistics.get("best_val_acc", statistics.get("best_val_loss"))
-    return value

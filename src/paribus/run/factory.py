@@ -6,9 +6,11 @@ from typing import Any, TypeVar
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning import LightningModule
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch import nn
 
-from paribus.config.targets import find_target
+from paribus.config.targets import find_kind, find_target
 from paribus.errors import UserError
 
 T = TypeVar("T")
@@ -16,6 +18,11 @@ COMPLAINTS = (
     *(ArithmeticError, ImportError, LookupError, MisconfigurationException, RuntimeError, TypeError, ValueError),
     InstantiationException,
 )
+
+
+def is_foreign(config: Mapping[str, Any]) -> bool:
+    """Return whether the configured model is a LightningModule of its own, not a network that a Learner trains."""
+    return issubclass(find_kind(config["model"].get("_target_"), "model", (nn.Module,)), LightningModule)
 
 
 def make_factory(part: str, node: Mapping[str, Any], *kinds: type[T]) -> Callable[..., T]:

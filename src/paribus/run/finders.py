@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from paribus.config.compose import to_resolved
 from paribus.config.targets import find_callable
+from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.record import use_current_targets
@@ -45,10 +46,15 @@ def select_finders(config: Mapping[str, Any]) -> dict[str, type[Callback]]:
     return dict(sorted(found.items(), key=lambda pair: FINDERS.index(pair[1])))
 
 
-def find_values(job: Job, config: Mapping[str, Any], data: InMemory, processes: int) -> dict[str, Any]:
+def find_values(job: Job, config: Mapping[str, Any], data: InMemory | ForeignData, processes: int) -> dict[str, Any]:
     """Run the finders of a configuration on a network that is thrown away; return what they found, by dotted key."""
     found: dict[str, Any] = {}
     for name, kind in select_finders(config).items():
+        if isinstance(data, ForeignData):
+            raise UserError(
+                f"callbacks.{name}: finders work with the data in memory and networks of Paribus, not with a "
+                "LightningModule or LightningDataModule of its own. Leave it out."
+            )
         if processes > 1:
             raise UserError(f"callbacks.{name}: finders use one process. Leave it out, or choose trainer=auto.")
         if config["trainer"].get("fast_dev_run"):
@@ -84,10 +90,12 @@ def _find(name: str, node: Mapping[str, Any], kind: type[Callback], config: Mapp
     return finder.optimal_lr.suggestion() if finder.optimal_lr is not None else None
 
 
-def apply_found(job: Job, config: Mapping[str, Any], found: Mapping[str, Any], data: InMemory) -> dict[str, Any]:
+def apply_found(
+    job: Job, config: Mapping[str, Any], found: Mapping[str, Any], data: InMemory | ForeignData
+) -> dict[str, Any]:
     """Return the configuration with what finders found, and without them; give `data` the batch size."""
     finders = select_finders(config)
-    if not finders:
+    if not finders or isinstance(data, ForeignData):
         return dict(config)
     composed = copy.deepcopy(job.composed)
     for key, value in found.items():  # before interpolations are resolved: a schedule's max_lr may be optim.lr

@@ -14,11 +14,15 @@ from torch import Tensor, nn
 
 from paribus import record
 from paribus.config.targets import require_trusted
+from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.paths import parse_path
+from paribus.randomness import restoring_seed_variables
 from paribus.run.build import build_data, build_network
 from paribus.run.criteria import build_loss
+from paribus.run.factory import is_foreign
+from paribus.run.foreign import build_module
 from paribus.training.checkpoints import read_described
 from paribus.training.learner import Learner, find_learner
 from paribus.training.losses import Loss
@@ -35,9 +39,10 @@ class Run:
         checkpoint: "best" or "last".
         epoch: the epoch (counted from 1) of that checkpoint.
         network: the network with the weights of that epoch, in evaluation mode, on the CPU.
-        data: the data module with the statistics of the run; `data.setup("fit")` (or "test") reads the data.
-        kind: Classifier or Regressor.
-        loss: its loss, as configured.
+        data: the data module with the statistics of the run; `data.setup("fit")` (or "test") reads the data. Of a
+            LightningDataModule of your own it is a ForeignData, whose `module` is yours.
+        kind: Classifier or Regressor; None for a LightningModule of your own, which is then the network.
+        loss: its loss, as configured; None for a LightningModule of your own.
         target_mean: the mean target of the training part, a baseline of regression; None for classification.
     """
 
@@ -47,9 +52,9 @@ class Run:
     checkpoint: str
     epoch: int
     network: nn.Module
-    data: InMemory
-    kind: type[Learner]
-    loss: Loss
+    data: InMemory | ForeignData
+    kind: type[Learner] | None
+    loss: Loss | None
     target_mean: float | None
 
     def predict(self, raw: Any) -> Tensor:
@@ -58,9 +63,12 @@ class Run:
         For images: bytes (n, channels, height, width) or (n, height, width). Returns probabilities (n, classes) for
         classification.
         For a table: a data frame with the feature columns, or an array (n, features); returns (n,), the target's unit.
+        A LightningModule of your own gets `raw` as a tensor, and returns what its forward returns.
         """
         with torch.no_grad():
             output: Tensor = self.network(self.data.inputs(raw))
+        if self.loss is None:
+            return output
         predictions = self.loss.interpret(output)
         return torch.stack([1 - predictions, predictions], 1) if self.loss.binary else predictions
 
@@ -98,11 +106,26 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
     data = build_data(config)
     try:
         data.restore(statistics)
-        network = build_network(config, data)
+        for name, value in (described.get("shapes") or {}).items():
+            _set_shape(data, name, tuple(value) if isinstance(value, list) else value)
+        network: nn.Module
+        if is_foreign(config):
+            assert isinstance(data, ForeignData)
+            with restoring_seed_variables():
+                network = build_module(config, data)
+        else:
+            network = build_network(config, data)
         network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state.items()})
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise record.RecordError(f"{path} does not fit its network and data ({reason}). Train the run again.") from None
     network.eval()
-    loss = build_loss(config, data)
-    return Run(directory, summary, config, checkpoint, epoch, network, data, find_learner(loss), loss, target_mean)
+    loss = None if is_foreign(config) else build_loss(config, data)
+    kind = None if loss is None else find_learner(loss)
+    return Run(directory, summary, config, checkpoint, epoch, network, data, kind, loss, target_mean)
+
+
+def _set_shape(data: InMemory | ForeignData, name: str, value: Any) -> None:
+    """Set a shape that `load` finds out in the data, which are not read here."""
+    if isinstance(data, InMemory) and getattr(data, name, None) != value:
+        setattr(data, name, value)

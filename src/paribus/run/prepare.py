@@ -8,17 +8,22 @@ from typing import Any
 import torch
 
 from paribus import record
+from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.models import layers
-from paribus.run.build import build_data, build_initial
+from paribus.run.build import build_callbacks, build_data, build_initial
 from paribus.run.checks import check_batch_norm
+from paribus.run.factory import is_foreign
 from paribus.run.finders import apply_found, find_values
+from paribus.run.foreign import build_foreign, list_data_limits, refuse_activation, refuse_ranks
 from paribus.run.lifecycle import SummaryKeeper
+from paribus.run.metric import choose_metric
 from paribus.run.ranks import count_ranks
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
+from paribus.training.foreign import ForeignLearner
 from paribus.training.learner import Learner, Regressor
 
 log = logging.getLogger(__name__)
@@ -45,13 +50,15 @@ class Prepared:
         data: the data module, with its data read.
         learner: the learner with its untrained network and its weight layers.
         description: the description of the run that checkpoints store.
+        metric: the metric by which its epochs are compared; None: val/acc, or val/loss.
     """
 
     config: dict[str, Any]
     processes: int
-    data: InMemory
-    learner: Learner
+    data: InMemory | ForeignData
+    learner: Learner | ForeignLearner
     description: dict[str, Any]
+    metric: record.Metric | None
 
 
 def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, stacked: int | None = None) -> Prepared:
@@ -62,10 +69,11 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
     torch.set_num_threads(config["threads"] or max(1, THREADS // (processes // config["trainer"].get("num_nodes", 1))))
 
     data = build_data(config)
+    refuse_ranks(config, data, processes)
     data.prepare_data()
     data.setup("fit")
-    assert data.train is not None and data.val is not None
-    summary["data"] = {"sha256": data.fingerprint, "train": len(data.train[0]), "val": len(data.val[0])}
+    counts: dict[str, int | None] = {"train": data.count("train"), "val": data.count("val")}
+    summary["data"] = {"sha256": data.fingerprint, **counts}
     if resume_point is not None and resume_point.data != data.fingerprint:
         raise UserError(
             f"The data have changed since the run started (their hash was {resume_point.data[:8]}, is now "
@@ -77,7 +85,16 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
         summary["found"] = found
     config = apply_found(job, config, found, data)
 
-    learner, calls = build_initial(config, data)
+    learner: Learner | ForeignLearner
+    _, callbacks = build_callbacks(config)
+    if is_foreign(config):
+        assert isinstance(data, ForeignData)
+        refuse_activation(job.overrides, config)
+        learner, calls, limits = build_foreign(config, data)
+    else:
+        learner, calls = build_initial(config, data)
+        limits = list_data_limits(data)
+    metric = choose_metric(config, learner.columns, callbacks)
     network = learner.network
     learner.layers = layers.find_weight_layers(network, calls)
     learner.initial = {layer.path: layer.weight.detach().clone() for layer in learner.layers}
@@ -86,8 +103,14 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
     log.info("%s\n%s", type(network).__name__, table, extra={"once": table})
     del calls  # they hold the activations
     summary["statistics"] = {"parameters": parameters}
+    if limits:
+        summary["limits"] = limits
+        log.info("What cannot be promised: %s", " ".join(limits))
+    if metric is not None:
+        summary["metric"] = {"name": metric.column, "direction": metric.direction}
     target_mean = None
-    if isinstance(learner, Regressor):
+    if isinstance(learner, Regressor) and isinstance(data, InMemory):
+        assert data.train is not None and data.val is not None
         target_mean = float(data.train[1].double().mean())
         if len(data.val[0]):
             constant = learner.loss.find_output(torch.full_like(data.val[1], target_mean))
@@ -100,6 +123,7 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
         # so that it can be loaded from any working directory
         "config": record.make_paths_absolute({**job.config, "threads": config["threads"]}),
         "statistics": data.statistics(),
+        "shapes": None if is_foreign(config) else {"in_shape": list(data.in_shape), "out_features": data.out_features},
         "target_mean": target_mean,
         "identity": record.identify(job.config),
         "data": data.fingerprint,
@@ -109,7 +133,7 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
         "engine_changes": _note_engine_change(resume_point, stacked, summary),
         "found": found,
     }
-    return Prepared(config, processes, data, learner, description)
+    return Prepared(config, processes, data, learner, description, metric)
 
 
 def _note_engine_change(

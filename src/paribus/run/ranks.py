@@ -21,24 +21,20 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 from hydra.core.utils import env_override
-from lightning import Trainer
-from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
 from torch import distributed, multiprocessing
 from torch.distributed.rendezvous import rendezvous
 from torch.multiprocessing import ProcessContext, ProcessExitedException, ProcessRaisedException
 
+from paribus.data.module import InMemory
 from paribus.errors import UserError
-from paribus.private_names import skip_sigterm_broadcast
 from paribus.process import find_rank, keep_freed_memory
 from paribus.record import OWN_CALLBACKS
 from paribus.run.build import build_callbacks, build_data, build_initial, build_trainer
-from paribus.training.evaluated import AverageShower
-from paribus.training.learner import Learner
-from paribus.training.stopping import share_metrics
+from paribus.run.followers import Follower, SavingFollower
 
 log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -228,6 +224,7 @@ def _fit_along(run: int, kind: str, config: Mapping[str, Any], directory: Path, 
     _, callbacks = build_callbacks(config)
     users = [c for c in callbacks if isinstance(c, WeightAveraging) or not type(c).__module__.startswith(OWN_CALLBACKS)]
     trainer = build_trainer({**config, "logger": {}}, directory, [Follower(), *users, SavingFollower()])
+    assert isinstance(data, InMemory)
     trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     distributed.destroy_process_group()
 
@@ -254,46 +251,3 @@ def _join_group(run: int, kind: str) -> None:
     backend, rank, ranks = "nccl" if kind == "cuda" else "gloo", os.environ["RANK"], os.environ["WORLD_SIZE"]
     store = distributed.PrefixStore(f"group of run {run}", _connect())
     distributed.init_process_group(backend, store=store, rank=int(rank), world_size=int(ranks))
-
-
-class InStep(lightning.Callback):
-    """Leave out Lightning's talk between the ranks about SIGTERM."""
-
-    def on_train_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        skip_sigterm_broadcast(trainer)
-        # Lightning's handler would broadcast out of turn; Lightning puts the old one back when it ends
-        signal.signal(signal.SIGTERM, signal.default_int_handler if trainer.is_global_zero else signal.SIG_DFL)
-
-
-class Follower(InStep, AverageShower):
-    """Do in the other ranks what concerns them of rank 0's Recorder."""
-
-    stopped = saved = False
-
-    def on_load_checkpoint(self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: Any) -> None:
-        super().on_load_checkpoint(trainer, learner, checkpoint)
-        self.stopped = checkpoint["recorder"]["stopped"]
-
-    def on_fit_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        trainer.should_stop = self.stopped
-
-    def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        assert isinstance(learner, Learner)
-        learner.read_means(learner.training_sums)
-        share_metrics(trainer, {})
-
-    def on_train_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        trainer.save_checkpoint("")  # its part of it: rank 0 writes
-        self.saved = True
-
-    def on_fit_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        if not self.saved:
-            self.on_train_end(trainer, learner)
-
-
-class SavingFollower(Checkpoint):
-    """Do in the other ranks what concerns them of rank 0's Checkpoints, which come after all other callbacks."""
-
-    def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        if trainer.strategy.broadcast(False):
-            trainer.save_checkpoint("")

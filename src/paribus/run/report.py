@@ -32,26 +32,36 @@ def report_end(summary: Mapping[str, Any], directory: Path) -> None:
     if summary.get("stopped"):
         planned = summary["config"]["trainer"]["max_epochs"]
         log.info("Stopped after %d of %d epochs by %s.", summary["stopped"]["epoch"], planned, summary["stopped"]["by"])
-    if statistics.get("best_val_acc") is not None:
+    if statistics.get("best_metric") is not None:
+        log.info("Best %s, epoch %d.", format_best(dict(summary)), statistics["best_epoch"])
+    elif statistics.get("best_val_acc") is not None:
         log.info(
             "Best validation accuracy %.2f %%, epoch %d.", 100 * statistics["best_val_acc"], statistics["best_epoch"]
         )
     elif statistics.get("best_val_loss") is not None:
-        log.info(
-            "Best validation loss %.4g, epoch %d (predicting the training mean: %.4g).",
-            statistics["best_val_loss"],
-            statistics["best_epoch"],
-            statistics["baseline_val_loss"],
-        )
+        baseline = statistics.get("baseline_val_loss")
+        mean = "" if baseline is None else f" (predicting the training mean: {baseline:.4g})"
+        log.info("Best validation loss %.4g, epoch %d%s.", statistics["best_val_loss"], statistics["best_epoch"], mean)
     shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     took = f"Took {statistics['train_seconds']:.1f} s."
     # on the terminal, a study says once where its runs are
     log.info("%s The record is in %s", took, shown, extra={"shorter": [took] if summary["study"] else []})
 
 
+def read_best(summary: Mapping[str, Any]) -> float | None:
+    """Return the best validation metric of a finished run, if it has one."""
+    statistics = summary["statistics"]
+    names = ("best_metric", "best_val_acc", "best_val_loss")
+    value: float | None = next((statistics[name] for name in names if name in statistics), None)
+    return value
+
+
 def format_best(summary: dict[str, Any] | None) -> str:
     """Format the best validation metric of a run; return an empty text where it has none."""
     statistics = (summary or {}).get("statistics", {})
+    if statistics.get("best_metric") is not None:
+        name = ((summary or {}).get("metric") or {}).get("name", "metric")
+        return f"{name} {statistics['best_metric']:.4g}"
     if statistics.get("best_val_acc") is not None:
         return f"val acc {statistics['best_val_acc']:.2%}"
     return f"val loss {statistics['best_val_loss']:.4g}" if statistics.get("best_val_loss") is not None else ""

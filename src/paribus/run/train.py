@@ -4,44 +4,61 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
+import lightning
 import torch
 from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from paribus import record
+from paribus.data.foreign import ForeignData
 from paribus.errors import UserError, unknown_name
 from paribus.loggers.lifecycle import close_logger, resume_logger
+from paribus.randomness import restoring_seed_variables
 from paribus.run.build import build_callbacks, build_trainer, check_devices
+from paribus.run.followers import InStep
 from paribus.run.lifecycle import SummaryKeeper
+from paribus.run.metric import find_users
 from paribus.run.prepare import Prepared, collect_hyperparameters, prepare
-from paribus.run.ranks import InStep, Ranks, start_ranks, without_ddp
+from paribus.run.ranks import Ranks, start_ranks, without_ddp
 from paribus.run.restoration import Restoration
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
 from paribus.training.checkpoints import Checkpoints
+from paribus.training.foreign import ForeignLearner
+from paribus.training.learner import Learner
+from paribus.training.plateaus import PlateauSteps
 from paribus.training.recorder import Recorder
+from paribus.training.seeds import EpochSeeds
 
 log = logging.getLogger(__name__)
 
 
 def train(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper) -> None:
     """Train a run and fill in its summary, also where an exception ends the run."""
-    prepared = prepare(job, resume_point, keeper)
-    with start_ranks(prepared.processes) as ranks:
-        fit(job, resume_point, keeper, prepared, ranks)
+    with restoring_seed_variables():  # without the variables that seed_everything leaves
+        prepared = prepare(job, resume_point, keeper)
+        with start_ranks(prepared.processes) as ranks:
+            fit(job, resume_point, keeper, prepared, ranks)
 
 
 def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepared: Prepared, ranks: Ranks) -> None:
     """Fit a prepared run and fill in its summary; see `train`."""
     summary, directory = keeper.summary, job.directory
     config, data, learner, description = prepared.config, prepared.data, prepared.learner, prepared.description
-    assert data.train is not None and data.val is not None
     instruments, others = build_callbacks(config)
     figures = job.study is None if config["figures"] is None else config["figures"]
-    checkpoints = Checkpoints(directory, description)
-    recorder = Recorder(directory, collect_hyperparameters(job, config), instruments, checkpoints, figures)
+    checkpoints = Checkpoints(directory, description, prepared.metric)
+    foreign = isinstance(learner, ForeignLearner)
+    recorder = Recorder(
+        learner, data, directory, collect_hyperparameters(job, config), instruments, checkpoints, figures,
+        sees_steps=foreign or bool(find_users(others)),
+    )  # fmt: skip
     restoration = Restoration(resume_point.path) if resume_point else None
-    ours = [*([restoration] if restoration else []), recorder, checkpoints]
+    ours: list[lightning.Callback] = [*([restoration] if restoration else []), recorder, checkpoints]
+    if isinstance(learner, ForeignLearner):
+        ours = [learner, PlateauSteps(), *ours]
+    if isinstance(data, ForeignData):
+        ours.insert(0, EpochSeeds(config["seed"]))
     if ranks.number == 1:
         trainer = build_trainer(without_ddp(config), directory, [*ours, *others], job.study is not None)
     else:
@@ -53,7 +70,8 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
         where = f"cpu, {description['threads']} thread{'s' * (description['threads'] != 1)}"
     if ranks.number > 1:
         where = f"{ranks.number} processes, each on {where}"
-    samples = f"{len(data.train[0])} training, {len(data.val[0])} validation samples; {where}"
+    counts = (_say(data.count(split)) for split in ("train", "val"))
+    samples = "{} training, {} validation samples; {}".format(*counts, where)
     log.info("%s", samples, extra={"once": samples})
     if resume_point is not None:
         keeper.begin()
@@ -68,7 +86,16 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
             ranks.in_step(device, shared, directory, checkpoint),
             explaining_complaints(trainer),
         ):
-            trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            module = learner.module if isinstance(learner, ForeignLearner) else learner
+            datamodule = data.module if isinstance(data, ForeignData) else data
+            trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+    except IndexError as error:
+        if isinstance(data, ForeignData) and isinstance(learner, Learner) and "out of bounds" in str(error):
+            raise UserError(
+                f"{error} {data.name} has more than the {data.out_features} classes that were found in its first "
+                "batches: give it an attribute num_classes."
+            ) from error
+        raise
     finally:
         recording = recorder.recording
         if recording is not None and recording.rows:
@@ -84,6 +111,10 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
         summary["diverged"] = recording.diverged
     elif recording.stopped_by:
         summary["stopped"] = {"epoch": len(recording.rows), "by": recording.stopped_by}
+
+
+def _say(samples: int | None) -> str:
+    return "an unknown number of" if samples is None else str(samples)
 
 
 @contextmanager

@@ -40,7 +40,7 @@ class LockedMember:
     @property
     def shape(self) -> tuple[Any, ...]:
         """The values that runs of one stack share: epochs done, numbers of samples, shapes of the network's tensors."""
-        data, stored = self.member.prepared.data, self.member.stored
+        data, stored = self.member.data, self.member.stored
         assert data.train is not None and data.val is not None
         network = tuple((name, tuple(t.shape)) for name, t in self.member.learner.network.state_dict().items())
         epoch = 0 if stored is None else stored["recorder"]["epoch"]
@@ -135,10 +135,14 @@ def _lock_and_build(job: Job, size: int) -> LockedMember | Outcome | None:
                 resume_logger(logger, resume_point.epoch)
         epochs = int(prepared.config["trainer"]["max_epochs"])
         hyperparameters = collect_hyperparameters(job, prepared.config)
-        recording = Recording(job.directory, hyperparameters, prepared.learner.columns, epochs, loggers)
+        recording = Recording(
+            job.directory, hyperparameters, prepared.learner.columns, epochs, loggers, prepared.metric
+        )
         instruments, _ = build_callbacks(prepared.config)
         stored = None if resume_point is None else read_checkpoint(resume_point.path)
-        member = Member(prepared, recording, instruments, Checkpoints(job.directory, prepared.description), stored)
+        member = Member(
+            prepared, recording, instruments, Checkpoints(job.directory, prepared.description, prepared.metric), stored
+        )
         member.attach_instruments()
         return LockedMember(job, keeper, member, exits.pop_all())
     raise AssertionError

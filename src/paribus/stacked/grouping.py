@@ -5,14 +5,16 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import lightning
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from paribus.config.targets import find_target
+from paribus.config.targets import find_kind, find_target
 from paribus.data.module import InMemory
 from paribus.instruments.divergence import Divergence
 from paribus.run.build import build_callbacks, build_data, build_initial
+from paribus.run.factory import is_foreign
 from paribus.run.spec import Job
 from paribus.stacked.modules import NotStackable, stack_modules
 from paribus.stacked.optimizer import StackedOptimizer, require_stackable_optimizer
@@ -38,6 +40,10 @@ def find_reason_alone(config: Mapping[str, Any]) -> str | None:
     )
     if not on_cpu:
         return "it trains on a GPU"
+    if is_foreign(config):
+        return "it trains a LightningModule of its own"
+    if not issubclass(find_kind(config["data"]["_target_"], "data", (lightning.LightningDataModule,)), InMemory):
+        return "its data have loaders of their own"
     if any(node["_target_"] != "paribus.loggers.tensorboard.TensorBoard" for node in config["logger"].values()):
         return "its logger is not TensorBoard"
     unsupported = sorted(set(trainer) - TRAINER)
@@ -72,6 +78,7 @@ def make_stack_key(config: Mapping[str, Any]) -> str:
 
 def _build(job: Job) -> tuple[InMemory, Learner]:
     data = build_data(job.config)
+    assert isinstance(data, InMemory)
     data.prepare_data()
     data.setup("fit")
     return data, build_initial(job.config, data)[0]

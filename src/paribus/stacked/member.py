@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning
 
+from paribus.data.module import InMemory
 from paribus.instruments.instrument import Instrument
 from paribus.models.layers import WeightLayer
 from paribus.run.prepare import Prepared
@@ -42,7 +43,13 @@ class Member:
 
     @property
     def learner(self) -> Learner:
+        assert isinstance(self.prepared.learner, Learner)
         return self.prepared.learner
+
+    @property
+    def data(self) -> InMemory:
+        assert isinstance(self.prepared.data, InMemory)
+        return self.prepared.data
 
     @property
     def seed(self) -> int:
@@ -61,7 +68,7 @@ class Member:
         if self.stored is not None:
             self.learner.load_state_dict(self.stored["state_dict"])
         for name, instrument in self.instruments.items():
-            instrument.attach(self.learner, self.prepared.data)
+            instrument.attach(self.learner, self.data)
             if self.stored is not None and name in self.stored["recorder"]["instruments"]:
                 instrument.load_state_dict(self.stored["recorder"]["instruments"][name])
 
@@ -96,7 +103,7 @@ class Member:
         """
         recorded = self.recording.get_state(stopped=self.recording.diverged is not None)
         instruments = {name: state for name, i in self.instruments.items() if (state := i.state_dict())}
-        validates = bool(self.prepared.data.val and len(self.prepared.data.val[0]))
+        validates = bool(self.data.val and len(self.data.val[0]))
         scheduled = scheduler_state is not None
         self.checkpoints.write_last(
             {

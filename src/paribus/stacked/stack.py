@@ -20,7 +20,7 @@ from paribus.stacked.modules import NotStackable, set_generators
 from paribus.stacked.optimizer import Sources, StackedOptimizer
 from paribus.stacked.view import StackProbes, StackView, share_memory
 from paribus.training.checkpoints import SECONDS_BETWEEN
-from paribus.training.recording import LayerRows
+from paribus.training.layer_rows import LayerRows
 from paribus.training.sums import average_by_fold
 
 MAX_WRITE_SHARE = 0.05  # largest share of the time that writing checkpoints may take
@@ -39,17 +39,17 @@ class Stack:
 
     def __init__(self, members: Sequence[Member], instruments: Mapping[str, Instrument]):
         self.members = list(members)
-        first = members[0].prepared
+        first = members[0]
         self.learner = first.learner
         self.instruments = dict(instruments)
         self.view = StackView([member.learner for member in members])
-        self.epochs = int(first.config["trainer"]["max_epochs"])
+        self.epochs = int(first.prepared.config["trainer"]["max_epochs"])
         self.batch_size = first.data.batch_size
         assert first.data.train is not None and first.data.val is not None
         self.samples = len(first.data.train[0])
         self.inputs, self.targets = (part.new_empty(len(members), *part.shape) for part in first.data.train)
         self.validates = len(first.data.val[0]) > 0
-        folds = [fold for member in members if (fold := member.prepared.data.validation_folds) is not None]
+        folds = [fold for member in members if (fold := member.data.validation_folds) is not None]
         self.folds = torch.stack(folds) if folds else None
         self.scores_training = any(name.startswith("train/") for name in set(self.learner.columns) - {"train/loss"})
         self.steps = math.ceil(self.samples / self.batch_size)
@@ -68,7 +68,7 @@ class Stack:
             self.sources.load(stored)
             self.optimizer.load([each["optimizer_states"][0] for each in stored])
             self.optimizer.refresh()
-        data = [member.prepared.data for member in members]
+        data = [member.data for member in members]
         if not data[0].stores_inputs and any(module.statistics() != data[0].statistics() for module in data):
             raise NotStackable("each run normalises its data differently")
         inputs = StackProbes(data).get_first_inputs("train", 4)
@@ -82,7 +82,7 @@ class Stack:
         for member in self.members:
             with member.isolating_failures():
                 member.open(self.epoch)
-        probes = StackProbes([member.prepared.data for member in self.members])
+        probes = StackProbes([member.data for member in self.members])
         logging.disable(logging.INFO)  # each run's own instruments have logged the same already
         try:
             for instrument in self.instruments.values():
@@ -166,7 +166,7 @@ class Stack:
 
     def _arrange_epoch(self, epoch: int) -> tuple[Tensor, Tensor]:
         """Arrange each run's training part in its order of the epoch. Return inputs and targets, (K, samples, ...)."""
-        batches = [member.prepared.data.make_training_batches(lambda: epoch) for member in self.members]
+        batches = [member.data.make_training_batches(lambda: epoch) for member in self.members]
         for k, own_batches in enumerate(batches):
             own_batches.arrange_epoch(into=(self.inputs[k], self.targets[k]))
         return self.inputs, self.targets
@@ -184,7 +184,7 @@ class Stack:
 
     def _to_inputs(self, raw: Tensor) -> Tensor:
         """Convert a batch (K, n, ...) of the tensors in memory to inputs of the networks."""
-        data = self.members[0].prepared.data
+        data = self.members[0].data
         return raw if data.stores_inputs else data.inputs(raw.flatten(0, 1)).unflatten(0, raw.shape[:2])
 
     def _inspect_step(self, step: int, batch: Tensor, output: Tensor, losses: Tensor, runs: Sequence[int]) -> list[int]:
@@ -204,7 +204,7 @@ class Stack:
         """Validate each run. Return its means over the validation part, and over each fold if it has folds."""
         if not self.validates:
             return [({}, None) for _ in self.members]
-        batches = [member.prepared.data.make_eval_batches(member.prepared.data.val) for member in self.members]
+        batches = [member.data.make_eval_batches(member.data.val) for member in self.members]
         inputs = torch.stack([own_batches.inputs for own_batches in batches])
         targets = torch.stack([own_batches.targets for own_batches in batches])
         outputs: list[Tensor] = []
@@ -266,7 +266,7 @@ class Stack:
                 recording.log_epoch(recording.add_layers(self.epoch, measured.select_run(k)))
                 recording.draw(self.epoch, self._select_histograms(k, member, histograms))
                 self._find_divergence(k, member, bad_step, validation.get("val/loss", 0.0))
-                member.checkpoints.keep_if_best(self.epoch, validation, member.learner)
+                member.checkpoints.keep_if_best(self.epoch, recording.rows[-1], member.learner)
                 if recording.diverged is not None:
                     self._write_checkpoint(k, member)
                     member.finish()

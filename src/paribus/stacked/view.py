@@ -20,6 +20,8 @@ class StackView:
     lead = 1
     loss_scaled = False
     loss_hook = None
+    calls_loss_hook = True
+    stepping = None
 
     def __init__(self, learners: Sequence[Learner]):
         self.network = stack_modules([learner.network for learner in learners])
@@ -69,3 +71,7 @@ class StackProbes:
     def get_first_inputs(self, split: Literal["train", "val"], n: int) -> Tensor:
         """Return the first n inputs of every run, (K, n, ...)."""
         return torch.stack([module.get_first_inputs(split, n) for module in self.modules])
+
+    def get_probe(self, n: int) -> Tensor | None:
+        """Return the first n validation inputs of every run, (K, n, ...); None without validation."""
+        return self.get_first_inputs("val", n) if self.modules[0].count("val") else None

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from paribus import record
+from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.errors import UserError
-from paribus.run.build import try_building
 from paribus.run.spec import Job
+from paribus.run.trial import try_building
 from paribus.sweep.launch import count_gpus
 from paribus.sweep.plan import PlannedRun
 from paribus.sweep.tables import count_epochs, get_planned_epochs
@@ -52,7 +53,7 @@ def check_buildable(planned: Sequence[PlannedRun], elsewhere: bool) -> None:
 
     `elsewhere` means that the runs are for other machines, whose devices may be missing here.
     """
-    read: dict[str, InMemory] = {}
+    read: dict[str, InMemory | ForeignData] = {}
     seen: set[str] = set()
     for run in planned:
         config = {key: value for key, value in run.job.config.items() if key != "seed"}
@@ -82,12 +83,13 @@ def _make_epoch_key(config: Mapping[str, Any]) -> str:
 def time_epoch(job: Job) -> float | None:
     """Estimate the seconds of an epoch of the job's run from up to a second of training steps.
 
-    Return None before its data are downloaded. Raises UserError for a run that cannot be built.
+    Return None before its data are downloaded, and for what is not Paribus' own. Raises UserError for a run that cannot
+    be built.
     """
     built = try_building(job.config, with_trainer=False)
-    if built is None:
+    if built is None or built[1] is None or not isinstance(built[0], InMemory):
         return None
-    data, learner = built
+    data, learner = built[0], built[1]
     device = torch.accelerator.current_accelerator() if count_gpus(job) else None
     learner.to(device or torch.device("cpu"))
     optimizer = learner.make_optimizer(learner.parameters())

@@ -20,6 +20,7 @@ from paribus.config.messages import explain
 from paribus.errors import UserError
 from paribus.record import PROCESS_KEYS
 from paribus.run.attempt import Outcome
+from paribus.run.report import read_best
 from paribus.run.resume import make_conflict_error
 from paribus.run.spec import Job
 
@@ -57,10 +58,8 @@ class PlannedRun:
 
     @property
     def best(self) -> float | None:
-        """The best validation accuracy, or loss, if there is one."""
-        statistics = (self.summary or {}).get("statistics", {})
-        value: float | None = statistics.get("best_val_acc", statistics.get("best_val_loss"))
-        return value
+        """The best value of the metric, validation accuracy, or loss, if there is one."""
+        return None if self.summary is None else read_best(self.summary)
 
     def update(self, outcome: "Outcome") -> "PlannedRun":
         """Return the planned run with its state after an attempt."""

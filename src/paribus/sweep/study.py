@@ -70,7 +70,7 @@ def run_study(
             check_buildable(planned, elsewhere)
         with console.status("Estimating the time"):
             seconds = estimate_seconds(planned, directory)
-        about = "unknown, as their data cannot be read yet" if seconds is None else f"about {format_duration(seconds)}"
+        about = "unknown before their first epoch" if seconds is None else f"about {format_duration(seconds)}"
         console.print(f"Nothing was run (dry_run=true). Estimated time of all unfinished runs in sequence: {about}.")
         return planned
     if all(run.finished for run in planned):

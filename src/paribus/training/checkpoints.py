@@ -3,7 +3,7 @@
 import io
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,11 @@ import lightning
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from torch import nn
 
 from paribus import record
 from paribus.record.statistics import score_epoch
 from paribus.training.evaluated import show_evaluated
-from paribus.training.learner import Learner
 
 SECONDS_BETWEEN = 10.0
 # The kinds of the parts of a checkpoint and its description: of both files, and of the one to resume from.
@@ -34,20 +34,28 @@ class Checkpoints(Checkpoint):
     Both files are written after the first epoch, then at the end of an epoch if SECONDS_BETWEEN have passed, and at the
     end of the run. After an exception best.ckpt alone is written. For a run in a stack, the stack decides when.
 
-    The best epoch has the highest val/acc (classification) or the lowest val/loss (regression). Of equal epochs it is
-    the first; an epoch with a non-finite loss never counts. last.ckpt is a whole Lightning checkpoint, best.ckpt holds
-    the `state_dict` only. Both hold `paribus`: the `description`, with the `epoch` of the weights, counted from 1.
-    A run can be resumed from last.ckpt alone, since it contains the best weights too. This is a Checkpoint of
-    Lightning, which calls it after all other callbacks: the file has the state of early stopping after the epoch.
+    The best epoch has the best `metric`, else the highest val/acc (classification) or the lowest val/loss (regression).
+    Of equal epochs it is the first; an epoch with a non-finite loss never counts. last.ckpt is a whole Lightning
+    checkpoint, best.ckpt holds the `state_dict` only. Both hold `paribus`: the `description`, with the `epoch` of the
+    weights, counted from 1. A run can be resumed from last.ckpt alone, since it contains the best weights too. This is
+    a Checkpoint of Lightning, which calls it after all other callbacks: the file has the state of early stopping after
+    the epoch.
 
     Args:
         directory: directory of the run.
         description: plain values for both files: configuration, statistics of the data.
+        metric: the metric by which the best epoch is chosen.
+
+    Attributes:
+        complete_row: returns the row of metrics.csv of an epoch, once everybody has logged.
     """
 
-    def __init__(self, directory: Path, description: Mapping[str, Any]):
+    complete_row: Callable[[Trainer], Mapping[str, float | None]]
+
+    def __init__(self, directory: Path, description: Mapping[str, Any], metric: record.Metric | None = None):
         self.directory = directory
         self.description = dict(description)
+        self.metric = metric
         self.best: dict[str, Any] | None = None
         self._score = -math.inf
         self._epoch = 0
@@ -63,10 +71,10 @@ class Checkpoints(Checkpoint):
         """Create the directory of the files."""
         (self.directory / record.BEST).parent.mkdir(exist_ok=True)
 
-    def keep_if_best(self, epoch: int, validation: Mapping[str, float], learner: Learner) -> None:
-        """Keep the weights of an epoch, counted from 1, in memory if it is the best so far."""
+    def keep_if_best(self, epoch: int, row: Mapping[str, float | None], learner: nn.Module) -> None:
+        """Keep the weights of an epoch, counted from 1, in memory if it is the best so far. `row`: of metrics.csv."""
         self._epoch = epoch
-        score = score_epoch(validation)
+        score = score_epoch(row, self.metric)
         if score is not None and score > self._score:
             self._score = score
             weights = {name: tensor.detach().clone() for name, tensor in learner.state_dict().items()}
@@ -77,9 +85,9 @@ class Checkpoints(Checkpoint):
         self.open()
 
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        assert isinstance(learner, Learner)
+        row = self.complete_row(trainer)
         with show_evaluated(trainer, learner):
-            self.keep_if_best(trainer.current_epoch + 1, learner.validation, learner)
+            self.keep_if_best(trainer.current_epoch + 1, row, learner)
         # Other ranks must save at the same time (SavingFollower): the clock of rank 0 decides for all.
         if trainer.strategy.broadcast(time.monotonic() - self._written_at >= SECONDS_BETWEEN):
             self.write(trainer)
@@ -102,17 +110,22 @@ class Checkpoints(Checkpoint):
         self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["paribus"] = {**self.description, "epoch": self._epoch}
+        for obj in (lightning.LightningModule, lightning.LightningDataModule):
+            # of save_hyperparameters: what is no plain value could not be read with weights_only=True
+            checkpoint.pop(obj.CHECKPOINT_HYPER_PARAMS_TYPE, None)
+            key = obj.CHECKPOINT_HYPER_PARAMS_KEY
+            if key in checkpoint:
+                checkpoint[key] = {name: value for name, value in checkpoint[key].items() if _is_plain(value)}
 
     def on_load_checkpoint(
         self, trainer: Trainer, learner: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         self._epoch = checkpoint["paribus"]["epoch"]
 
-    def get_best_network(self) -> dict[str, torch.Tensor] | None:
-        """Return the network's state dict at the best epoch; None if no epoch counted."""
+    def get_best_network(self, prefix: str = "network.") -> dict[str, torch.Tensor] | None:
+        """Return the network's state dict at the best epoch; None if no epoch counted. `prefix`: of its tensors."""
         if self.best is None:
             return None
-        prefix = "network."
         return {name.removeprefix(prefix): t for name, t in self.best["state_dict"].items() if name.startswith(prefix)}
 
     def write(self, trainer: Trainer) -> None:
@@ -134,6 +147,14 @@ class Checkpoints(Checkpoint):
         if self.best is not None and not (self._best_written and (self.directory / record.BEST).exists()):
             _save(self.best, self.directory / record.BEST)
             self._best_written = True
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return type(value) in (list, tuple) and all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return type(value) is dict and all(map(_is_plain, (*value, *value.values())))
+    return value is None or type(value) in (bool, int, float, str, torch.Tensor)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

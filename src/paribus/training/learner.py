@@ -39,9 +39,10 @@ class Learner(lightning.LightningModule, ABC):
     """
 
     task: ClassVar[Literal["classification", "regression"]]
-    columns: tuple[
-        str, ...
-    ]  # columns of metrics.csv between lr and epoch_seconds; in a subclass, the ones of every run
+    columns: tuple[str, ...]  # of metrics.csv between lr and epoch_seconds; in a subclass, those of every run
+    prefix: ClassVar[str] = "network."  # of the network's tensors in the state_dict
+    calls_loss_hook: ClassVar[bool] = True
+    stepping: ClassVar[None] = None  # all parameters belong to the one optimizer
     lead: ClassVar[int] = 0  # number of leading axes of runs in the layers' tensors; 1 in a stack
 
     def __init__(
@@ -86,6 +87,16 @@ class Learner(lightning.LightningModule, ABC):
     def has_finite_weights(self) -> bool:
         """Return whether every parameter is finite. This waits for the device."""
         return all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters())
+
+    @property
+    def reserved(self) -> Sequence[str]:
+        """The columns that nobody else sets with self.log."""
+        return self.columns
+
+    @property
+    def samples(self) -> int:
+        """Samples of this epoch so far, of all ranks."""
+        return self.training_sums.samples
 
     @property
     def loss_scaled(self) -> bool:
@@ -167,6 +178,13 @@ class Learner(lightning.LightningModule, ABC):
     def _sum_scores(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
         return {name: values.sum() for name, values in self.score_samples(output, targets).items()}
 
+    def read_epoch(self) -> tuple[dict[str, float], int | None]:
+        """Return the epoch's means by column of metrics.csv, and its first batch with a non-finite loss."""
+        if self.validated_step != self.trainer.global_step:  # val_check_interval: other weights than this epoch's
+            self.validation, self.folds = {}, None
+        means, bad_batch = self.read_means(self.training_sums)
+        return {f"train/{name}": value for name, value in means.items()} | self.validation, bad_batch
+
     def read_means(self, sums: EpochSums) -> tuple[dict[str, float], int | None]:
         """Read the means over the samples of all ranks, as EpochSums.read does. Every rank must call it."""
         return sums.read(self._reduce_over_ranks)
@@ -183,7 +201,7 @@ class Learner(lightning.LightningModule, ABC):
         self.validated_step = self.trainer.global_step
         outputs, targets, samples = zip(*self._validated, strict=True)
         self._validated = []
-        folds = self.trainer.datamodule.validation_folds  # type: ignore[attr-defined]
+        folds = getattr(self.trainer.datamodule, "validation_folds", None)  # type: ignore[attr-defined]
         if folds is not None or self.whole_metrics.names:
             output, target = torch.cat(outputs), torch.cat(targets)
             output = output.to(torch.promote_types(output.dtype, torch.float32))  # as autocast does for a loss

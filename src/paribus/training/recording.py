@@ -4,68 +4,27 @@ import logging
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from lightning.pytorch.loggers import Logger
 
-from paribus.instruments.measurement import Measured
 from paribus.loggers.histogram import Histogram
 from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.loggers.lifecycle import finish_logger, log_scalars
 from paribus.loggers.tensorboard import TensorBoard
 from paribus.models.layers import WeightLayer
-from paribus.record import FOLDS, LAYERS, METRICS, RecordError, read_metrics
+from paribus.record import FOLDS, LAYERS, METRICS, Metric, RecordError, read_metrics
 from paribus.record.statistics import summarise_rows
 from paribus.record.tables import FoldsWriter, LayersWriter, MetricsWriter
+from paribus.training.layer_rows import LayerRows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 log = logging.getLogger(__name__)
 MAX_LAYER_SCALARS = 100_000  # in the event file of a run
-
-
-@dataclass(frozen=True)
-class LayerRows:
-    """The measurements of an epoch as n rows of layers.parquet.
-
-    Attributes:
-        quantities: pairs of quantity and tensor.
-        keys: (layer, depth, tensor, quantity) of each row.
-        tags: tag of each row in TensorBoard.
-        values: values of the rows, (n,), in double precision; (K, n) for a stack of K runs.
-    """
-
-    quantities: tuple[tuple[str, str], ...]
-    keys: tuple[tuple[str, int, str, str], ...]
-    tags: tuple[str, ...]
-    values: np.ndarray
-
-    @classmethod
-    def from_measured(cls, measured: Sequence[Measured]) -> "LayerRows":
-        """Make rows of measurements, grouped by quantity and tensor."""
-        by_quantity: dict[tuple[str, str], list[Measured]] = {}
-        for m in measured:
-            by_quantity.setdefault((m.quantity, m.tensor), []).append(m)
-        ordered = [m for group in by_quantity.values() for m in group]
-        named = [(m, layer) for m in ordered for layer in m.layers]
-        values = [m.values.detach().cpu().double().numpy() for m in ordered]
-        return cls(
-            tuple(by_quantity),
-            tuple((layer.path, layer.depth, m.tensor, m.quantity) for m, layer in named),
-            tuple(
-                f"{m.quantity}/{layer.label}" + (f".{m.tensor}" if m.tensor != "activation" else "")
-                for m, layer in named
-            ),
-            np.concatenate(values, -1) if values else np.empty(0),
-        )
-
-    def select_run(self, k: int) -> "LayerRows":
-        """Return the rows of the k-th run of a stack."""
-        return replace(self, values=self.values[k] if self.keys else self.values)
 
 
 class NonfiniteFinder(Protocol):
@@ -96,6 +55,7 @@ class Recording:
         columns: columns of metrics.csv between lr and epoch_seconds.
         max_epochs: largest number of epochs of the run.
         loggers: loggers of the run.
+        metric: the metric by which the best epoch is chosen; None: val/acc, or val/loss.
 
     Attributes:
         rows: rows of metrics.csv so far, by column.
@@ -115,10 +75,12 @@ class Recording:
         columns: Sequence[str],
         max_epochs: int,
         loggers: Sequence[Logger],
+        metric: Metric | None = None,
     ):
         self.directory = directory
         self.hyperparameters = hyperparameters
-        self.columns = columns
+        self.columns = tuple(columns)
+        self.metric = metric
         self.max_epochs = max_epochs
         self.loggers = loggers
         self.rows: list[dict[str, float | None]] = []
@@ -128,6 +90,7 @@ class Recording:
         self.stopped_by: str | None = None
         self.diverged: dict[str, Any] | None = None
         self._writer: MetricsWriter | None = None
+        self._written = 0  # rows in metrics.csv
         self._quantities: dict[tuple[str, str], None] = {}  # quantity and tensor of what was measured so far, in order
         self._laid_out = False  # whether TensorBoard has the layout of its charts
 
@@ -135,6 +98,7 @@ class Recording:
         """Restore the state from a checkpoint, and cut the record to its epoch."""
         epoch = state["epoch"]
         self.rows = read_metrics(self.directory, epoch)
+        self._add_columns(self.rows[-1] if self.rows else {})
         self.layers.restore(epoch)
         try:
             self.folds.restore([int(row["epoch"] or 0) for row in self.rows if row.get("val/loss") is not None])
@@ -148,6 +112,7 @@ class Recording:
         """Open metrics.csv with the rows so far."""
         columns = ("epoch", "step", "lr", *self.columns, "epoch_seconds")
         self._writer = MetricsWriter(self.directory / METRICS, columns, self.rows)
+        self._written = len(self.rows)
 
     def add_initial(self, rows: LayerRows) -> None:
         """Record and log the measurements of the network before training."""
@@ -163,6 +128,7 @@ class Recording:
         seconds: float,
         momentum: float | None = None,
         folds: Mapping[str, np.ndarray] | None = None,
+        complete: bool = True,
     ) -> None:
         """Record an epoch; `log_epoch` passes it on to the loggers.
 
@@ -173,18 +139,38 @@ class Recording:
             seconds: duration of the epoch.
             momentum: momentum of the last step, for the loggers alone.
             folds: means over the folds, by column of folds.parquet.
+            complete: False if `write_epoch` follows, with what else was logged.
         """
         row: dict[str, float | None] = {"epoch": len(self.rows) + 1, "step": step, "lr": lr}
         row |= {name: means.get(name) for name in self.columns}
         row["epoch_seconds"] = seconds
-        assert self._writer is not None
         self.rows.append(row)
-        self._writer.write(row)
+        if complete:
+            self.write_epoch()
         if folds is not None:
             self.folds.add(len(self.rows), folds)
         self._scalars = {name: value for name, value in row.items() if name != "epoch" and value is not None}
         if momentum is not None:
             self._scalars["momentum"] = momentum
+
+    def add_logged(self, values: Mapping[str, float]) -> None:
+        """Add to the last epoch what others have logged, by column. It is theirs to pass on to the loggers."""
+        self.rows[-1] |= values
+
+    def write_epoch(self) -> None:
+        """Append the last epoch to metrics.csv, once it is complete. A new column makes the file anew."""
+        assert self._writer is not None
+        if self._add_columns(self.rows[-1]):
+            self._writer.close(self.rows[: self._written])
+            self.open()
+        elif self._written < len(self.rows):
+            self._written = len(self.rows)
+            self._writer.write(self.rows[-1])
+
+    def _add_columns(self, row: Mapping[str, float | None]) -> bool:
+        new = tuple(name for name in row if name not in (*self.columns, "epoch", "step", "lr", "epoch_seconds"))
+        self.columns += new
+        return bool(new)
 
     def log_epoch(self, layer_scalars: Mapping[str, float]) -> None:
         """Pass the last epoch on to the loggers, with the scalars of its layers; these only every n-th time if many."""
@@ -265,7 +251,7 @@ class Recording:
     def compute_statistics(self) -> dict[str, float | int | None]:
         """Compute the summary statistics of the rows so far, of which there must be one."""
         early = self.layers.compute_early_gradient()
-        return summarise_rows(self.rows) | ({} if early is None else {"early_layer_gradient": early})
+        return summarise_rows(self.rows, self.metric) | ({} if early is None else {"early_layer_gradient": early})
 
     def get_state(self, stopped: bool) -> dict[str, Any]:
         """Write the tables, which must not be behind the checkpoint, and return the state for it."""
@@ -275,6 +261,8 @@ class Recording:
     def close(self) -> None:
         """Close metrics.csv and write the tables, if the record was opened."""
         if self._writer is not None:
+            if self._written < len(self.rows):
+                self.write_epoch()  # something has failed before it was complete
             self._writer.close(self.rows)
             self._write_tables()
 
