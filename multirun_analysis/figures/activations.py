@@ -13,7 +13,8 @@ from multirun_analysis.records.described import in_words
 
 Function = Callable[[np.ndarray], np.ndarray]
 
-LEAKY_SLOPE = 0.1
+LEAKY_SLOPE, PRELU_SLOPE = 0.1, 0.25  # the latter is where its training starts
+SHRINKAGE = 0.5
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 SPAN = 4.0  # of x, to both sides
 
@@ -43,17 +44,32 @@ def _mish_slope(x: np.ndarray) -> np.ndarray:
     return bent + x * expit(x) * (1 - bent**2)
 
 
+def _bend(x: np.ndarray) -> np.ndarray:
+    """Return the tanh in the approximation of GELU."""
+    return np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))
+
+
+def _tanh_gelu_slope(x: np.ndarray) -> np.ndarray:
+    bent, inner_slope = _bend(x), np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x**2)
+    return (1 + bent + x * (1 - bent**2) * inner_slope) / 2
+
+
 # The function and its derivative; parameters as in conf/activation/.
 ACTIVATIONS: dict[str, tuple[Function, Function]] = {
     "identity": (lambda x: x, np.ones_like),
     "relu": (lambda x: np.maximum(x, 0), lambda x: np.where(x > 0, 1.0, 0)),
     "leaky_relu": (lambda x: np.where(x > 0, x, LEAKY_SLOPE * x), lambda x: np.where(x > 0, 1.0, LEAKY_SLOPE)),
+    "prelu": (lambda x: np.where(x > 0, x, PRELU_SLOPE * x), lambda x: np.where(x > 0, 1.0, PRELU_SLOPE)),
+    "relu2": (lambda x: np.maximum(x, 0) ** 2, lambda x: 2 * np.maximum(x, 0)),
+    "relu6": (lambda x: np.clip(x, 0, 6), lambda x: np.where((x > 0) & (x < 6), 1.0, 0)),
     "elu": (_elu, _elu_slope),
+    "celu": (_elu, _elu_slope),  # the same with alpha = 1
     "selu": (_selu, _selu_slope),
     "gelu": (
         lambda x: x * ndtr(x),
         lambda x: ndtr(x) + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi),
     ),
+    "tanh_gelu": (lambda x: x * (1 + _bend(x)) / 2, _tanh_gelu_slope),
     "silu": (lambda x: x * expit(x), lambda x: expit(x) * (1 + x * expit(-x))),
     "mish": (lambda x: x * np.tanh(_softplus(x)), _mish_slope),
     "softplus": (_softplus, expit),
@@ -62,7 +78,17 @@ ACTIVATIONS: dict[str, tuple[Function, Function]] = {
         lambda x: np.where(np.abs(x) < 3, (2 * x + 3) / 6, np.where(x > 0, 1.0, 0)),
     ),
     "sigmoid": (expit, lambda x: expit(x) * expit(-x)),
+    "hardsigmoid": (lambda x: np.clip(x + 3, 0, 6) / 6, lambda x: np.where(np.abs(x) < 3, 1 / 6, 0)),
+    "logsigmoid": (lambda x: -_softplus(-x), lambda x: expit(-x)),
     "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2),
+    "hardtanh": (lambda x: np.clip(x, -1, 1), lambda x: np.where(np.abs(x) < 1, 1.0, 0)),
+    "softsign": (lambda x: x / (1 + np.abs(x)), lambda x: 1 / (1 + np.abs(x)) ** 2),
+    "tanhshrink": (lambda x: x - np.tanh(x), lambda x: np.tanh(x) ** 2),
+    "softshrink": (
+        lambda x: np.sign(x) * np.maximum(np.abs(x) - SHRINKAGE, 0),
+        lambda x: np.where(np.abs(x) > SHRINKAGE, 1.0, 0),
+    ),
+    "sine": (np.sin, np.cos),
 }
 
 

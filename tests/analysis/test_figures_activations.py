@@ -21,7 +21,7 @@ def test_every_option_of_the_configuration_is_known() -> None:
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_functions_and_derivatives_are_torchs(name: str) -> None:
-    module = instantiate(OmegaConf.load(CONF / f"{name}.yaml"))
+    module = instantiate(OmegaConf.load(CONF / f"{name}.yaml")).double()
     x = torch.tensor(X, dtype=torch.float64, requires_grad=True)
     y = module(x)
     (slope,) = torch.autograd.grad(y.sum(), x)

@@ -76,8 +76,8 @@ def test_a_single_run_shows_what_was_chosen_and_no_constants(train: Train) -> No
     train(*SHORT, "optim=adamw", "model.dropout=0.1")
     experiment, hparams, _ = read_table(Path("run"))
     names = {info.name for info in experiment.hparam_infos}
-    assert names == {"model", "data", "activation", "optim", "scheduler", "optim.lr", "seed", "status"} | {
-        "model.dropout", "model.hidden", "trainer.max_epochs"}  # fmt: skip
+    groups = {"model", "data", "activation", "loss", "metrics", "optim", "warmup", "averaging", "scheduler"}
+    assert names == groups | {"optim.lr", "seed", "status", "model.dropout", "model.hidden", "trainer.max_epochs"}
     assert hparams[0]["model.dropout"] == 0.1 and hparams[0]["model.hidden"] == "[8]"
 
 
