@@ -87,7 +87,7 @@ def test_two_processes_make_the_record_of_one(train: Train, cifar_root: Path, ca
     two = train(*small, *DDP, directory="two")
     out, err = capfd.readouterr()
     assert out.count("epoch 3/3") == 1
-    assert "2 processes, each on cpu, 1 thread\n" in out
+    assert "2 processes, each on cpu, 1 thread" in out
     assert err == ""
     same_metrics(one, two)
     same_layers(one, two)
@@ -161,10 +161,10 @@ def test_an_error_in_all_ranks_is_that_of_rank_0(train: Train, own: str) -> None
 
 
 @pytest.mark.parametrize(("overrides", "message"), [
-    (("trainer.devices=0",), "trainer.devices is 0; it must be a whole number, at least 1 and at most"),
+    (("trainer.devices=0",), "trainer.devices is 0; it must be a whole number, at least 1"),
     (("trainer.devices=1.5",), "trainer.devices is 1.5; it must be a list, a text or a whole number."),
     (("trainer.num_nodes=2",), "trainer.num_nodes is 2, but this command is alone. Start it on each machine by torchrun or srun."),
-    (("trainer.num_nodes=0",), "trainer.num_nodes is 0; it must be a whole number, at least 1 and at most"),
+    (("trainer.num_nodes=0",), "trainer.num_nodes is 0; it must be a whole number, at least 1"),
     (("trainer.strategy=ddp_spawn",), "trainer.strategy=ddp_spawn: a run takes ddp, ddp_find_unused_parameters_true or"),
     (("model.norm=batch", "data.batch_size=719"), "on a batch of one sample: the last of 722 in batches of 719, shared by 2"),
 ])  # fmt: skip
@@ -234,7 +234,7 @@ def test_processes_find_the_folds_of_one() -> None:
     def found(rank: int, processes: int, reduce: Any) -> dict[str, Any] | None:
         learner = Regressor(network, MSE, torch.optim.SGD).eval()
         learner.trainer = SimpleNamespace(  # type: ignore[assignment]
-            world_size=processes, global_rank=rank, callback_metrics={}, global_step=0, strategy=SimpleNamespace(reduce=reduce),
+            world_size=processes, global_rank=rank, global_step=0, callback_metrics={}, strategy=SimpleNamespace(reduce=reduce),
             datamodule=SimpleNamespace(validation_folds=folds),
         )  # fmt: skip
         for batch in Batches(*data, 3, rank=rank, processes=processes):  # the second process has nothing of the last
