@@ -19,7 +19,7 @@ from paribus.config.compose import Composer, to_unresolved
 from paribus.config.messages import explain
 from paribus.errors import UserError
 from paribus.record import flatten
-from paribus.run.build import try_building
+from paribus.run.trial import try_building
 
 CONF = ROOT / "conf"
 SECONDS = 20  # a dry run of small data takes a tenth of one
