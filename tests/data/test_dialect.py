@@ -157,6 +157,9 @@ def test_the_decimal_mark_is_told_by_the_numbers(tmp_path: Path, rows: str, deci
     (b"PAR1xxxx", r"a Parquet file"),
     (gzip.compress(b"a,y\n1,2\n")[:-9], r"compressed, and truncated or altered"),
     ("\n\n", r"it is empty"),
+    ("|", r"it is empty"),
+    (";;;\n;\n", r"it is empty"),
+    ("sep=;\n;;\n", r"it is empty"),
 ])  # fmt: skip
 def test_what_cannot_be_told_is_asked_for(tmp_path: Path, content: str | bytes, message: str) -> None:
     path = tmp_path / "t.csv"

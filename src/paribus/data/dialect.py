@@ -66,8 +66,9 @@ def find_delimiter(text: str, path: Path) -> str:
     Where several do, it is the one that leaves the most numbers. Raises UserError where that cannot be told.
     """
     samples = {mark: list(islice(_read(text, mark, path), SAMPLE)) for mark in DELIMITERS.values()}
-    if not samples[","]:
-        raise UserError(f"{path} is not a CSV file: it is empty.")
+    bare = next((mark for mark, rows in samples.items() if not rows), None)
+    if bare:  # nothing, or nothing but one of the marks, which is said by whoever reads all of it
+        return bare
     shares = {mark: _count_numbers(rows) for mark, rows in samples.items() if find_uneven_row(rows) is None}
     shares = {mark: share for mark, share in shares.items() if len(samples[mark][0]) > 1}
     if len(shares) > 1:
@@ -85,6 +86,8 @@ def find_delimiter(text: str, path: Path) -> str:
 def read_rows(text: str, delimiter: str, path: Path) -> list[list[str]]:
     """Return the rows of a CSV file without blank ones, each as long as the header; cells without outer blanks."""
     rows = list(_read(text, delimiter, path))
+    if not rows:
+        raise UserError(f"{path} is not a CSV file: it is empty.")
     uneven = find_uneven_row(rows)
     if uneven is not None:
         name = next(name for name, mark in DELIMITERS.items() if mark == delimiter)
@@ -93,7 +96,7 @@ def read_rows(text: str, delimiter: str, path: Path) -> list[list[str]]:
             f"the header has {len(rows[uneven])} fields, the header {len(rows[0])}. Correct the row, or say how the "
             "file is written: data.delimiter=comma, semicolon, tab, pipe or space."
         )
-    width = len(rows[0]) if rows else 0
+    width = len(rows[0])
     return [row[:width] for row in rows]
 
 

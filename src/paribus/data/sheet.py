@@ -129,7 +129,7 @@ def _read_csv(
     text, encoding = dialect.decode(content, path)
     text, named = dialect.split_sep_line(text)
     mark = dialect.DELIMITERS[delimiter] if delimiter else named or dialect.find_delimiter(text, path)
-    header, *rows = dialect.read_rows(text, mark, path) or [[]]
+    header, *rows = dialect.read_rows(text, mark, path)
     titles = pd.Index([join_words(title) for title in header], dtype=object)
     columns = list(zip(*rows, strict=True)) or [()] * len(titles)
     point = dialect.DECIMALS[decimal] if decimal else dialect.find_decimal(columns, mark, path)
