@@ -66,7 +66,8 @@ def find_delimiter(text: str, path: Path) -> str:
     Where several do, it is the one that leaves the most numbers. Raises UserError where that cannot be told.
     """
     samples = {mark: list(islice(_read(text, mark, path), SAMPLE)) for mark in DELIMITERS.values()}
-    if not samples[","]:
+    samples = {mark: rows for mark, rows in samples.items() if rows}  # a file of delimiters alone has none by that
+    if "," not in samples:
         raise UserError(f"{path} is not a CSV file: it is empty.")
     shares = {mark: _count_numbers(rows) for mark, rows in samples.items() if find_uneven_row(rows) is None}
     shares = {mark: share for mark, share in shares.items() if len(samples[mark][0]) > 1}
