@@ -47,7 +47,7 @@ def test_a_study_shows_what_differs_and_all_of_it() -> None:
     experiment, hparams, metrics = read_table(Path("outputs/s"))
     assert [info.name for info in experiment.hparam_infos] == ["optim", "optim.lr", "optim.momentum", "status"]
     shown = [{name: run[name] for name in run if name in ("optim", "optim.momentum", "status")} for run in hparams]
-    assert sorted(shown, key=str) == [
+    assert sorted(shown, key=lambda run: run.get("optim.momentum", 0)) == [
         {"optim": "adam", "status": "completed"},
         {"optim": "sgd_momentum", "optim.momentum": 0.5, "status": "completed"},
         {"optim": "sgd_momentum", "optim.momentum": 0.8, "status": "completed"},
