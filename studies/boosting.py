@@ -29,7 +29,8 @@ def fit_and_test(run: Path) -> dict[str, object]:
     config = summary["config"]
     if "split" not in config["data"]:
         raise UserError(f"{run} was not trained on a table: trees are for those alone.")
-    data = build_data({"data": {**config["data"], "bins": None, "log_age": False, "train_on_validation": True}})
+    whole = {**config["data"], "bins": None, "log_age": False, "train_on_validation": True}
+    data = build_data({**config, "data": whole})
     data.setup("fit")
     data.setup("test")
     assert data.train is not None and data.test is not None

@@ -40,7 +40,7 @@ def test_reading_a_configuration_takes_less_than_a_second_and_no_torch(tmp_path:
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["activation=sigmoide"], "error: There is no 'sigmoide' in activation. Did you mean 'sigmoid'? Valid: elu, gelu,"),
+    (["activation=sigmoide"], "error: There is no 'sigmoide' in activation. Did you mean 'sigmoid'? Valid: celu, elu,"),
     (["activaton=relu"], "error: There is no 'activaton' in the configuration. Did you mean activation=...?"),
     (["optim.lrr=1"], "error: There is no 'lrr' in optim. Did you mean 'lr'? Valid: lr, betas"),
     (["activation=relu,tanh"], "add --multirun"),

@@ -111,6 +111,8 @@ def _describe(annotation: Any) -> list[str]:
              str: "a text", list: "a list", dict: "a mapping"}  # fmt: skip
     if kind in names:
         return [names[kind]]
+    if isinstance(kind, type) and kind is not object and issubclass(list, kind):
+        return ["a list"]
     return ["a path"] if isinstance(kind, type) and issubclass(kind, PurePath) else ["an object with a _target_"]
 
 
