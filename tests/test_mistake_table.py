@@ -35,7 +35,7 @@ MISTAKES = {
     "~lr": "optim.lr=",
     "optim.lr=0.1,": "optim.lr=0.1.",
     "optim.lr='0.1": "quote is not closed",
-    "momentum=0.9": "optim.momentum=...? It comes with optim=nesterov",
+    "momentum=0.9": "optim.momentum=...? It comes with optim=muon, optim=nesterov",
     "optim.momentum=0.9": "optim=sgd_momentum",
     "optim.amsgrad=true": "+optim.amsgrad=",
     "weigth_decay=0.1": "optim.weight_decay=",

@@ -23,7 +23,6 @@ MEANT = {
     "gpus=1": "trainer=gpu",
     "wandb=true": "logger=wandb",
     "early_stopping=true": "EarlyStopping",
-    "metric=val/acc": "--metric",
     "num_workers=4": "no workers",
     "optimizer=adam": "optim=",
     "+lr=0.1": "optim.lr=",

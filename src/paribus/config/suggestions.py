@@ -63,7 +63,6 @@ HINTS = {
     "tensorboard": "TensorBoard is the default; leave it out, or choose logger=none.",
     **dict.fromkeys(("early_stopping", "early_stop", "earlystopping"), f"Add Lightning's callback: '{_STOPPING}'."),
     "patience": f"It is a value of early stopping: '{_STOPPING}'.",
-    "metric": "A metric is chosen where runs are compared: python -m multirun_analysis outputs/STUDY --metric COLUMN.",
     **dict.fromkeys(("num_workers", "workers", "pin_memory"), _WORKERS),
     **dict.fromkeys(("n_jobs", "jobs", "num_jobs", "parallel_jobs"), _JOBS),
     **dict.fromkeys(("multirun", "sweep", "grid"), "Train several runs with the flag: --multirun seed=1,2,3."),
