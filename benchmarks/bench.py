@@ -1,4 +1,4 @@
-"""How fast a run is, as ratios to loops that a user would write by hand; all in one process, with equal threads.
+"""Time runs, as ratios to loops that a user would write by hand; all in one process, with equal threads.
 
     make bench            (or: python benchmarks/bench.py [--threads N] [--rounds N] [NAME ...]; --help has the names)
 

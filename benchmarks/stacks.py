@@ -1,4 +1,4 @@
-"""How long studies of small networks take, stacked and otherwise, and how much memory they want."""
+"""Time studies of small networks, stacked and otherwise, and measure their memory."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""How long studies take: side by side against one after the other, and one that is finished and started again."""
+"""Time studies: parallel against serial, and a finished one that is started again."""
 
 import os
 import shutil

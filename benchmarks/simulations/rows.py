@@ -1,4 +1,4 @@
-"""What comes of a simulation: a rate, its error, and the range that is required."""
+"""Collect the results of simulations: rates, their errors, and the ranges that are required."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """What came of a simulation: rates in per cent, and the range that is required, or None where it is a finding."""
+    """The result of a simulation: a rate in per cent, and the required range; None for a finding without one."""
 
     part: str
     what: str

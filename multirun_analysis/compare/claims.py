@@ -20,7 +20,7 @@ WITH_MARGIN = re.compile(rf"(?P<b>.+?)\s*(?P<sign>\+-|±|[+-])\s*(?P<margin>{NUM
 
 
 class Answer(StrEnum):
-    """What came of a claim, in the order of the exit codes 0, 1, 2."""
+    """The answer to a claim, in the order of the exit codes 0, 1, 2."""
 
     HOLDS = "holds"
     REFUTED = "refuted"

@@ -1,4 +1,4 @@
-"""What a change did, and how sure one can be: the runs of a task, compared on each factor under one error rate."""
+"""Compare the runs of a task on each factor, under one error rate."""
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
@@ -38,7 +38,7 @@ OTHER_FIGURE = {"selected": "settled", "settled": "best"}  # beside which a figu
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a set of runs of one task says about its factors.
+    """The comparison of a set of runs of one task on its factors.
 
     Attributes:
         study: of these runs alone.

@@ -1,4 +1,4 @@
-"""What a comparison consists of: outcomes, cells, entries, contests. Never torch.
+"""Define the parts of a comparison: outcomes, cells, entries, contests. Never torch.
 
 Runs are compared on a factor where they agree in all else (a context) or were tuned alike (trials). Words as in
 docs/glossary.md.
@@ -16,7 +16,7 @@ MOST_LEVELS = 40  # of a factor, all pairs of which are looked at
 
 
 class Kind(StrEnum):
-    """How the levels of a factor are compared."""
+    """The way in which the levels of a factor are compared."""
 
     CONTROLLED = "controlled"  # all else equal
     DEFAULTS = "each at its default"  # all else equal but for a value that comes with the level
@@ -30,7 +30,7 @@ Levels = tuple[Hashable, ...]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run.
+    """The outcome of a run.
 
     Attributes:
         value: of the metric; NaN where there is none, infinite where the run diverged.

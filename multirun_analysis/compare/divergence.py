@@ -1,4 +1,4 @@
-"""How often levels diverge, compared as proportions."""
+"""Compare how often levels diverge, as proportions."""
 
 import math
 from collections.abc import Hashable

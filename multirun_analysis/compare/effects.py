@@ -1,4 +1,4 @@
-"""What a factor does: differences between its levels over all settings of the others, the seed being the unit."""
+"""Estimate the effect of a factor: differences of its levels over all settings of the others, by seed."""
 
 import math
 from collections.abc import Hashable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How sure one can be of a mean over a few seeds. Plain functions of arrays; knows nothing of runs.
+"""Infer means and differences from a few seeds. Plain functions of arrays; knows nothing of runs.
 
 Intervals are Student's: at 3 to 10 seeds the percentile bootstrap covers far less than it says.
 """

@@ -1,4 +1,4 @@
-"""What came of comparing the levels of a factor: pairs, levels, trend, divergence."""
+"""Define the results of comparing the levels of a factor: pairs, levels, trend, divergence."""
 
 import math
 from collections import Counter
@@ -13,7 +13,7 @@ from multirun_analysis.compare.inference import ALPHA, Estimate
 
 
 class Verdict(StrEnum):
-    """What may be said of the first level of a pair against the second."""
+    """The verdict on the first level of a pair against the second."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -139,7 +139,7 @@ class DivergenceTest:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a contest; see the classes above. Levels are ranked best first, unusable ones last."""
+    """The results of a contest; see the classes above. Levels are ranked best first, unusable ones last."""
 
     contest: Contest
     log: bool

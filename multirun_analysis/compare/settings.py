@@ -1,4 +1,4 @@
-"""What was tried: the runs that differ in their replicate only, best first. Never torch."""
+"""Group runs into settings: runs that differ in their replicate only, best first. Never torch."""
 
 import math
 from collections.abc import Hashable, Mapping, Sequence

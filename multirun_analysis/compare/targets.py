@@ -1,4 +1,4 @@
-"""How long it took to reach a target that all runs share: a run that never did took for ever.
+"""Measure the time to a target that all runs share: infinite for a run that never reaches it.
 
 Epochs to 90 % of a run's own best flatter poor runs.
 """

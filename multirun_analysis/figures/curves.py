@@ -1,4 +1,4 @@
-"""What runs did epoch by epoch. Means are over seeds alone; a run that diverged ends with an x where it broke."""
+"""Draw runs by epoch. Means are over seeds alone; a run that diverged ends with an x where it broke."""
 
 from collections.abc import Hashable, Iterator
 from functools import partial

@@ -1,4 +1,4 @@
-"""How the number of layers bears on the gradient of the first one, and on the result."""
+"""Draw the gradient of the first layer, and the result, by the number of layers."""
 
 import numpy as np
 import pandas as pd

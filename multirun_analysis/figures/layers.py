@@ -1,4 +1,4 @@
-"""What happened inside: gradients, dead units and updates of the layers."""
+"""Draw the layers of runs: gradients, dead units and updates."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""What came of comparing a factor: differences from its best level, and its levels."""
+"""Draw the comparison of a factor: differences from its best level, and its levels."""
 
 import math
 from collections.abc import Iterator

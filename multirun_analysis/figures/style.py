@@ -1,4 +1,4 @@
-"""What all figures have in common: colours, dashes, marks, sizes, and the text around the plots."""
+"""Define the style of all figures: colours, dashes, marks, sizes, and the text around the plots."""
 
 import textwrap
 from collections.abc import Hashable, Mapping, Sequence

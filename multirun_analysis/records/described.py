@@ -1,4 +1,4 @@
-"""What was varied: the factors of a set of runs, and which runs agree in everything else. Never torch.
+"""Find the factors of a set of runs, and the runs that agree in everything else. Never torch.
 
 A factor is a group of choices (activation, optim, ...) or a value set beyond them (optim.lr) that differs between
 runs. What a choice brings along by itself, such as the learning rate of an optimizer, belongs to the choice. The seed
@@ -35,7 +35,7 @@ DERIVED = {
 
 @dataclass(frozen=True)
 class Described:
-    """What was tried in a run.
+    """The choices and values of a run.
 
     Attributes:
         choices: option by group.
@@ -212,7 +212,7 @@ def _explained(key: str, factor: str) -> bool:
 
 
 def factors_of(runs: Iterable[Described]) -> list[str]:
-    """What differs between the runs: groups of choices first, then set values by name."""
+    """List the factors in which runs differ: groups of choices first, then set values by name."""
     known = [run for run in runs if run.choices]
     groups = [group for group in GROUPS if len({run.choices.get(group) for run in known}) > 1]
     keys = sorted({key for run in known for key in run.given})

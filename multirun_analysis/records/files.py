@@ -195,7 +195,7 @@ def _as_written(table: Any) -> Any:
 
 
 def damage_of(directory: Path) -> str:
-    """What is wrong with a summary.json that cannot be used."""
+    """Describe the fault of a summary.json that cannot be used."""
     try:
         found = record.read_summary(directory)
     except record.RecordError as error:

@@ -70,7 +70,7 @@ def value(level: Hashable) -> str:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What was tried, as overrides; `note` says which part of it, where it is not all."""
+    """The overrides of what was tried; `note` names the part, if they are not all."""
 
     words: list[str]
     note: str = ""

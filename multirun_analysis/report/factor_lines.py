@@ -1,4 +1,4 @@
-"""What is said of one factor: who is ahead, by how much, for what it holds, and what is not decided."""
+"""Write the lines of one factor: the leader, its lead, the conditions, and the undecided levels."""
 
 import math
 from collections import Counter
@@ -26,7 +26,7 @@ MOST_TIED = 6  # of ordered ones
 
 @dataclass(frozen=True)
 class Sentence:
-    """What is said of a factor, the most important first; `rank` orders factors, what is concluded before the rest."""
+    """The lines of a factor, the most important first; `rank` puts concluded factors before the others."""
 
     sentences: list[str]
     rank: int

@@ -1,4 +1,4 @@
-"""What to do next: one sentence, and a command that can be pasted."""
+"""Recommend the next step: one sentence, and a command that can be pasted."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -24,7 +24,7 @@ READ_TEST = "read the test set, once, of what you choose"
 
 @dataclass(frozen=True)
 class Step:
-    """What to do, and with which command."""
+    """A recommendation, with its command."""
 
     sentence: str
     command: str | None = None

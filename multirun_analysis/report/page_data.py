@@ -1,4 +1,4 @@
-"""What the page's script draws, as plain values: runs, curves and layers, long ones thinned."""
+"""Collect the data of the page's script as plain values: runs, curves and layers, long ones thinned."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -28,7 +28,7 @@ MOST_POINTS = 600_000  # of curves
 
 
 def data_of(comparison: Comparison) -> dict[str, Any]:
-    """What the page's script draws: plain values, None where there is none."""
+    """Collect the data that the page's script draws: plain values, None for missing ones."""
     study, metric = comparison.study, comparison.metric
     settings = comparison.settings
     factors, places = [], {}

@@ -1,4 +1,4 @@
-"""What a user can mend: one kind of error, and the suggestion of a name."""
+"""Define the errors that a user can mend, and suggest names."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

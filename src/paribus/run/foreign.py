@@ -86,7 +86,7 @@ def _replace_optimizers(config: Mapping[str, Any], module: lightning.LightningMo
 
 @dataclass(frozen=True)
 class Trial:
-    """What a step of training and one of validation show of a module.
+    """The findings of one training step and one validation step of a module.
 
     Attributes:
         calls: the calls of its modules in the training step.

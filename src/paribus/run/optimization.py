@@ -55,7 +55,7 @@ def check_optimizer(config: Mapping[str, Any], network: nn.Module) -> None:
 
 @dataclass(frozen=True)
 class SchedulePlan:
-    """How the learning rate of a run changes.
+    """The schedule of a run's learning rate.
 
     Attributes:
         make: makes the scheduler from the optimizer and the number of optimizer steps of the whole run.

@@ -61,7 +61,7 @@ class Job:
 
     @property
     def label(self) -> str:
-        """What the terminal calls the run: what varies in its study, or the name of its directory."""
+        """The name of the run on the terminal: its overrides that vary in the study, or its directory's name."""
         return " ".join(self.varying) or self.directory.name
 
     @property

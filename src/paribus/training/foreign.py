@@ -14,7 +14,7 @@ from paribus.training.sums import EpochSums
 
 
 class ForeignLearner(lightning.Callback):
-    """What the record reads of any LightningModule in training (see Trained), and the callback that finds it out.
+    """The view that the record has of any LightningModule in training (see Trained), kept up to date as a callback.
 
     The trainer fits the module itself, unchanged. train/loss is the mean of what training_step returns; what the module
     logs is read by the Recorder. The learning rate is that of the first optimizer. It comes before the Recorder in the

@@ -21,7 +21,7 @@ class Trained(Subject, Protocol):
 
     @property
     def prefix(self) -> str:
-        """What the names of the network's tensors begin with in the module's state_dict."""
+        """Prefix of the network's tensors in the module's state_dict."""
 
     @property
     def samples(self) -> int:
