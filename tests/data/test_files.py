@@ -6,14 +6,10 @@ import io
 import multiprocessing
 import os
 import tarfile
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import idx, striped
+from conftest import Quiet, idx, striped
 from torchvision import datasets
 
 from paribus.data import fashion_mnist, files
@@ -26,24 +22,6 @@ NOBODY = "http://127.0.0.1:9/"  # the discard port, where nothing answers
 
 def fashion(root: Path) -> FashionMNIST:
     return FashionMNIST(str(root), 32, 60, None, False, [0.5], [0.5], 1)
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    asked: list[str] = []
-
-    def log_message(self, *arguments: object) -> None:
-        self.asked.append(self.path)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A web server on this machine and the directory that it serves."""
-    (tmp_path / "served").mkdir()
-    Quiet.asked = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "served"))) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{http.server_port}/", tmp_path / "served"
-        http.shutdown()
 
 
 def publish(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,17 +1,13 @@
 """MNIST, KMNIST, EMNIST, SVHN and CIFAR-100: small data in the official formats, from disk and from a server of the test."""
 
 import re
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import ROOT
+from conftest import ROOT, Quiet
 from published_images import CLASSES, LABELS, NAMES, PARTS, PIXELS, publish, serve_from
 from torchvision import datasets
 
@@ -26,23 +22,6 @@ def make(name: str, root: Path, **changes: object) -> Images:
     kind = getattr(sets, node.pop("_target_").rpartition(".")[2])
     made: Images = kind(**{**node, "root": str(root), "val_size": 10, "seed": 1, **changes})
     return made
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    asked: list[str] = []
-
-    def log_message(self, *arguments: object) -> None:
-        self.asked.append(self.path)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    (tmp_path / "served").mkdir()
-    Quiet.asked = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "served"))) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{http.server_port}/", tmp_path / "served"
-        http.shutdown()
 
 
 @pytest.mark.parametrize("name", NAMES)

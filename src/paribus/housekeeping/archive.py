@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from paribus import record
 from paribus.errors import UserError
-from paribus.housekeeping.shelf import find_runs
+from paribus.housekeeping.shelf import require_ended_runs
 
 MANIFEST = "paribus.json"  # the first file of an archive: name, version, and SHA-256 of each file
 LEFT_OUT = (record.LOCK, record.TRASH, "__pycache__")
@@ -22,12 +22,7 @@ def pack(study: Path, archive: Path) -> int:
 
     Raises UserError if the study holds no run, one is running, or the archive exists already.
     """
-    runs = find_runs(study)
-    if not runs:
-        raise UserError(f"{study} holds no run.")
-    running = [run for run in runs if record.is_running(run)]
-    if running:
-        raise UserError(f"{running[0]} is being written by another process. Export when it has ended.")
+    require_ended_runs(study)
     if archive.exists():
         raise UserError(f"{archive} exists already. Choose another file with --to.")
     files = sorted(

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from paribus import record
+from paribus.errors import UserError
 
 TAGS = ".tags.json"
 NOTES = "notes.md"
@@ -58,6 +59,17 @@ def find_runs(root: Path) -> list[Path]:
             below.clear()
         below[:] = sorted(name for name in below if name != record.TRASH)
     return sorted(found)
+
+
+def require_ended_runs(path: Path) -> list[Path]:
+    """Return the runs at and below `path`. Raises UserError if there are none, or another process executes one."""
+    runs = find_runs(path)
+    if not runs:
+        raise UserError(f"{path} holds no run, and is left as it is.")
+    running = [run for run in runs if record.is_running(run)]
+    if running:
+        raise UserError(f"{running[0]} is being written by another process. Stop it, or wait until it has ended.")
+    return runs
 
 
 def list_runs(root: Path) -> list[Run]:

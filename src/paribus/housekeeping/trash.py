@@ -8,7 +8,7 @@ from pathlib import Path
 
 from paribus import record
 from paribus.errors import UserError
-from paribus.housekeeping.shelf import find_runs, measure_size
+from paribus.housekeeping.shelf import measure_size, require_ended_runs
 
 
 def check_removable(paths: Sequence[Path]) -> list[tuple[Path, int, int]]:
@@ -25,13 +25,7 @@ def check_removable(paths: Sequence[Path]) -> list[tuple[Path, int, int]]:
             raise UserError(f"{path} is in the trash. `paribus rm --empty` deletes what is there.")
         if Path.cwd().is_relative_to(path.resolve()):
             raise UserError(f"{path} contains the working directory. Name studies or runs.")
-        runs = find_runs(path)
-        if not runs:
-            raise UserError(f"{path} holds no run, and is left as it is.")
-        running = [run for run in runs if record.is_running(run)]
-        if running:
-            raise UserError(f"{running[0]} is being written by another process. Stop it first.")
-        found.append((path, len(runs), measure_size(path)))
+        found.append((path, len(require_ended_runs(path)), measure_size(path)))
     return found
 
 
