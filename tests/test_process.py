@@ -5,10 +5,13 @@ import platform
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+
+from paribus.randomness import restoring_seed_variables, seed_globally
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +49,10 @@ SETTERS = re.compile(
     r"|filterwarnings|simplefilter|os\.environ(\[[^\]]*\] = | \|= |\.(pop|update|setdefault)\()"
 )
 # Beside process.py, what is run first in a process of its own: a command, a worker, a rank.
-ENTRY_POINTS = ("process.py", "cli/", "sweep/_preload.py", "sweep/workers.py", "run/ranks.py")
+ENTRY_POINTS = ("process.py", "cli/", "sweep/_preload.py", "sweep/workers.py", "run/ranks.py",
+                "run/followers.py")  # fmt: skip
+# What a call leaves as it found it: see test_seed_variables_are_restored.
+RESTORING = ("randomness.py",)
 
 
 def test_only_entry_points_change_the_process() -> None:
@@ -56,7 +62,21 @@ def test_only_entry_points_change_the_process() -> None:
         for path in source.rglob("*.py")
         if SETTERS.search(path.read_text(encoding="utf-8"))
     }
-    assert not {name for name in changing if not name.startswith(ENTRY_POINTS)}
+    assert not {name for name in changing if not name.startswith((*ENTRY_POINTS, *RESTORING))}
+
+
+@pytest.mark.parametrize("before", [None, "7"])
+def test_seed_variables_are_restored(before: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PL_SEED_WORKERS", raising=False)
+    if before is None:
+        monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+    else:
+        monkeypatch.setenv("PL_GLOBAL_SEED", before)
+    with suppress(KeyError), restoring_seed_variables():
+        seed_globally(1, "split")
+        assert os.environ["PL_SEED_WORKERS"] == "1" and os.environ["PL_GLOBAL_SEED"] != before
+        raise KeyError
+    assert os.environ.get("PL_GLOBAL_SEED") == before and "PL_SEED_WORKERS" not in os.environ
 
 
 CALLED = """

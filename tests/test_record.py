@@ -18,8 +18,8 @@ floats = st.floats(allow_nan=False, allow_infinity=False)
 @given(st.lists(st.tuples(floats, floats | st.none()), max_size=20))
 def test_metrics_come_back_to_the_last_digit(tmp_path_factory, values) -> None:
     directory = tmp_path_factory.mktemp("run")
-    writer = MetricsWriter(directory / record.METRICS, ("epoch", "train/loss", "val/loss"))
-    rows = [{"epoch": i + 1, "train/loss": a, "val/loss": b} for i, (a, b) in enumerate(values)]
+    writer = MetricsWriter(directory / record.METRICS, ("epoch", "step", "train/loss", "val/loss"))
+    rows = [{"epoch": i + 1, "step": 3 * i, "train/loss": a, "val/loss": b} for i, (a, b) in enumerate(values)]
     for row in rows:
         writer.write(row)
     writer.close([])
@@ -27,8 +27,8 @@ def test_metrics_come_back_to_the_last_digit(tmp_path_factory, values) -> None:
 
 
 def test_nan_and_infinity_are_kept_in_metrics(tmp_path: Path) -> None:
-    writer = MetricsWriter(tmp_path / record.METRICS, ("epoch", "train/loss", "val/loss"))
-    writer.write({"epoch": 1, "train/loss": math.nan, "val/loss": math.inf})
+    writer = MetricsWriter(tmp_path / record.METRICS, ("epoch", "step", "train/loss", "val/loss"))
+    writer.write({"epoch": 1, "step": 4, "train/loss": math.nan, "val/loss": math.inf})
     writer.close([])
     (row,) = record.read_metrics(tmp_path)
     assert math.isnan(row["train/loss"] or 0)

@@ -139,8 +139,7 @@ def try_module(config: Mapping[str, Any], data: ForeignData) -> Trial:
     observer = _Observer(module)
     loggers: list[Logger] = [DummyLogger()] if config["logger"] else []
     step = {**config, "trainer": {**config["trainer"], "fast_dev_run": 1}}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what concerns the run is said when it is trained
+    with warnings.catch_warnings(action="ignore"):  # what concerns the run is said when it is trained
         try:
             trainer = build_trainer(step, Path(), [observer], loggers=loggers)
             trainer.fit(module, datamodule=data.module)

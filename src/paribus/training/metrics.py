@@ -50,8 +50,7 @@ def compute_metric(metric: Metric, predictions: Tensor, targets: Tensor) -> floa
     """Compute a metric for samples on the CPU that are all here: other processes have the same ones."""
     metric.distributed_available_fn = lambda: False
     metric.reset()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a fold without samples of some class, in each epoch
+    with warnings.catch_warnings(action="ignore"):  # of a fold without samples of some class, in each epoch
         metric.update(predictions, targets)
         value = float(metric.compute())
     metric.reset()  # it may hold copies of the samples
