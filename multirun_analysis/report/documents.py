@@ -12,6 +12,7 @@ from multirun_analysis.compare.interactions import Interaction
 from multirun_analysis.compare.metric import WORDS
 from multirun_analysis.compare.targets import Target
 from multirun_analysis.report import result_tables
+from multirun_analysis.report.noise import noise_table
 from multirun_analysis.report.sentences import not_compared, of_missing
 from multirun_analysis.report.tables import crossed, numeric, runs, settings, times
 from multirun_analysis.report.verdict import Verdict
@@ -44,6 +45,7 @@ def details(comparison: Comparison, crossed_factors: Sequence[Interaction], targ
             parts.append((f"{result.factor}: the best of so many trials", result_tables.budgets(result, comparison)))
     parts.append(("Divergence", result_tables.divergence(comparison)))
     parts.append(("Shares of the variance", result_tables.shares(comparison)))
+    parts.append(("Noise budget: shares of the variance between seeds", noise_table(comparison)))
     parts.append(("Not compared", not_compared(comparison)))
     parts.append(("Missing", of_missing(comparison)))
     parts.append(("Handle with care", cautions(comparison)))

@@ -12,6 +12,7 @@ from multirun_analysis.compare.shares import Share
 from multirun_analysis.records.described import ABSENT, in_words, is_number, order
 from multirun_analysis.report.factor_lines import Sentence, factor_sentences, labels_of, name_of
 from multirun_analysis.report.next_step import next_step
+from multirun_analysis.report.noise import noise_sentence
 from paribus import record
 
 WIDTH = 80
@@ -73,6 +74,7 @@ def verdict(comparison: Comparison) -> Verdict:
             ("NOT FRESH", _not_fresh(comparison)),
             ("UNUSABLE", unusable(comparison)),
             ("MATTERS", _matters(comparison.shares)),
+            ("NOISE", noise_sentence(comparison)),
             ("HOLDS FOR", _holds_for(comparison)),
             ("MISSING", _missing(comparison)),
             ("NEXT", step.sentence),
@@ -116,7 +118,7 @@ def _shortened(lines: list[Line]) -> list[Line]:
     for line in reversed(lines):
         while _words(lines) > most and len(line.sentences) > 1:
             line.sentences.pop()
-    for label in ("MATTERS", "HOLDS FOR"):
+    for label in ("MATTERS", "HOLDS FOR", "NOISE"):
         if _words(lines) > most:
             lines = [line for line in lines if line.label != label]
     return lines
