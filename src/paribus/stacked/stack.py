@@ -14,6 +14,7 @@ from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.loggers.histogram import Histogram
 from paribus.models.layers import evaluation_mode
 from paribus.randomness import make_generator
+from paribus.record import N_PROBE
 from paribus.stacked.checks import check_outputs, check_step
 from paribus.stacked.member import Member, MemberInstrument
 from paribus.stacked.modules import NotStackable, set_generators
@@ -22,6 +23,7 @@ from paribus.stacked.view import StackProbes, StackView, share_memory
 from paribus.training.checkpoints import SECONDS_BETWEEN
 from paribus.training.layer_rows import LayerRows
 from paribus.training.sums import average_by_fold
+from paribus.training.twins import WeightSketch, read_predictions
 
 MAX_WRITE_SHARE = 0.05  # largest share of the time that writing checkpoints may take
 
@@ -54,15 +56,14 @@ class Stack:
         self.scores_training = any(name.startswith("train/") for name in set(self.learner.columns) - {"train/loss"})
         self.steps = math.ceil(self.samples / self.batch_size)
         self.sources = Sources([(m.prepared.config, m.learner) for m in members], self.steps * self.epochs)
+        self.sketch = WeightSketch(self.view.network.parameters(), lead=1)
         self.parameters = [p for p in self.view.network.parameters() if p.requires_grad]
         self.optimizer = StackedOptimizer(self.parameters, [optimizer for optimizer, _ in self.sources.by_run])
         self.epoch = 0 if members[0].stored is None else int(members[0].stored["recorder"]["epoch"])  # epochs done
         self._before_step = [i for i in self.instruments.values() if type(i).before_step is not Instrument.before_step]
         self._after_step = [i for i in self.instruments.values() if type(i).after_step is not Instrument.after_step]
-        self.written_at, self.write_seconds = (
-            time.monotonic(),
-            0.0,
-        )  # the first checkpoints are due after SECONDS_BETWEEN
+        self.written_at, self.write_seconds = time.monotonic(), 0.0  # checkpoints are due after SECONDS_BETWEEN
+        self.probe: np.ndarray | None = None  # predictions (K, n) for the first validation samples
         stored = [member.stored for member in members if member.stored is not None]
         if stored:
             self.sources.load(stored)
@@ -207,8 +208,7 @@ class Stack:
         batches = [member.data.make_eval_batches(member.data.val) for member in self.members]
         inputs = torch.stack([own_batches.inputs for own_batches in batches])
         targets = torch.stack([own_batches.targets for own_batches in batches])
-        outputs: list[Tensor] = []
-        losses: list[Tensor] = []
+        outputs, losses = list[Tensor](), list[Tensor]()
         sums = self.view.validation_sums
         with evaluation_mode(self.view.network):
             for start in range(0, inputs.shape[1], batches[0].batch_size):
@@ -218,6 +218,9 @@ class Stack:
                 sums.add(target.shape[1], self.learner.loss.average(losses[-1], target), {})
                 outputs.append(output)
         scores = self._score_samples(outputs, targets, training=False)
+        if self.folds is not None:
+            first = torch.cat(outputs, 1)[:, :N_PROBE]
+            self.probe = read_predictions(self.learner.loss, first.flatten(0, 1)).reshape(len(first), -1)
         sums.add_sums({name: values.sum(1) for name, values in scores.items()})
         means = [{f"val/{name}": value for name, value in run.items()} for run, _ in sums.read_stack()]
         if self.learner.loss.decomposes:
@@ -255,6 +258,7 @@ class Stack:
         trained = self.view.training_sums.read_stack()
         seconds = (time.perf_counter() - started) / len(self.members)  # a run's share
         measured, histograms = LayerRows.from_measured(self._measure(self.epoch)), self._compute_histograms()
+        sketch = self.sketch.compute()
         for k, member in enumerate(self.members):
             if not member.active:
                 continue
@@ -264,6 +268,8 @@ class Stack:
                 row = {f"train/{name}": value for name, value in means.items()} | validation
                 recording.add_epoch(self._steps_done, lr[k], row, seconds, momenta[k], folds)
                 recording.log_epoch(recording.add_layers(self.epoch, measured.select_run(k)))
+                if self.probe is not None:
+                    recording.twins.add(self.epoch, self.probe[k], sketch[k])
                 recording.draw(self.epoch, self._select_histograms(k, member, histograms))
                 self._find_divergence(k, member, bad_step, validation.get("val/loss", 0.0))
                 member.checkpoints.keep_if_best(self.epoch, recording.rows[-1], member.learner)
@@ -275,13 +281,9 @@ class Stack:
         shared = [MemberInstrument(instrument, k) for instrument in self.instruments.values()]
         own = [MemberInstrument(instrument, None) for instrument in self._get_own_instruments(member)]
         member.recording.find_divergence(
-            self._steps_done,
-            self._steps_done - self.steps,
-            bad_step,
-            val_loss,
-            [*shared, *own],
+            self._steps_done, self._steps_done - self.steps, bad_step, val_loss, [*shared, *own],
             member.learner.has_finite_weights,
-        )
+        )  # fmt: skip
 
     def _write_checkpoints(self) -> None:
         started = time.monotonic()

@@ -15,9 +15,10 @@ from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.loggers.lifecycle import finish_logger, log_scalars
 from paribus.loggers.tensorboard import TensorBoard
 from paribus.models.layers import WeightLayer
-from paribus.record import FOLDS, LAYERS, METRICS, Metric, RecordError, read_metrics
+from paribus.record import FOLDS, LAYERS, METRICS, TWINS, Metric, RecordError, read_metrics
 from paribus.record.statistics import summarise_rows
 from paribus.record.tables import FoldsWriter, LayersWriter, MetricsWriter
+from paribus.record.twins import TwinsWriter
 from paribus.training.layer_rows import LayerRows
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def warn_of_failure(figure: str) -> Iterator[None]:
 
 
 class Recording:
-    """The record of one run during training: metrics.csv, layers.parquet, folds.parquet and its loggers.
+    """The record of one run during training: metrics.csv, layers.parquet, folds.parquet, twins.npz and its loggers.
 
     It does not depend on how the run is trained: by Lightning or in a stack.
 
@@ -86,6 +87,7 @@ class Recording:
         self.rows: list[dict[str, float | None]] = []
         self.layers = LayersWriter(directory / LAYERS)
         self.folds = FoldsWriter(directory / FOLDS, [name for name in columns if name.startswith("val/")])
+        self.twins = TwinsWriter(directory / TWINS)
         self.taken_up: list[int] = []
         self.stopped_by: str | None = None
         self.diverged: dict[str, Any] | None = None
@@ -100,11 +102,13 @@ class Recording:
         self.rows = read_metrics(self.directory, epoch)
         self._add_columns(self.rows[-1] if self.rows else {})
         self.layers.restore(epoch)
-        try:
-            self.folds.restore([int(row["epoch"] or 0) for row in self.rows if row.get("val/loss") is not None])
-        except RecordError as error:
-            log.warning("%s The run continues without it.", error)
-            self.folds.abandon()
+        validated = [int(row["epoch"] or 0) for row in self.rows if row.get("val/loss") is not None]
+        for table in (self.folds, self.twins):
+            try:
+                table.restore(validated)
+            except RecordError as error:
+                log.warning("%s The run continues without it.", error)
+                table.abandon()
         self.diverged = state["diverged"]
         self.taken_up = [*state["taken_up"], epoch]
 
@@ -269,3 +273,4 @@ class Recording:
     def _write_tables(self) -> None:
         self.layers.write()
         self.folds.write()
+        self.twins.write()
