@@ -11,10 +11,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas
@@ -45,12 +47,30 @@ def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fashion_mnist, "SYSTEM", tmp_path / "no-system-copy")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, so that two processes end at about the same time."""
+SOAK = bool(os.environ.get("PARIBUS_SOAK"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out cases of slow tests, but in make soak; order the longest files first, so that two processes end together."""
+    cases: dict[tuple[Path, str], list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("slow"):
+            cases.setdefault((item.path, item.nodeid.partition("[")[0]), []).append(item)
+    left = set() if SOAK else {item for found in cases.values() for item in leave_out(found)}
+    config.hook.pytest_deselected(items=[item for item in items if item in left])
+    items[:] = [item for item in items if item not in left]
     longest = ["test_sweeps", "test_ddp", "test_run", "test_stack", "test_experiments", "test_resume", "test_study_again",
                "test_writing"]  # fmt: skip
     order = {name: place for place, name in enumerate(longest)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+def leave_out(cases: list[pytest.Item]) -> list[pytest.Item]:
+    """Choose the cases of a slow test that make test does without: all but so many as its marker says, spread evenly."""
+    marker = cases[0].get_closest_marker("cases")
+    most = marker.args[0] if marker else 2
+    kept = {len(cases) * i // most for i in range(most)} if len(cases) > most else set(range(len(cases)))
+    return [case for i, case in enumerate(cases) if i not in kept]
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -96,11 +116,16 @@ def cifar_root(tmp_path: Path) -> Path:
 
 
 def main(script: str, *arguments: str) -> int:
-    """Run an entry point in this process, as if it had been typed; its exit code. Importing torch anew is spared."""
+    """Run an entry point in this process, as if it had been typed; its exit code. Importing torch anew is spared.
+
+    A single run draws no figures unless figures= is typed: they take half of its time.
+    """
     argv, sys.argv = sys.argv, [str(ROOT / script), *arguments]
     threads = torch.get_num_threads()
+    drawn = any(argument.startswith("figures=") for argument in arguments)
     try:
-        runpy.run_path(str(ROOT / script), run_name="__main__")
+        with nullcontext() if drawn else patch.object(Recorder, "_draw_figures", lambda *given: iter(())):
+            runpy.run_path(str(ROOT / script), run_name="__main__")
         return 0
     except SystemExit as stop:
         return int(stop.code or 0)
