@@ -176,6 +176,8 @@ RANGES: dict[str, Range] = {
     "metrics.top_k.top_k": COUNT,
     "metrics.calibration_error.n_bins": COUNT,
     "metrics.r2.adjusted": Range(0, whole=True),
+    "callbacks.steps.validate_epochs": Range(0, whole=True),
+    "callbacks.steps.validate_per_decade": Range(1, 9, whole=True),
     "callbacks.gradients.every_n_steps": COUNT,
     "callbacks.updates.every_n_steps": COUNT,
     "callbacks.weights.every_n_epochs": COUNT,

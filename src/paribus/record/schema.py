@@ -3,6 +3,7 @@
 METRICS = "metrics.csv"
 LAYERS = "layers.parquet"
 FOLDS = "folds.parquet"
+STEPS = "steps.parquet"
 PREDICTIONS = "predictions.parquet"
 WEIGHTS = "weights.npz"
 SUMMARY = "summary.json"

@@ -14,7 +14,7 @@ from paribus.data.foreign import ForeignData
 from paribus.errors import UserError, unknown_name
 from paribus.loggers.lifecycle import close_logger, resume_logger
 from paribus.randomness import restoring_seed_variables
-from paribus.run.build import build_callbacks, build_trainer, check_devices
+from paribus.run.build import build_callbacks, build_steps_in_epoch, build_trainer, check_devices
 from paribus.run.followers import InStep
 from paribus.run.lifecycle import SummaryKeeper
 from paribus.run.metric import find_users
@@ -49,12 +49,15 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     figures = job.study is None if config["figures"] is None else config["figures"]
     checkpoints = Checkpoints(directory, description, prepared.metric)
     foreign = isinstance(learner, ForeignLearner)
+    in_epoch = build_steps_in_epoch(instruments, learner, data)
     recorder = Recorder(
-        learner, data, directory, collect_hyperparameters(job, config), instruments, checkpoints, figures,
+        learner, data, directory, collect_hyperparameters(job, config), instruments, checkpoints, figures, in_epoch,
         sees_steps=foreign or bool(find_users(others)),
     )  # fmt: skip
     restoration = Restoration(resume_point.path) if resume_point else None
     ours: list[lightning.Callback] = [*([restoration] if restoration else []), recorder, checkpoints]
+    if in_epoch is not None:
+        ours.insert(0, in_epoch)
     if isinstance(learner, ForeignLearner):
         ours = [learner, PlateauSteps(), *ours]
     if isinstance(data, ForeignData):

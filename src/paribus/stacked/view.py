@@ -32,6 +32,8 @@ class StackView:
         # not the weights of the networks, which are those of the checkpoint in a resumed stack
         self.initial = {layer.path: torch.stack([one.initial[layer.path] for one in learners]) for layer in self.layers}
         self.training_sums, self.validation_sums = EpochSums(), EpochSums()
+        self.lr: list[float] = []  # learning rate of each run in the next step
+        self.momentum: list[float | None] = []  # or Adam's beta1
 
     def infer(self, inputs: Tensor) -> Tensor:
         """Return the networks' outputs (K, n, ...) in evaluation mode."""

@@ -42,7 +42,7 @@ class ForeignLearner(lightning.Callback):
         self.samples = 0
         self.lr = 0.0
         self.momentum: float | None = None
-        self._sums = EpochSums()
+        self.training_sums = EpochSums()
         self._size = 0  # samples of the batch
 
     @property
@@ -65,9 +65,9 @@ class ForeignLearner(lightning.Callback):
         return self.infer(inputs)  # what its outputs mean is its own affair
 
     def read_epoch(self) -> tuple[dict[str, float], int | None]:
-        if not self._sums.samples:  # no step has returned a loss
+        if not self.training_sums.samples:  # no step has returned a loss
             return {}, None
-        means, bad_batch = self._sums.read()
+        means, bad_batch = self.training_sums.read()
         return {"train/loss": means["loss"]}, bad_batch
 
     def on_train_start(self, trainer: Trainer, module: lightning.LightningModule) -> None:
@@ -93,7 +93,7 @@ class ForeignLearner(lightning.Callback):
         if isinstance(loss, Tensor) and loss.numel() == 1:
             if module.automatic_optimization:
                 loss = loss * trainer.accumulate_grad_batches  # Lightning has divided it
-            self._sums.add(self._size, loss.detach().reshape(()), {})
+            self.training_sums.add(self._size, loss.detach().reshape(()), {})
 
 
 def count_samples(batch: Any) -> int:

@@ -1,4 +1,4 @@
-"""Write the record of a run during training: its epochs and the measurements of its layers, also to its loggers."""
+"""Write the record of a run during training: epochs, steps and the measurements of layers, also to its loggers."""
 
 import logging
 import math
@@ -19,6 +19,7 @@ from paribus.record import FOLDS, LAYERS, METRICS, Metric, RecordError, read_met
 from paribus.record.statistics import summarise_rows
 from paribus.record.tables import FoldsWriter, LayersWriter, MetricsWriter
 from paribus.training.layer_rows import LayerRows
+from paribus.training.recorded_steps import RecordedSteps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +46,7 @@ def warn_of_failure(figure: str) -> Iterator[None]:
 
 
 class Recording:
-    """The record of one run during training: metrics.csv, layers.parquet, folds.parquet and its loggers.
+    """The record of one run during training: metrics.csv, the tables beside it, and its loggers.
 
     It does not depend on how the run is trained: by Lightning or in a stack.
 
@@ -59,6 +60,7 @@ class Recording:
 
     Attributes:
         rows: rows of metrics.csv so far, by column.
+        steps: the optimizer steps so far, where they are recorded.
         taken_up: the epochs after which the run was resumed.
         stopped_by: what has stopped the run before all of its planned epochs; None: nothing.
         diverged: None, or the entry of the summary: `epoch` and optimizer `step`, both counted from 1, and `what`
@@ -86,6 +88,7 @@ class Recording:
         self.rows: list[dict[str, float | None]] = []
         self.layers = LayersWriter(directory / LAYERS)
         self.folds = FoldsWriter(directory / FOLDS, [name for name in columns if name.startswith("val/")])
+        self.steps = RecordedSteps(directory, self.folds.columns, loggers, max_epochs)
         self.taken_up: list[int] = []
         self.stopped_by: str | None = None
         self.diverged: dict[str, Any] | None = None
@@ -105,6 +108,7 @@ class Recording:
         except RecordError as error:
             log.warning("%s The run continues without it.", error)
             self.folds.abandon()
+        self.steps.resume(epoch, int(self.rows[-1]["step"] or 0) if self.rows else 0)
         self.diverged = state["diverged"]
         self.taken_up = [*state["taken_up"], epoch]
 
@@ -269,3 +273,4 @@ class Recording:
     def _write_tables(self) -> None:
         self.layers.write()
         self.folds.write()
+        self.steps.write()
