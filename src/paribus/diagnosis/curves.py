@@ -64,32 +64,32 @@ def find_spikes(trace: Trace) -> Iterator[Finding]:
 
 def find_baseline(trace: Trace) -> Iterator[Finding]:
     """Find a network that ends no better than a constant: the training mean, or the most frequent class."""
-    accuracy, baseline = trace.curve("val/acc"), trace.statistic("baseline_val_acc")
-    if accuracy is not None and baseline is not None:
+    if trace.summary.get("diverged"):
+        return
+    part, baseline = "acc", trace.statistic("baseline_val_acc")
+    if baseline is None or trace.curve("val/acc") is None:
+        part, baseline = "loss", trace.statistic("baseline_val_loss")
+    values, train = trace.curve(f"val/{part}"), trace.curve(f"train/{part}")
+    if baseline is None or values is None:
+        return
+    if part == "acc":
         samples = (trace.summary.get("data") or {}).get("val") or 1
         chance = ERRORS_OF_CHANCE * math.sqrt(max(baseline * (1 - baseline), 0.0) / samples)
-        values, bound = accuracy, baseline + max(NO_GAIN * (1 - baseline), chance)
-        text, gained = f"accuracy {{:.2%}}, the most frequent class {baseline:.2%}", accuracy > bound
+        bound, sign = baseline + max(NO_GAIN * (1 - baseline), chance), 1
+        text = f"accuracy {{:.2%}}, the most frequent class {baseline:.2%}"
     else:
-        loss, baseline = trace.curve("val/loss"), trace.statistic("baseline_val_loss")
-        if loss is None or baseline is None:
-            return
-        values, bound = loss, (1 - NO_GAIN) * baseline
-        text, gained = f"validation loss {{:.4g}}, a constant {baseline:.4g}", loss < bound
-    known = ~np.isnan(values)
-    if not known.any() or trace.summary.get("diverged"):
+        bound, sign = (1 - NO_GAIN) * baseline, -1
+        text = f"validation loss {{:.4g}}, a constant {baseline:.4g}"
+    known = np.flatnonzero(~np.isnan(values))
+    settled = float(values[known][-_window(len(known)) :].mean())
+    if sign * settled > sign * bound:
         return
-    values, gained, epochs = values[known], gained[known], np.flatnonzero(known) + 1
-    last = values[-_window(len(values)) :]
-    settled = float(last.mean())
-    if (settled > bound) if accuracy is not None and "acc" in text else (settled < bound):
-        return
-    misses = np.flatnonzero(gained)
-    begins = int(epochs[misses[-1] + 1]) if len(misses) and misses[-1] + 1 < len(epochs) else int(epochs[0])
-    train = trace.curve("train/loss")
-    learns = train is not None and np.isfinite(train[[0, -1]]).all() and train[-1] < (1 - 2 * NO_GAIN) * train[0]
-    remedy = "inputs that tell something of the targets" if learns else f"{trace.scale_rate(10)}, or a lower one"
-    yield Finding("at_baseline", (), begins, {"text": text.format(settled), "value": settled}, bound, remedy)
+    gained = np.flatnonzero(sign * values[known] > sign * bound)
+    begins = known[gained[-1] + 1] if len(gained) and gained[-1] + 1 < len(known) else known[0]
+    learns = train is not None and sign * train[-1] > sign * bound
+    remedy = "inputs that say something of the targets" if learns else f"{trace.scale_rate(10)}, or a lower one"
+    evidence = {"text": text.format(settled), "value": settled}
+    yield Finding("at_baseline", (), int(begins) + 1, evidence, float(bound), remedy)
 
 
 def find_overfitting(trace: Trace) -> Iterator[Finding]:

@@ -65,11 +65,13 @@ def report_diagnosis(summary: Mapping[str, Any]) -> None:
     """Log what was found in one line, and once what could not be looked for; nothing of a healthy run."""
     findings = recorded_findings(summary) or ()
     if findings:
-        log.info("Diagnosis: %s", describe_findings(findings))
+        names = [f"Diagnosis: {'; '.join(NAMES[found.finding] for found in findings)}"] if summary["study"] else []
+        log.info("Diagnosis: %s", describe_findings(findings), extra={"shorter": names})
     unseen = [NAMES[name] for name in summary["undiagnosed"] if name not in OPTIONAL]
     if unseen:
-        text = f"Not diagnosed, since the record has not what it takes: {', '.join(unseen)}."
-        log.info("%s", text, extra={"once": text})
+        text = f"Not diagnosed, since the record lacks the quantities: {', '.join(unseen)}."
+        shorter = [f"Not diagnosed, since the record lacks the quantities: {len(unseen)} findings."]
+        log.info("%s", text, extra={"once": text, "shorter": shorter if summary["study"] else []})
 
 
 def read_best(summary: Mapping[str, Any]) -> float | None:
