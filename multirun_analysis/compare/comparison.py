@@ -15,6 +15,8 @@ from multirun_analysis.compare.contests import BLOCKS, LEAST_TRIED, contests
 from multirun_analysis.compare.design import Outcome
 from multirun_analysis.compare.effects import analyse
 from multirun_analysis.compare.family import decide
+from multirun_analysis.compare.inner import InnerDifference, find_inner_differences
+from multirun_analysis.compare.inner_values import collect_inner_values
 from multirun_analysis.compare.metric import Metric, parse_margin
 from multirun_analysis.compare.results import Result
 from multirun_analysis.compare.settings import Setting, tried_settings
@@ -153,6 +155,11 @@ class Comparison:
         seeds = {name: self.described[name].seed for name in values}
         groups = _grouped([factor for factor in self.factors if factor not in self.blocks])
         return variance_shares(self.settings[self.factors], values, seeds, groups)
+
+    @cached_property
+    def inner(self) -> list[InnerDifference]:
+        """What differs inside the networks between the best level of each factor and another one."""
+        return find_inner_differences(self.results, collect_inner_values(self.study), self.study.diagnoses)
 
     @property
     def resplits(self) -> tuple[int, int] | None:

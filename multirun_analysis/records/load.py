@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from multirun_analysis.records.described import GROUPS, Described, columns_of, describe
+from multirun_analysis.records.diagnoses import diagnose_runs
 from multirun_analysis.records.direction import named_metric
 from multirun_analysis.records.files import (
     damage_of,
@@ -31,6 +32,7 @@ from multirun_analysis.records.files import (
 )
 from multirun_analysis.records.run_figures import figures_of_curves
 from paribus import record
+from paribus.diagnosis import Diagnosis
 
 CLASSIFYING = ("torch.nn.CrossEntropyLoss", "torch.nn.NLLLoss", "torch.nn.BCEWithLogitsLoss")
 ALWAYS = ("status", "message", "task", *GROUPS, "seed", "command", "directory", "diverged_epoch")
@@ -74,6 +76,11 @@ class Study:
         return Study(
             runs, curves, {n: self.described[n] for n in runs.index}, {n: self.summaries[n] for n in runs.index}
         )
+
+    @cached_property
+    def diagnoses(self) -> dict[str, Diagnosis]:
+        """The diagnosis of each finished run, by name; of older records it is made at first use."""
+        return diagnose_runs(self)
 
     @property
     def unread(self) -> dict[str, str]:

@@ -41,6 +41,7 @@ KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(
         ("choices", "set", "config", "statistics", "versions", "git", "data", "test", "diverged", "metric"), dict
     ),
+    **dict.fromkeys(("diagnosis", "undiagnosed"), list),
     **dict.fromkeys(("status", "command", "message", "identity", "device"), str),
 }
 

@@ -20,6 +20,7 @@ from paribus.run.lifecycle import SummaryKeeper
 from paribus.run.metric import find_users
 from paribus.run.prepare import Prepared, collect_hyperparameters, prepare
 from paribus.run.ranks import Ranks, start_ranks, without_ddp
+from paribus.run.report import add_diagnosis
 from paribus.run.restoration import Restoration
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
@@ -114,6 +115,7 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
         summary["diverged"] = recording.diverged
     elif recording.stopped_by:
         summary["stopped"] = {"epoch": len(recording.rows), "by": recording.stopped_by}
+    add_diagnosis(summary, directory)
 
 
 def _say(samples: int | None) -> str:
