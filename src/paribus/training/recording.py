@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from lightning.pytorch.loggers import Logger
 
+from paribus.errors import UserError
 from paribus.loggers.histogram import Histogram
 from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.loggers.lifecycle import finish_logger, log_scalars
@@ -160,6 +161,19 @@ class Recording:
     def add_logged(self, values: Mapping[str, float]) -> None:
         """Add to the last epoch what others have logged, by column. It is theirs to pass on to the loggers."""
         self.rows[-1] |= values
+
+    def add_scalars(self, values: Mapping[str, np.ndarray]) -> None:
+        """Add quantities of the whole network to the last epoch, each of shape (); NaN is an empty cell.
+
+        Call before `write_epoch` and `log_epoch`. Raises UserError for a column that the epoch has already.
+        """
+        row = self.rows[-1]
+        taken = [name for name in values if row.get(name) is not None or name in ("epoch", "step", "lr")]
+        if taken:
+            raise UserError(f"The epoch has {taken[0]} already. An instrument must choose another name.")
+        known = {name: float(value) for name, value in values.items() if not np.isnan(value)}
+        row |= {**dict.fromkeys(values), **known}
+        self._scalars |= known
 
     def write_epoch(self) -> None:
         """Append the last epoch to metrics.csv, once it is complete. A new column makes the file anew."""
