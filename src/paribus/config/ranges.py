@@ -13,7 +13,7 @@ from typing import Any
 
 from paribus.errors import UserError
 from paribus.paths import parse_path
-from paribus.record import flatten
+from paribus.record import SOURCES, flatten
 
 LARGEST_WHOLE = 2**63 - 1  # what torch and numpy take
 LARGEST = 3.4e38  # of single precision, in which networks compute
@@ -73,6 +73,7 @@ INNER_SHARE = Range(0, 1, open_low=True, open_high=True)
 
 RANGES: dict[str, Range] = {
     "seed": Range(0, whole=True),
+    **{f"seeds.{name}": Range(0, whole=True) for name in SOURCES},
     "threads": Range(1, MOST_THREADS, whole=True),
     "default_epochs": COUNT,
     "data.seed": Range(0, whole=True),

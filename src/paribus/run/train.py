@@ -14,6 +14,7 @@ from paribus.data.foreign import ForeignData
 from paribus.errors import UserError, unknown_name
 from paribus.loggers.lifecycle import close_logger, resume_logger
 from paribus.randomness import restoring_seed_variables
+from paribus.record import resolve_seeds
 from paribus.run.build import build_callbacks, build_steps_in_epoch, build_trainer, check_devices
 from paribus.run.followers import InStep
 from paribus.run.lifecycle import SummaryKeeper
@@ -62,7 +63,7 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     if isinstance(learner, ForeignLearner):
         ours = [learner, PlateauSteps(), *ours]
     if isinstance(data, ForeignData):
-        ours.insert(0, EpochSeeds(config["seed"]))
+        ours.insert(0, EpochSeeds(resolve_seeds(config)["dropout"]))
     if ranks.number == 1:
         trainer = build_trainer(without_ddp(config), directory, [*ours, *others], job.study is not None)
     else:

@@ -114,7 +114,7 @@ class Stack:
         started = time.perf_counter()
         epoch, network = self.epoch, self.view.network
         network.train()
-        set_generators(network, lambda: [make_generator(member.seed, "training", epoch) for member in self.members])
+        set_generators(network, lambda: [make_generator(m.learner.seed, "training", epoch) for m in self.members])
         inputs, targets = self._arrange_epoch(epoch)
         outputs: list[Tensor] = []
         finite_runs = [k for k, member in enumerate(self.members) if member.active]

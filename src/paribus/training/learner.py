@@ -34,7 +34,7 @@ class Learner(Observed, ABC):
         make_scheduler: makes the scheduler from the optimizer and the number of optimizer steps of the whole run. None:
             constant learning rate.
         interval: when the scheduler steps, every "epoch" or every "step".
-        seed: seed of the run. Dropout and other random numbers of the network depend on it and on the epoch.
+        seed: seed of dropout and what else the network draws while it trains, together with the epoch.
         metrics: further validation metrics, by name.
     """
 
