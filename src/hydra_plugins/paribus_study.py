@@ -201,7 +201,16 @@ class StudySweeper(Sweeper):
             from paribus.sweep.expand import expand_sweep
 
         sweep = expand_sweep(arguments, self.loader, self.study, self.params, self.grids)
-        returned = self.study_launcher.launch(sweep, 0)
+        if self.study.tune.space:
+            from paribus.sweep.search_methods import start_search
+
+            returned = self.study_launcher.launch_rounds(start_search(sweep, self.study))
+        elif any(text.startswith("tune.") for text in arguments):
+            raise UserError(
+                "tune.* has no effect without a search space. Choose one: tune=lr, or tune.space={KEY: ...}."
+            )
+        else:
+            returned = self.study_launcher.launch(sweep, 0)
         failed = [job for job in returned if job.status is JobStatus.FAILED]
         if failed and not self.study.dry_run:
             raise RunFailed(f"{len(failed)} of {len(returned)} runs are not finished")
