@@ -19,6 +19,7 @@ from paribus.sweep.workers import start_forkserver
 
 if TYPE_CHECKING:
     from paribus.sweep.execute import Executor
+    from paribus.sweep.rounds import StartDriver
 
 
 class StudyLauncher(Launcher):
@@ -40,10 +41,16 @@ class StudyLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Execute a run for each list of overrides; lists that compose the same run give one result."""
+        from paribus.sweep.rounds import run_once
+
+        return self.launch_rounds(run_once(job_overrides))
+
+    def launch_rounds(self, start: "StartDriver") -> Sequence[JobReturn]:
+        """Execute the runs of a study round by round, as its driver plans them; return a result for each."""
         from paribus.sweep.study import run_study
 
         returned = []
-        for run in run_study(job_overrides, self.loader, self.study, self.make_executor, self.live, self.elsewhere):
+        for run in run_study(start, self.loader, self.study, self.make_executor, self.live, self.elsewhere):
             job = JobReturn(overrides=run.job.overrides, cfg=run.job.composed)
             job.working_dir = str(run.job.directory)
             if run.finished:
