@@ -30,8 +30,7 @@ class Estimate(NamedTuple):
         df: the degrees of freedom of `error`.
         n: independent replicates.
         scale: what the variance of one replicate is multiplied by to be comparable with that of other estimates.
-        look: where replicates were added in looks, the one at which it was made: its interval and p values allow for
-            all looks of the study.
+        look: of a study whose seeds are added in looks; intervals and p values allow for all of them.
     """
 
     mean: float
@@ -66,10 +65,8 @@ class Estimate(NamedTuple):
         """
         if not self.df > 0:
             return math.nan
-        if self.constant:
-            p = 0.5**self.n if self.mean > value else 1.0
-        else:
-            p = float(stdtr(self.df, -(self.mean - value) / self.error))
+        sign = 0.5**self.n if self.mean > value else 1.0
+        p = sign if self.constant else float(stdtr(self.df, -(self.mean - value) / self.error))
         return p if self.look is None else self.look.adjust_one_sided(p)
 
 
@@ -177,10 +174,8 @@ def p_two_sided(found: Estimate, differences: np.ndarray | None = None) -> float
     """
     if not found.df > 0:
         return math.nan
-    if found.constant:
-        p = p_sign(np.full(found.n, found.mean) if differences is None else differences)
-    else:
-        p = float(2 * stdtr(found.df, -abs(found.mean / found.error)))
+    alike = np.full(found.n, found.mean) if differences is None else differences
+    p = p_sign(alike) if found.constant else float(2 * stdtr(found.df, -abs(found.mean / found.error)))
     return p if found.look is None else found.look.adjust(p)
 
 

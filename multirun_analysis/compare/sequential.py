@@ -1,6 +1,6 @@
 """Bounds for seeds that are added in looks: what a p value is worth if one has looked before, and may look again.
 
-A level α is spent as α t² over the information t, the share of the most seeds (Kim and DeMets 1987). Bounds are
+A level a is spent as a t² over the information t, the share of the most seeds (Kim and DeMets 1987). Bounds are
 computed for normal statistics and used as levels of p values, so that they serve t tests too: the significance level
 approach of Jennison and Turnbull (2000, 11.4), with a factor for what t statistics of few seeds have more of chance.
 """
@@ -45,8 +45,8 @@ class Look:
     def adjust(self, p: float) -> float:
         """Compute the repeated p value of a two-sided p; NaN stays NaN.
 
-        The least level at which p is significant at this look. Whenever one stops, it is at most α with a probability
-        of at most α if the hypothesis is true (Jennison and Turnbull 2000, 9.1), so Holm's correction holds for it.
+        The least level at which p is significant at this look. Whenever one stops, it is at most a with a probability
+        of at most a if the hypothesis is true (Jennison and Turnbull 2000, 9.1), so Holm's correction holds for it.
         """
         if math.isnan(p):
             return p
@@ -87,7 +87,7 @@ class Looks:
 
     def find_look(self, seeds: Iterable[Hashable]) -> Look:
         """Find the look at which data with these seeds were first complete: levels that are out have fewer."""
-        last = max((self.seeds.index(seed) for seed in seeds), default=0) + 1
+        last = max((self.seeds.index(seed) for seed in seeds if seed in self.seeds), default=0) + 1
         number = next(k for k, n in enumerate(self.at, 1) if n >= last)
         return Look(self.at, min(number, self.taken), self.factor)
 

@@ -63,7 +63,12 @@ def _polynomials(x: np.ndarray) -> np.ndarray:
 
 
 def _optimum(
-    x: np.ndarray, table: np.ndarray, replicates: Sequence[Replicate], best: int, sign: int, log: bool,
+    x: np.ndarray,
+    table: np.ndarray,
+    replicates: Sequence[Replicate],
+    best: int,
+    sign: int,
+    log: bool,
     look: Look | None,
 ) -> tuple[float, float, float] | None:
     """The vertex of a quadratic through the levels around the best, with its interval by Fieller's theorem.

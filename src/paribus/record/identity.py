@@ -21,6 +21,7 @@ EXECUTION_KEYS = (
     "threads",
     "study",
     "confirm",
+    "until",
     "logger",
     "figures",
     "metric",  # selects an epoch of what was trained
