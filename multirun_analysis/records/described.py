@@ -118,7 +118,7 @@ def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
     seed, split = flat.pop("seed", None), flat.pop("data.seed", None)
     known = {group: choices[group] for group in GROUPS if group in choices}
     known = {**(OFF if known else {}), **known}
-    confirms, until = config.get("confirm") is True, bool(config.get("until"))
+    confirms, until = config.get("confirm") is True, config.get("sequential") is True
     return Described(known, set_values, flat, seed, record.identify(config), None, split, confirms, until)
 
 

@@ -176,6 +176,14 @@ RANGES: dict[str, Range] = {
     "metrics.top_k.top_k": COUNT,
     "metrics.calibration_error.n_bins": COUNT,
     "metrics.r2.adjusted": Range(0, whole=True),
+    "tune.trials": Range(2, 4096, whole=True),
+    "tune.seed": Range(0, whole=True),
+    "tune.reduction": Range(2, 100, whole=True),
+    "tune.widen": Range(0, 10, whole=True),
+    "tune.confirm": Range(0, 10_000, whole=True),
+    "until.looks": Range(3, whole=True, length=0),
+    "until.max_seeds": Range(3, 10_000, whole=True),
+    "pause": COUNT,
     "callbacks.gradients.every_n_steps": COUNT,
     "callbacks.updates.every_n_steps": COUNT,
     "callbacks.weights.every_n_epochs": COUNT,
@@ -196,8 +204,10 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "metrics.f1.average": ("micro", "macro", "weighted"),
     "metrics.auroc.average": ("macro", "weighted"),
     "metrics.calibration_error.norm": ("l1", "l2", "max"),
+    "tune.method": ("sobol", "optuna", "halving"),
     "figures": (True, False),
     "confirm": (True, False),
+    "sequential": (True, False),
 }
 
 FOLDERS = ("paribus.data.image_folder.ImageFolder",)  # whose data.path is a directory

@@ -61,13 +61,13 @@ from paribus.record.schema import (
     UNTIL,
     WEIGHTS,
 )
-from paribus.record.until import TakenLook, UntilPlan, read_plan, write_plan
+from paribus.record.until import Judgement, TakenLook, UntilPlan, read_plan, write_plan
 
 __all__ = [
     "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED",
     "FINISHED", "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "NAMED_LOSSES", "N_FOLDS",
     "OWN_CALLBACKS", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SUMMARY", "TRASH", "UNFINISHED", "UNTIL", "WEIGHTS",
-    "BusyError", "Metric", "RecordError", "TakenLook", "UntilPlan",
+    "BusyError", "Judgement", "Metric", "RecordError", "TakenLook", "UntilPlan",
     "claim_directory", "clear_record", "find_config_fault", "find_fault", "find_runs", "flatten", "identify",
     "is_running", "lock_directory", "make_paths_absolute", "parse_metric", "read_metrics", "read_plan", "read_status",
     "read_summary", "read_text", "read_yaml", "remove_temporary", "replace_file", "require_regular",

@@ -66,6 +66,21 @@ class UntilPlan:
         return replace(self, taken=(*self.taken, look))
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """What a look found.
+
+    Attributes:
+        metric: the figure by which it was judged.
+        undecided: the pairs of levels that are undecided, in words.
+        going_on: the directories of the runs whose settings get more seeds.
+    """
+
+    metric: str
+    undecided: list[str]
+    going_on: set[Path]
+
+
 def write_plan(directory: Path, plan: UntilPlan) -> None:
     """Write the plan of the study in `directory`, atomically."""
     write_json(directory / UNTIL, {"version": VERSION, **asdict(plan)})
