@@ -184,6 +184,8 @@ RANGES: dict[str, Range] = {
     "tune.reduction": Range(2, 100, whole=True),
     "tune.widen": Range(0, 10, whole=True),
     "tune.confirm": Range(0, 10_000, whole=True),
+    "until.looks": Range(3, whole=True, length=0),
+    "until.max_seeds": Range(3, 10_000, whole=True),
     "pause": COUNT,
     "callbacks.gradients.every_n_steps": COUNT,
     "callbacks.updates.every_n_steps": COUNT,
@@ -214,6 +216,7 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "tune.method": ("sobol", "optuna", "halving"),
     "figures": (True, False),
     "confirm": (True, False),
+    "sequential": (True, False),
 }
 
 FOLDERS = ("paribus.data.image_folder.ImageFolder",)  # whose data.path is a directory
