@@ -55,7 +55,7 @@ class ForeignLearner(lightning.Callback):
 
     @property
     def step_losses(self) -> Tensor | None:
-        return self._sums.ended if self.module.trainer.world_size == 1 else None
+        return self.training_sums.ended if self.module.trainer.world_size == 1 else None
 
     def has_finite_weights(self) -> bool:
         return all(bool(torch.isfinite(parameter).all()) for parameter in self.module.parameters())
