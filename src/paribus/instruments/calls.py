@@ -1,7 +1,7 @@
 """Call the instruments of a run in turn, and measure what they cost."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -84,22 +84,15 @@ class InstrumentCalls:
                 found = list(instrument.histograms(epoch, last))
             yield from found
 
-    def describe_price(self, train_seconds: float) -> dict[str, Any]:
+    def describe_price(self, epoch_seconds: Sequence[float]) -> dict[str, Any]:
         """Describe the price of the instruments for summary.json: seconds by instrument, and their share of the time.
 
-        `train_seconds` is the sum of the epochs' durations, which include the calls of steps alone.
+        `epoch_seconds` are the durations of the epochs that this process has trained; they include the calls of steps,
+        but not those at the ends of epochs.
         """
-        total, whole = sum(self.seconds.values()), train_seconds + self.end_seconds
-        return {"seconds": dict(self.seconds), "share": total / whole if whole else 0.0}
-
-    def get_state(self) -> dict[str, Any]:
-        """Return the time spent so far, for last.ckpt."""
-        return {"seconds": self.seconds, "end_seconds": self.end_seconds}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from the time that was spent before a run was resumed."""
-        self.seconds |= {name: spent for name, spent in state["seconds"].items() if name in self.seconds}
-        self.end_seconds = state["end_seconds"]
+        total, whole = sum(self.seconds.values()), sum(epoch_seconds) + self.end_seconds
+        share = total / whole if whole else 0.0
+        return {"epochs": len(epoch_seconds), "seconds": dict(self.seconds), "share": share}
 
     @contextmanager
     def _timing(self, name: str) -> Iterator[None]:

@@ -267,6 +267,11 @@ class Recording:
         early = self.layers.compute_early_gradient()
         return summarise_rows(self.rows, self.metric) | ({} if early is None else {"early_layer_gradient": early})
 
+    @property
+    def new_epoch_seconds(self) -> list[float]:
+        """The durations of the epochs since the run began, or was last resumed."""
+        return [row["epoch_seconds"] or 0.0 for row in self.rows[self.taken_up[-1] if self.taken_up else 0 :]]
+
     def get_state(self, stopped: bool) -> dict[str, Any]:
         """Write the tables, which must not be behind the checkpoint, and return the state for it."""
         self._write_tables()
