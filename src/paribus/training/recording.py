@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 log = logging.getLogger(__name__)
+NOT_METRICS = ("epoch", "step", "lr", "epoch_seconds")  # columns of every metrics.csv
 MAX_LAYER_SCALARS = 100_000  # in the event file of a run
 
 
@@ -164,7 +165,7 @@ class Recording:
         Call before `write_epoch` and `log_epoch`. Raises UserError for a column that the epoch has already.
         """
         row = self.rows[-1]
-        taken = [name for name in values if row.get(name) is not None or name in ("epoch", "step", "lr")]
+        taken = [name for name in values if row.get(name) is not None or name in NOT_METRICS]
         if taken:
             raise UserError(f"The epoch has {taken[0]} already. An instrument must choose another name.")
         known = {name: float(value) for name, value in values.items() if not np.isnan(value)}
@@ -182,19 +183,20 @@ class Recording:
             self._writer.write(self.rows[-1])
 
     def _add_columns(self, row: Mapping[str, float | None]) -> bool:
-        new = tuple(name for name in row if name not in (*self.columns, "epoch", "step", "lr", "epoch_seconds"))
+        new = tuple(name for name in row if name not in (*self.columns, *NOT_METRICS))
         self.columns += new
         return bool(new)
 
     def log_epoch(self, layer_scalars: Mapping[str, float]) -> None:
         """Pass the last epoch on to the loggers, with the scalars of its layers; these only every n-th time if many."""
         epoch, scalars = len(self.rows), self._scalars
+        columns = [name for name in self.rows[-1] if name not in NOT_METRICS]
         if epoch % max(1, math.ceil(len(layer_scalars) * self.max_epochs / MAX_LAYER_SCALARS)) == 0:
             scalars = {**scalars, **layer_scalars}
         for logger in self.loggers:
-            log_scalars(logger, scalars, epoch, self.columns)
+            log_scalars(logger, scalars, epoch, columns)
             if not self._laid_out and isinstance(logger, TensorBoard):
-                logger.log_layout(self.columns, self._quantities)
+                logger.log_layout(columns, self._quantities)
         self._laid_out = True
 
     def add_layers(self, epoch: int, rows: LayerRows, charted: bool = True) -> dict[str, float]:
