@@ -265,5 +265,6 @@ def test_the_price_is_the_time_in_calls(monkeypatch: pytest.MonkeyPatch) -> None
     for step in range(4):
         calls.before_step(step, 10)
     calls.measure_scalars(1)
-    price = calls.describe_price([8.0, 10.0])
-    assert price == {"epochs": 2, "seconds": {"a": 5.0, "b": 1.0}, "share": 6 / (18 + 2)}
+    found = calls.summarise([8.0, 10.0], ["curvature/trace"])
+    price = {"epochs": 2, "seconds": {"a": 5.0, "b": 1.0}, "share": 6 / (18 + 2)}
+    assert found == {**price, "columns": ["curvature/trace"]}

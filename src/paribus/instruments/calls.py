@@ -1,7 +1,7 @@
 """Call the instruments of a run in turn, and measure what they cost."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -84,15 +84,18 @@ class InstrumentCalls:
                 found = list(instrument.histograms(epoch, last))
             yield from found
 
-    def describe_price(self, epoch_seconds: Sequence[float]) -> dict[str, Any]:
-        """Describe the price of the instruments for summary.json: seconds by instrument, and their share of the time.
+    def summarise(self, epoch_seconds: Sequence[float], columns: Iterable[str]) -> dict[str, Any]:
+        """Summarise the instruments for summary.json: their price, in seconds and as a share of the time, and columns.
 
-        `epoch_seconds` are the durations of the epochs that this process has trained; they include the calls of steps,
-        but not those at the ends of epochs.
+        Args:
+            epoch_seconds: durations of the epochs that this process has trained; they include the calls of steps, but
+                not those at the ends of epochs.
+            columns: columns of metrics.csv that instruments have measured.
         """
         total, whole = sum(self.seconds.values()), sum(epoch_seconds) + self.end_seconds
         share = total / whole if whole else 0.0
-        return {"epochs": len(epoch_seconds), "seconds": dict(self.seconds), "share": share}
+        price = {"epochs": len(epoch_seconds), "seconds": dict(self.seconds), "share": share}
+        return {**price, "columns": list(columns)}
 
     @contextmanager
     def _timing(self, name: str) -> Iterator[None]:

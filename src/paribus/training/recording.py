@@ -61,6 +61,7 @@ class Recording:
 
     Attributes:
         rows: rows of metrics.csv so far, by column.
+        measured: columns of metrics.csv that instruments have measured; an empty cell there was not measured.
         taken_up: the epochs after which the run was resumed.
         stopped_by: what has stopped the run before all of its planned epochs; None: nothing.
         diverged: None, or the entry of the summary: `epoch` and optimizer `step`, both counted from 1, and `what`
@@ -88,6 +89,7 @@ class Recording:
         self.rows: list[dict[str, float | None]] = []
         self.layers = LayersWriter(directory / LAYERS)
         self.folds = FoldsWriter(directory / FOLDS, [name for name in columns if name.startswith("val/")])
+        self.measured: dict[str, None] = {}
         self.taken_up: list[int] = []
         self.stopped_by: str | None = None
         self.diverged: dict[str, Any] | None = None
@@ -108,6 +110,7 @@ class Recording:
             log.warning("%s The run continues without it.", error)
             self.folds.abandon()
         self.diverged = state["diverged"]
+        self.measured = dict.fromkeys(state.get("measured", ()))
         self.taken_up = [*state["taken_up"], epoch]
 
     def open(self) -> None:
@@ -170,6 +173,7 @@ class Recording:
             raise UserError(f"The epoch has {taken[0]} already. An instrument must choose another name.")
         known = {name: float(value) for name, value in values.items() if not np.isnan(value)}
         row |= {**dict.fromkeys(values), **known}
+        self.measured |= dict.fromkeys(values)
         self._scalars |= known
 
     def write_epoch(self) -> None:
@@ -277,7 +281,9 @@ class Recording:
     def get_state(self, stopped: bool) -> dict[str, Any]:
         """Write the tables, which must not be behind the checkpoint, and return the state for it."""
         self._write_tables()
-        return {"epoch": len(self.rows), "diverged": self.diverged, "stopped": stopped, "taken_up": self.taken_up}
+        measured = {"measured": list(self.measured)} if self.measured else {}
+        return {"epoch": len(self.rows), "diverged": self.diverged, "stopped": stopped, "taken_up": self.taken_up,
+                **measured}  # fmt: skip
 
     def close(self) -> None:
         """Close metrics.csv and write the tables, if the record was opened."""
