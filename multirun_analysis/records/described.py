@@ -46,6 +46,7 @@ class Described:
         problem: why this is not known, where it is not.
         split: the seed of the data split; None: the run's seed.
         confirms: whether the run belongs to a confirmation, on seeds by which nothing was chosen.
+        until: whether its seed was added in a look, so that it may be judged by the plan of its study only.
     """
 
     choices: dict[str, str] = field(default_factory=dict)
@@ -56,6 +57,7 @@ class Described:
     problem: str | None = None
     split: Hashable = None
     confirms: bool = False
+    until: bool = False
 
     @property
     def replicate(self) -> tuple[Hashable, Hashable]:
@@ -116,8 +118,8 @@ def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
     seed, split = flat.pop("seed", None), flat.pop("data.seed", None)
     known = {group: choices[group] for group in GROUPS if group in choices}
     known = {**(OFF if known else {}), **known}
-    confirms = config.get("confirm") is True
-    return Described(known, set_values, flat, seed, record.identify(config), None, split, confirms)
+    confirms, until = config.get("confirm") is True, config.get("sequential") is True
+    return Described(known, set_values, flat, seed, record.identify(config), None, split, confirms, until)
 
 
 def _composed(directory: Path) -> tuple[dict[str, str], dict[str, Any], dict[str, Any] | None]:

@@ -31,6 +31,14 @@ def norm(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     return _compute_norms(tensors, 2, torch.float64 if tensors[0].device.type != "mps" else None)
 
 
+def total_norm(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
+    """Return the 2-norm of all elements of the tensors together, in float64 except on MPS: (), or (K,) for a stack."""
+    if lead or not tensors[0].is_cpu:
+        return norm(tensors, lead).norm(dim=-1)
+    total = _compute_norms(tensors, 2).double().norm()  # in float32 it takes two fifths of the time of `norm`
+    return total if 1e-12 < total < 1e18 else norm(tensors).norm()  # beyond, squares leave float32
+
+
 def mean(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     """Return the mean of the elements."""
     return torch.stack([_flatten(t, lead).mean(-1) for t in tensors], -1)

@@ -2,10 +2,11 @@
 
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -61,6 +62,13 @@ class TensorBoard(TensorBoardLogger):
             self._scalars[tags] = ScalarEvents(tags)
         event = self._scalars[tags].serialise(int(step or 0), list(metrics.values()))
         self.experiment.open_file().write(event)
+
+    def log_series(self, tags: Sequence[str], steps: np.ndarray, values: np.ndarray) -> None:
+        """Write scalars at n steps, (n, tags): an event a step, all in one write."""
+        template = ScalarEvents(tags)
+        events = [template.serialise(*row) for row in zip(steps.tolist(), values.tolist(), strict=True)]
+        if events:
+            self.experiment.open_file().write(*events)
 
     def log_hyperparams(self, params: Mapping[str, Any], *others: Any) -> None:  # type: ignore[override]
         """Write an entry of the HPARAMS tab. Which columns the tab has is written for a whole study: see study.py.

@@ -3,6 +3,7 @@
 METRICS = "metrics.csv"
 LAYERS = "layers.parquet"
 FOLDS = "folds.parquet"
+STEPS = "steps.parquet"
 PREDICTIONS = "predictions.parquet"
 WEIGHTS = "weights.npz"
 SUMMARY = "summary.json"
@@ -11,6 +12,7 @@ BEST = "checkpoints/best.ckpt"
 LAST = "checkpoints/last.ckpt"
 LOCK = ".lock"
 CLAIMS = ".claims"  # of a study
+UNTIL = "until.json"  # of a study whose seeds are added in looks
 TRASH = ".trash"  # of removed runs; nothing in it is a run to read
 COMPOSITION = ".hydra/config.yaml"
 N_FOLDS = 5  # of the validation samples

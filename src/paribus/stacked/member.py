@@ -56,10 +56,6 @@ class Member:
         assert isinstance(self.prepared.data, InMemory)
         return self.prepared.data
 
-    @property
-    def seed(self) -> int:
-        return int(self.prepared.config["seed"])
-
     @contextmanager
     def isolating_failures(self) -> Iterator[None]:
         """Keep an error in the block as this run's failure, so that the other runs of the stack continue."""

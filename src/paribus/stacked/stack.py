@@ -11,17 +11,17 @@ from torch import Tensor
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.loggers.histogram import Histogram
-from paribus.models.layers import evaluation_mode
 from paribus.randomness import make_generator
 from paribus.stacked.checks import check_outputs, check_step
 from paribus.stacked.instruments import StackInstruments
 from paribus.stacked.member import Member
 from paribus.stacked.modules import NotStackable, set_generators
 from paribus.stacked.optimizer import Sources, StackedOptimizer
+from paribus.stacked.scores import StackScores
 from paribus.stacked.view import StackProbes, StackView, share_memory
 from paribus.training.checkpoints import SECONDS_BETWEEN
 from paribus.training.layer_rows import LayerRows
-from paribus.training.sums import average_by_fold
+from paribus.training.steps import Steps
 
 MAX_WRITE_SHARE = 0.05  # largest share of the time that writing checkpoints may take
 
@@ -45,12 +45,10 @@ class Stack:
         self.view = StackView([member.learner for member in members])
         self.epochs = int(first.prepared.config["trainer"]["max_epochs"])
         self.batch_size = first.data.batch_size
-        assert first.data.train is not None and first.data.val is not None
+        assert first.data.train is not None
         self.samples = len(first.data.train[0])
         self.inputs, self.targets = (part.new_empty(len(members), *part.shape) for part in first.data.train)
-        self.validates = len(first.data.val[0]) > 0
-        folds = [fold for member in members if (fold := member.data.validation_folds) is not None]
-        self.folds = torch.stack(folds) if folds else None
+        self.scores = StackScores(members, self.view)
         self.scores_training = any(name.startswith("train/") for name in set(self.learner.columns) - {"train/loss"})
         self.steps = math.ceil(self.samples / self.batch_size)
         self.sources = Sources([(m.prepared.config, m.learner) for m in members], self.steps * self.epochs)
@@ -58,7 +56,8 @@ class Stack:
         self.optimizer = StackedOptimizer(self.parameters, [optimizer for optimizer, _ in self.sources.by_run])
         self.epoch = 0 if members[0].stored is None else int(members[0].stored["recorder"]["epoch"])  # epochs done
         self.view.optimizer = self.optimizer
-        self.written_at, self.write_seconds = time.monotonic(), 0.0  # first checkpoints after SECONDS_BETWEEN
+        self.step_log = next((i for i in instruments.values() if isinstance(i, Steps)), None)
+        self.written_at, self.write_seconds = time.monotonic(), 0.0  # checkpoints are due after SECONDS_BETWEEN
         stored = [member.stored for member in members if member.stored is not None]
         if stored:
             self.sources.load(stored)
@@ -115,15 +114,17 @@ class Stack:
         started = time.perf_counter()
         epoch, network = self.epoch, self.view.network
         network.train()
-        set_generators(network, lambda: [make_generator(member.seed, "training", epoch) for member in self.members])
+        set_generators(network, lambda: [make_generator(m.learner.seed, "training", epoch) for m in self.members])
         inputs, targets = self._arrange_epoch(epoch)
         outputs: list[Tensor] = []
         finite_runs = [k for k, member in enumerate(self.members) if member.active]
         sums, ones = self.view.training_sums, torch.ones(len(self.members))
+        due = self.step_log.find_next(self._steps_done, epoch) if self.step_log and self.scores.validates else None
+        self._refresh_rates()
         for step, start in enumerate(range(0, self.samples, self.batch_size)):
             batch, target = inputs[:, start : start + self.batch_size], targets[:, start : start + self.batch_size]
-            output = network(self._to_inputs(batch))
-            sample_losses, n = self._compute_sample_losses(output, target), target.shape[1]
+            output = network(self.scores.to_inputs(batch))
+            sample_losses, n = self.scores.compute_sample_losses(output, target), target.shape[1]
             loss = self.learner.loss.average(sample_losses.flatten(1), target)
             detached, losses = output.detach(), loss.detach()
             finite_losses = losses if len(finite_runs) == len(self.members) else losses[finite_runs]
@@ -139,18 +140,32 @@ class Stack:
                 p.grad = None
             self.instruments.after_step(step)
             if step == self.steps - 1:
-                lr, momenta = self.sources.get_rates(), self.sources.get_momenta()
+                lr, momenta = self.view.lr, self.view.momentum
+            elif self._steps_done + step + 1 == due:
+                due = self._validate_within_epoch(due)
             if self.learner.interval == "step" and self.sources.advance():
-                self.optimizer.refresh()
+                self._refresh_rates()
         if self.learner.interval == "epoch" and self.sources.advance():
-            self.optimizer.refresh()
+            self._refresh_rates()
         if outputs:
-            scores = self._score_samples(outputs, targets, training=True)
+            scores = self.scores.score_samples(outputs, targets, training=True)
             sums.add_sums({name: values.sum(1) for name, values in scores.items()})
         self.epoch += 1
         self._record_epoch(started, lr, momenta)
         if time.monotonic() - self.written_at >= max(SECONDS_BETWEEN, self.write_seconds / MAX_WRITE_SHARE):
             self._write_checkpoints()
+
+    def _refresh_rates(self) -> None:
+        """Take over the learning rates and momenta of the next step, for the optimizer and for instruments."""
+        self.optimizer.refresh()
+        self.view.lr, self.view.momentum = self.sources.get_rates(), self.sources.get_momenta()
+
+    def _validate_within_epoch(self, step: int) -> int | None:
+        """Validate after an optimizer step, for steps.parquet. Return the step after which it is done next."""
+        assert self.step_log is not None
+        found = [means for means, _ in self.scores.validate()]
+        self.step_log.validated[step] = {name: np.array([run[name] for run in found]) for name in found[0]}
+        return self.step_log.find_next(step, self.epoch)
 
     def _arrange_epoch(self, epoch: int) -> tuple[Tensor, Tensor]:
         """Arrange each run's training part in its order of the epoch. Return inputs and targets, (K, samples, ...)."""
@@ -159,22 +174,6 @@ class Stack:
             own_batches.arrange_epoch(into=(self.inputs[k], self.targets[k]))
         return self.inputs, self.targets
 
-    def _compute_sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Compute the loss of each sample, (K, n, ...), from outputs (K, n, ...)."""
-        losses = self.learner.loss.of_samples(outputs.flatten(0, 1), targets.flatten(0, 1))
-        return losses.unflatten(0, outputs.shape[:2])
-
-    def _score_samples(self, outputs: Sequence[Tensor], targets: Tensor, training: bool) -> dict[str, Tensor]:
-        """Compute the metrics beside the loss, (K, samples) by name, from an epoch's outputs, each (K, n, ...)."""
-        self.learner.training = training
-        scores = self.learner.score_samples(torch.cat(list(outputs), 1).flatten(0, 1), targets.flatten(0, 1))
-        return {name: values.unflatten(0, targets.shape[:2]) for name, values in scores.items()}
-
-    def _to_inputs(self, raw: Tensor) -> Tensor:
-        """Convert a batch (K, n, ...) of the tensors in memory to inputs of the networks."""
-        data = self.members[0].data
-        return raw if data.stores_inputs else data.inputs(raw.flatten(0, 1)).unflatten(0, raw.shape[:2])
-
     def _inspect_step(self, step: int, batch: Tensor, output: Tensor, losses: Tensor, runs: Sequence[int]) -> list[int]:
         """Let each of `runs` with a non-finite loss find the layer that broke. Return those whose loss is finite."""
         finite = torch.isfinite(losses).tolist()
@@ -182,44 +181,11 @@ class Stack:
             member = self.members[k]
             if not finite[k] and member.learner.loss_hook is not None:
                 member.learner.network.train()
-                member.learner.loss_hook(self._to_inputs(batch[k : k + 1])[0], output[k], losses[k])
+                member.learner.loss_hook(self.scores.to_inputs(batch[k : k + 1])[0], output[k], losses[k])
             if not finite[k] or step == 0:
                 for instrument in self.instruments.list_own(k):
                     instrument.before_step(step, batch.shape[1])
         return [k for k in runs if finite[k]]
-
-    def _validate(self) -> list[tuple[dict[str, float], dict[str, np.ndarray] | None]]:
-        """Validate each run. Return its means over the validation part, and over each fold if it has folds."""
-        if not self.validates:
-            return [({}, None) for _ in self.members]
-        batches = [member.data.make_eval_batches(member.data.val) for member in self.members]
-        inputs = torch.stack([own_batches.inputs for own_batches in batches])
-        targets = torch.stack([own_batches.targets for own_batches in batches])
-        outputs: list[Tensor] = []
-        losses: list[Tensor] = []
-        sums = self.view.validation_sums
-        with evaluation_mode(self.view.network):
-            for start in range(0, inputs.shape[1], batches[0].batch_size):
-                chosen = slice(start, start + batches[0].batch_size)
-                output, target = self.view.network(self._to_inputs(inputs[:, chosen])), targets[:, chosen]
-                losses.append(self._compute_sample_losses(output, target).flatten(1))
-                sums.add(target.shape[1], self.learner.loss.average(losses[-1], target), {})
-                outputs.append(output)
-        scores = self._score_samples(outputs, targets, training=False)
-        sums.add_sums({name: values.sum(1) for name, values in scores.items()})
-        means = [{f"val/{name}": value for name, value in run.items()} for run, _ in sums.read_stack()]
-        if self.learner.loss.decomposes:
-            scores = {"loss": torch.cat(losses, 1), **scores}
-        by_fold = {} if self.folds is None else average_by_fold(scores, self.folds)
-        whole = self.learner.whole_metrics
-        for k, run in enumerate(means if whole.names else ()):
-            output = torch.cat([batch[k] for batch in outputs])
-            run |= {f"val/{name}": value for name, value in whole.compute(output, targets[k]).items()}
-            own = whole.compute_by_fold(output, targets[k], None if self.folds is None else self.folds[k])
-            for name, values in own.items():
-                by_fold.setdefault(name, np.empty((len(means), len(values))))[k] = values
-        by_run = [{name: values[k] for name, values in by_fold.items()} or None for k in range(len(means))]
-        return list(zip(means, by_run, strict=True))
 
     def _measure(self, epoch: int) -> list[Measured]:
         measured: list[Measured] = []
@@ -231,7 +197,10 @@ class Stack:
 
     def _record_epoch(self, started: float, lr: Sequence[float], momenta: Sequence[float | None]) -> None:
         """Validate and measure at the end of an epoch, and record it for each active run."""
-        validated = self._validate()
+        validated = self.scores.validate()
+        first, batches = self._steps_done - self.steps, self.view.training_sums.read_batches()
+        log = self.step_log
+        steps = {} if log is None else log.read_epoch(self.epoch, first, self._steps_done, *batches)
         trained = self.view.training_sums.read_stack()
         seconds = (time.perf_counter() - started) / len(self.members)  # a run's share
         measured, scalars = (
@@ -250,6 +219,8 @@ class Stack:
                 recording.add_epoch(self._steps_done, lr[k], row, seconds, momenta[k], folds, complete=False)
                 recording.add_scalars({name: values[k] for name, values in scalars.items()})
                 recording.write_epoch()
+                if steps:
+                    recording.steps.add({name: v if v.ndim == 1 else v[:, k] for name, v in steps.items()})
                 recording.log_epoch(recording.add_layers(self.epoch, measured.select_run(k)))
                 recording.draw(self.epoch, self.instruments.select_histograms(k, histograms, self.epoch))
                 self._find_divergence(k, member, bad_step, validation.get("val/loss", 0.0))

@@ -34,13 +34,10 @@ class StackView:
         # not the weights of the networks, which are those of the checkpoint in a resumed stack
         self.initial = {layer.path: torch.stack([one.initial[layer.path] for one in learners]) for layer in self.layers}
         self.training_sums, self.validation_sums = EpochSums(), EpochSums()
+        self.lr: list[float] = []  # learning rate of each run in the next step
+        self.momentum: list[float | None] = []  # or Adam's beta1
         self.loss = first.loss
         self.optimizer: StackedOptimizer | None = None  # the stack sets it
-
-    @property
-    def lr(self) -> Tensor:
-        assert self.optimizer is not None
-        return self.optimizer.lr
 
     @property
     def step_losses(self) -> Tensor | None:

@@ -37,12 +37,14 @@ class PlannedRun:
         status: the status of the record, such as record.COMPLETED.
         summary: the content of summary.json, if there is one.
         message: the reason why the run is not finished, if known.
+        composed_from: the lists of overrides that came to this run.
     """
 
     job: Job
     status: str
     summary: dict[str, Any] | None
     message: str | None = None
+    composed_from: tuple[tuple[str, ...], ...] = ()
 
     @property
     def name(self) -> str:
@@ -90,6 +92,8 @@ def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictCo
         identity = record.identify(job.config)
         if identity in planned:
             repeated.append(" ".join(overrides))
+            first = planned[identity]
+            planned[identity] = replace(first, composed_from=(*first.composed_from, tuple(overrides)))
             continue
         if identity in known:
             job = job.move_to(known[identity])
@@ -107,7 +111,7 @@ def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictCo
             conflicts.append(make_conflict_error(job.directory, summary["config"], job.config))
         if status == record.DAMAGED:
             log.warning("%s cannot be read: that run is trained again.", job.directory / record.SUMMARY)
-        planned[identity] = PlannedRun(job, status, summary)
+        planned[identity] = PlannedRun(job, status, summary, composed_from=(tuple(overrides),))
     if repeated:
         log.info("%s to a run that the sweep already contains (%s): each run is trained once.",
                  "1 combination comes" if len(repeated) == 1 else f"{len(repeated)} combinations come",

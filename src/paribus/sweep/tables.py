@@ -44,11 +44,16 @@ def get_planned_epochs(run: PlannedRun) -> int:
     return int(run.job.config["trainer"]["max_epochs"])
 
 
-def announce_study(console: Console, planned: Sequence[PlannedRun], directory: Path, shared: Sequence[str]) -> None:
+def announce_study(
+    console: Console, planned: Sequence[PlannedRun], directory: Path, shared: Sequence[str], round_name: str = ""
+) -> None:
     """Print how many runs of a study are to be trained, resumed or left as they are, and what all have in common."""
     counts = Counter(TO_DO[run.status] for run in planned)
     parts = ", ".join(f"{number} {what}" for what, number in counts.items())
-    console.print(Text(f"Study {directory}: {len(planned)} run{'s' * (len(planned) != 1)}; {parts}"), soft_wrap=True)
+    what = (
+        f"Study {directory}{round_name and f', {round_name}'}: {len(planned)} run{'s' * (len(planned) != 1)}; {parts}"
+    )
+    console.print(Text(what), soft_wrap=True)
     if shared:
         console.print(Text(f"In all of them: {' '.join(shared)}"), no_wrap=True, overflow="ellipsis")
 

@@ -42,7 +42,7 @@ class ForeignLearner(lightning.Callback):
         self.samples = 0
         self.lr = 0.0
         self.momentum: float | None = None
-        self._sums = EpochSums()
+        self.training_sums = EpochSums()
         self._size = 0  # samples of the batch
 
     @property
@@ -55,7 +55,7 @@ class ForeignLearner(lightning.Callback):
 
     @property
     def step_losses(self) -> Tensor | None:
-        return self._sums.ended if self.module.trainer.world_size == 1 else None
+        return self.training_sums.ended if self.module.trainer.world_size == 1 else None
 
     def has_finite_weights(self) -> bool:
         return all(bool(torch.isfinite(parameter).all()) for parameter in self.module.parameters())
@@ -75,9 +75,9 @@ class ForeignLearner(lightning.Callback):
         return select_moments(self.module.trainer.optimizers, parameter)
 
     def read_epoch(self) -> tuple[dict[str, float], int | None]:
-        if not self._sums.samples:  # no step has returned a loss
+        if not self.training_sums.samples:  # no step has returned a loss
             return {}, None
-        means, bad_batch = self._sums.read()
+        means, bad_batch = self.training_sums.read()
         return {"train/loss": means["loss"]}, bad_batch
 
     def on_train_start(self, trainer: Trainer, module: lightning.LightningModule) -> None:
@@ -103,7 +103,7 @@ class ForeignLearner(lightning.Callback):
         if isinstance(loss, Tensor) and loss.numel() == 1:
             if module.automatic_optimization:
                 loss = loss * trainer.accumulate_grad_batches  # Lightning has divided it
-            self._sums.add(self._size, loss.detach().reshape(()), {})
+            self.training_sums.add(self._size, loss.detach().reshape(()), {})
 
 
 def count_samples(batch: Any) -> int:

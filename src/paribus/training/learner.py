@@ -34,7 +34,7 @@ class Learner(Observed, ABC):
         make_scheduler: makes the scheduler from the optimizer and the number of optimizer steps of the whole run. None:
             constant learning rate.
         interval: when the scheduler steps, every "epoch" or every "step".
-        seed: seed of the run. Dropout and other random numbers of the network depend on it and on the epoch.
+        seed: seed of dropout and what else the network draws while it trains, together with the epoch.
         metrics: further validation metrics, by name.
     """
 
@@ -164,10 +164,11 @@ class Learner(Observed, ABC):
 
     def read_means(self, sums: EpochSums) -> tuple[dict[str, float], int | None]:
         """Read the means over the samples of all ranks, as EpochSums.read does. Every rank must call it."""
-        return sums.read(self._reduce_over_ranks)
+        return sums.read(self.reduce_over_ranks)
 
     @property
-    def _reduce_over_ranks(self) -> Callable[[Tensor, str], Tensor] | None:
+    def reduce_over_ranks(self) -> Callable[[Tensor, str], Tensor] | None:
+        """The function that reduces a tensor over all ranks by "sum" or "min"; None for a single one."""
         return None if self.trainer.world_size == 1 else self._reduce
 
     def _reduce(self, tensor: Tensor, how: str) -> Tensor:
@@ -187,7 +188,7 @@ class Learner(Observed, ABC):
             scores = self.score_samples(output, target)
             if self.loss.decomposes:
                 scores = {"loss": self.loss.of_samples(output, target), **scores}
-            self.folds = average_by_fold(scores, folds[places], self._reduce_over_ranks)
+            self.folds = average_by_fold(scores, folds[places], self.reduce_over_ranks)
         if self.whole_metrics.names:
             output, target = self._gather(output, target, places)
             means |= self.whole_metrics.compute(output, target)

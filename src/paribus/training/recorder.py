@@ -1,4 +1,4 @@
-"""Record a run that Lightning trains: metrics.csv, layers.parquet, folds.parquet and the loggers."""
+"""Record a run that Lightning trains: metrics.csv, the tables beside it, and the loggers."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +22,7 @@ from paribus.training.evaluated import AverageShower, show_evaluated, store_aver
 from paribus.training.layer_rows import LayerRows
 from paribus.training.logged import LoggedValues
 from paribus.training.recording import Recording, warn_of_failure
+from paribus.training.steps import StepsInEpoch
 from paribus.training.stopping import check_validation, explain_stop, share_metrics
 from paribus.training.trained import Trained
 
@@ -40,6 +41,7 @@ class Recorder(AverageShower):
         instruments: instruments by name.
         checkpoints: holds the weights of the best epoch.
         figures: whether the instruments draw figures.
+        in_epoch: reads the steps of an epoch, in which it is called before; None: no steps are recorded.
         sees_steps: whether values that are logged by step alone are recorded, as the mean of an epoch.
 
     Attributes:
@@ -55,6 +57,7 @@ class Recorder(AverageShower):
         instruments: Mapping[str, Instrument],
         checkpoints: Checkpoints,
         figures: bool,
+        in_epoch: StepsInEpoch | None = None,
         sees_steps: bool = False,
     ):
         self.trained = trained
@@ -64,6 +67,7 @@ class Recorder(AverageShower):
         self.calls = InstrumentCalls(instruments)
         self.checkpoints = checkpoints
         self.figures = figures
+        self.in_epoch = in_epoch
         self.sees_steps = sees_steps
         self.logged = LoggedValues()
         checkpoints.complete_row = self.complete_row
@@ -173,6 +177,8 @@ class Recorder(AverageShower):
             trainer.global_step, trained.lr, row, seconds, trained.momentum, trained.folds, complete=False
         )
         self._add_logged(trainer)
+        if self.in_epoch is not None:
+            self.recording.steps.add(self.in_epoch.rows)
         with show_evaluated(trainer, learner):
             scalars = self.recording.add_layers(epoch, LayerRows.from_measured(self._measure(epoch)))
             self.recording.add_scalars(self.calls.measure_scalars(epoch))

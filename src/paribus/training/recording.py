@@ -1,4 +1,4 @@
-"""Write the record of a run during training: its epochs and the measurements of its layers, also to its loggers."""
+"""Write the record of a run during training: epochs, steps and the measurements of layers, also to its loggers."""
 
 import logging
 import math
@@ -20,6 +20,7 @@ from paribus.record import FOLDS, LAYERS, METRICS, Metric, RecordError, read_met
 from paribus.record.statistics import summarise_rows
 from paribus.record.tables import FoldsWriter, LayersWriter, MetricsWriter
 from paribus.training.layer_rows import LayerRows
+from paribus.training.recorded_steps import RecordedSteps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +48,7 @@ def warn_of_failure(figure: str) -> Iterator[None]:
 
 
 class Recording:
-    """The record of one run during training: metrics.csv, layers.parquet, folds.parquet and its loggers.
+    """The record of one run during training: metrics.csv, the tables beside it, and its loggers.
 
     It does not depend on how the run is trained: by Lightning or in a stack.
 
@@ -62,6 +63,7 @@ class Recording:
     Attributes:
         rows: rows of metrics.csv so far, by column.
         measured: columns of metrics.csv that instruments have measured; an empty cell there was not measured.
+        steps: the optimizer steps so far, where they are recorded.
         taken_up: the epochs after which the run was resumed.
         stopped_by: what has stopped the run before all of its planned epochs; None: nothing.
         diverged: None, or the entry of the summary: `epoch` and optimizer `step`, both counted from 1, and `what`
@@ -90,6 +92,7 @@ class Recording:
         self.layers = LayersWriter(directory / LAYERS)
         self.folds = FoldsWriter(directory / FOLDS, [name for name in columns if name.startswith("val/")])
         self.measured: dict[str, None] = {}
+        self.steps = RecordedSteps(directory, self.folds.columns, loggers, max_epochs)
         self.taken_up: list[int] = []
         self.stopped_by: str | None = None
         self.diverged: dict[str, Any] | None = None
@@ -109,6 +112,7 @@ class Recording:
         except RecordError as error:
             log.warning("%s The run continues without it.", error)
             self.folds.abandon()
+        self.steps.resume(epoch, int(self.rows[-1]["step"] or 0) if self.rows else 0)
         self.diverged = state["diverged"]
         self.measured = dict.fromkeys(state.get("measured", ()))
         self.taken_up = [*state["taken_up"], epoch]
@@ -163,16 +167,16 @@ class Recording:
         self.rows[-1] |= values
 
     def add_scalars(self, values: Mapping[str, np.ndarray]) -> None:
-        """Add quantities of the whole network to the last epoch, each of shape (); NaN is an empty cell.
+        """Add quantities of the network, (), to the last epoch before it is written and logged; NaN is an empty cell.
 
-        Call before `write_epoch` and `log_epoch`. Raises UserError for a column that the epoch has already.
+        Raises UserError for a column that the epoch has already.
         """
         row = self.rows[-1]
         taken = [name for name in values if row.get(name) is not None or name in NOT_METRICS]
         if taken:
             raise UserError(f"The epoch has {taken[0]} already. An instrument must choose another name.")
         known = {name: float(value) for name, value in values.items() if not np.isnan(value)}
-        row |= {**dict.fromkeys(values), **known}
+        row |= dict.fromkeys(values) | known
         self.measured |= dict.fromkeys(values)
         self._scalars |= known
 
@@ -281,9 +285,8 @@ class Recording:
     def get_state(self, stopped: bool) -> dict[str, Any]:
         """Write the tables, which must not be behind the checkpoint, and return the state for it."""
         self._write_tables()
-        measured = {"measured": list(self.measured)} if self.measured else {}
-        return {"epoch": len(self.rows), "diverged": self.diverged, "stopped": stopped, "taken_up": self.taken_up,
-                **measured}  # fmt: skip
+        state = {"epoch": len(self.rows), "diverged": self.diverged, "stopped": stopped, "taken_up": self.taken_up}
+        return {**state, "measured": list(self.measured)}
 
     def close(self) -> None:
         """Close metrics.csv and write the tables, if the record was opened."""
@@ -296,3 +299,4 @@ class Recording:
     def _write_tables(self) -> None:
         self.layers.write()
         self.folds.write()
+        self.steps.write()

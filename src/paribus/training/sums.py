@@ -42,6 +42,23 @@ class EpochSums:
         for name, value in sums.items():
             self._sums.setdefault(name, []).append(value)
 
+    @property
+    def batches(self) -> int:
+        """The number of batches since the last `read`, of this rank."""
+        return len(self._sizes)
+
+    def read_batches(self, reduce: Callable[[Tensor, str], Tensor] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the size of each batch, (batches,), and its mean loss, (batches, ...), in double precision.
+
+        `reduce`: as in `read`, which still has all values afterwards.
+        """
+        sizes = torch.tensor(self._sizes, dtype=torch.float64)
+        losses = torch.stack(self._losses).cpu().double() if self._losses else sizes
+        if reduce is not None:
+            totals = reduce(torch.stack([sizes, sizes * losses]), "sum")
+            sizes, losses = totals[0], totals[1] / totals[0]
+        return sizes.numpy(), losses.numpy()
+
     def read(self, reduce: Callable[[Tensor, str], Tensor] | None = None) -> tuple[dict[str, float], int | None]:
         """Compute the means over all samples since the last call, and find the first batch with a non-finite loss.
 

@@ -1,0 +1,223 @@
+"""Which quantities inside the networks go along with the difference of two levels. Never torch.
+
+Quantities of layers and of the network are looked at in the first, the middle and the last epoch. The unit is the
+replicate, as for the metric. Within a quantity the clearest of all layers and epochs counts, with an error that all of
+them share; p values and intervals are corrected for the number of quantities (docs/verdict.md, with simulations).
+"""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+from scipy.stats import fisher_exact
+
+from multirun_analysis.compare.context_means import average_contexts
+from multirun_analysis.compare.design import Replicate
+from multirun_analysis.compare.divergence import least_p
+from multirun_analysis.compare.inference import ALPHA, Estimate, estimate_replicates, p_sign
+from multirun_analysis.compare.inner_values import InnerValues, Place
+from multirun_analysis.compare.results import DivergenceTest, Pair, Result, Verdict
+from paribus.diagnosis import Diagnosis
+
+LEAST_RATIO = 1.25  # a smaller difference is not worth a word
+LEAST_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class InnerDifference:
+    """The difference between two levels in one quantity, layer and epoch, or in how often runs have a finding.
+
+    Attributes:
+        factor, best, other: the factor, its best level, and the one it is held against.
+        concluded: whether the two differ in the metric, as far as the verdict goes.
+        place: where it was measured; of a finding its name alone.
+        mean, low, high: other / best of a ratio, other - best of shares, over replicates; the interval is corrected for
+            all that was looked at. A finding has none.
+        levels: the means of best and other.
+        replicates: how many.
+        p: corrected likewise.
+    """
+
+    factor: str
+    best: Hashable
+    other: Hashable
+    concluded: bool
+    place: Place
+    mean: float
+    low: float
+    high: float
+    levels: tuple[float, float]
+    replicates: int
+    p: float
+
+    @property
+    def clear(self) -> bool:
+        """Whether the difference is beyond chance, and large enough to be worth a word."""
+        if not self.p < ALPHA:
+            return False
+        return abs(math.log(self.mean)) > math.log(LEAST_RATIO) if self.place.ratio else abs(self.mean) > LEAST_SHARE
+
+    @property
+    def strength(self) -> float:
+        """The end of the interval nearest to no difference: logarithm of a ratio; of a share four times as much.
+
+        So 25 points of dead units weigh as much as a factor of e in the gradient.
+        """
+        if math.isnan(self.low):
+            return 4 * abs(self.mean)
+        low, high = (math.log(self.low), math.log(self.high)) if self.place.ratio else (4 * self.low, 4 * self.high)
+        return 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+
+
+@dataclass(frozen=True)
+class Looked:
+    """The estimates of one quantity at all its places, for one pair of levels."""
+
+    result: Result
+    pair: Pair
+    places: list[Place]
+    estimates: list[Estimate]
+    levels: list[tuple[float, float]]
+
+
+def find_inner_differences(
+    results: Sequence[Result], values: InnerValues, diagnoses: Mapping[str, Diagnosis]
+) -> list[InnerDifference]:
+    """Compare the best level of each factor with the last one that it beats, else the last one, inside the networks.
+
+    Return all places that were looked at, and all findings that could differ between the two.
+    """
+    looked, counted = [], []
+    for result in results:
+        pair = choose_pair(result)
+        if pair is not None:
+            looked += _look(result, pair, values)
+            counted += _count(result, pair, diagnoses)
+    counted = [one for one in counted if least_p(one[-1]) < ALPHA / max(len(looked), 1)]
+    tests = max(1, len(looked) + len(counted))
+    found = []
+    for one in looked:
+        for place, e, levels in zip(one.places, one.estimates, one.levels, strict=True):
+            half = float(stdtrit(e.df, 1 - ALPHA / (2 * tests))) * e.error
+            ends = (-e.mean, -e.mean - half, -e.mean + half)  # other against best
+            if place.ratio:
+                ends = tuple(math.exp(min(end, 700.0)) for end in ends)  # type: ignore[assignment]
+            p = min(1.0, tests * _p(e))
+            found.append(InnerDifference(one.result.factor, one.pair.a, one.pair.b, _concluded(one.pair), place,
+                                         *ends, levels, e.n, p))  # fmt: skip
+    for result, pair, name, test in counted:
+        shares = [d / n for d, n in zip(test.diverged, test.replicates, strict=True)]
+        found.append(InnerDifference(result.factor, pair.a, pair.b, _concluded(pair), Place(name),
+                                     shares[1] - shares[0], math.nan, math.nan, (shares[0], shares[1]),
+                                     min(test.replicates), min(1.0, tests * test.p)))  # fmt: skip
+    return found
+
+
+def choose_pair(result: Result) -> Pair | None:
+    """Choose the best level against the last one that it beats, or, where it beats none, against the last one."""
+    if result.best is None or result.exploratory:
+        return None
+    pairs = [pair for level in result.usable[1:] if (pair := result.pair(result.best.level, level.level)) is not None]
+    beaten = [pair for pair in pairs if pair.verdict == Verdict.BETTER]
+    return next(reversed(beaten or pairs), None)
+
+
+def _concluded(pair: Pair) -> bool:
+    return pair.verdict == Verdict.BETTER
+
+
+def _look(result: Result, pair: Pair, values: InnerValues) -> list[Looked]:
+    """Estimate the difference of a pair of levels in each quantity, at each place where both have it."""
+    rows: dict[Replicate, list[tuple[int, int, int]]] = {}  # context, runs of a and b
+    contexts = 0
+    for by_level in result.contest.entries.values():
+        cells = [by_level[level].cell if level in by_level else None for level in (pair.a, pair.b)]
+        if cells[0] is None or cells[1] is None:
+            continue
+        mine, other = (cell.values() for cell in cells if cell is not None)
+        for key in mine.keys() & other.keys():
+            runs = [values.rows.get(cell.outcomes[key].run) for cell in cells if cell is not None]
+            if runs[0] is not None and runs[1] is not None:
+                rows.setdefault(key, []).append((contexts, runs[0], runs[1]))
+        contexts += 1
+    keys = sorted(rows, key=str)
+    if len(keys) < 2:
+        return []
+    chosen = np.array([(i, *row) for i, key in enumerate(keys) for row in rows[key]])
+    found = []
+    for places, first, second in values.of_pairs(chosen[:, 2], chosen[:, 3]):
+        if places[0].ratio:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                differences = np.log(first) - np.log(second)
+            differences[~np.isfinite(differences)] = np.nan
+        else:
+            differences = first - second
+        table = np.full((len(places), len(keys), contexts), np.nan)
+        table[:, chosen[:, 0], chosen[:, 1]] = differences.T
+        kept, estimates, levels = [], [], []
+        for i, place in enumerate(places):
+            means = average_contexts(table[i]) if contexts > 1 else table[i, :, 0]
+            if np.isnan(means).any():
+                continue  # a replicate without it may be the one that is unlike the others
+            kept.append(place)
+            estimates.append(estimate_replicates(means, [k[0] for k in keys], [k[1] for k in keys]))
+            levels.append((float(np.nanmean(first[:, i])), float(np.nanmean(second[:, i]))))
+        if kept:
+            found.append(Looked(result, pair, kept, raise_errors(estimates), levels))
+    return found
+
+
+def raise_errors(estimates: Sequence[Estimate]) -> list[Estimate]:
+    """Give each estimate of one quantity an error no smaller than the root of their mean square.
+
+    Among many places some have a small error by chance; the clearest one would be found there. With this floor the
+    largest |mean| / error of all places is about as likely under no effect as that of a single one.
+    """
+    floor = math.sqrt(float(np.mean([e.error**2 for e in estimates])))
+    return [e._replace(error=max(e.error, floor)) for e in estimates]
+
+
+def _p(found: Estimate) -> float:
+    """Compute the two-sided p of one place; by the sign test where replicates do not vary."""
+    if found.constant or found.error == 0:
+        return p_sign(np.full(found.n, found.mean))
+    return float(2 * stdtr(found.df, -abs(found.mean / found.error)))
+
+
+def _count(
+    result: Result, pair: Pair, diagnoses: Mapping[str, Diagnosis]
+) -> list[tuple[Result, Pair, str, DivergenceTest]]:
+    """Count the replicates most of whose runs have a finding, for both levels, and test whether they are as many."""
+    by_level: list[dict[Replicate, list[set[str]]]] = []
+    for level in (pair.a, pair.b):
+        mine: dict[Replicate, list[set[str]]] = {}
+        for entry in result.contest.of_level(level):
+            for key, outcome in entry.cell.outcomes.items() if entry.cell is not None else ():
+                if outcome.run in diagnoses:
+                    mine.setdefault(key, []).append({f.finding for f in diagnoses[outcome.run].findings})
+        by_level.append(mine)
+    found = []
+    for name in sorted({name for mine in by_level for sets in mine.values() for one in sets for name in one}):
+        counts = [sum(np.mean([name in one for one in sets]) > 0.5 for sets in mine.values()) for mine in by_level]
+        sizes = [len(mine) for mine in by_level]
+        if sum(counts) and all(sizes):
+            p = float(fisher_exact([[c, n - c] for c, n in zip(counts, sizes, strict=True)])[1])
+            test = DivergenceTest(pair.a, pair.b, (int(counts[0]), int(counts[1])), (sizes[0], sizes[1]), p)
+            found.append((result, pair, name, test))
+    return found
+
+
+def clearest(found: Sequence[InnerDifference]) -> list[InnerDifference]:
+    """Keep the clearest place of each factor and quantity, those that explain most first.
+
+    Sizes of gradients, dead and saturated units, curvature and findings come before updates, which follow from the
+    learning rate by themselves. Among several places the clearest counts, among equals the earliest epoch.
+    """
+    best: dict[tuple[str, str], InnerDifference] = {}
+    for one in found:
+        key = one.factor, one.place.quantity
+        if one.clear and (key not in best or one.strength > best[key].strength):
+            best[key] = one
+    return sorted(best.values(), key=lambda one: (not one.concluded, one.place.follows, -one.strength))
