@@ -171,12 +171,10 @@ class Recording:
 
         Raises UserError for a column that the epoch has already.
         """
-        row = self.rows[-1]
-        taken = [name for name in values if row.get(name) is not None or name in NOT_METRICS]
-        if taken:
+        if taken := [name for name in values if self.rows[-1].get(name) is not None or name in NOT_METRICS]:
             raise UserError(f"The epoch has {taken[0]} already. An instrument must choose another name.")
         known = {name: float(value) for name, value in values.items() if not np.isnan(value)}
-        row |= dict.fromkeys(values) | known
+        self.rows[-1] |= dict.fromkeys(values) | known
         self.measured |= dict.fromkeys(values)
         self._scalars |= known
 
