@@ -171,7 +171,7 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     row |= {key: value for key, value in statistics.items() if not isinstance(value, dict | list)}
     validated = sorted(set(range(1, len(metrics) + 1)) - set(unvalidated))
     folds, unread = read_folds(directory, validated) if status == record.COMPLETED else (None, None)
-    figures = figures_of_curves(metrics, folds, named_metric(summary), unvalidated)
+    figures = figures_of_curves(metrics, folds, named_metric(summary), unvalidated, list_measured(summary))
     row |= {key: value for key, value in figures.items() if key not in statistics}
     row["folds"] = unread
     tested = (summary or {}).get("test") or {}
@@ -180,6 +180,11 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     row["command"] = (summary or {}).get("command")
     row["directory"] = str(directory)
     return row, metrics, described, summary or {}
+
+
+def list_measured(summary: Mapping[str, Any] | None) -> list[str]:
+    """List the columns of metrics.csv that a run's instruments measured, in some epochs only; older runs have none."""
+    return list(((summary or {}).get("instruments") or {}).get("columns") or [])
 
 
 def _task(metrics: pd.DataFrame, described: Described) -> str | None:

@@ -1,7 +1,7 @@
 """Call the instruments of a run in turn, and measure what they cost."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -84,22 +84,18 @@ class InstrumentCalls:
                 found = list(instrument.histograms(epoch, last))
             yield from found
 
-    def describe_price(self, train_seconds: float) -> dict[str, Any]:
-        """Describe the price of the instruments for summary.json: seconds by instrument, and their share of the time.
+    def summarise(self, epoch_seconds: Sequence[float], columns: Iterable[str]) -> dict[str, Any]:
+        """Summarise the instruments for summary.json: their price, in seconds and as a share of the time, and columns.
 
-        `train_seconds` is the sum of the epochs' durations, which include the calls of steps alone.
+        Args:
+            epoch_seconds: durations of the epochs that this process has trained; they include the calls of steps, but
+                not those at the ends of epochs.
+            columns: columns of metrics.csv that instruments have measured.
         """
-        total, whole = sum(self.seconds.values()), train_seconds + self.end_seconds
-        return {"seconds": dict(self.seconds), "share": total / whole if whole else 0.0}
-
-    def get_state(self) -> dict[str, Any]:
-        """Return the time spent so far, for last.ckpt."""
-        return {"seconds": self.seconds, "end_seconds": self.end_seconds}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from the time that was spent before a run was resumed."""
-        self.seconds |= {name: spent for name, spent in state["seconds"].items() if name in self.seconds}
-        self.end_seconds = state["end_seconds"]
+        total, whole = sum(self.seconds.values()), sum(epoch_seconds) + self.end_seconds
+        share = total / whole if whole else 0.0
+        price = {"epochs": len(epoch_seconds), "seconds": dict(self.seconds), "share": share}
+        return {**price, "columns": list(columns)}
 
     @contextmanager
     def _timing(self, name: str) -> Iterator[None]:

@@ -3,10 +3,11 @@
 Vectors of all parameters are matrices (K, P), with K = 1 for a run alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import Node
 
 LARGEST_SCALE = 2.0**20  # of a step, and its inverse the smallest
 
@@ -21,7 +22,7 @@ def find_critical_scale(loss_at: Callable[[Tensor], Tensor], resolution: float, 
     Args:
         loss_at: returns the losses (K,) at scales (K,).
         resolution: relative error of a loss. Smaller changes do not count as a rise, and a run whose loss falls by less
-            in the whole search has no result.
+            than that at s / 2 has no result.
         tolerance: width of the final interval, relative to s; half of it is the greatest error.
 
     Returns NaN where the loss rises at every scale down to 2^-20 (the step does not descend), at none up to 2^20, or is
@@ -30,29 +31,33 @@ def find_critical_scale(loss_at: Callable[[Tensor], Tensor], resolution: float, 
     first = loss_at(torch.zeros(()))
     margin = resolution * first.abs()
     low, high = torch.zeros_like(first), torch.full_like(first, torch.inf)
-    scale, lowest = torch.ones_like(first), first
+    scale = torch.ones_like(first)
     while True:
         loss = loss_at(scale)
         rises = ~(loss <= first + margin)  # also where it is not finite
         low, high = torch.where(rises, low, scale), torch.where(rises, scale, high)
-        lowest = torch.fmin(lowest, loss)
         beyond = (low >= LARGEST_SCALE) | (high <= 1 / LARGEST_SCALE) | ~torch.isfinite(first)
         done = beyond | (high.isfinite() & (high - low <= tolerance * high))
         if bool(done.all()):
             break
         wider = torch.where(high.isinf(), 2 * low, torch.where(low == 0, high / 2, (low + high) / 2))
         scale = torch.where(done, torch.where(rises, high, low), wider)
-    seen = ~beyond & (first - lowest > margin)
-    return torch.where(seen, (low + high) / 2, torch.nan)
+    critical = torch.where(beyond, torch.nan, (low + high) / 2)
+    falls = first - loss_at(critical / 2) > margin  # where a quadratic is lowest
+    return torch.where(falls, critical, torch.nan)
 
 
 def differentiate(losses: Tensor, parameters: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
     """Return the function that multiplies vectors (K, P) with the Hessian of each run's loss: Pearlmutter (1994).
 
-    `losses` () or (K,) with gradients, each a function of its own row of the `parameters` (K, ...) alone.
+    `losses` () or (K,) with gradients, each a function of its own row of the `parameters` (K, ...) alone. Raises
+    NotImplementedError where a part of the network cannot be differentiated twice.
     """
     runs = losses.numel()
     gradients = torch.autograd.grad(losses.sum(), parameters, create_graph=True, materialize_grads=True)
+    if any(node.name() == "torch::autograd::Error" for node in _walk_graph(gradients)):
+        # autograd raises no error where it is asked for the parameters alone, and takes the derivatives for 0
+        raise NotImplementedError("a function is marked with @once_differentiable")
     curved = [i for i, gradient in enumerate(gradients) if gradient.requires_grad]  # the others are constant
     sizes = [parameter.numel() // runs for parameter in parameters]
 
@@ -67,6 +72,18 @@ def differentiate(losses: Tensor, parameters: Sequence[Tensor]) -> Callable[[Ten
         return torch.cat([product.reshape(runs, -1) for product in products], 1)
 
     return multiply
+
+
+def _walk_graph(tensors: Sequence[Tensor]) -> Iterator[Node]:
+    """Yield the nodes of the graph that the tensors were computed by, each once."""
+    waiting = [tensor.grad_fn for tensor in tensors]
+    seen: set[Node | None] = {None}
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [following for following, _ in node.next_functions]
+            yield node
 
 
 def find_largest_eigenvalue(

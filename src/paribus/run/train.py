@@ -105,7 +105,7 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
         recording = recorder.recording
         if recording is not None and recording.rows:
             summary["statistics"] |= recording.compute_statistics()
-            summary["instruments"] = recorder.calls.describe_price(summary["statistics"]["train_seconds"])
+            summary["instruments"] = recorder.calls.summarise(recording.new_epoch_seconds, recording.measured)
         if recording is not None and recording.taken_up:
             summary["taken_up"] = recording.taken_up
         for logger in trainer.loggers:

@@ -60,7 +60,7 @@ class LockedMember:
             summary["device"], summary["stacked"] = "cpu", size
             if recording.rows:
                 summary["statistics"] |= recording.compute_statistics()
-                summary["instruments"] = member.calls.describe_price(summary["statistics"]["train_seconds"])
+                summary["instruments"] = member.calls.summarise(recording.new_epoch_seconds, recording.measured)
             if recording.taken_up:
                 summary["taken_up"] = recording.taken_up
             if not member.ended:

@@ -68,8 +68,6 @@ class Member:
         """Attach the run's own instruments. Restore weights and instruments of a resumed run."""
         if self.stored is not None:
             self.learner.load_state_dict(self.stored["state_dict"])
-            if "instrument_calls" in self.stored["recorder"]:
-                self.calls.load_state(self.stored["recorder"]["instrument_calls"])
         for name, instrument in self.instruments.items():
             instrument.attach(self.learner, self.data)
             if self.stored is not None and name in self.stored["recorder"]["instruments"]:
@@ -123,11 +121,7 @@ class Member:
                 "loops": describe_loops(epoch, steps, validates, scheduled, self.learner.interval),
                 "optimizer_states": [optimizer_state],
                 "lr_schedulers": [scheduler_state] if scheduled else [],
-                "recorder": {
-                    **recorded,
-                    "instruments": {**instruments, **instrument_states},
-                    "instrument_calls": self.calls.get_state(),
-                },
+                "recorder": {**recorded, "instruments": {**instruments, **instrument_states}},
             }
         )
 

@@ -106,8 +106,6 @@ class Recorder(AverageShower):
         self.recording.open()
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         self._monitored = {str(callback.monitor) for callback in callbacks if getattr(callback, "monitor", None)}
-        if self._resumed_state is not None and "instrument_calls" in self._resumed_state:
-            self.calls.load_state(self._resumed_state["instrument_calls"])
         for name, instrument in self.instruments.items():
             with naming(name):
                 instrument.attach(self.trained, self.data)
@@ -249,7 +247,6 @@ class Recorder(AverageShower):
         checkpoint["recorder"] = {
             **self.recording.get_state(trainer.should_stop),
             "instruments": {name: state for name, i in self.instruments.items() if (state := i.state_dict())},
-            "instrument_calls": self.calls.get_state(),
         }
 
     def on_load_checkpoint(
