@@ -6,10 +6,10 @@ from matplotlib.figure import Figure
 
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.figures import style
-from multirun_analysis.figures.axes import average, draw_lines, set_scale
-from multirun_analysis.figures.encoding import Encoding, encode
+from multirun_analysis.figures.axes import average, draw_bands, draw_lines, set_scale
+from multirun_analysis.figures.encoding import Encoding, Means, encode
 from multirun_analysis.figures.registry import figure, main_factors
-from multirun_analysis.figures.style import LARGE, count, plain
+from multirun_analysis.figures.style import LARGE, MOST_ENTRIES, count, plain
 
 BINS = 12  # of a tenfold number of steps, over each of which losses and gradient norms are averaged
 
@@ -23,7 +23,7 @@ def loss_by_step(comparison: Comparison, factor: str | None = None) -> Figure | 
     if steps.empty:
         return None
     metric = comparison.selection.column or "val/loss"
-    tables = {name: average_bins(steps, name) for name in ("train/loss", "grad_norm") if name in steps}
+    tables = {name: average_bins(steps, name) for name in ("train/loss", "grad_norm")}
     tables[metric] = _validations(comparison, encoding, steps, metric)
     tables = {name: table for name, table in tables.items() if table.notna().to_numpy().any()}
     whole, (panels,) = style.create_panels([len(tables)], 4, 3.4)
@@ -34,10 +34,15 @@ def loss_by_step(comparison: Comparison, factor: str | None = None) -> Figure | 
         axes.set_xscale("log")
         axes.set_xlim(1, max(2.0, float(steps["step"].max())))
         alone = table.loc[table.index.intersection(encoding.broken)]
-        for lines, look, width in ((means.middle, encoding.settings, 1.6), (alone, encoding.runs, 0.8)):
-            for row, line in lines.iterrows():  # settings differ in the steps at which they are validated
-                known = line.dropna().to_frame().T
-                draw_lines(axes, known, look.loc[[row]], scale, width)
+        # one by one: settings differ in the steps at which they are validated
+        for cell, line in means.middle.iterrows():
+            known = line.dropna().index
+            draw_lines(axes, means.middle.loc[[cell], known], encoding.settings.loc[[cell]], scale, 1.6)
+            if len(encoding.settings) <= MOST_ENTRIES:
+                mine = Means(*(part.loc[[cell], known] for part in means))
+                draw_bands(axes, mine, encoding.settings["colour"], scale)
+        for run, line in alone.iterrows():
+            draw_lines(axes, alone.loc[[run], line.dropna().index], encoding.runs.loc[[run]], scale, 0.8)
         axes.set_xlabel("optimizer step")
         axes.set_title(plain(name), fontsize=LARGE)
     by = f" by {encoding.factor}" if encoding.factor else ""
@@ -51,6 +56,8 @@ def loss_by_step(comparison: Comparison, factor: str | None = None) -> Figure | 
 
 def average_bins(steps: pd.DataFrame, column: str) -> pd.DataFrame:
     """Average a column over bins of equal width in the logarithm of the step: (runs, geometric centres)."""
+    if column not in steps:
+        return pd.DataFrame()
     bins = np.floor(BINS * np.log10(steps["step"].to_numpy(dtype=float)) + 1e-9)
     table = steps[column].groupby([steps["run"].astype(str), bins]).mean().unstack()
     return table.set_axis(10 ** ((table.columns.to_numpy() + 0.5) / BINS), axis="columns")
