@@ -191,6 +191,7 @@ def test_a_damaged_composition(
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["evaluate", "resume", "rerun", "compare"])
 @pytest.mark.parametrize(("file", "name"), COMMANDED, ids=[f"{file}: {name}" for file, name in COMMANDED])
+@pytest.mark.cases(6)
 def test_commands_name_the_file(
     file: str,
     name: str,

@@ -125,6 +125,7 @@ def run_python(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 @pytest.mark.parametrize(
     "command", [c for c in find_commands("python train.py") if not re.search(r"resume=|rerun=", c)]
 )
+@pytest.mark.cases(999)
 def test_each_command_that_trains_is_one_that_can(place: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     monkeypatch.syspath_prepend(place)
@@ -141,6 +142,7 @@ def test_each_command_that_trains_is_one_that_can(place: Path, command: str, mon
 @pytest.mark.parametrize(
     "command", [*find_commands("python -m multirun_analysis"), *find_commands("python evaluate.py")]
 )
+@pytest.mark.cases(999)
 def test_each_command_that_reads_runs_does(place: Path, command: str) -> None:
     arguments = shlex.split(
         command.replace("outputs/DATE/TIME", "outputs/2026-01-01/12-00-00.000000").replace(" ...", "")
@@ -164,6 +166,7 @@ SCRIPTS = [b for page in PAGES for b in find_blocks(page) if re.match(r"(from|im
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=range(len(SCRIPTS)))
+@pytest.mark.cases(999)
 def test_each_script_runs(place: Path, script: str) -> None:
     script = script.replace("outputs/DATE/TIME", "outputs/2026-01-01/12-00-00.000000").replace(
         "selected_val_acc", "selected_val_loss"
