@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-from simulations import claims, curves, divergence, effects, trends, tuning, until
+from simulations import claims, curves, divergence, effects, times, trends, tuning, until
 from simulations.made_studies import Random
 from simulations.rows import Row
 
@@ -30,6 +30,7 @@ PARTS: Mapping[str, Callable[[Random, int], Iterator[Row]]] = {
     "divergence": divergence.divergence,
     "until": until.until,
     "until_confirmed": until.confirmed,
+    "times": times.times,
 }
 
 

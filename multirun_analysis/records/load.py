@@ -31,6 +31,7 @@ from multirun_analysis.records.files import (
     read_metrics,
 )
 from multirun_analysis.records.run_figures import figures_of_curves
+from multirun_analysis.records.steps import read_steps
 from paribus import record
 from paribus.diagnosis import Diagnosis
 
@@ -67,6 +68,11 @@ class Study:
         """
         return self._layers[0]
 
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        """run, step, epoch, train/loss, lr, momentum, grad_norm and val/...: all steps.parquet, read at first use."""
+        return self._steps[0]
+
     def of(self, task: str) -> "Study":
         """The runs of one task, and those of which nobody can tell."""
         mine = self.runs["task"].eq(task) | self.runs["task"].isna()
@@ -92,6 +98,15 @@ class Study:
     def unread(self) -> dict[str, str]:
         """Runs whose layers.parquet cannot be read, and why."""
         return self._layers[1]
+
+    @property
+    def unread_steps(self) -> dict[str, str]:
+        """Runs whose steps.parquet cannot be read, and why."""
+        return self._steps[1]
+
+    @cached_property
+    def _steps(self) -> tuple[pd.DataFrame, dict[str, str]]:
+        return read_steps({name: Path(path) for name, path in zip(self.described, self.runs["directory"], strict=True)})
 
     @cached_property
     def _layers(self) -> tuple[pd.DataFrame, dict[str, str]]:
