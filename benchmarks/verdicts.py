@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-from simulations import claims, curves, divergence, effects, trends, tuning
+from simulations import claims, curves, divergence, effects, trends, tuning, why
 from simulations.made_studies import Random
 from simulations.rows import Row
 
@@ -28,6 +28,8 @@ PARTS: Mapping[str, Callable[[Random, int], Iterator[Row]]] = {
     "claims": claims.claims,
     "tuned_claims": claims.tuned_claims,
     "divergence": divergence.divergence,
+    "why": why.null,
+    "why_named": why.power,
 }
 
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
-from scipy.stats import fisher_exact
 
 from multirun_analysis.compare.context_means import average_contexts
 from multirun_analysis.compare.design import Replicate
-from multirun_analysis.compare.divergence import least_p
+from multirun_analysis.compare.divergence import fisher, least_p
 from multirun_analysis.compare.inference import ALPHA, Estimate, estimate_replicates, p_sign
 from multirun_analysis.compare.inner_values import InnerValues, Place
 from multirun_analysis.compare.results import DivergenceTest, Pair, Result, Verdict
@@ -99,8 +98,9 @@ def find_inner_differences(
     tests = max(1, len(looked) + len(counted))
     found = []
     for one in looked:
+        quantile = {df: float(stdtrit(df, 1 - ALPHA / (2 * tests))) for df in {e.df for e in one.estimates}}
         for place, e, levels in zip(one.places, one.estimates, one.levels, strict=True):
-            half = float(stdtrit(e.df, 1 - ALPHA / (2 * tests))) * e.error
+            half = quantile[e.df] * e.error
             ends = (-e.mean, -e.mean - half, -e.mean + half)  # other against best
             if place.ratio:
                 ends = tuple(math.exp(min(end, 700.0)) for end in ends)  # type: ignore[assignment]
@@ -156,17 +156,24 @@ def _look(result: Result, pair: Pair, values: InnerValues) -> list[Looked]:
             differences = first - second
         table = np.full((len(places), len(keys), contexts), np.nan)
         table[:, chosen[:, 0], chosen[:, 1]] = differences.T
-        kept, estimates, levels = [], [], []
-        for i, place in enumerate(places):
-            means = average_contexts(table[i]) if contexts > 1 else table[i, :, 0]
-            if np.isnan(means).any():
-                continue  # a replicate without it may be the one that is unlike the others
-            kept.append(place)
-            estimates.append(estimate_replicates(means, [k[0] for k in keys], [k[1] for k in keys]))
-            levels.append((float(np.nanmean(first[:, i])), float(np.nanmean(second[:, i]))))
-        if kept:
-            found.append(Looked(result, pair, kept, raise_errors(estimates), levels))
+        means = table[:, :, 0] if contexts == 1 else np.stack([average_contexts(one) for one in table])
+        # a replicate without a value may be the one that is unlike the others
+        whole = np.flatnonzero(~np.isnan(means).any(axis=1))
+        if len(whole):
+            estimates = estimate_places(means[whole], keys)
+            levels = list(zip(*(np.nanmean(part[:, whole], axis=0).tolist() for part in (first, second)), strict=True))
+            found.append(Looked(result, pair, [places[i] for i in whole], raise_errors(estimates), levels))
     return found
+
+
+def estimate_places(values: np.ndarray, keys: Sequence[Replicate]) -> list[Estimate]:
+    """Estimate the means of values (places, replicates); see `estimate_replicates`."""
+    seeds, splits = zip(*keys, strict=True)
+    n = values.shape[1]
+    if 1 < min(len(set(seeds)), len(set(splits))) < n:
+        return [estimate_replicates(row, seeds, splits) for row in values]
+    errors = values.std(axis=1, ddof=1) / math.sqrt(n)
+    return [Estimate(float(m), float(e), n - 1, n) for m, e in zip(values.mean(axis=1), errors, strict=True)]
 
 
 def raise_errors(estimates: Sequence[Estimate]) -> list[Estimate]:
@@ -203,8 +210,8 @@ def _count(
         counts = [sum(np.mean([name in one for one in sets]) > 0.5 for sets in mine.values()) for mine in by_level]
         sizes = [len(mine) for mine in by_level]
         if sum(counts) and all(sizes):
-            p = float(fisher_exact([[c, n - c] for c, n in zip(counts, sizes, strict=True)])[1])
-            test = DivergenceTest(pair.a, pair.b, (int(counts[0]), int(counts[1])), (sizes[0], sizes[1]), p)
+            a, b = map(int, counts)
+            test = DivergenceTest(pair.a, pair.b, (a, b), (sizes[0], sizes[1]), fisher(a, sizes[0], b, sizes[1]))
             found.append((result, pair, name, test))
     return found
 

@@ -9,8 +9,8 @@ from paribus.diagnosis.trace import LayerTable, Trace
 
 # Thresholds; docs/diagnosis.md gives the source of each, and how often it is right.
 VANISHED = 1e-3  # of the largest relative gradient of the layers nearer the output
-EXPLODED = 1e3  # times the relative gradient of the output layer, or the scale of the first hidden activations
-DEAD = 0.5  # of a layer's units
+EXPLODED = 100.0  # times the relative gradient of the output layer, or the scale of the first hidden activations
+DEAD = 0.75  # of a layer's units
 SATURATED = 0.5  # of a layer's outputs
 LARGE_UPDATE = 0.1  # of the weights, in a step
 SHORT_PATH = 0.05  # of the weights: the sum of all updates
