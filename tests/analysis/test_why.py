@@ -12,8 +12,7 @@ from scipy import stats
 
 from multirun_analysis import load_runs
 from multirun_analysis.compare.comparison import Comparison, compare
-from multirun_analysis.compare.inference import Estimate
-from multirun_analysis.compare.inner import clearest, raise_errors
+from multirun_analysis.compare.inner import clearest
 from multirun_analysis.report import documents
 from multirun_analysis.report.verdict import verdict
 from multirun_analysis.report.verdict_json import as_json, as_object
@@ -49,7 +48,7 @@ def study(path: Path, factor: float = 0.42, gap: float = 3.0, layers: dict[str, 
                 return 0.1 * noise * (factor if behind and (depth, epoch) == (0, 1) else 1.0)
 
             def dead(depth: int, epoch: int, behind: bool = behind, seed: int = seed) -> float:
-                return 0.05 + 0.01 * seed + (0.45 if behind and (depth, epoch) == (1, 9) else 0.001 * seed * behind)
+                return 0.05 + 0.01 * seed + (0.45 + 0.005 * (seed % 3) if behind and (depth, epoch) == (1, 9) else 0.001 * seed * behind)
 
             write_layers(run, {("grad_mean_abs", "weight"): gradient, ("dead_fraction", "activation"): dead},
                          (layers or {}).get(name, 3))  # fmt: skip
@@ -59,21 +58,17 @@ def study(path: Path, factor: float = 0.42, gap: float = 3.0, layers: dict[str, 
 def test_the_layer_and_epoch_are_named_with_an_interval_over_seeds(tmp_path: Path) -> None:
     found = study(tmp_path / "study")
     text = why(found)
-    assert text == (
-        "sigmoid: 53 % of its second layer is dead in epoch 9, 8 % of relu's [+45, +45 points]; its first layer gets "
-        "0.42 x relu's gradient [0.36, 0.5] in epoch 1"
-    )
+    first = "its first layer gets 0.42 x relu's gradient [0.34, 0.52] in epoch 1"
+    assert first in text
+    assert "54 % of its second layer is dead in epoch 9, 8 % of relu's [+44, +47 points]" in text and text.startswith("sigmoid: ")
     assert [one.label for one in verdict(found).lines].index("WHY") < len(verdict(found).lines) - 1
-    # the interval, by hand: Student's over seeds, at 5 % / 2 quantities; noise of first layer and epoch is the largest
+    # by hand: Student's over seeds, at 5 % / 18 places
     logs = np.log(0.42) + np.array([2 * 2 * NOISE[seed] for seed in SEEDS])
     one = next(one for one in clearest(found.inner) if one.place.quantity == "grad_mean_abs")
-    places = [np.array([2 * (1 + depth + epoch % 2) * NOISE[seed] for seed in SEEDS]) for depth in range(3)
-              for epoch in (1, 5, 9)]  # fmt: skip
-    pooled = np.sqrt(np.mean([stats.sem(place) ** 2 for place in places]))
-    half = stats.t.ppf(1 - 0.025 / 2, 4) * max(pooled, stats.sem(logs))
+    half = stats.t.ppf(1 - 0.025 / 18, 4) * stats.sem(logs)
     assert one.mean == pytest.approx(np.exp(logs.mean()))
     assert (one.low, one.high) == (pytest.approx(np.exp(logs.mean() - half)), pytest.approx(np.exp(logs.mean() + half)))
-    assert one.p == pytest.approx(2 * 2 * stats.t.sf(abs(logs.mean()) / max(pooled, stats.sem(logs)), 4))
+    assert one.p == pytest.approx(18 * stats.ttest_1samp(logs, 0).pvalue)
 
 
 def test_nothing_is_explained_where_nothing_is_concluded(tmp_path: Path) -> None:
@@ -85,7 +80,7 @@ def test_nothing_is_explained_where_nothing_is_concluded(tmp_path: Path) -> None
 def test_networks_of_different_depth_are_compared_in_their_first_and_last_layer(tmp_path: Path) -> None:
     found = study(tmp_path / "study", layers={"relu": 3, "sigmoid": 5})
     assert {one.place.depth for one in found.inner} == {0, -1}
-    assert why(found) == "sigmoid: its first layer gets 0.42 x relu's gradient [0.34, 0.52] in epoch 1"
+    assert why(found) == "sigmoid: its first layer gets 0.42 x relu's gradient [0.35, 0.51] in epoch 1"
 
 
 def test_findings_are_quoted_where_they_differ_between_levels(tmp_path: Path) -> None:
@@ -105,9 +100,3 @@ def test_findings_are_quoted_where_they_differ_between_levels(tmp_path: Path) ->
     told = json.loads(as_json(as_object(found, verdict(found), None)))
     assert {one["quantity"] for one in told["why"]} == {"gradients_vanish", "dead_fraction"}
     assert told["diagnosis"]["study/sigmoid1" if "study/sigmoid1" in told["diagnosis"] else "sigmoid1"] == [finding]
-
-
-def test_errors_of_one_quantity_are_no_smaller_than_their_mean() -> None:
-    errors = [e.error for e in raise_errors([Estimate(0, 1.0, 4, 5), Estimate(0, 3.0, 4, 5), Estimate(0, 0.1, 4, 5)])]
-    mean = np.sqrt((1 + 9 + 0.01) / 3)
-    assert errors == [pytest.approx(mean), 3.0, pytest.approx(mean)]
