@@ -48,7 +48,11 @@ def study(path: Path, factor: float = 0.42, gap: float = 3.0, layers: dict[str, 
                 return 0.1 * noise * (factor if behind and (depth, epoch) == (0, 1) else 1.0)
 
             def dead(depth: int, epoch: int, behind: bool = behind, seed: int = seed) -> float:
-                return 0.05 + 0.01 * seed + (0.45 + 0.005 * (seed % 3) if behind and (depth, epoch) == (1, 9) else 0.001 * seed * behind)
+                return (
+                    0.05
+                    + 0.01 * seed
+                    + (0.45 + 0.005 * (seed % 3) if behind and (depth, epoch) == (1, 9) else 0.001 * seed * behind)
+                )
 
             write_layers(run, {("grad_mean_abs", "weight"): gradient, ("dead_fraction", "activation"): dead},
                          (layers or {}).get(name, 3))  # fmt: skip
@@ -60,7 +64,9 @@ def test_the_layer_and_epoch_are_named_with_an_interval_over_seeds(tmp_path: Pat
     text = why(found)
     first = "its first layer gets 0.42 x relu's gradient [0.34, 0.52] in epoch 1"
     assert first in text
-    assert "54 % of its second layer is dead in epoch 9, 8 % of relu's [+44, +47 points]" in text and text.startswith("sigmoid: ")
+    assert "54 % of its second layer is dead in epoch 9, 8 % of relu's [+44, +47 points]" in text and text.startswith(
+        "sigmoid: "
+    )
     assert [one.label for one in verdict(found).lines].index("WHY") < len(verdict(found).lines) - 1
     # by hand: Student's over seeds, at 5 % / 18 places
     logs = np.log(0.42) + np.array([2 * 2 * NOISE[seed] for seed in SEEDS])
