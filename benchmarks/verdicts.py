@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-from simulations import claims, curves, divergence, effects, times, trends, tuning, until
+from simulations import claims, curves, divergence, effects, times, trends, tuning, until, why
 from simulations.made_studies import Random
 from simulations.rows import Row
 
@@ -31,6 +31,8 @@ PARTS: Mapping[str, Callable[[Random, int], Iterator[Row]]] = {
     "until": until.until,
     "until_confirmed": until.confirmed,
     "times": times.times,
+    "why": why.null,
+    "why_named": why.power,
 }
 
 

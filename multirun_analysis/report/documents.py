@@ -11,8 +11,8 @@ from multirun_analysis.compare.design import Kind
 from multirun_analysis.compare.interactions import Interaction
 from multirun_analysis.compare.metric import WORDS
 from multirun_analysis.compare.targets import Target
-from multirun_analysis.report import diagnosis_tables, result_tables
 from multirun_analysis.compare.times import compare_times
+from multirun_analysis.report import diagnosis_tables, result_tables
 from multirun_analysis.report.sentences import not_compared, of_missing
 from multirun_analysis.report.tables import crossed, numeric, runs, settings
 from multirun_analysis.report.time_tables import pairs, times

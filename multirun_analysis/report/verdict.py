@@ -73,7 +73,7 @@ def verdict(comparison: Comparison) -> Verdict:
         for label, sentence in (
             ("NOT FRESH", _not_fresh(comparison)),
             ("UNUSABLE", unusable(comparison)),
-            ("WHY", "; ".join(why(comparison))),
+            ("WHY", why(comparison)),
             ("MATTERS", _matters(comparison.shares)),
             ("HOLDS FOR", _holds_for(comparison)),
             ("MISSING", _missing(comparison)),
