@@ -77,13 +77,13 @@ def until(random: Random, studies: int) -> Iterator[Row]:
         yield Row("until", f"{levels} levels, noise 1 : {noise}: false winner", float(rate), studies, (0, 5))
     for levels, gap, what, required in POWERS:
         yield from _power(random, studies, levels, gap, what, required)
-    for factor, required in ((1.0, (0.0, 5.0)), (0.0, None)):
+    for factor, bound in ((1.0, (0.0, 5.0)), (0.0, None)):
         runs, places = crossed((2,), PLAIN, AT[-1])
         ahead = np.where(places[:, 0] == 0, factor, 0)
         ended = [watch(runs, random.normal(size=len(runs)) + ahead, margin=1.0) for _ in range(studies)]
         same = 100 * np.mean([_any(e.results, Verdict.SAME) for e in ended])
         what = "difference equal to a margin of one deviation" if factor else "no difference, that margin"
-        yield Row("until", f"{what}: same", float(same), studies, required)
+        yield Row("until", f"{what}: same", float(same), studies, bound)
     yield from _coverage(random, studies)
 
 
