@@ -33,7 +33,7 @@ class Step:
 def next_step(comparison: Comparison) -> Step:
     """Choose the step that does most for what may be concluded."""
     status = comparison.study.runs["status"]
-    missing = status[~status.isin(record.FINISHED)]
+    missing = status[~status.isin((*record.FINISHED, record.PAUSED))]
     if len(missing):
         if (missing == record.RUNNING).all():
             return Step("wait for the runs that are being made")

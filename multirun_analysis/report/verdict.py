@@ -15,6 +15,7 @@ from multirun_analysis.report.next_step import next_step
 from paribus import record
 
 WIDTH = 80
+NOTHING_MISSING = (*record.FINISHED, record.PAUSED)  # a search leaves paused runs behind
 MOST_FACTORS = 5  # that have lines of their own
 MOST_WORDS = 150
 HEADING = 20  # words of it, at most
@@ -238,7 +239,7 @@ def _holds_for(comparison: Comparison) -> str | None:
 
 def _missing(comparison: Comparison) -> str | None:
     counts = comparison.study.runs["status"].value_counts()
-    parts = [f"{number} {status}" for status, number in counts.items() if status not in record.FINISHED]
+    parts = [f"{number} {status}" for status, number in counts.items() if status not in NOTHING_MISSING]
     one = len(parts) == 1 and parts[0].startswith("1 ")
     found = [f"{', '.join(parts)}: {'it says' if one else 'they say'} nothing yet"] if parts else []
     without = (comparison.study.runs["status"] == record.COMPLETED) & comparison.values.isna()

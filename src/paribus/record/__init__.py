@@ -53,6 +53,7 @@ from paribus.record.schema import (
     LOG,
     METRICS,
     N_FOLDS,
+    PAUSED,
     PREDICTIONS,
     RUNNING,
     SUMMARY,
@@ -64,7 +65,7 @@ from paribus.record.schema import (
 __all__ = [
     "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED",
     "FINISHED", "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "NAMED_LOSSES", "N_FOLDS",
-    "OWN_CALLBACKS", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SUMMARY", "TRASH", "UNFINISHED", "WEIGHTS",
+    "OWN_CALLBACKS", "PAUSED", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SUMMARY", "TRASH", "UNFINISHED", "WEIGHTS",
     "BusyError", "Metric", "RecordError",
     "claim_directory", "clear_record", "find_config_fault", "find_fault", "find_runs", "flatten", "identify",
     "is_running", "lock_directory", "make_paths_absolute", "parse_metric", "read_metrics", "read_status",
