@@ -27,6 +27,7 @@ from multirun_analysis.records.described import (
     factors_of,
     one_architecture,
     order,
+    tuned_keys,
     with_unexplained,
 )
 from multirun_analysis.records.direction import direction_of
@@ -234,7 +235,9 @@ def compare(
     counted = {name: run for name, run in described.items() if name not in duplicates}
     judged = {name: run for name, run in counted.items() if run.confirms} or counted
     others = {name: run for name, run in counted.items() if name not in judged}
-    chosen = [factor for factor in by or factors if factor not in BLOCKS]
+    searched = tuned_keys(described.values())
+    compared = list(by) or [factor for factor in factors if factor not in searched]
+    chosen = [factor for factor in compared if factor not in BLOCKS]
     looks = read_looks(study.plan, judged)
 
     def results_at(figure: Metric, looks: Looks | None) -> list[Result]:
@@ -267,7 +270,7 @@ def compare(
         for pair in confounded(judged, factors, factor, [r.contest for r in results if r.factor == factor])
     ]  # fmt: skip
     return Comparison(
-        study, name, measured, selection, allowed, factors, list(by or factors), described,
+        study, name, measured, selection, allowed, factors, compared, described,
         measured.of(study), results,  mixed, duplicates, reused, other, looks,
     )  # fmt: skip
 

@@ -1,14 +1,22 @@
 """Which runs may be compared on a factor: those that agree in all else, or that were tuned alike. Never torch."""
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from itertools import starmap
 
 import numpy as np
 
 from multirun_analysis.compare.design import Cell, Contest, Entry, Kind, Levels, Outcome, Replicate, Runs
 from multirun_analysis.compare.inference import optimism
-from multirun_analysis.records.described import ABSENT, CONTENT, DEFAULT, DERIVED, GROUPS, Described
+from multirun_analysis.records.described import (
+    ABSENT,
+    CONTENT,
+    DEFAULT,
+    DERIVED,
+    GROUPS,
+    Described,
+    tuned_keys,
+)
 
 TUNABLE = ("optim.", "scheduler.")  # values that are swept to do a level justice
 # What decides on which samples and targets a run is validated: figures of different ones are not compared.
@@ -33,7 +41,7 @@ def contests(
     others = other_factors(having, [name for name in factors if name not in blocks], factor)
     found = []
     for block, mine in _split(having, blocks):
-        nuisances = _nuisances(factor, others) if not _confirm(mine) else ()
+        nuisances = _nuisances(factor, others, tuned_keys(mine.values())) if not _confirm(mine) else ()
         rest = tuple(other for other in others if other not in nuisances)
         entries = _entries(mine, outcomes, factor, rest, nuisances, sign, loss)
         entries = {
@@ -112,11 +120,15 @@ def other_factors(runs: Runs, factors: Sequence[str], factor: str) -> tuple[str,
     return tuple(kept)
 
 
-def _nuisances(factor: str, others: Sequence[str]) -> tuple[str, ...]:
-    """List what is tuned to do a level justice: for a choice all of TUNABLE, for a value the learning rate."""
+def _nuisances(factor: str, others: Sequence[str], tuned: Collection[str]) -> tuple[str, ...]:
+    """List what is tuned to do a level justice: for a choice all of TUNABLE, for a value the learning rate.
+
+    And all values that a search has chosen, `tuned`.
+    """
     if factor in GROUPS:
-        return tuple(other for other in others if other.startswith(TUNABLE))
-    return tuple(other for other in others if other == "optim.lr" and not factor.startswith("optim.lr"))
+        return tuple(other for other in others if other.startswith(TUNABLE) or other in tuned)
+    rate = "optim.lr" if not factor.startswith("optim.lr") else None
+    return tuple(other for other in others if other == rate or other in tuned)
 
 
 def follows(key: str, factor: str) -> bool:

@@ -53,6 +53,7 @@ from paribus.record.schema import (
     LOG,
     METRICS,
     N_FOLDS,
+    PAUSED,
     PREDICTIONS,
     RUNNING,
     SUMMARY,
@@ -66,8 +67,8 @@ from paribus.record.until import Judgement, TakenLook, UntilPlan, read_plan, wri
 __all__ = [
     "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED",
     "FINISHED", "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "NAMED_LOSSES", "N_FOLDS",
-    "OWN_CALLBACKS", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SUMMARY", "TRASH", "UNFINISHED", "UNTIL", "WEIGHTS",
-    "BusyError", "Judgement", "Metric", "RecordError", "TakenLook", "UntilPlan",
+    "OWN_CALLBACKS", "PAUSED", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SUMMARY", "TRASH", "UNFINISHED", "UNTIL",
+    "WEIGHTS", "BusyError", "Judgement", "Metric", "RecordError", "TakenLook", "UntilPlan",
     "claim_directory", "clear_record", "find_config_fault", "find_fault", "find_runs", "flatten", "identify",
     "is_running", "lock_directory", "make_paths_absolute", "parse_metric", "read_metrics", "read_plan", "read_status",
     "read_summary", "read_text", "read_yaml", "remove_temporary", "replace_file", "require_regular",

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from paribus.errors import Paused
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.loggers.histogram import Histogram
@@ -33,12 +34,14 @@ class Stack:
         members: the runs. They agree in sizes of data and batches, in epochs and network, and in the classes of
             optimizer and scheduler.
         instruments: instruments that measure all runs at once, by name.
+        pause: the last epoch to train now; None: all.
 
     Raises NotStackable where the runs cannot be trained as one.
     """
 
-    def __init__(self, members: Sequence[Member], instruments: Mapping[str, Instrument]):
+    def __init__(self, members: Sequence[Member], instruments: Mapping[str, Instrument], pause: int | None = None):
         self.members = list(members)
+        self.pause = pause
         first = members[0]
         self.learner = first.learner
         self.instruments = dict(instruments)
@@ -59,10 +62,7 @@ class Stack:
         self.epoch = 0 if members[0].stored is None else int(members[0].stored["recorder"]["epoch"])  # epochs done
         self._before_step = [i for i in self.instruments.values() if type(i).before_step is not Instrument.before_step]
         self._after_step = [i for i in self.instruments.values() if type(i).after_step is not Instrument.after_step]
-        self.written_at, self.write_seconds = (
-            time.monotonic(),
-            0.0,
-        )  # the first checkpoints are due after SECONDS_BETWEEN
+        self.written_at, self.write_seconds = time.monotonic(), 0.0  # the first checkpoints: after SECONDS_BETWEEN
         stored = [member.stored for member in members if member.stored is not None]
         if stored:
             self.sources.load(stored)
@@ -78,7 +78,7 @@ class Stack:
             share_memory(member.learner.network, self.view.network, k)
 
     def fit(self) -> None:
-        """Train all epochs, and finish every record."""
+        """Train all epochs, and finish every record. Raises Paused after the last epoch to train now."""
         for member in self.members:
             with member.isolating_failures():
                 member.open(self.epoch)
@@ -91,9 +91,12 @@ class Stack:
             logging.disable(logging.NOTSET)
         if self.epoch == 0 and self.instruments:
             self._record_initial()
-        while self.epoch < self.epochs and any(member.active for member in self.members):
+        last = self.epochs if self.pause is None else min(self.pause, self.epochs)
+        while self.epoch < last and any(member.active for member in self.members):
             self._train_epoch()
         self._write_checkpoints()
+        if self.epoch < self.epochs and any(member.active for member in self.members):
+            raise Paused(f"Paused after epoch {self.epoch} of {self.epochs}.")
         for k, member in enumerate(self.members):
             if member.active:
                 with member.isolating_failures():

@@ -97,7 +97,7 @@ def add_seeds(
     Raises UserError for fewer than two settings, a margin that does not fit, a study begun with another plan, and a
     directory with runs whose number of seeds was fixed.
     """
-    named = {name_run(setting, composer, str(study.study)): list(setting) for setting in settings}
+    named = {_name(setting, composer, study): list(setting) for setting in settings}
     if len(named) < 2:
         raise UserError("until=decided compares settings, and this study has one. Give a choice several values.")
     configs = {name: composer.compose(setting) for name, setting in named.items()}
@@ -169,8 +169,8 @@ def begin_plan(directory: Path, mine: record.UntilPlan, dry_run: bool) -> record
     differing = list(_list_differences(known, mine))
     if differing:
         raise UserError(
-            f"{directory} was begun with other looks: {'; '.join(differing)}. They were fixed before its first run: "
-            "give the same ones, or choose another study=NAME."
+            f"{directory} was begun by another plan: {'; '.join(differing)}. It was fixed before the first run: "
+            "give the same values, or choose another study=NAME."
         )
     return known
 
@@ -185,19 +185,16 @@ def find_begun(directory: Path, confirms: bool) -> Path | None:
 
 
 def _list_differences(known: record.UntilPlan, mine: record.UntilPlan) -> Iterator[str]:
-    for name in ("looks", "seeds", "margin", "confirm"):
-        was, now = getattr(known, name), getattr(mine, name)
-        if was != now:
-            shown = [str(list(value) if isinstance(value, tuple) else value) for value in (was, now)]
-            yield (
-                f"{name} were {shown[0]}, are now {shown[1]}"
-                if name in ("looks", "seeds")
-                else (f"{name} was {shown[0]}, is now {shown[1]}")
-            )
-    for what, names in (("new", set(mine.settings) - set(known.settings)),
-                        ("missing", set(known.settings) - set(mine.settings))):  # fmt: skip
+    if known.looks != mine.looks:
+        yield f"at {list(known.looks)} seeds, now {list(mine.looks)}"
+    elif known.seeds != mine.seeds:
+        yield f"seeds {known.seeds[0]} to {known.seeds[-1]}, now {mine.seeds[0]} to {mine.seeds[-1]}"
+    if known.margin != mine.margin:
+        yield f"margin {known.margin}, now {mine.margin}"
+    new, missing = set(mine.settings) - set(known.settings), set(known.settings) - set(mine.settings)
+    for what, names in (("new", new), ("missing", missing)):
         if names:
-            yield f"{what} settings: {', '.join(sorted(names)[:3])}{', ...' if len(names) > 3 else ''}"
+            yield f"{what} settings, now: {', '.join(sorted(names)[:3])}{', ...' if len(names) > 3 else ''}"
 
 
 def describe_look(plan: record.UntilPlan, number: int) -> str:
@@ -211,6 +208,11 @@ def describe_look(plan: record.UntilPlan, number: int) -> str:
     going = len(plan.settings) - len(stopped)
     then = "" if not look.undecided else "; all seeds are there" if number == len(plan.looks) else f"; {going} go on"
     return f"Look {number} of {len(plan.looks)}, {look.seeds} seeds, by {look.metric}: {pairs}{then}."
+
+
+def _name(setting: Sequence[str], composer: Composer, study: DictConfig) -> str:
+    """Name a setting by its overrides, without those that say on what it is trained."""
+    return name_run([text for text in setting if not text.startswith("trainer=")], composer, str(study.study))
 
 
 def _is_seed(override: str) -> bool:
