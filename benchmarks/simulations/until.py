@@ -92,9 +92,8 @@ def _any(results: Sequence[Result], *verdicts: Verdict) -> bool:
 
 
 def _finds(results: Sequence[Result]) -> bool:
-    """Whether the level in front is called better than any other."""
-    pairs = [pair for result in results for pair in result.pairs if "activation0" in (pair.a, pair.b)]
-    return any(pair.verdict in (Verdict.BETTER, Verdict.WORSE) for pair in pairs)
+    """Whether the level in front is called better than all others."""
+    return any(result.winner == "activation0" for result in results)
 
 
 def _power(

@@ -97,6 +97,8 @@ def add_seeds(
     Raises UserError for fewer than two settings, a margin that does not fit, a study begun with another plan, and a
     directory with runs whose number of seeds was fixed.
     """
+    if len({text for setting in settings for text in setting if text.startswith("confirm=")}) > 1:
+        raise UserError("confirm is for all runs of a study with until=decided: give it one value.")
     named = {_name(setting, composer, study): list(setting) for setting in settings}
     if len(named) < 2:
         raise UserError("until=decided compares settings, and this study has one. Give a choice several values.")
@@ -105,11 +107,8 @@ def add_seeds(
     if margin is not None:
         judge.check_margin(margin, to_resolved(next(iter(configs.values()))))
     looks = read_looks(study)
-    confirms = {config.confirm for config in configs.values()}
-    if len(confirms) > 1:
-        raise UserError("confirm is for all runs of a study with until=decided: give it one value.")
-    factor, names = judge.find_factor(looks), tuple(sorted(named))
-    mine = record.UntilPlan(tuple(seeds), looks, factor, margin, confirms.pop() is True, names)
+    confirms = next(iter(configs.values())).confirm is True
+    mine = record.UntilPlan(tuple(seeds), looks, judge.find_factor(looks), margin, confirms, tuple(sorted(named)))
     plan = begin_plan(directory, mine, bool(study.dry_run))
     epochs = {name: int(config.trainer.max_epochs) for name, config in configs.items()}
     if study.dry_run:
