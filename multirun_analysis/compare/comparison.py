@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from multirun_analysis.compare.chosen_metric import default_metric, find_metric, selecting_metric, with_figure
-from multirun_analysis.compare.confirmation import fresh, setting_contest
+from multirun_analysis.compare.confirmation import fresh, searched_contests, setting_contest
 from multirun_analysis.compare.confounding import Confounded, confounded
 from multirun_analysis.compare.contests import BLOCKS, LEAST_TRIED, contests
-from multirun_analysis.compare.design import Outcome
+from multirun_analysis.compare.design import Contest, Kind, Outcome
 from multirun_analysis.compare.effects import analyse
 from multirun_analysis.compare.family import decide
 from multirun_analysis.compare.metric import Metric, parse_margin
@@ -228,24 +228,30 @@ def compare(
     compared = list(by) or [factor for factor in factors if factor not in searched]
     chosen = [factor for factor in compared if factor not in BLOCKS]
 
-    def results_by(figure: Metric, runs: Mapping[str, Described]) -> list[Result]:
-        outcomes = _outcomes(study, runs, figure, selection)
-        found = [
-            c for factor in chosen for c in contests(runs, outcomes, factors, factor, selection.sign, figure.is_loss)
-        ]
-        if runs is judged and others and not by:
-            whole = setting_contest(runs, outcomes, factors)
-            found += [whole] if whole is not None else []
+    def contests_of(figure: Metric, runs: Mapping[str, Described], factor: str) -> list[Contest]:
+        return contests(
+            runs, _outcomes(study, runs, figure, selection), factors, factor, selection.sign, figure.is_loss
+        )
+
+    def results_by(figure: Metric) -> list[Result]:
+        outcomes, found = _outcomes(study, judged, figure, selection), list[Contest]()
+        if searched and others:  # each level at what the search chose
+            tuned = [c for factor in chosen for c in contests_of(figure, others, factor) if c.kind == Kind.TUNED]
+            found = searched_contests(judged, outcomes, tuned)
+        if not found:
+            found = [c for factor in chosen for c in contests_of(figure, judged, factor)]
+            whole = setting_contest(judged, outcomes, factors) if others and not by else None
+            found += [] if whole is None else [whole]
         resolution = _resolution(study, figure, outcomes)
         return decide([analyse(c, figure.sign, figure.is_loss) for c in found], figure.sign, allowed, resolution)
 
-    results = results_by(measured, judged)
+    results = results_by(measured)
     other = None
     if measured.figure in OTHER_FIGURE:
         beside = replace(measured, name=measured.name.replace(measured.figure, OTHER_FIGURE[measured.figure], 1))
         if beside.name in study.runs:
             study = with_figure(study, beside)
-            other = beside, results_by(beside, judged)
+            other = beside, results_by(beside)
     mixed = [
         pair for factor in chosen
         for pair in confounded(judged, factors, factor, [r.contest for r in results if r.factor == factor])
