@@ -163,6 +163,8 @@ def _describe_best(comparison: Comparison, setting: Setting) -> str:
     several = len(rivals) - few
     optimistic = "" if setting.confirms or several < 2 else f"; the best of {several}, so optimistic"
     optimistic += "" if setting.confirms or not few else f"; {few} with fewer seeds left out"
+    searched = next((s for s in rivals if s.cell == setting.cell and setting.confirms), None)
+    optimistic += "" if searched is None else f"; {metric.show(searched.mean.mean)} in the search"
     diverged = f", {setting.diverged} more diverged" if setting.diverged else ""
     return f"{what} ({seeds}{diverged}{optimistic})"
 

@@ -41,12 +41,12 @@ class Stack:
 
     def __init__(self, members: Sequence[Member], instruments: Mapping[str, Instrument], pause: int | None = None):
         self.members = list(members)
-        self.pause = pause
         first = members[0]
         self.learner = first.learner
         self.instruments = dict(instruments)
         self.view = StackView([member.learner for member in members])
         self.epochs = int(first.prepared.config["trainer"]["max_epochs"])
+        self.last = self.epochs if pause is None else min(pause, self.epochs)  # to train now
         self.batch_size = first.data.batch_size
         assert first.data.train is not None and first.data.val is not None
         self.samples = len(first.data.train[0])
@@ -91,8 +91,7 @@ class Stack:
             logging.disable(logging.NOTSET)
         if self.epoch == 0 and self.instruments:
             self._record_initial()
-        last = self.epochs if self.pause is None else min(self.pause, self.epochs)
-        while self.epoch < last and any(member.active for member in self.members):
+        while self.epoch < self.last and any(member.active for member in self.members):
             self._train_epoch()
         self._write_checkpoints()
         if self.epoch < self.epochs and any(member.active for member in self.members):
