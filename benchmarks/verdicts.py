@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-from simulations import claims, curves, divergence, effects, times, trends, tuning, until, why
+from simulations import claims, curves, divergence, effects, searches, times, trends, tuning, until, why
 from simulations.made_studies import Random
 from simulations.rows import Row
 
@@ -22,6 +22,7 @@ PARTS: Mapping[str, Callable[[Random, int], Iterator[Row]]] = {
     "jitter": curves.jitter,
     "power": effects.power,
     **tuning.PARTS,
+    **searches.PARTS,
     "splits": trends.splits,
     "equivalence": effects.equivalence,
     "trends": trends.trends,

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from multirun_analysis.compare.chosen_metric import default_metric, find_metric, selecting_metric, with_figure
-from multirun_analysis.compare.confirmation import fresh, setting_contest
+from multirun_analysis.compare.confirmation import fresh, searched_contests, setting_contest
 from multirun_analysis.compare.confounding import Confounded, confounded
 from multirun_analysis.compare.contests import BLOCKS, LEAST_TRIED, contests
-from multirun_analysis.compare.design import Outcome
+from multirun_analysis.compare.design import Contest, Kind, Outcome
 from multirun_analysis.compare.duplicates import find_duplicates
 from multirun_analysis.compare.effects import analyse
 from multirun_analysis.compare.family import decide
@@ -29,6 +29,7 @@ from multirun_analysis.records.described import (
     factors_of,
     one_architecture,
     order,
+    tuned_keys,
     with_unexplained,
 )
 from multirun_analysis.records.direction import direction_of
@@ -241,20 +242,28 @@ def compare(
     counted = {name: run for name, run in described.items() if name not in duplicates}
     judged = {name: run for name, run in counted.items() if run.confirms} or counted
     others = {name: run for name, run in counted.items() if name not in judged}
-    chosen = [factor for factor in by or factors if factor not in BLOCKS]
+    searched = tuned_keys(described.values())
+    compared = list(by) or [factor for factor in factors if factor not in searched]
+    chosen = [factor for factor in compared if factor not in BLOCKS]
     looks = read_looks(study.plan, judged)
+
+    def contests_of(figure: Metric, runs: Mapping[str, Described], factor: str) -> list[Contest]:
+        return contests(
+            runs, _outcomes(study, runs, figure, selection), factors, factor, selection.sign, figure.is_loss
+        )
 
     def results_at(figure: Metric, looks: Looks | None) -> list[Result]:
         runs: Mapping[str, Described] = judged
         if looks is not None and study.plan is not None:
             runs = select_planned(study.plan, judged, looks.judged if looks.taken else looks.seeds)
-        outcomes = _outcomes(study, runs, figure, selection)
-        found = [
-            c for factor in chosen for c in contests(runs, outcomes, factors, factor, selection.sign, figure.is_loss)
-        ]
-        if others and not by:
-            whole = setting_contest(runs, outcomes, factors)
-            found += [whole] if whole is not None else []
+        outcomes, found = _outcomes(study, runs, figure, selection), list[Contest]()
+        if searched and others:  # each level at what the search chose
+            tuned = [c for factor in chosen for c in contests_of(figure, others, factor) if c.kind == Kind.TUNED]
+            found = searched_contests(runs, outcomes, tuned)
+        if not found:
+            found = [c for factor in chosen for c in contests_of(figure, runs, factor)]
+            whole = setting_contest(runs, outcomes, factors) if others and not by else None
+            found += [] if whole is None else [whole]
         found = [replace(contest, looks=looks) for contest in found]
         resolution = _resolution(study, figure, outcomes)
         return decide([analyse(c, figure.sign, figure.is_loss) for c in found], figure.sign, allowed, resolution)
@@ -274,7 +283,7 @@ def compare(
         for pair in confounded(judged, factors, factor, [r.contest for r in results if r.factor == factor])
     ]  # fmt: skip
     return Comparison(
-        study, name, measured, selection, allowed, factors, list(by or factors), described,
+        study, name, measured, selection, allowed, factors, compared, described,
         measured.of(study), results,  mixed, duplicates, reused, other, looks,
     )  # fmt: skip
 

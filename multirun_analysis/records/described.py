@@ -46,6 +46,7 @@ class Described:
         problem: why this is not known, where it is not.
         split: the seed of the data split; None: the run's seed.
         confirms: whether the run belongs to a confirmation, on seeds by which nothing was chosen.
+        tuned: the keys whose values a search has chosen (tune=).
         until: whether its seed was added in a look, so that it may be judged by the plan of its study only.
     """
 
@@ -57,6 +58,7 @@ class Described:
     problem: str | None = None
     split: Hashable = None
     confirms: bool = False
+    tuned: tuple[str, ...] = ()
     until: bool = False
 
     @property
@@ -118,8 +120,9 @@ def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
     seed, split = flat.pop("seed", None), flat.pop("data.seed", None)
     known = {group: choices[group] for group in GROUPS if group in choices}
     known = {**(OFF if known else {}), **known}
-    confirms, until = config.get("confirm") is True, config.get("sequential") is True
-    return Described(known, set_values, flat, seed, record.identify(config), None, split, confirms, until)
+    confirms, tuned = config.get("confirm") is True, tuple(map(str, config.get("tuned") or ()))
+    until, identity = config.get("sequential") is True, record.identify(config)
+    return Described(known, set_values, flat, seed, identity, None, split, confirms, tuned, until)
 
 
 def _composed(directory: Path) -> tuple[dict[str, str], dict[str, Any], dict[str, Any] | None]:
@@ -219,6 +222,11 @@ def factors_of(runs: Iterable[Described]) -> list[str]:
     groups = [group for group in GROUPS if len({run.choices.get(group) for run in known}) > 1]
     keys = sorted({key for run in known for key in run.given})
     return groups + [key for key in keys if len({run.level(key) for run in known}) > 1]
+
+
+def tuned_keys(runs: Iterable[Described]) -> set[str]:
+    """List the keys whose values a search has chosen in any run: nuisances of what is compared, no factors."""
+    return {key for run in runs for key in run.tuned}
 
 
 def columns_of(described: Mapping[str, Described]) -> pd.DataFrame:

@@ -170,6 +170,8 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
             status = record.RUNNING
         else:
             status = record.UNFINISHED
+    elif status == record.INTERRUPTED and summary.get("paused"):
+        status = record.PAUSED
     metrics, unvalidated, damage = read_metrics(directory)
     wanted = (summary or {}).get("statistics", {}).get("epochs")
     if status in record.FINISHED and damage is None and wanted not in (None, len(metrics)):

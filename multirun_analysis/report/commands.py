@@ -26,7 +26,7 @@ def overrides(comparison: Comparison) -> list[str]:
         command = summary.get("command")
         if isinstance(command, str) and command.startswith(("python train.py", "paribus train")):
             typed = shlex.split(command)[2:]
-            varied = {"seed", "data.seed", "study", "confirm", *comparison.factors}
+            varied = {"seed", "data.seed", "study", "confirm", "tuned", "sequential", "pause", *comparison.factors}
             return [t for t in typed if t.lstrip("+").partition("=")[0] not in varied and not t.startswith(HYDRA)]
     return []
 

@@ -53,6 +53,7 @@ from paribus.record.schema import (
     LOG,
     METRICS,
     N_FOLDS,
+    PAUSED,
     PREDICTIONS,
     RUNNING,
     STEPS,
@@ -66,10 +67,10 @@ from paribus.record.seeds import SOURCES, resolve_seeds, use_canonical_seeds
 from paribus.record.until import Judgement, TakenLook, UntilPlan, read_plan, write_plan
 
 __all__ = [
-    "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED",
-    "FINISHED", "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "NAMED_LOSSES", "N_FOLDS",
-    "OWN_CALLBACKS", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SOURCES", "STEPS", "SUMMARY", "TRASH", "UNFINISHED",
-    "UNTIL", "WEIGHTS",
+    "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED", "FINISHED",
+    "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "NAMED_LOSSES", "N_FOLDS",
+    "OWN_CALLBACKS", "PAUSED", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SOURCES", "STEPS", "SUMMARY", "TRASH",
+    "UNFINISHED", "UNTIL", "WEIGHTS",
     "BusyError", "Judgement", "Metric", "RecordError", "TakenLook", "UntilPlan",
     "claim_directory", "clear_record", "find_config_fault", "find_fault", "find_runs", "flatten", "identify",
     "is_running", "lock_directory", "make_paths_absolute", "parse_metric", "read_metrics", "read_plan",

@@ -18,5 +18,6 @@ COMPOSITION = ".hydra/config.yaml"
 N_FOLDS = 5  # of the validation samples
 COMPLETED, DIVERGED, FAILED, INTERRUPTED = "completed", "diverged", "failed", "interrupted"  # written in summary.json
 RUNNING, UNFINISHED, DAMAGED, ABSENT = "running", "unfinished", "damaged", "absent"  # inferred by readers
+PAUSED = "paused"  # likewise: left behind by a search, or paused by pause=N
 FINISHED = (COMPLETED, DIVERGED)
 WRITTEN_STATUSES = (COMPLETED, DIVERGED, FAILED, INTERRUPTED)

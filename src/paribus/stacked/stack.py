@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from paribus.errors import Paused
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.loggers.histogram import Histogram
@@ -33,17 +34,19 @@ class Stack:
         members: the runs. They agree in sizes of data and batches, in epochs and network, and in the classes of
             optimizer and scheduler.
         instruments: instruments that measure all runs at once, by name.
+        pause: the last epoch to train now; None: all.
 
     Raises NotStackable where the runs cannot be trained as one.
     """
 
-    def __init__(self, members: Sequence[Member], instruments: Mapping[str, Instrument]):
+    def __init__(self, members: Sequence[Member], instruments: Mapping[str, Instrument], pause: int | None = None):
         self.members = list(members)
         first = members[0]
         self.learner = first.learner
         self.instruments = StackInstruments(instruments, self.members)
         self.view = StackView([member.learner for member in members])
         self.epochs = int(first.prepared.config["trainer"]["max_epochs"])
+        self.last = self.epochs if pause is None else min(pause, self.epochs)  # to train now
         self.batch_size = first.data.batch_size
         assert first.data.train is not None
         self.samples = len(first.data.train[0])
@@ -73,16 +76,18 @@ class Stack:
             share_memory(member.learner.network, self.view.network, k)
 
     def fit(self) -> None:
-        """Train all epochs, and finish every record."""
+        """Train all epochs, and finish every record. Raises Paused after the last epoch to train now."""
         for member in self.members:
             with member.isolating_failures():
                 member.open(self.epoch)
         self.instruments.attach(self.view)
         if self.epoch == 0 and self.instruments.instruments:
             self._record_initial()
-        while self.epoch < self.epochs and any(member.active for member in self.members):
+        while self.epoch < self.last and any(member.active for member in self.members):
             self._train_epoch()
         self._write_checkpoints()
+        if self.epoch < self.epochs and any(member.active for member in self.members):
+            raise Paused(f"Paused after epoch {self.epoch} of {self.epochs}.")
         for k, member in enumerate(self.members):
             if member.active:
                 with member.isolating_failures():
