@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-from simulations import claims, curves, divergence, effects, searches, times, trends, tuning, until, why
+from simulations import claims, curves, divergence, effects, noise, searches, times, trends, tuning, until, why
 from simulations.made_studies import Random
 from simulations.rows import Row
 
@@ -34,6 +34,7 @@ PARTS: Mapping[str, Callable[[Random, int], Iterator[Row]]] = {
     "times": times.times,
     "why": why.null,
     "why_named": why.power,
+    "noise": noise.noise,
 }
 
 

@@ -34,6 +34,7 @@ from multirun_analysis.records.described import (
 )
 from multirun_analysis.records.direction import direction_of
 from multirun_analysis.records.load import Study
+from multirun_analysis.records.replicates import with_replicates
 from paribus.errors import UserError, unknown_name
 
 RESOLUTION = 1e-4  # of a loss, relative: a smaller difference is not measured
@@ -163,7 +164,7 @@ class Comparison:
         for name, value in values.items():
             by_block.setdefault(block_of[name], []).append(value)
         values = {name: value - float(np.mean(by_block[block_of[name]])) for name, value in values.items()}
-        seeds = {name: self.described[name].seed for name in values}
+        seeds = {name: self.described[name].replicate[0] for name in values}
         groups = _grouped([factor for factor in self.factors if factor not in self.blocks])
         return variance_shares(self.settings[self.factors], values, seeds, groups)
 
@@ -175,7 +176,7 @@ class Comparison:
     @property
     def resplits(self) -> tuple[int, int] | None:
         """The validation and training samples of runs whose seeds re-split one data set; None where they do not."""
-        splits = {run.replicate[1] for run in self.described.values() if run.choices}
+        splits = {run.split_seed for run in self.described.values() if run.choices}
         sizes = {(d.get("val"), d.get("train")) for s in self.study.summaries.values() if (d := s.get("data"))}
         known = [
             (val, train) for val, train in sizes if isinstance(val, int) and isinstance(train, int) and val and train
@@ -225,7 +226,7 @@ def compare(
     if task is not None and task not in known:
         raise unknown_name(task, "the tasks of these runs", known)
     study = study.of(known[0] if task is None else task)
-    described = with_unexplained(one_architecture(study.described))
+    described = with_replicates(with_unexplained(one_architecture(study.described)))
     factors = factors_of(described.values())
     for factor in by:
         if factor not in factors:

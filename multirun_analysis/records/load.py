@@ -182,8 +182,8 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     if described.problem and status in record.FINISHED:
         status, message = record.DAMAGED, described.problem
     row = {"status": status, "message": message, "task": _task(metrics, described)}
-    split = described.split in (None, described.seed)
-    row["seed"] = described.seed if split else described.seed_in_words
+    plain = described.split_seed == described.seed and not described.own
+    row["seed"] = described.seed if plain else described.seed_in_words
     statistics = (summary or {}).get("statistics", {})
     row |= {key: value for key, value in statistics.items() if not isinstance(value, dict | list)}
     validated = sorted(set(range(1, len(metrics) + 1)) - set(unvalidated))

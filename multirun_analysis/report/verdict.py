@@ -13,6 +13,7 @@ from multirun_analysis.records.described import ABSENT, in_words, is_number, ord
 from multirun_analysis.report.factor_lines import Sentence, factor_sentences, labels_of, name_of
 from multirun_analysis.report.looks_line import describe_looks
 from multirun_analysis.report.next_step import next_step
+from multirun_analysis.report.noise import noise_sentence
 from multirun_analysis.report.why import why
 from paribus import record
 
@@ -78,6 +79,7 @@ def verdict(comparison: Comparison) -> Verdict:
             ("WHY", why(comparison)),
             ("LOOKS", describe_looks(comparison)),
             ("MATTERS", _matters(comparison.shares)),
+            ("NOISE", noise_sentence(comparison)),
             ("HOLDS FOR", _holds_for(comparison)),
             ("MISSING", _missing(comparison)),
             ("NEXT", step.sentence),
@@ -121,7 +123,7 @@ def _shortened(lines: list[Line]) -> list[Line]:
     for line in reversed(lines):
         while _words(lines) > most and len(line.sentences) > 1:
             line.sentences.pop()
-    for label in ("MATTERS", "WHY", "HOLDS FOR"):
+    for label in ("MATTERS", "WHY", "HOLDS FOR", "NOISE"):
         if _words(lines) > most:
             lines = [line for line in lines if line.label != label]
     return lines
