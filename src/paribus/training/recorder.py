@@ -19,9 +19,10 @@ from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.training.checkpoints import Checkpoints
 from paribus.training.evaluated import AverageShower, show_evaluated, store_averages
+from paribus.training.figures import warn_of_failure
 from paribus.training.layer_rows import LayerRows
 from paribus.training.logged import LoggedValues
-from paribus.training.recording import Recording, warn_of_failure
+from paribus.training.recording import Recording
 from paribus.training.steps import StepsInEpoch
 from paribus.training.stopping import check_validation, explain_stop, share_metrics
 from paribus.training.trained import Trained

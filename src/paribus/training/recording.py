@@ -2,8 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +19,7 @@ from paribus.record import FOLDS, LAYERS, METRICS, TWINS, Metric, RecordError, r
 from paribus.record.statistics import summarise_rows
 from paribus.record.tables import FoldsWriter, LayersWriter, MetricsWriter
 from paribus.record.twins import TwinsWriter
+from paribus.training.figures import warn_of_failure
 from paribus.training.layer_rows import LayerRows
 from paribus.training.recorded_steps import RecordedSteps
 
@@ -37,15 +37,6 @@ class NonfiniteFinder(Protocol):
     def find_nonfinite_step(self) -> int | None: ...
 
     def find_nonfinite_layer(self, step: int) -> tuple[WeightLayer, str] | None: ...
-
-
-@contextmanager
-def warn_of_failure(figure: str) -> Iterator[None]:
-    """Turn whatever goes wrong in the block into a warning that names the figure: a run does not fail by a figure."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001
-        log.warning("%s could not be drawn: %s: %s", figure, type(error).__name__, error)
 
 
 class Recording:
