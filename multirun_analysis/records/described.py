@@ -49,6 +49,8 @@ class Described:
         own: the sources, other than the split, that have a seed of their own, in words; "" where all follow the seed.
         crossed: the labels of two random effects in place of seed and split; None: those two.
         confirms: whether the run belongs to a confirmation, on seeds by which nothing was chosen.
+        tuned: the keys whose values a search has chosen (tune=).
+        until: whether its seed was added in a look, so that it may be judged by the plan of its study only.
     """
 
     choices: dict[str, str] = field(default_factory=dict)
@@ -59,6 +61,8 @@ class Described:
     problem: str | None = None
     split: Hashable = None
     confirms: bool = False
+    tuned: tuple[str, ...] = ()
+    until: bool = False
     seeds: dict[str, Hashable] = field(default_factory=dict)
     own: str = ""
     crossed: tuple[Hashable, Hashable] | None = None
@@ -133,8 +137,9 @@ def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
         split = seeds["split"]
     known = {group: choices[group] for group in GROUPS if group in choices}
     known = {**(OFF if known else {}), **known}
-    confirms = config.get("confirm") is True
-    return Described(known, set_values, flat, seed, record.identify(config), None, split, confirms, {**seeds}, own)
+    confirms, tuned = config.get("confirm") is True, tuple(map(str, config.get("tuned") or ()))
+    until, identity = config.get("sequential") is True, record.identify(config)
+    return Described(known, set_values, flat, seed, identity, None, split, confirms, tuned, until, {**seeds}, own)
 
 
 def _composed(directory: Path) -> tuple[dict[str, str], dict[str, Any], dict[str, Any] | None]:
@@ -234,6 +239,11 @@ def factors_of(runs: Iterable[Described]) -> list[str]:
     groups = [group for group in GROUPS if len({run.choices.get(group) for run in known}) > 1]
     keys = sorted({key for run in known for key in run.given})
     return groups + [key for key in keys if len({run.level(key) for run in known}) > 1]
+
+
+def tuned_keys(runs: Iterable[Described]) -> set[str]:
+    """List the keys whose values a search has chosen in any run: nuisances of what is compared, no factors."""
+    return {key for run in runs for key in run.tuned}
 
 
 def columns_of(described: Mapping[str, Described]) -> pd.DataFrame:

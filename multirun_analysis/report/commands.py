@@ -28,7 +28,8 @@ def overrides(comparison: Comparison) -> list[str]:
         if isinstance(command, str) and command.startswith(("python train.py", "paribus train")):
             typed = shlex.split(command)[2:]
             own = [f"seeds.{source}" for source in _find_swept(comparison)]
-            varied = {"seed", "data.seed", *own, "study", "confirm", *comparison.factors}
+            kept = ("seed", "data.seed", "study", "confirm", "tuned", "sequential", "pause")
+            varied = {*kept, *own, *comparison.factors}
             return [t for t in typed if t.lstrip("+").partition("=")[0] not in varied and not t.startswith(HYDRA)]
     return []
 

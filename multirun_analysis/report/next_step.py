@@ -33,18 +33,21 @@ class Step:
 def next_step(comparison: Comparison) -> Step:
     """Choose the step that does most for what may be concluded."""
     status = comparison.study.runs["status"]
-    missing = status[~status.isin(record.FINISHED)]
+    missing = status[~status.isin((*record.FINISHED, record.PAUSED))]
     if len(missing):
         if (missing == record.RUNNING).all():
             return Step("wait for the runs that are being made")
         return Step("finish what is missing: start the study's command again", commands.again(comparison))
+    plan = comparison.study.plan
+    if plan is not None and not plan.ended:
+        return Step("go on until it is decided: start the study's command again", commands.again(comparison))
     chosen = comparison.best_by_block
     if not chosen:
         broken = any(setting.diverged for setting in comparison.tried)
         return _lower(comparison) if broken else _other_figure(comparison)
     if not comparison.factors:
         return Step("vary one thing, with several seeds", commands.vary(comparison, SEEDS))
-    if comparison.confirmed:
+    if comparison.confirmed or comparison.looks is not None:
         return _test(comparison)
     replicates = max(len({comparison.described[run].replicate for run in s.runs}) for s in comparison.tried)
     if replicates < FEWEST_SEEDS and comparison.results:

@@ -21,6 +21,10 @@ def assert_same(undisturbed: Path, taken_up: Path) -> None:
     assert (undisturbed / record.FOLDS).exists() == (taken_up / record.FOLDS).exists()
     if (undisturbed / record.FOLDS).exists():
         pandas.testing.assert_frame_equal(read_folds(undisturbed), read_folds(taken_up), check_exact=True)
+    assert (undisturbed / record.STEPS).exists() == (taken_up / record.STEPS).exists()
+    if (undisturbed / record.STEPS).exists():
+        frames = [pandas.read_parquet(d / record.STEPS) for d in (undisturbed, taken_up)]
+        pandas.testing.assert_frame_equal(*frames, check_exact=True)
     for name in (record.BEST, record.LAST):
         assert (undisturbed / name).exists() == (taken_up / name).exists()
         if (taken_up / name).exists():

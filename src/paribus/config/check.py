@@ -138,7 +138,7 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
             raise UserError("model.hidden excludes model.width and model.depth. Set either hidden, or width and depth.")
         if None in sizes:
             raise UserError("model.width and model.depth must be set together. Set both or neither.")
-    return Choices(options, given, plain)
+    return Choices({group: option for group, option in options.items() if group not in PROCESS_KEYS}, given, plain)
 
 
 def _check_packages(raw: Mapping[str, Any], options: Mapping[str, str]) -> None:

@@ -166,6 +166,11 @@ class InMemory(lightning.LightningDataModule, ABC):
         """Return the first `n` inputs of the validation part; None without one."""
         return self.get_first_inputs("val", n) if self.count("val") else None
 
+    def get_training_probe(self, n: int) -> Part:
+        """Return the first `n` samples of the training part, not augmented: inputs and targets."""
+        assert self.train is not None, "setup() comes first"
+        return self.get_first_inputs("train", n), self.train[1][:n]
+
     def count(self, split: Literal["train", "val", "test"]) -> int:
         """Count the samples of a part that has been loaded."""
         part = getattr(self, split)

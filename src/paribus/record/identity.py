@@ -11,7 +11,7 @@ from paribus.record.seeds import use_canonical_seeds
 # How a run is executed, not what it tests: excluded from the identity. So are Paribus's own callbacks, which change no
 # result; a user's may (early stopping, say).
 OWN_CALLBACKS = ("paribus.callbacks.", "paribus.instruments.", "paribus.training.")
-PROCESS_KEYS = ("resume", "rerun", "dry_run", "trust")  # options of a process, not of the run
+PROCESS_KEYS = ("resume", "rerun", "dry_run", "trust", "pause", "tune", "until")  # options of a process, not of the run
 EXECUTION_KEYS = (
     "data.root",
     "data.verify",
@@ -23,6 +23,8 @@ EXECUTION_KEYS = (
     "threads",
     "study",
     "confirm",
+    "tuned",
+    "sequential",
     "logger",
     "figures",
     "metric",  # selects an epoch of what was trained

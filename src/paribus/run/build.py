@@ -29,7 +29,9 @@ from paribus.run.criteria import build_loss, build_metrics
 from paribus.run.factory import is_foreign, make_factory
 from paribus.run.optimization import check_optimizer, make_optimizer_factory, plan_schedule
 from paribus.training.learner import Learner, find_learner
+from paribus.training.steps import Steps, StepsInEpoch
 from paribus.training.stopping import StopAtStep
+from paribus.training.trained import Trained
 
 
 def build_data(config: Mapping[str, Any]) -> InMemory | ForeignData:
@@ -108,6 +110,14 @@ def build_callbacks(config: Mapping[str, Any]) -> tuple[dict[str, Instrument], l
     if config.get("averaging") is not None:
         others.append(build_averaging(config))
     return instruments, others
+
+
+def build_steps_in_epoch(
+    instruments: Mapping[str, Instrument], trained: Trained, data: InMemory | ForeignData
+) -> StepsInEpoch | None:
+    """Build the callback that records steps, where one of the instruments is Steps. Every rank of a run needs it."""
+    steps = next((instrument for instrument in instruments.values() if isinstance(instrument, Steps)), None)
+    return None if steps is None else StepsInEpoch(steps, trained, data)
 
 
 def build_averaging(config: Mapping[str, Any]) -> WeightAveraging:

@@ -120,6 +120,11 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
             constant = learner.loss.find_output(torch.full_like(data.val[1], target_mean))
             baseline = learner.loss(constant, data.val[1])
             summary["statistics"]["baseline_val_loss"] = float(baseline)
+    elif isinstance(data, InMemory) and data.task == "classification":
+        assert data.train is not None and data.val is not None
+        if len(data.val[0]):
+            frequent = torch.bincount(data.train[1]).argmax()  # what a network that ignores its input can learn at best
+            summary["statistics"]["baseline_val_acc"] = float((data.val[1] == frequent).double().mean())
     check_batch_norm(network, data, processes, bool(config["trainer"].get("sync_batchnorm")))
 
     summary["processes"], summary["threads"] = processes, torch.get_num_threads()

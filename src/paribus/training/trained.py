@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from paribus.instruments.subject import Subject
+from paribus.training.sums import EpochSums
 
 
 class Trained(Subject, Protocol):
@@ -26,6 +27,10 @@ class Trained(Subject, Protocol):
     @property
     def samples(self) -> int:
         """Samples of this epoch so far, with those of the current step."""
+
+    @property
+    def training_sums(self) -> EpochSums:
+        """The losses of this epoch's batches so far, until `read_epoch` reads them."""
 
     @property
     def lr(self) -> float:
