@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas
 import pytest
 import torch
@@ -20,6 +21,7 @@ from paribus import record
 from paribus.data.batches import Batches, select_share
 from paribus.errors import UserError
 from paribus.models.mlp import MLP
+from paribus.record.twins import read_twins
 from paribus.training.learner import Regressor
 from paribus.training.losses import Loss
 from paribus.training.sums import EpochSums
@@ -70,6 +72,9 @@ def same_metrics(one: Path, several: Path) -> None:
     for row, other in zip(rows, others, strict=True):
         assert {**other, "epoch_seconds": 0} == pytest.approx({**row, "epoch_seconds": 0}, rel=1e-4)
     pandas.testing.assert_frame_equal(read_folds(several), read_folds(one), rtol=1e-4)
+    expected, found = (read_twins(directory / record.TWINS) for directory in (one, several))
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-3, atol=1e-3)
 
 
 def same_layers(one: Path, several: Path) -> None:

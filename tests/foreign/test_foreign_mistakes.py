@@ -25,6 +25,7 @@ Fit = Callable[..., Path]
         (("model=broken",), "Broken fails in its first step: RuntimeError: mat1 and mat2 shapes cannot be multiplied"),
         (("model=gan", "optim=adam"), "GAN steps its optimizers itself"),
         (("model=autoencoder", "scheduler=cosine"), "LitAutoEncoder brings its own (optim=own)"),
+        (("model=autoencoder", "seeds.order=1"), "draws order, augmentation and dropout from the same generators"),
         (("model=autoencoder", "activation=tanh"), "LitAutoEncoder takes no argument `activation`"),
         (("model=autoencoder", "data=raw_dict_bars"), "LitAutoEncoder fails in its first step: KeyError: 0"),
         (("model=autoencoder", "optim._target_=torch.optim.SparseAdam"), "SparseAdam"),
