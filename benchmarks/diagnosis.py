@@ -8,8 +8,8 @@ seeds from 1001. Exit code 1 where fewer than 95 % of the planted faults are nam
 """
 
 import argparse
+import logging
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +19,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import open_dict
 from sweeps import ROOT
 
 from paribus import record
+from paribus.config.compose import Composer
+from paribus.run.attempt import attempt
+from paribus.stacked.attempt import attempt_stack
+from paribus.stacked.grouping import find_reason_alone
+from paribus.sweep.expand import expand_sweep
+from paribus.sweep.plan import plan_study
 
 Finding = Mapping[str, Any]
 Right = Callable[[Finding, Path], bool]  # whether layers and epoch of a finding are those that were planted
@@ -29,6 +40,7 @@ Right = Callable[[Finding, Path], bool]  # whether layers and epoch of a finding
 CONCRETE = ("model=regression", "data=concrete")
 CLASSES = ("model=mlp", "data=table", "data.path=classes.csv", "data.target=class", "data.task=classification",
            "model.hidden=[32,16]")  # fmt: skip
+POINTS = ("model=regression", "data=table", "data.target=y", "data.task=regression")
 PLANTED = ("model=planted", "data=concrete")
 
 
@@ -102,7 +114,7 @@ FAULTS = (
     Case("saturated: sigmoid", planted("sigmoid", 3, 2, 60.0, 0.0, SHORT), ("saturated_units",), in_layer("linear2")),
     Case("rate too large: adam", (*CONCRETE, "optim.lr=3", SHORT),
          ("updates_too_large", "diverged", "dead_units"), from_start),
-    Case("rate too large: classes", (*CLASSES, "optim.lr=3", SHORT),
+    Case("rate too large: classes", (*CLASSES, "optim.lr=30", SHORT),
          ("updates_too_large", "diverged", "dead_units"), from_start),
     Case("rate too small: adam", (*CONCRETE, "optim.lr=1e-6", SHORT), ("updates_too_small",), from_start),
     Case("rate too small: sgd", (*CLASSES, "optim=sgd", "optim.lr=1e-5", SHORT), ("updates_too_small",), from_start),
@@ -110,37 +122,36 @@ FAULTS = (
          ("diverged",), at_divergence),
     Case("diverges: momentum", (*CONCRETE, "activation=leaky_relu", "optim=sgd_momentum", "optim.lr=1", SHORT),
          ("diverged",), at_divergence),
-    Case("overfits 60 mixes", (*CONCRETE, "data.train_subset=60", "model.hidden=[256,256]", "data.batch_size=16",
-                               "trainer.max_epochs=400"), ("overfits",), at_best_epoch),
+    Case("overfits 60 points", (*POINTS, "data.path=weak.csv", "data.train_subset=60", "model.hidden=[128,128]",
+                                "data.batch_size=16", "trainer.max_epochs=150"), ("overfits",), at_best_epoch),
     Case("overfits 40 points", (*CLASSES, "data.train_subset=40", "model.hidden=[128,128]", "data.batch_size=8",
                                 "trainer.max_epochs=100"), ("overfits",), at_best_epoch),
     Case("too few epochs", (*CONCRETE, "optim.lr=1e-3", "trainer.max_epochs=15"), ("still_improving",), any_time),
     Case("too few epochs: classes", (*CLASSES, "optim=sgd", "optim.lr=0.01", "trainer.max_epochs=15"),
          ("still_improving",), any_time),
     Case("no rate", (*CONCRETE, "optim=sgd", "optim.lr=1e-9", SHORT), ("at_baseline",), from_start),
-    Case("targets at random", (*CONCRETE, "data=table", "data.path=noise.csv", "data.target=y", "data.task=regression",
-                               SHORT), ("at_baseline",), from_start),
+    Case("targets at random", (*POINTS, "data.path=noise.csv", SHORT), ("at_baseline",), from_start),
     Case("classes at random", (*CLASSES[:2], "data.path=noise_classes.csv", *CLASSES[3:], SHORT),
          ("at_baseline",), from_start),
 )  # fmt: skip
-LONG = ("trainer.max_epochs=120", "scheduler=cosine")
+SETTLED = (*POINTS, "data.path=strong.csv", "model.hidden=[32,32]", "trainer.max_epochs=60", "scheduler=cosine")
+SORTED = (*CLASSES, "trainer.max_epochs=40", "scheduler=cosine")
 HEALTHY = (
-    *(Case(f"healthy: {a}", (*CONCRETE, f"activation={a}", "model.hidden=[32,32]", "optim.lr=5e-3", *LONG))
+    *(Case(f"healthy: concrete, {a}", (*CONCRETE, f"activation={a}", "scheduler=cosine"), share=0.5)
+      for a in ("relu", "gelu")),
+    *(Case(f"healthy: {a}", (*SETTLED, f"activation={a}"))
       for a in ("relu", "tanh", "gelu", "silu", "elu", "leaky_relu", "softplus", "sigmoid")),
-    *(Case(f"healthy: {o}", (*CONCRETE, f"optim={o}", "model.hidden=[64,32]", *LONG))
-      for o in ("adamw", "nadam", "rmsprop", "sgd_momentum", "nesterov", "adagrad")),
-    *(Case(f"healthy: {d} layers", (*CONCRETE, f"model.depth={d}", "model.width=32", "optim.lr=5e-3", *LONG))
+    *(Case(f"healthy: {o}", (*SETTLED, f"optim={o}")) for o in ("adamw", "nadam", "rmsprop", "sgd_momentum", "sgd")),
+    *(Case(f"healthy: {d} layers", (*SETTLED[:-3], *SETTLED[-2:], f"model.depth={d}", "model.width=32"))
       for d in (1, 4, 6)),
-    *(Case(f"healthy: classes, {a}", (*CLASSES, f"activation={a}", "trainer.max_epochs=40", "scheduler=cosine"))
-      for a in ("relu", "tanh", "gelu")),
-    *(Case(f"healthy: classes, {o}", (*CLASSES, f"optim={o}", "trainer.max_epochs=40", "scheduler=cosine"))
-      for o in ("sgd", "sgd_momentum", "adamw")),
-    Case("healthy: classes, batch norm", (*CLASSES, "model.norm=batch", "trainer.max_epochs=40", "scheduler=cosine")),
+    *(Case(f"healthy: classes, {a}", (*SORTED, f"activation={a}")) for a in ("relu", "tanh", "gelu")),
+    *(Case(f"healthy: classes, {o}", (*SORTED, f"optim={o}")) for o in ("sgd", "sgd_momentum", "adamw")),
+    Case("healthy: classes, batch norm", (*SORTED, "model.norm=batch")),
 )  # fmt: skip
 
 
 def write_data(where: Path) -> None:
-    """Write the synthetic data: three clusters that overlap a little, and targets that say nothing of the inputs."""
+    """Write the synthetic data: three clusters, and targets of which the inputs tell most, half, or nothing."""
     random = np.random.default_rng(0)
     names = [f"x{i}" for i in range(8)]
     kinds = np.arange(900) % 3
@@ -151,9 +162,13 @@ def write_data(where: Path) -> None:
     )
     x = random.normal(size=(900, 8))
     pd.DataFrame(x, columns=names).assign(y=random.normal(50, 10, 900)).to_csv(where / "noise.csv", index=False)
+    weak = 5 * x[:, 0] + random.normal(0, 5, 900)
+    pd.DataFrame(x, columns=names).assign(y=weak).to_csv(where / "weak.csv", index=False)
+    strong = 3 * x[:, 0] + 2 * np.abs(x[:, 1]) + random.normal(0, 1, 900)
+    pd.DataFrame(x, columns=names).assign(y=strong).to_csv(where / "strong.csv", index=False)
     drawn = [f"c{k}" for k in random.integers(3, size=900)]
     pd.DataFrame(x, columns=names).assign(**{"class": drawn}).to_csv(where / "noise_classes.csv", index=False)
-    (where / "own" / "model").mkdir(parents=True)
+    (where / "own" / "model").mkdir(parents=True, exist_ok=True)
     (where / "own" / "model" / "planted.yaml").write_text(
         "# @package _global_\ndefaults:\n  - /data@_global_.data: concrete\n  - /loss@_global_.loss: mse\n  - _self_\n"
         "model: {_target_: planted.Planted, width: 32, depth: 3, layer: 0, scale: 1.0, shift: 0.0, init: torch}\n"
@@ -162,18 +177,24 @@ def write_data(where: Path) -> None:
 
 
 def train(case: Case, where: Path, first: int, seeds: int) -> list[Path]:
-    """Train a case with each seed, and return the directories of its runs."""
+    """Train a case with each seed, as one stack where it can be, and return the directories of its runs."""
     count = max(1, round(case.share * seeds))
     study = "".join(c if c.isalnum() else "_" for c in case.name)
-    command = [sys.executable, str(ROOT / "train.py"), "--config-dir=own", "--multirun", "hydra/launcher=stacked",
-               "trainer=cpu", "logger=none", "threads=1", f"study={study}", f"seed=range({first},{first + count})",
-               *case.arguments]  # fmt: skip
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(command, cwd=where, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
-    runs = record.find_runs([where / "outputs" / study]) if (where / "outputs" / study).exists() else []
-    if done.returncode or len(runs) != count:
-        sys.exit(f"{case.name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return runs
+    own = [f"hydra.sweep.dir={where / study}", "hydra.mode=MULTIRUN", f"hydra.searchpath=[file://{where / 'own'}]"]
+    typed = ["trainer=cpu", "logger=none", "threads=1", f"seed=range({first},{first + count})", *case.arguments]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        configured = loader.load_configuration("train", [*own, "study=s"], RunMode.MULTIRUN)
+        with open_dict(configured):
+            configured.hydra.runtime.output_dir = str(where / study)
+        sweep = expand_sweep(typed, loader, configured, None, None)
+        jobs = [run.job for run in plan_study(sweep, Composer(loader, "train", own), configured)]
+    alone = find_reason_alone(jobs[0].config)
+    outcomes = attempt_stack(jobs) if alone is None else [attempt(job, console=False) for job in jobs]
+    wrong = [outcome.message for outcome in outcomes if outcome.message]
+    if wrong:
+        sys.exit(f"{case.name}: {wrong[0]}")
+    return [job.directory for job in jobs]
 
 
 def main() -> None:
@@ -183,10 +204,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="words of the names of cases", default=[""])
     parser.add_argument("--keep", type=Path, help="where the runs stay")
     options = parser.parse_args()
+    torch.set_num_threads(1)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     counted: dict[bool, list[int]] = {True: [0, 0], False: [0, 0]}  # by whether a fault was planted: found, runs
     with tempfile.TemporaryDirectory() as scratch:
-        where = options.keep or Path(scratch)
+        where = (options.keep or Path(scratch)).absolute()
         where.mkdir(parents=True, exist_ok=True)
+        os.chdir(where)
         write_data(where)
         print("| case | runs | named | with layer and epoch | others found |\n| --- | ---: | ---: | ---: | --- |")
         for case in (*FAULTS, *HEALTHY):

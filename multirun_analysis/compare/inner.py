@@ -1,28 +1,29 @@
 """Which quantities inside the networks go along with the difference of two levels. Never torch.
 
 Quantities of layers and of the network are looked at in the first, the middle and the last epoch. The unit is the
-replicate, as for the metric. Within a quantity the clearest of all layers and epochs counts, with an error that all of
-them share; p values and intervals are corrected for the number of quantities (docs/verdict.md, with simulations).
+replicate, as for the metric. p values and intervals are corrected for all that is looked at in a study (Bonferroni):
+quantities, layers, epochs and factors; findings have 0.3 of the error rate (docs/verdict.md, with simulations).
 """
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
-from scipy.stats import fisher_exact
+from scipy.special import stdtrit
 
 from multirun_analysis.compare.context_means import average_contexts
 from multirun_analysis.compare.design import Replicate
-from multirun_analysis.compare.divergence import least_p
-from multirun_analysis.compare.inference import ALPHA, Estimate, estimate_replicates, p_sign
+from multirun_analysis.compare.divergence import fisher, least_p
+from multirun_analysis.compare.inference import ALPHA, Estimate, estimate_replicates, p_two_sided
 from multirun_analysis.compare.inner_values import InnerValues, Place
 from multirun_analysis.compare.results import DivergenceTest, Pair, Result, Verdict
 from paribus.diagnosis import Diagnosis
 
 LEAST_RATIO = 1.25  # a smaller difference is not worth a word
 LEAST_SHARE = 0.05
+FOR_FINDINGS = 0.3  # of the error rate: how often runs have a finding; the rest is for quantities
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,13 @@ class InnerDifference:
 
 @dataclass(frozen=True)
 class Looked:
-    """The estimates of one quantity at all its places, for one pair of levels."""
+    """A pair of levels in one place: what they differ by, and the means of both."""
 
     result: Result
     pair: Pair
-    places: list[Place]
-    estimates: list[Estimate]
-    levels: list[tuple[float, float]]
+    place: Place
+    estimate: Estimate
+    levels: tuple[float, float]
 
 
 def find_inner_differences(
@@ -95,23 +96,25 @@ def find_inner_differences(
         if pair is not None:
             looked += _look(result, pair, values)
             counted += _count(result, pair, diagnoses)
-    counted = [one for one in counted if least_p(one[-1]) < ALPHA / max(len(looked), 1)]
-    tests = max(1, len(looked) + len(counted))
+    counted = [one for one in counted if least_p(one[-1]) < FOR_FINDINGS * ALPHA]  # others could not show anything
+    share = 1 - FOR_FINDINGS if counted else 1.0
+    tests = max(1, len(looked)) / share
+    quantile = cache(lambda df: float(stdtrit(df, 1 - ALPHA / (2 * tests))))
     found = []
     for one in looked:
-        for place, e, levels in zip(one.places, one.estimates, one.levels, strict=True):
-            half = float(stdtrit(e.df, 1 - ALPHA / (2 * tests))) * e.error
-            ends = (-e.mean, -e.mean - half, -e.mean + half)  # other against best
-            if place.ratio:
-                ends = tuple(math.exp(min(end, 700.0)) for end in ends)  # type: ignore[assignment]
-            p = min(1.0, tests * _p(e))
-            found.append(InnerDifference(one.result.factor, one.pair.a, one.pair.b, _concluded(one.pair), place,
-                                         *ends, levels, e.n, p))  # fmt: skip
+        e, half = one.estimate, quantile(one.estimate.df) * one.estimate.error
+        ends = (-e.mean, -e.mean - half, -e.mean + half)  # other against best
+        if one.place.ratio:
+            ends = tuple(math.exp(min(end, 700.0)) for end in ends)  # type: ignore[assignment]
+        p = min(1.0, tests * p_two_sided(e))
+        found.append(InnerDifference(one.result.factor, one.pair.a, one.pair.b, _concluded(one.pair), one.place,
+                                     *ends, one.levels, e.n, p))  # fmt: skip
     for result, pair, name, test in counted:
         shares = [d / n for d, n in zip(test.diverged, test.replicates, strict=True)]
+        p = min(1.0, len(counted) / FOR_FINDINGS * test.p)
         found.append(InnerDifference(result.factor, pair.a, pair.b, _concluded(pair), Place(name),
                                      shares[1] - shares[0], math.nan, math.nan, (shares[0], shares[1]),
-                                     min(test.replicates), min(1.0, tests * test.p)))  # fmt: skip
+                                     min(test.replicates), p))  # fmt: skip
     return found
 
 
@@ -156,34 +159,23 @@ def _look(result: Result, pair: Pair, values: InnerValues) -> list[Looked]:
             differences = first - second
         table = np.full((len(places), len(keys), contexts), np.nan)
         table[:, chosen[:, 0], chosen[:, 1]] = differences.T
-        kept, estimates, levels = [], [], []
-        for i, place in enumerate(places):
-            means = average_contexts(table[i]) if contexts > 1 else table[i, :, 0]
-            if np.isnan(means).any():
-                continue  # a replicate without it may be the one that is unlike the others
-            kept.append(place)
-            estimates.append(estimate_replicates(means, [k[0] for k in keys], [k[1] for k in keys]))
-            levels.append((float(np.nanmean(first[:, i])), float(np.nanmean(second[:, i]))))
-        if kept:
-            found.append(Looked(result, pair, kept, raise_errors(estimates), levels))
+        means = table[:, :, 0] if contexts == 1 else np.stack([average_contexts(one) for one in table])
+        # a replicate without a value may be unlike the others; where no run has another value, nothing can be found
+        kept = np.flatnonzero(~np.isnan(means).any(axis=1) & (np.nan_to_num(differences) != 0).any(axis=0))
+        levels = zip(*(np.nanmean(part[:, kept], axis=0).tolist() for part in (first, second)), strict=True)
+        for i, estimate, of_both in zip(kept, estimate_places(means[kept], keys), levels, strict=True):
+            found.append(Looked(result, pair, places[i], estimate, of_both))
     return found
 
 
-def raise_errors(estimates: Sequence[Estimate]) -> list[Estimate]:
-    """Give each estimate of one quantity an error no smaller than the root of their mean square.
-
-    Among many places some have a small error by chance; the clearest one would be found there. With this floor the
-    largest |mean| / error of all places is about as likely under no effect as that of a single one.
-    """
-    floor = math.sqrt(float(np.mean([e.error**2 for e in estimates])))
-    return [e._replace(error=max(e.error, floor)) for e in estimates]
-
-
-def _p(found: Estimate) -> float:
-    """Compute the two-sided p of one place; by the sign test where replicates do not vary."""
-    if found.constant or found.error == 0:
-        return p_sign(np.full(found.n, found.mean))
-    return float(2 * stdtr(found.df, -abs(found.mean / found.error)))
+def estimate_places(values: np.ndarray, keys: Sequence[Replicate]) -> list[Estimate]:
+    """Estimate the means of values (places, replicates); see `estimate_replicates`."""
+    seeds, splits = zip(*keys, strict=True)
+    n = values.shape[1]
+    if 1 < min(len(set(seeds)), len(set(splits))) < n:
+        return [estimate_replicates(row, seeds, splits) for row in values]
+    errors = values.std(axis=1, ddof=1) / math.sqrt(n)
+    return [Estimate(float(m), float(e), n - 1, n) for m, e in zip(values.mean(axis=1), errors, strict=True)]
 
 
 def _count(
@@ -203,8 +195,8 @@ def _count(
         counts = [sum(np.mean([name in one for one in sets]) > 0.5 for sets in mine.values()) for mine in by_level]
         sizes = [len(mine) for mine in by_level]
         if sum(counts) and all(sizes):
-            p = float(fisher_exact([[c, n - c] for c, n in zip(counts, sizes, strict=True)])[1])
-            test = DivergenceTest(pair.a, pair.b, (int(counts[0]), int(counts[1])), (sizes[0], sizes[1]), p)
+            a, b = map(int, counts)
+            test = DivergenceTest(pair.a, pair.b, (a, b), (sizes[0], sizes[1]), fisher(a, sizes[0], b, sizes[1]))
             found.append((result, pair, name, test))
     return found
 

@@ -19,7 +19,7 @@ LAYERS = {
 }
 NETWORK = ("curvature/critical_sharpness", "curvature/stability_margin", "curvature/largest_eigenvalue")  # ratios
 SLOTS = ("first", "middle", "last")  # epochs: 1, half of the run's, its last
-MOST_LAYERS = 12  # of deep networks, evenly spaced, the first and the last among them
+MOST_LAYERS = 5  # of deep networks, evenly spaced, the first and the last among them
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def judge_look(directory: Path, plan: UntilPlan) -> Judgement:
         for item in open_:
             where = f" ({item.result.contest.where})" if item.result.contest.block else ""
             undecided += [f"{in_words(pair.a)} and {in_words(pair.b)}{where}" for pair in item.pairs]
-        going_on |= {Path(comparison.study.runs.loc[run, "directory"]) for run in find_runs_that_go_on(open_)}
+        going_on |= {Path(str(comparison.study.runs.loc[run, "directory"])) for run in find_runs_that_go_on(open_)}
     return Judgement(", ".join(metrics), undecided, going_on)
 
 

@@ -31,6 +31,7 @@ from multirun_analysis.records.files import (
     read_metrics,
 )
 from multirun_analysis.records.run_figures import figures_of_curves
+from multirun_analysis.records.steps import read_steps
 from paribus import record
 from paribus.diagnosis import Diagnosis
 
@@ -67,6 +68,11 @@ class Study:
         """
         return self._layers[0]
 
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        """run, step, epoch, train/loss, lr, momentum, grad_norm and val/...: all steps.parquet, read at first use."""
+        return self._steps[0]
+
     def of(self, task: str) -> "Study":
         """The runs of one task, and those of which nobody can tell."""
         mine = self.runs["task"].eq(task) | self.runs["task"].isna()
@@ -92,6 +98,15 @@ class Study:
     def unread(self) -> dict[str, str]:
         """Runs whose layers.parquet cannot be read, and why."""
         return self._layers[1]
+
+    @property
+    def unread_steps(self) -> dict[str, str]:
+        """Runs whose steps.parquet cannot be read, and why."""
+        return self._steps[1]
+
+    @cached_property
+    def _steps(self) -> tuple[pd.DataFrame, dict[str, str]]:
+        return read_steps({name: Path(path) for name, path in zip(self.described, self.runs["directory"], strict=True)})
 
     @cached_property
     def _layers(self) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -155,6 +170,8 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
             status = record.RUNNING
         else:
             status = record.UNFINISHED
+    elif status == record.INTERRUPTED and summary.get("paused"):
+        status = record.PAUSED
     metrics, unvalidated, damage = read_metrics(directory)
     wanted = (summary or {}).get("statistics", {}).get("epochs")
     if status in record.FINISHED and damage is None and wanted not in (None, len(metrics)):
@@ -165,8 +182,8 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     if described.problem and status in record.FINISHED:
         status, message = record.DAMAGED, described.problem
     row = {"status": status, "message": message, "task": _task(metrics, described)}
-    split = described.split in (None, described.seed)
-    row["seed"] = described.seed if split else described.seed_in_words
+    plain = described.split_seed == described.seed and not described.own
+    row["seed"] = described.seed if plain else described.seed_in_words
     statistics = (summary or {}).get("statistics", {})
     row |= {key: value for key, value in statistics.items() if not isinstance(value, dict | list)}
     validated = sorted(set(range(1, len(metrics) + 1)) - set(unvalidated))

@@ -31,27 +31,36 @@ MOST_SENTENCES = 2
 MOST_ROWS = 200
 
 
-def why(comparison: Comparison) -> list[str]:
+def why(comparison: Comparison) -> str:
     """Say what goes along with the differences that are concluded, the clearest first; nothing where nothing does."""
-    told = [one for one in clearest(comparison.inner) if one.concluded]
-    first = [one for one in told if not one.place.follows] or told
-    return [sentence(one) for one in first[:MOST_SENTENCES]]
+    told = [one for one in clearest(comparison.inner) if one.concluded and not _reversed(one)]
+    kept = ([one for one in told if not one.place.follows] or told)[:MOST_SENTENCES]
+    named = [None, *(one.other for one in kept)]
+    parts = [
+        sentence(one) if one.other == before else f"{in_words(one.other)}: {sentence(one)}"
+        for one, before in zip(kept, named, strict=False)
+    ]
+    return "; ".join(parts)
+
+
+def _reversed(one: InnerDifference) -> bool:
+    """Whether the level that is behind has fewer dead or saturated units: that explains nothing."""
+    return one.place.quantity in SHARES and one.mean < 0
 
 
 def sentence(one: InnerDifference) -> str:
-    """Put a difference into one sentence, whose subject is the level that is behind."""
-    best, other, place = in_words(one.best), in_words(one.other), one.place
+    """Put a difference into words, whose subject is the level that is behind."""
+    best, place = in_words(one.best), one.place
+    of_best, of_other = (f"{100 * value:.0f} %" for value in one.levels)
     if place.quantity in NAMES:
-        shares = [f"{100 * share:.0f} %" for share in reversed(one.levels)]
-        return f"{NAMES[place.quantity]} in {shares[0]} of {other}'s seeds, in {shares[1]} of {best}'s"
+        return f"{NAMES[place.quantity]} in {of_other} of its seeds, {of_best} of {best}'s"
     if place.quantity in SHARES:
-        state = SHARES[place.quantity]
-        ends = f"[{100 * one.low:+.0f}, {100 * one.high:+.0f}]"
-        shares = [f"{100 * share:.0f} %" for share in reversed(one.levels)]
-        return f"{other}: {shares[0]} of its {layer(place)} {state} {epoch(place)}, {best} {shares[1]} ({ends} points)"
+        is_so = f"is {SHARES[place.quantity]} {epoch(place)}"
+        ends = f"[{100 * one.low:+.0f}, {100 * one.high:+.0f} points]"
+        return f"{of_other} of its {layer(place)} {is_so}, {of_best} of {best}'s {ends}"
     what = GAINS[place.quantity].format(ratio=_ratio(one.mean), best=best)
     subject = f"its {layer(place)} " if place.depth is not None else ""
-    return f"{other}: {subject}{what} [{_ratio(one.low)}, {_ratio(one.high)}] {epoch(place)}"
+    return f"{subject}{what} [{_ratio(one.low)}, {_ratio(one.high)}] {epoch(place)}"
 
 
 def layer(place: Place) -> str:
@@ -104,7 +113,7 @@ def as_objects(differences: Sequence[InnerDifference]) -> list[dict[str, object]
             "epoch": one.place.epoch, "when": one.place.slot or None,
             "scale": "ratio" if one.place.ratio else "difference", "value": one.mean, "interval": [one.low, one.high],
             "means": {"best": one.levels[0], "other": one.levels[1]}, "replicates": one.replicates,
-            "p_adjusted": one.p, "sentence": sentence(one),
+            "p_adjusted": one.p, "sentence": f"{in_words(one.other)}: {sentence(one)}",
         }
         for one in differences
     ]  # fmt: skip

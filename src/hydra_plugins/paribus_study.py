@@ -211,18 +211,19 @@ class StudySweeper(Sweeper):
             from paribus.sweep.expand import expand_sweep
 
         sweep = expand_sweep(arguments, self.loader, self.study, self.params, self.grids)
+        judge = make_judge() if self.study.until.looks else None
         if self.study.tune.space:
             from paribus.sweep.search_methods import start_search
 
-            returned = self.study_launcher.launch_rounds(start_search(sweep, self.study))
+            returned = self.study_launcher.launch_rounds(start_search(sweep, self.study, judge))
         elif any(text.startswith("tune.") for text in arguments):
             raise UserError(
                 "tune.* has no effect without a search space. Choose one: tune=lr, or tune.space={KEY: ...}."
             )
-        elif self.study.until.looks:
+        elif judge is not None:
             from paribus.sweep.until import start_until
 
-            returned = self.study_launcher.launch_rounds(start_until(sweep, self.study, make_judge()))
+            returned = self.study_launcher.launch_rounds(start_until(sweep, self.study, judge))
         elif any(text.startswith("until.") for text in arguments):
             raise UserError("until.* has no effect without looks. Choose them: until=decided.")
         else:

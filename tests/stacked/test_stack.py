@@ -122,6 +122,8 @@ def test_layers_files_and_summaries(both: Both) -> None:
         merged = one.merge(other, on=keys, how="outer", suffixes=("", "_stacked"))
         assert len(merged) == len(one) == len(other)
         assert (merged["value"] - merged["value_stacked"]).abs().max() < 1e-4
+        steps = [pd.read_parquet(directory / record.STEPS) for directory in (stacked, alone)]
+        pd.testing.assert_frame_equal(*steps, rtol=1e-4)
         assert {p.relative_to(alone) for p in alone.rglob("*") if "tfevents" not in p.name and p.name != ".lock"} == {
             p.relative_to(stacked) for p in stacked.rglob("*") if "tfevents" not in p.name and p.name != ".lock"
         }

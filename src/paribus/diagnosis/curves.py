@@ -17,7 +17,7 @@ ERRORS_OF_CHANCE = 3.0  # standard errors by which an accuracy exceeds the basel
 RISE = 0.1  # of the validation loss, above its lowest mean
 LAST_SHARE = 0.1  # of the epochs: how long a mean is
 LEAST_EPOCHS = 3
-LEAST_GAIN = 0.02  # of what is left: of the loss, or of 1 less the accuracy
+LEAST_GAIN = 0.05  # over the last fifth, of what is left: of the loss, or of 1 less the accuracy
 ERRORS = 2.0  # standard errors by which a gain has to exceed the jitter
 
 
@@ -125,7 +125,7 @@ def find_early_end(trace: Trace) -> Iterator[Finding]:
             continue
         values = values[~np.isnan(values)]
         gain = relative_gain(values, higher=name == "val/acc", share=name == "val/acc")
-        if gain is not None:
+        if gain is not None and gain > LEAST_GAIN:
             text = f"{name} gains {100 * gain:.2g} % of what is left over the last fifth"
             remedy = f"trainer.max_epochs={2 * trace.epochs}"
             yield Finding("still_improving", (), trace.epochs, {"text": text, "value": gain}, LEAST_GAIN, remedy)
@@ -133,10 +133,10 @@ def find_early_end(trace: Trace) -> Iterator[Finding]:
 
 
 def relative_gain(values: np.ndarray, higher: bool, share: bool) -> float | None:
-    """Return the gain of a run's (n,) metric by epoch over its last fifth, if it still improves; None if not.
+    """Return what a run's (n,) metric by epoch gains over its last fifth, as a share of what is left; None if nothing.
 
-    The mean of the last fifth is compared with that of the fifth before: it improves where it gains more than 2 % of
-    what is left, and more than two standard errors of the two means.
+    The mean of the last fifth is compared with that of the fifth before. A gain below two standard errors of the two
+    means is none.
 
     Args:
         higher: whether more is better.
@@ -150,7 +150,7 @@ def relative_gain(values: np.ndarray, higher: bool, share: bool) -> float | None
     gain = (last.mean() - before.mean()) * (1 if higher else -1)
     left = 1 - before.mean() if share and higher else abs(before.mean())
     error = np.sqrt((last.var(ddof=1) + before.var(ddof=1)) / k) if k > 1 else 0.0
-    return float(gain / left) if gain > LEAST_GAIN * left and gain > ERRORS * error else None
+    return float(gain / left) if gain > ERRORS * error and left > 0 else None
 
 
 def _window(epochs: int) -> int:

@@ -9,9 +9,9 @@ from paribus.diagnosis.trace import LayerTable, Trace
 
 # Thresholds; docs/diagnosis.md gives the source of each, and how often it is right.
 VANISHED = 1e-3  # of the largest relative gradient of the layers nearer the output
-EXPLODED = 1e3  # times the relative gradient of the output layer, or the scale of the first hidden activations
-DEAD = 0.5  # of a layer's units
-SATURATED = 0.5  # of a layer's outputs
+EXPLODED = 100.0  # times the relative gradient of the output layer, or the scale of the first hidden activations
+DEAD = 0.7  # of a layer's units
+SATURATED = 0.7  # of a layer's outputs
 LARGE_UPDATE = 0.1  # of the weights, in a step
 SHORT_PATH = 0.05  # of the weights: the sum of all updates
 PERSISTENT = 0.5  # of the epochs
@@ -99,7 +99,8 @@ def find_large_updates(trace: Trace) -> Iterator[Finding]:
     found = _persistent(large)
     if found.any():
         where = large & found
-        value = float(np.nanmedian(table.values[:, found][np.isfinite(table.values[:, found])]))
+        finite = table.values[:, found][np.isfinite(table.values[:, found])]
+        value = float(np.median(finite)) if len(finite) else np.inf
         yield Finding(
             "updates_too_large",
             _names(table, found),

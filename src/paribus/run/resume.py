@@ -57,7 +57,7 @@ def read_resume_point(directory: Path) -> ResumePoint:
     Raises RecordError where there is none, or where the checkpoint, metrics.csv or layers.parquet cannot be read.
     """
     path = directory / record.LAST
-    for name in (record.LAYERS, record.FOLDS, record.STEPS):
+    for name in (record.LAYERS, record.FOLDS, record.STEPS, record.TWINS):
         record.require_regular(directory / name)
     try:
         stored, described = read_described(path, with_training=True)

@@ -49,7 +49,7 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     config, data, learner, description = prepared.config, prepared.data, prepared.learner, prepared.description
     instruments, others = build_callbacks(config)
     figures = job.study is None if config["figures"] is None else config["figures"]
-    checkpoints = Checkpoints(directory, description, prepared.metric)
+    checkpoints = Checkpoints(directory, description, prepared.metric, job.composed.get("pause"))
     foreign = isinstance(learner, ForeignLearner)
     in_epoch = build_steps_in_epoch(instruments, learner, data)
     recorder = Recorder(
@@ -69,6 +69,8 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     else:
         trainer = build_trainer(config, directory, [*ours, InStep(), *others], job.study is not None)
     check_devices(trainer, config, ranks.number)
+    if ranks.number > 1 and job.composed.get("pause") is not None:
+        raise UserError("pause=N is for a run in one process, and so is tune.method=halving. Leave it out.")
     device = trainer.strategy.root_device
     where = summary["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     if device.type == "cpu":

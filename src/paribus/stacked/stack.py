@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from paribus.errors import Paused
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.loggers.histogram import Histogram
@@ -22,6 +23,7 @@ from paribus.stacked.view import StackProbes, StackView, share_memory
 from paribus.training.checkpoints import SECONDS_BETWEEN
 from paribus.training.layer_rows import LayerRows
 from paribus.training.steps import Steps
+from paribus.training.twins import WeightSketch
 
 MAX_WRITE_SHARE = 0.05  # largest share of the time that writing checkpoints may take
 
@@ -33,17 +35,19 @@ class Stack:
         members: the runs. They agree in sizes of data and batches, in epochs and network, and in the classes of
             optimizer and scheduler.
         instruments: instruments that measure all runs at once, by name.
+        pause: the last epoch to train now; None: all.
 
     Raises NotStackable where the runs cannot be trained as one.
     """
 
-    def __init__(self, members: Sequence[Member], instruments: Mapping[str, Instrument]):
+    def __init__(self, members: Sequence[Member], instruments: Mapping[str, Instrument], pause: int | None = None):
         self.members = list(members)
         first = members[0]
         self.learner = first.learner
         self.instruments = StackInstruments(instruments, self.members)
         self.view = StackView([member.learner for member in members])
         self.epochs = int(first.prepared.config["trainer"]["max_epochs"])
+        self.last = self.epochs if pause is None else min(pause, self.epochs)  # to train now
         self.batch_size = first.data.batch_size
         assert first.data.train is not None
         self.samples = len(first.data.train[0])
@@ -52,6 +56,7 @@ class Stack:
         self.scores_training = any(name.startswith("train/") for name in set(self.learner.columns) - {"train/loss"})
         self.steps = math.ceil(self.samples / self.batch_size)
         self.sources = Sources([(m.prepared.config, m.learner) for m in members], self.steps * self.epochs)
+        self.sketch = WeightSketch(self.view.network.parameters(), lead=1)
         self.parameters = [p for p in self.view.network.parameters() if p.requires_grad]
         self.optimizer = StackedOptimizer(self.parameters, [optimizer for optimizer, _ in self.sources.by_run])
         self.epoch = 0 if members[0].stored is None else int(members[0].stored["recorder"]["epoch"])  # epochs done
@@ -73,16 +78,18 @@ class Stack:
             share_memory(member.learner.network, self.view.network, k)
 
     def fit(self) -> None:
-        """Train all epochs, and finish every record."""
+        """Train all epochs, and finish every record. Raises Paused after the last epoch to train now."""
         for member in self.members:
             with member.isolating_failures():
                 member.open(self.epoch)
         self.instruments.attach(self.view)
         if self.epoch == 0 and self.instruments.instruments:
             self._record_initial()
-        while self.epoch < self.epochs and any(member.active for member in self.members):
+        while self.epoch < self.last and any(member.active for member in self.members):
             self._train_epoch()
         self._write_checkpoints()
+        if self.epoch < self.epochs and any(member.active for member in self.members):
+            raise Paused(f"Paused after epoch {self.epoch} of {self.epochs}.")
         for k, member in enumerate(self.members):
             if member.active:
                 with member.isolating_failures():
@@ -203,12 +210,10 @@ class Stack:
         steps = {} if log is None else log.read_epoch(self.epoch, first, self._steps_done, *batches)
         trained = self.view.training_sums.read_stack()
         seconds = (time.perf_counter() - started) / len(self.members)  # a run's share
-        measured, scalars = (
-            LayerRows.from_measured(self._measure(self.epoch)),
-            self.instruments.measure_scalars(self.epoch),
-        )
-        histograms = self._compute_histograms()
+        measured = LayerRows.from_measured(self._measure(self.epoch))
+        scalars, histograms = self.instruments.measure_scalars(self.epoch), self._compute_histograms()
         self.instruments.charge_members()
+        sketch = self.sketch.compute()
         for k, member in enumerate(self.members):
             if not member.active:
                 continue
@@ -222,6 +227,8 @@ class Stack:
                 if steps:
                     recording.steps.add({name: v if v.ndim == 1 else v[:, k] for name, v in steps.items()})
                 recording.log_epoch(recording.add_layers(self.epoch, measured.select_run(k)))
+                if self.scores.probe is not None:
+                    recording.twins.add(self.epoch, self.scores.probe[k], sketch[k])
                 recording.draw(self.epoch, self.instruments.select_histograms(k, histograms, self.epoch))
                 self._find_divergence(k, member, bad_step, validation.get("val/loss", 0.0))
                 member.checkpoints.keep_if_best(self.epoch, recording.rows[-1], member.learner)
@@ -231,13 +238,9 @@ class Stack:
 
     def _find_divergence(self, k: int, member: Member, bad_step: int | None, val_loss: float) -> None:
         member.recording.find_divergence(
-            self._steps_done,
-            self._steps_done - self.steps,
-            bad_step,
-            val_loss,
-            self.instruments.list_finders(k),
+            self._steps_done, self._steps_done - self.steps, bad_step, val_loss, self.instruments.list_finders(k),
             member.learner.has_finite_weights,
-        )
+        )  # fmt: skip
 
     def _write_checkpoints(self) -> None:
         started = time.monotonic()

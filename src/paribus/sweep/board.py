@@ -17,9 +17,9 @@ from paribus import record
 from paribus.formatting import format_duration
 from paribus.run.attempt import Outcome
 from paribus.run.report import format_best
-from paribus.sweep.plan import PlannedRun
+from paribus.sweep.plan import PlannedRun, count_epochs
 from paribus.sweep.rounds import Round
-from paribus.sweep.tables import STYLES, count_epochs, get_planned_epochs
+from paribus.sweep.tables import STYLES, get_planned_epochs
 
 SECONDS_BETWEEN_LINES = 60.0  # used without a terminal
 LOG = "study.log"

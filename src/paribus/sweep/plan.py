@@ -56,7 +56,13 @@ class PlannedRun:
 
     @property
     def finished(self) -> bool:
-        return self.status in record.FINISHED
+        """Whether nothing is left to do now: the run has ended, or reached the epoch after which it is to pause."""
+        pause = self.job.composed.get("pause")
+        if self.status in record.FINISHED or pause is None:
+            return self.status in record.FINISHED
+        # a run without a summary that has gone on beyond the pause was killed later
+        reached = count_epochs(self.job.directory) >= pause + (self.summary is None)
+        return reached and self.status in (record.INTERRUPTED, record.UNFINISHED, record.RUNNING)
 
     @property
     def best(self) -> float | None:
@@ -70,6 +76,14 @@ class PlannedRun:
             status, summary = record.UNFINISHED if status == record.UNFINISHED else record.FAILED, None
         message = outcome.message or (summary or {}).get("message")
         return replace(self, status=status, summary=summary, message=message)
+
+
+def count_epochs(directory: Path) -> int:
+    """Count the epochs in the record of a directory, which may still be written to."""
+    try:
+        return max(0, (directory / record.METRICS).read_bytes().count(b"\n") - 1)
+    except OSError:
+        return 0
 
 
 def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictConfig) -> list[PlannedRun]:

@@ -22,11 +22,10 @@ from paribus.sweep.expand import make_composer
 from paribus.sweep.labels import label_runs
 from paribus.sweep.means import tabulate_means
 from paribus.sweep.naming import format_command, name_study, require_same_study
-from paribus.sweep.plan import PlannedRun, plan_study
+from paribus.sweep.plan import PlannedRun, count_epochs, plan_study
 from paribus.sweep.rounds import Driver, Round, StartDriver, match_runs
 from paribus.sweep.tables import (
     announce_study,
-    count_epochs,
     get_planned_epochs,
     tabulate_study,
     warn_of_changed_data,

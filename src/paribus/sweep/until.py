@@ -1,8 +1,10 @@
 """Add seeds to a study in looks that are fixed beforehand, until its levels are decided."""
 
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from paribus import record
 from paribus.config.compose import Composer, to_resolved
 from paribus.config.ranges import check_ranges
 from paribus.errors import UserError
-from paribus.sweep.plan import find_known_runs, name_run
+from paribus.sweep.plan import PlannedRun, find_known_runs, name_run
 from paribus.sweep.rounds import Driver, Round, StartDriver
 
 MOST_NAMED = 6  # undecided pairs in a line
@@ -60,7 +62,7 @@ def read_looks(study: DictConfig) -> tuple[int, ...]:
     looks, most = until["looks"], until["max_seeds"]
     if most is None:
         raise UserError("until.max_seeds is null; it must be a whole number: the seeds of the last look.")
-    if any(a >= b for a, b in zip(looks, looks[1:], strict=False)):
+    if any(a >= b for a, b in itertools.pairwise(looks)):
         raise UserError(f"until.looks is {looks}; each look must have more seeds than the one before.")
     if most < looks[0]:
         raise UserError(f"until.max_seeds is {most}, and the first look has {looks[0]} seeds. Give at least as many.")
@@ -70,9 +72,7 @@ def read_looks(study: DictConfig) -> tuple[int, ...]:
 def continue_seeds(given: Sequence[int], count: int) -> list[int]:
     """List `count` seeds: those given, then those that follow the largest; 1, 2, 3, ... where none is given."""
     if len(given) > count:
-        raise UserError(
-            f"seed has {len(given)} values, and until.max_seeds is {count}. Give fewer, or raise the latter."
-        )
+        raise UserError(f"seed has {len(given)} values, and until.max_seeds is {count}. Give fewer, or raise it.")
     first = max(given, default=0) + 1
     return [*given, *range(first, first + count - len(given))]
 
@@ -97,7 +97,9 @@ def add_seeds(
     Raises UserError for fewer than two settings, a margin that does not fit, a study begun with another plan, and a
     directory with runs whose number of seeds was fixed.
     """
-    named = {name_run(setting, composer, str(study.study)): list(setting) for setting in settings}
+    if len({text for setting in settings for text in setting if text.startswith("confirm=")}) > 1:
+        raise UserError("confirm is for all runs of a study with until=decided: give it one value.")
+    named = {_name(setting, composer, study): list(setting) for setting in settings}
     if len(named) < 2:
         raise UserError("until=decided compares settings, and this study has one. Give a choice several values.")
     configs = {name: composer.compose(setting) for name, setting in named.items()}
@@ -110,44 +112,55 @@ def add_seeds(
     plan = begin_plan(directory, mine, bool(study.dry_run))
     epochs = {name: int(config.trainer.max_epochs) for name, config in configs.items()}
     if study.dry_run:
-        log.info("At most %d runs: %d settings with %d seeds each, %s epochs in all.", len(named) * looks[-1], len(named),
-                 looks[-1], f"{sum(epochs.values()) * looks[-1]:,}")  # fmt: skip
-    before, on = 0, list(named)
-    for number, now in enumerate(looks):
-        overrides = [[*named[name], "sequential=true", f"seed={seed}"] for name in on for seed in seeds[before:now]]
+        most = f"At most {len(named) * looks[-1]} runs: {len(named)} settings with {looks[-1]} seeds each"
+        log.info("%s, %s epochs in all.", most, f"{sum(epochs.values()) * looks[-1]:,}")
+    owners: dict[Path, str] = {}
+    on = list(named)
+    for number, (before, now) in enumerate(itertools.pairwise((0, *looks))):
+        new = [(name, seed) for name in on for seed in seeds[before:now]]
+        overrides = [[*named[name], "sequential=true", f"seed={seed}"] for name, seed in new]
         later = sum(epochs[name] for name in on) * (looks[-1] - now)
-        lines = describe_look(plan, number)
-        runs = yield Round(overrides, f"look {number + 1} of {len(looks)}, {now} seeds", later, lambda _, x=lines: x)
-        owners = {run.job.directory: name for run, name in zip(runs, _repeat(on, now - before), strict=True)}
-        known = {**known, **owners} if number else owners
+        title = f"look {number + 1} of {len(looks)}, {now} seeds"
+        runs = yield Round(overrides, title, later, partial(_describe, describe_look(plan, number)))
+        owners |= {run.job.directory: name for run, (name, _) in zip(runs, new, strict=True)}
         if number == len(plan.taken):
-            look = record.TakenLook(now, "", (), ())
-            found = judge.judge_look(directory, plan.take(look))
-            going = {known[path] for path in found.going_on if path in known}
-            stopped = tuple(name for name in on if name not in going)
-            plan = plan.take(record.TakenLook(now, found.metric, tuple(found.undecided), stopped))
-            record.write_plan(directory, plan)
+            plan = _take_look(plan, directory, owners, on, judge)
+            if not study.dry_run:
+                record.write_plan(directory, plan)
+        log.info(describe_look(plan, number + 1))
         on = [name for name in on if name not in plan.taken[number].stopped]
-        log.info("%s", "\n".join(describe_look(plan, number + 1)))
-        before = now
         if not on:
             return
+
+
+def _take_look(
+    plan: record.UntilPlan, directory: Path, owners: Mapping[Path, str], on: Sequence[str], judge: Judge
+) -> record.UntilPlan:
+    """Judge the study at its next look; return its plan with what that found."""
+    seeds = plan.looks[len(plan.taken)]
+    found = judge.judge_look(directory, plan.take(record.TakenLook(seeds, "", (), ())))
+    going = {owners[path] for path in found.going_on if path in owners}
+    stopped = tuple(name for name in on if name not in going)
+    return plan.take(record.TakenLook(seeds, found.metric, tuple(found.undecided), stopped))
+
+
+def _describe(text: str, runs: Sequence[PlannedRun]) -> list[str]:
+    return [text] if text else []
 
 
 def begin_plan(directory: Path, mine: record.UntilPlan, dry_run: bool) -> record.UntilPlan:
     """Return the plan that is in the study's directory, or write this one there, unless in a dry run.
 
-    Raises UserError where that is another plan, or where there are runs already whose number of seeds was fixed.
+    A plan of which no run was begun may be replaced. Raises UserError where runs were begun with another plan, or with
+    a number of seeds that was fixed.
     """
-    known = record.read_plan(directory)
-    if known is None:
-        for path in find_known_runs(directory).values():
-            _, summary = record.read_status(path)
-            if bool(((summary or {}).get("config") or {}).get("confirm")) == mine.confirm:
-                raise UserError(
-                    f"{directory} has runs without until=decided, such as {path.name}: whoever has seen them may have "
-                    "stopped where it pleased. Choose another study=NAME."
-                )
+    known, begun = record.read_plan(directory), find_begun(directory, mine.confirm)
+    if begun is not None and known is None:
+        raise UserError(
+            f"{directory} has runs without until=decided, such as {begun.name}: whoever has seen them may have stopped "
+            "where it pleased. Choose another study=NAME."
+        )
+    if begun is None or known is None:
         if not dry_run:
             directory.mkdir(parents=True, exist_ok=True)
             record.write_plan(directory, mine)
@@ -155,45 +168,51 @@ def begin_plan(directory: Path, mine: record.UntilPlan, dry_run: bool) -> record
     differing = list(_list_differences(known, mine))
     if differing:
         raise UserError(
-            f"{directory} was begun with other looks: {'; '.join(differing)}. They were fixed before its first run: "
-            "give the same ones, or choose another study=NAME."
+            f"{directory} was begun by another plan: {'; '.join(differing)}. It was fixed before the first run: "
+            "give the same values, or choose another study=NAME."
         )
     return known
 
 
+def find_begun(directory: Path, confirms: bool) -> Path | None:
+    """Find a run in a study's directory, of a confirmation or not; None where there is none."""
+    for path in find_known_runs(directory).values():
+        config = record.read_yaml(path / record.COMPOSITION)
+        if bool(config.get("confirm")) == confirms:
+            return path
+    return None
+
+
 def _list_differences(known: record.UntilPlan, mine: record.UntilPlan) -> Iterator[str]:
-    for name in ("looks", "seeds", "margin", "confirm"):
-        was, now = getattr(known, name), getattr(mine, name)
-        if was != now:
-            shown = [str(list(value) if isinstance(value, tuple) else value) for value in (was, now)]
-            yield (
-                f"{name} were {shown[0]}, are now {shown[1]}"
-                if name in ("looks", "seeds")
-                else (f"{name} was {shown[0]}, is now {shown[1]}")
-            )
-    for what, names in (("new", set(mine.settings) - set(known.settings)),
-                        ("missing", set(known.settings) - set(mine.settings))):  # fmt: skip
+    if known.looks != mine.looks:
+        yield f"at {list(known.looks)} seeds, now {list(mine.looks)}"
+    elif known.seeds != mine.seeds:
+        yield f"seeds {known.seeds[0]} to {known.seeds[-1]}, now {mine.seeds[0]} to {mine.seeds[-1]}"
+    if known.margin != mine.margin:
+        yield f"margin {known.margin}, now {mine.margin}"
+    new, missing = set(mine.settings) - set(known.settings), set(known.settings) - set(mine.settings)
+    for what, names in (("new", new), ("missing", missing)):
         if names:
-            yield f"{what} settings: {', '.join(sorted(names)[:3])}{', ...' if len(names) > 3 else ''}"
+            yield f"{what} settings, now: {', '.join(sorted(names)[:3])}{', ...' if len(names) > 3 else ''}"
 
 
-def describe_look(plan: record.UntilPlan, number: int) -> list[str]:
-    """State what the looks up to `number`, counted from 1, have left undecided, and how many settings go on."""
+def describe_look(plan: record.UntilPlan, number: int) -> str:
+    """State what a look, counted from 1, left undecided, and how many settings went on; nothing before the first."""
     if number == 0:
-        return []
+        return ""
     look = plan.taken[number - 1]
     stopped = {name for taken in plan.taken[:number] for name in taken.stopped}
-    going = len(plan.settings) - len(stopped)
     more = f" and {len(look.undecided) - MOST_NAMED} more" if len(look.undecided) > MOST_NAMED else ""
-    pairs = f"undecided: {', '.join(look.undecided[:MOST_NAMED])}{more}" if look.undecided else "all is decided"
-    last = number == len(plan.looks)
-    then = "" if not look.undecided else "; all seeds are there" if last else f"; {going} settings go on"
-    return [f"Look {number} of {len(plan.looks)}, {look.seeds} seeds, by {look.metric}: {pairs}{then}."]
+    pairs = f"undecided: {'; '.join(look.undecided[:MOST_NAMED])}{more}" if look.undecided else "all is decided"
+    going = len(plan.settings) - len(stopped)
+    then = "" if not look.undecided else "; all seeds are there" if number == len(plan.looks) else f"; {going} go on"
+    return f"Look {number} of {len(plan.looks)}, {look.seeds} seeds, by {look.metric}: {pairs}{then}."
+
+
+def _name(setting: Sequence[str], composer: Composer, study: DictConfig) -> str:
+    """Name a setting by its overrides, without those that say on what it is trained."""
+    return name_run([text for text in setting if not text.startswith("trainer=")], composer, str(study.study))
 
 
 def _is_seed(override: str) -> bool:
     return override.lstrip("+").startswith("seed=")
-
-
-def _repeat(names: Sequence[str], times: int) -> list[str]:
-    return [name for name in names for _ in range(times)]

@@ -28,7 +28,7 @@ class ForeignLearner(lightning.Callback):
     lead = 0
     prefix = ""
     reserved = ()
-    folds = None
+    folds = probe = None
     calls_loss_hook = False
 
     def __init__(self, module: lightning.LightningModule, columns: Sequence[str]):

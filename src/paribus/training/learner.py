@@ -17,11 +17,13 @@ from paribus.errors import UserError, unknown_name
 from paribus.models.layers import WeightLayer
 from paribus.private_names import HOOK_NAME, skip_graph_check
 from paribus.randomness import derive_seed
+from paribus.record import N_PROBE
 from paribus.training.losses import Loss
 from paribus.training.metrics import WholeMetrics
 from paribus.training.observed import Observed
 from paribus.training.schedule import Schedule
 from paribus.training.sums import EpochSums, average_by_fold
+from paribus.training.twins import read_predictions
 
 
 class Learner(Observed, ABC):
@@ -65,11 +67,11 @@ class Learner(Observed, ABC):
         self.interval = interval
         self.monitor: str | None = None  # the metric that the scheduler, a Schedule, follows at the end of an epoch
         self.seed = seed
-        self.training_sums = EpochSums()
-        self.validation_sums = EpochSums()
+        self.training_sums, self.validation_sums = EpochSums(), EpochSums()
         self.validation: dict[str, float] = {}  # means of this epoch's validation, by column of metrics.csv
         self.validated_step = 0  # optimizer steps before the last validation
         self.folds: dict[str, np.ndarray] | None = None  # means over each fold, by column of folds.parquet
+        self.probe: np.ndarray | None = None  # predictions for the first validation samples
         self._batch = -1  # number in the epoch of the last batch that training_sums contain
         self._validated: list[tuple[Tensor, Tensor, slice]] = []  # outputs, targets and sample numbers of each batch
         self.lr = 0.0  # learning rate of the last optimizer step
@@ -105,8 +107,7 @@ class Learner(Observed, ABC):
         self.loss.to(self.device)
 
     def on_train_epoch_start(self) -> None:
-        self.validation, self.folds = {}, None
-        self._batch = -1
+        self._batch, self.validation, self.folds, self.probe = -1, {}, None, None
         # Each rank draws the dropout of its own samples; rank 0 draws the same as a single process.
         stream = f"training, rank {self.global_rank}" if self.global_rank else "training"
         torch.manual_seed(derive_seed(self.seed, stream, self.current_epoch))
@@ -158,7 +159,7 @@ class Learner(Observed, ABC):
     def read_epoch(self) -> tuple[dict[str, float], int | None]:
         """Return the epoch's means by column of metrics.csv, and its first batch with a non-finite loss."""
         if self.validated_step != self.trainer.global_step:  # val_check_interval: other weights than this epoch's
-            self.validation, self.folds = {}, None
+            self.validation, self.folds, self.probe = {}, None, None
         means, bad_batch = self.read_means(self.training_sums)
         return {f"train/{name}": value for name, value in means.items()} | self.validation, bad_batch
 
@@ -189,6 +190,8 @@ class Learner(Observed, ABC):
             if self.loss.decomposes:
                 scores = {"loss": self.loss.of_samples(output, target), **scores}
             self.folds = average_by_fold(scores, folds[places], self.reduce_over_ranks)
+            own = places < N_PROBE
+            self.probe = read_predictions(self.loss, self._gather(output[own], target[own], places[own])[0])
         if self.whole_metrics.names:
             output, target = self._gather(output, target, places)
             means |= self.whole_metrics.compute(output, target)

@@ -19,12 +19,14 @@ from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.training.checkpoints import Checkpoints
 from paribus.training.evaluated import AverageShower, show_evaluated, store_averages
+from paribus.training.figures import warn_of_failure
 from paribus.training.layer_rows import LayerRows
 from paribus.training.logged import LoggedValues
-from paribus.training.recording import Recording, warn_of_failure
+from paribus.training.recording import Recording
 from paribus.training.steps import StepsInEpoch
 from paribus.training.stopping import check_validation, explain_stop, share_metrics
 from paribus.training.trained import Trained
+from paribus.training.twins import WeightSketch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,6 +85,7 @@ class Recorder(AverageShower):
         self._seen = 0  # samples of this epoch, up to the last batch
         self._stepping = False
         self._validated = False  # in any epoch so far
+        self._sketch: WeightSketch | None = None  # made with the network on its device
 
     @property
     def instruments(self) -> Mapping[str, Instrument]:
@@ -183,6 +186,9 @@ class Recorder(AverageShower):
             scalars = self.recording.add_layers(epoch, LayerRows.from_measured(self._measure(epoch)))
             self.recording.add_scalars(self.calls.measure_scalars(epoch))
             self.recording.log_epoch(scalars)
+            if trained.probe is not None:
+                self._sketch = self._sketch or WeightSketch(trained.network.parameters())
+                self.recording.twins.add(epoch, trained.probe, self._sketch.compute())
             self._draw(epoch, last=False)
         bad_step = None if bad_batch is None else bad_batch // trainer.accumulate_grad_batches
         # with several ranks, a broken gradient may come from an activation on another rank

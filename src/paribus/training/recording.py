@@ -2,8 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,9 +15,11 @@ from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.loggers.lifecycle import finish_logger, log_scalars
 from paribus.loggers.tensorboard import TensorBoard
 from paribus.models.layers import WeightLayer
-from paribus.record import FOLDS, LAYERS, METRICS, Metric, RecordError, read_metrics
+from paribus.record import FOLDS, LAYERS, METRICS, TWINS, Metric, RecordError, read_metrics
 from paribus.record.statistics import summarise_rows
 from paribus.record.tables import FoldsWriter, LayersWriter, MetricsWriter
+from paribus.record.twins import TwinsWriter
+from paribus.training.figures import warn_of_failure
 from paribus.training.layer_rows import LayerRows
 from paribus.training.recorded_steps import RecordedSteps
 
@@ -36,15 +37,6 @@ class NonfiniteFinder(Protocol):
     def find_nonfinite_step(self) -> int | None: ...
 
     def find_nonfinite_layer(self, step: int) -> tuple[WeightLayer, str] | None: ...
-
-
-@contextmanager
-def warn_of_failure(figure: str) -> Iterator[None]:
-    """Turn whatever goes wrong in the block into a warning that names the figure: a run does not fail by a figure."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001
-        log.warning("%s could not be drawn: %s: %s", figure, type(error).__name__, error)
 
 
 class Recording:
@@ -93,6 +85,7 @@ class Recording:
         self.folds = FoldsWriter(directory / FOLDS, [name for name in columns if name.startswith("val/")])
         self.measured: dict[str, None] = {}
         self.steps = RecordedSteps(directory, self.folds.columns, loggers, max_epochs)
+        self.twins = TwinsWriter(directory / TWINS)
         self.taken_up: list[int] = []
         self.stopped_by: str | None = None
         self.diverged: dict[str, Any] | None = None
@@ -107,11 +100,13 @@ class Recording:
         self.rows = read_metrics(self.directory, epoch)
         self._add_columns(self.rows[-1] if self.rows else {})
         self.layers.restore(epoch)
-        try:
-            self.folds.restore([int(row["epoch"] or 0) for row in self.rows if row.get("val/loss") is not None])
-        except RecordError as error:
-            log.warning("%s The run continues without it.", error)
-            self.folds.abandon()
+        validated = [int(row["epoch"] or 0) for row in self.rows if row.get("val/loss") is not None]
+        for table in (self.folds, self.twins):
+            try:
+                table.restore(validated)
+            except RecordError as error:
+                log.warning("%s The run continues without it.", error)
+                table.abandon()
         self.steps.resume(epoch, int(self.rows[-1]["step"] or 0) if self.rows else 0)
         self.diverged = state["diverged"]
         self.measured = dict.fromkeys(state.get("measured", ()))
@@ -298,3 +293,4 @@ class Recording:
         self.layers.write()
         self.folds.write()
         self.steps.write()
+        self.twins.write()

@@ -145,22 +145,18 @@ class StepsInEpoch(lightning.Callback):
     def __init__(self, steps: Steps, trained: Trained, data: object):
         self.steps = steps
         self.trained = trained
-        self.data = data
+        self._validating = data if isinstance(trained, Learner) and isinstance(data, InMemory) else None
         self.rows: dict[str, np.ndarray] = {}
         self._first = 0  # optimizer steps before this epoch
         self._next: int | None = None  # the step that is followed by validation
 
     def on_train_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        if not self._can_validate and trainer.enable_validation and self.steps.validate_epochs:
+        if self._validating is None and trainer.enable_validation and self.steps.validate_epochs:
             log.info("steps.parquet has no validation: that needs data in memory and a network that Paribus trains.")
-
-    @property
-    def _can_validate(self) -> bool:
-        return isinstance(self.trained, Learner) and isinstance(self.data, InMemory)
 
     def on_train_epoch_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         self._first = trainer.global_step
-        validates = self._can_validate and trainer.enable_validation
+        validates = self._validating is not None and self._validating.count("val") and trainer.enable_validation
         self._next = self.steps.find_next(self._first, trainer.current_epoch) if validates else None
 
     def on_train_batch_start(
@@ -171,8 +167,8 @@ class StepsInEpoch(lightning.Callback):
         if self._next is None or trainer.global_step < self._next:
             return
         assert isinstance(learner, Learner)
-        assert isinstance(self.data, InMemory)
-        self.steps.validated[trainer.global_step] = validate_within_epoch(trainer, learner, self.data)
+        assert self._validating is not None
+        self.steps.validated[trainer.global_step] = validate_within_epoch(trainer, learner, self._validating)
         self._next = self.steps.find_next(trainer.global_step, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
