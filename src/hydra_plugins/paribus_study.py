@@ -206,9 +206,7 @@ class StudySweeper(Sweeper):
 
             returned = self.study_launcher.launch_rounds(start_search(sweep, self.study))
         elif any(text.startswith("tune.") for text in arguments):
-            raise UserError(
-                "tune.* has no effect without a search space. Choose one: tune=lr, or tune.space={KEY: ...}."
-            )
+            raise UserError("tune.* has no effect without a search space. Choose one: tune=lr, or a file of your own.")
         else:
             returned = self.study_launcher.launch(sweep, 0)
         failed = [job for job in returned if job.status is JobStatus.FAILED]

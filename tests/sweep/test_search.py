@@ -54,7 +54,7 @@ def test_search_and_confirmation() -> None:
     ("given", "said"),
     [
         (("tune=lr", "optim.lr=0.1,0.2"), "optim.lr is searched by tune.space and swept as well"),
-        (("tune={space: {optim.lrr: {around: 3}}}", "optim=adam,adamw"), "optim.lrr"),
+        (("tune=mistaken", "optim=adam,adamw"), "There is no 'optim.lrr'"),
         (("tune=lr", "tune.method=halving"), "halving needs runs of at least tune.reduction=3 epochs"),
         (("tune=lr,lr_wd",), "tune is for the whole sweep"),
         (("tune.trials=8",), "no effect without a search space"),
@@ -64,6 +64,8 @@ def test_search_and_confirmation() -> None:
     ],
 )
 def test_refused_searches(given: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("conf/tune").mkdir(parents=True)
+    Path("conf/tune/mistaken.yaml").write_text("defaults: [none, _self_]\nspace: {optim.lrr: {around: 3}}\n")
     sweep(*given, code=1)
     shown = capsys.readouterr()
     assert said in " ".join((shown.out + shown.err).split())
