@@ -60,7 +60,16 @@ def run(config: DictConfig) -> float | None:
 def require_no_study(job: Job) -> None:
     """Raise UserError for typed options that have a meaning with --multirun only."""
     typed = [*to_plain_list(job.hydra.overrides.task), *to_plain_list(job.hydra.overrides.hydra)]
-    options = ("study=", "hydra/launcher=", "hydra/sweeper=", "hydra.launcher.", "hydra.sweep.", "hydra.sweeper.")
+    options = (
+        "study=",
+        "hydra/launcher=",
+        "hydra/sweeper=",
+        "hydra.launcher.",
+        "hydra.sweep.",
+        "hydra.sweeper.",
+        "tune=",
+        "tune.",
+    )
     for text in typed:
         if text.lstrip("+~").startswith(options) and not text.endswith("=null"):
             raise UserError(f"{text} is for a study, and this is a single run. Add --multirun, or leave it out.")
