@@ -62,7 +62,7 @@ test: $(VENV)/installed-dev
 	$(PYTEST)
 
 soak: $(VENV)/installed-dev
-	PARIBUS_SOAK=20 $(BIN)/python -m pytest tests/test_sweeps.py -k killed -rP
+	PARIBUS_SOAK=20 $(BIN)/python -m pytest tests/test_sweeps.py tests/sweep/test_search_kills.py -k killed -rP
 	PARIBUS_SOAK=20 $(PYTEST) tests/soak tests/test_damaged_runs.py
 
 lint: $(VENV)/installed-dev

@@ -11,6 +11,7 @@ from multirun_analysis.compare.design import Kind
 from multirun_analysis.compare.interactions import Interaction
 from multirun_analysis.compare.metric import WORDS
 from multirun_analysis.compare.targets import Target
+from multirun_analysis.records.described import GROUPS
 from multirun_analysis.report import result_tables
 from multirun_analysis.report.sentences import not_compared, of_missing
 from multirun_analysis.report.tables import crossed, numeric, runs, settings, times
@@ -42,6 +43,9 @@ def details(comparison: Comparison, crossed_factors: Sequence[Interaction], targ
         ]
         if result.contest.kind == Kind.TUNED:
             parts.append((f"{result.factor}: the best of so many trials", result_tables.budgets(result, comparison)))
+    for factor in comparison.by:
+        table = result_tables.budgets_elsewhere(comparison, factor) if factor in GROUPS else ()
+        parts.append((f"{factor}: what the best of so many trials is worth, on a seed that did not choose it", table))
     parts.append(("Divergence", result_tables.divergence(comparison)))
     parts.append(("Shares of the variance", result_tables.shares(comparison)))
     parts.append(("Not compared", not_compared(comparison)))
