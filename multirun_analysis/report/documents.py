@@ -47,9 +47,9 @@ def details(comparison: Comparison, crossed_factors: Sequence[Interaction], targ
         ]
         if result.contest.kind == Kind.TUNED:
             parts.append((f"{result.factor}: the best of so many trials", result_tables.budgets(result, comparison)))
-    for factor in comparison.by:
-        table = result_tables.budgets_elsewhere(comparison, factor) if factor in GROUPS else ()
-        parts.append((f"{factor}: what the best of so many trials is worth, on a seed that did not choose it", table))
+    for factor in (factor for factor in comparison.by if factor in GROUPS):
+        title = f"{factor}: what the best of so many trials is worth, on a seed that did not choose it"
+        parts.append((title, result_tables.budgets_elsewhere(comparison, factor)))
     parts.append(("Divergence", result_tables.divergence(comparison)))
     parts.append(("Why: what differs inside the networks, and goes along with it", inner_table(comparison)))
     parts.append(("Diagnosis", diagnosis_tables.sentences(comparison)))
