@@ -66,11 +66,15 @@ def ranked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], s
 
 
 def same_metrics(one: Path, several: Path) -> None:
-    """Of all epochs, up to the order of summation."""
+    """Of all epochs, up to the order of summation; the critical step is found within 2 %, and spikes are not counted."""
     rows, others = record.read_metrics(one), record.read_metrics(several)
     assert len(rows) == len(others) > 0
     for row, other in zip(rows, others, strict=True):
-        assert {**other, "epoch_seconds": 0} == pytest.approx({**row, "epoch_seconds": 0}, rel=1e-4)
+        assert set(row) - set(other) <= {"train/loss_spikes"}
+        rough = {name for name in other if name in ("curvature/critical_sharpness", "curvature/stability_margin")}
+        fine = set(other) - rough - {"epoch_seconds"}
+        assert {name: other[name] for name in fine} == pytest.approx({name: row[name] for name in fine}, rel=1e-4)
+        assert {name: other[name] for name in rough} == pytest.approx({name: row[name] for name in rough}, rel=0.03)
     pandas.testing.assert_frame_equal(read_folds(several), read_folds(one), rtol=1e-4)
     expected, found = (read_twins(directory / record.TWINS) for directory in (one, several))
     for name, array in expected.items():
