@@ -20,6 +20,7 @@ from paribus.sweep.workers import start_forkserver
 if TYPE_CHECKING:
     from paribus.sweep.execute import Executor
     from paribus.sweep.rounds import StartDriver
+    from paribus.sweep.until import Judge
 
 
 class StudyLauncher(Launcher):
@@ -157,6 +158,15 @@ class RayLauncher(StudyLauncher):
         return make_ray_executor(self.address, self.num_cpus, self.num_gpus)
 
 
+def make_judge() -> "Judge":
+    """Make the judge of looks at a study from the rules of comparison."""
+    from multirun_analysis.compare.judge import check_margin, judge_look
+    from multirun_analysis.compare.sequential import find_factor
+    from paribus.sweep.until import Judge
+
+    return Judge(judge_look, find_factor, check_margin)
+
+
 class StudySweeper(Sweeper):
     """A sweeper over every combination of the command line's values, for each grid of an experiment.
 
@@ -201,12 +211,19 @@ class StudySweeper(Sweeper):
             from paribus.sweep.expand import expand_sweep
 
         sweep = expand_sweep(arguments, self.loader, self.study, self.params, self.grids)
+        judge = make_judge() if self.study.until.looks else None
         if self.study.tune.space:
             from paribus.sweep.search_methods import start_search
 
-            returned = self.study_launcher.launch_rounds(start_search(sweep, self.study))
+            returned = self.study_launcher.launch_rounds(start_search(sweep, self.study, judge))
         elif any(text.startswith("tune.") for text in arguments):
             raise UserError("tune.* has no effect without a search space. Choose one: tune=lr, or a file of your own.")
+        elif judge is not None:
+            from paribus.sweep.until import start_until
+
+            returned = self.study_launcher.launch_rounds(start_until(sweep, self.study, judge))
+        elif any(text.startswith("until.") for text in arguments):
+            raise UserError("until.* has no effect without looks. Choose them: until=decided.")
         else:
             returned = self.study_launcher.launch(sweep, 0)
         failed = [job for job in returned if job.status is JobStatus.FAILED]

@@ -61,14 +61,8 @@ def require_no_study(job: Job) -> None:
     """Raise UserError for typed options that have a meaning with --multirun only."""
     typed = [*to_plain_list(job.hydra.overrides.task), *to_plain_list(job.hydra.overrides.hydra)]
     options = (
-        "study=",
-        "hydra/launcher=",
-        "hydra/sweeper=",
-        "hydra.launcher.",
-        "hydra.sweep.",
-        "hydra.sweeper.",
-        "tune=",
-        "tune.",
+        *("study=", "until=", "until.", "sequential=true", "tune=", "tune."),
+        *("hydra/launcher=", "hydra/sweeper=", "hydra.launcher.", "hydra.sweep.", "hydra.sweeper."),
     )
     for text in typed:
         if text.lstrip("+~").startswith(options) and not text.endswith("=null"):

@@ -35,7 +35,7 @@ def expand_sweep(
     composer = make_composer(loader, study)
     typed = {override.key_or_group: _split_override(override) for override in map(composer.parse, arguments)}
     for key, values in typed.items():
-        if len(values) > 1 and (key in ("study", *PROCESS_KEYS) or key.startswith("tune.")):
+        if len(values) > 1 and (key in ("study", *PROCESS_KEYS) or key.startswith(("tune.", "until."))):
             raise UserError(f"{key} is for the whole sweep: give it one value.")
     experiments = typed.get("experiment", [])
     if len(experiments) < 2:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from paribus import record
 from paribus.config.compose import Composer
+from paribus.errors import UserError
 from paribus.sweep.plan import PlannedRun
 
 
@@ -44,6 +46,16 @@ def run_once(overrides: Sequence[Sequence[str]]) -> StartDriver:
     """Return the driver of a study of one round."""
 
     def drive(composer: Composer, directory: Path) -> Driver:
+        refuse_fixed_seeds(directory)
         yield Round(overrides)
 
     return drive
+
+
+def refuse_fixed_seeds(directory: Path) -> None:
+    """Raise UserError where runs of a fixed number of seeds would be added to a study with until=decided."""
+    if record.read_plan(directory) is not None:
+        raise UserError(
+            f"{directory} is a study with until=decided: its seeds are added in looks. Add until=decided to go on with "
+            "it, or choose another study=NAME."
+        )

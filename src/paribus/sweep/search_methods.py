@@ -1,7 +1,8 @@
 """The methods of a search, the widening of ranges, and the confirmation."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -14,34 +15,39 @@ from paribus.sweep.scores import is_alike
 from paribus.sweep.search import Level, Search, Steps, Trial
 from paribus.sweep.search_optuna import ask_optuna, require_optuna
 from paribus.sweep.space import WIDER
+from paribus.sweep.until import Judge, add_seeds, read_looks
 
 MOST_CONFIRMED = 12  # settings that the analysis compares with each other
 FIRST_FRESH = 101
 
 
-def start_search(sweep: Sequence[Sequence[str]], study: DictConfig) -> StartDriver:
+def start_search(sweep: Sequence[Sequence[str]], study: DictConfig, judge: Judge | None = None) -> StartDriver:
     """Return what starts the driver of the search that `study.tune` asks for; see `Search`.
 
     Args:
         sweep: the overrides of each run, before the search.
         study: the configuration with which the sweep was started.
+        judge: of a confirmation whose seeds are added until it is decided; None: it has tune.confirm of them.
     """
     if study.tune.method == "optuna":
         require_optuna()
 
     def start(composer: Composer, directory: Path) -> Driver:
-        return drive(Search(sweep, study, composer, directory))
+        search = Search(sweep, study, composer, directory)
+        return drive(search, None if judge is None else partial(confirm_until_decided, search, study, judge))
 
     return start
 
 
-def drive(search: Search) -> Driver:
-    """Search every level, widen ranges, and confirm the best settings."""
+def drive(search: Search, confirm_by: Callable[[], Driver] | None) -> Driver:
+    """Search every level, widen ranges, and confirm the best settings, by `confirm_by` where it is given."""
     tune = search.tune
     yield from {"sobol": try_points, "optuna": ask_optuna, "halving": halve}[tune["method"]](search)
     for number in range(tune["widen"]):
         yield from widen(search, number)
-    if tune["confirm"]:
+    if confirm_by is not None:
+        yield from confirm_by()
+    elif tune["confirm"]:
         yield from confirm(search)
 
 
@@ -142,7 +148,7 @@ def choose_confirmed(search: Search) -> list[tuple[Level, Trial]]:
     return [(own, trial) for level in search.levels for own, trial in chosen if own is level]
 
 
-def list_fresh_seeds(search: Search) -> list[str]:
+def list_fresh_seeds(search: Search, count: int) -> list[int]:
     """List seeds for the confirmation, beyond all that runs of the study have which are none themselves."""
     used = [int(text.partition("=")[2]) for text in search.seeds]
     for path in search.directory.glob(f"*/{record.SUMMARY}"):
@@ -151,13 +157,20 @@ def list_fresh_seeds(search: Search) -> list[str]:
         if config.get("confirm") is not True and isinstance(config.get("seed"), int):
             used.append(config["seed"])
     first = max(FIRST_FRESH, math.ceil((max(used) + 1) / 100) * 100 + 1)
-    return [f"seed={first + i}" for i in range(search.tune["confirm"])]
+    return list(range(first, first + count))
 
 
 def confirm(search: Search) -> Steps:
     """Train the best settings of each level on fresh seeds, which the analysis then judges alone."""
-    chosen, seeds = choose_confirmed(search), list_fresh_seeds(search)
+    chosen, seeds = choose_confirmed(search), list_fresh_seeds(search, search.tune["confirm"])
     if not chosen:
         return
-    overrides = [search.write_overrides(*one, seed, "confirm=true") for one in chosen for seed in seeds]
+    overrides = [search.write_overrides(*one, f"seed={seed}", "confirm=true") for one in chosen for seed in seeds]
     yield Round(overrides, "confirmation")
+
+
+def confirm_until_decided(search: Search, study: DictConfig, judge: Judge) -> Driver:
+    """Train the best settings of each level on fresh seeds, which are added until the levels are decided."""
+    settings = [search.write_overrides(*one, "confirm=true") for one in choose_confirmed(search)]
+    seeds = list_fresh_seeds(search, read_looks(study)[-1])
+    yield from add_seeds(settings, seeds, study, search.composer, search.directory, judge)
