@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-from simulations import claims, curves, divergence, effects, searches, trends, tuning, until
+from simulations import claims, curves, divergence, effects, noise, searches, times, trends, tuning, until, why
 from simulations.made_studies import Random
 from simulations.rows import Row
 
@@ -33,6 +33,10 @@ PARTS: Mapping[str, Callable[[Random, int], Iterator[Row]]] = {
     "until_powers": until.powers,
     "until_equivalence": until.equivalence,
     "until_confirmed": until.confirmed,
+    "times": times.times,
+    "why": why.null,
+    "why_named": why.power,
+    "noise": noise.noise,
 }
 
 

@@ -12,11 +12,14 @@ from multirun_analysis.compare.chosen_metric import default_metric, find_metric,
 from multirun_analysis.compare.confirmation import fresh, searched_contests, setting_contest
 from multirun_analysis.compare.confounding import Confounded, confounded
 from multirun_analysis.compare.contests import BLOCKS, LEAST_TRIED, contests
-from multirun_analysis.compare.design import Contest, Kind, Outcome
+from multirun_analysis.compare.design import Contest, Kind
 from multirun_analysis.compare.duplicates import find_duplicates
 from multirun_analysis.compare.effects import analyse
 from multirun_analysis.compare.family import decide
+from multirun_analysis.compare.inner import InnerDifference, find_inner_differences
+from multirun_analysis.compare.inner_values import collect_inner_values
 from multirun_analysis.compare.looks import judge_looks, read_looks, select_planned
+from multirun_analysis.compare.measured_outcomes import find_resolution, measure_outcomes
 from multirun_analysis.compare.metric import Metric, parse_margin
 from multirun_analysis.compare.results import Result
 from multirun_analysis.compare.sequential import Look, Looks
@@ -32,9 +35,9 @@ from multirun_analysis.records.described import (
 )
 from multirun_analysis.records.direction import direction_of
 from multirun_analysis.records.load import Study
+from multirun_analysis.records.replicates import with_replicates
 from paribus.errors import UserError, unknown_name
 
-RESOLUTION = 1e-4  # of a loss, relative: a smaller difference is not measured
 OTHER_FIGURE = {"selected": "settled", "settled": "best"}  # beside which a figure is held
 
 
@@ -161,14 +164,19 @@ class Comparison:
         for name, value in values.items():
             by_block.setdefault(block_of[name], []).append(value)
         values = {name: value - float(np.mean(by_block[block_of[name]])) for name, value in values.items()}
-        seeds = {name: self.described[name].seed for name in values}
+        seeds = {name: self.described[name].replicate[0] for name in values}
         groups = _grouped([factor for factor in self.factors if factor not in self.blocks])
         return variance_shares(self.settings[self.factors], values, seeds, groups)
+
+    @cached_property
+    def inner(self) -> list[InnerDifference]:
+        """What differs inside the networks between the best level of each factor and another one."""
+        return find_inner_differences(self.results, collect_inner_values(self.study), self.study.diagnoses)
 
     @property
     def resplits(self) -> tuple[int, int] | None:
         """The validation and training samples of runs whose seeds re-split one data set; None where they do not."""
-        splits = {run.replicate[1] for run in self.described.values() if run.choices}
+        splits = {run.split_seed for run in self.described.values() if run.choices}
         sizes = {(d.get("val"), d.get("train")) for s in self.study.summaries.values() if (d := s.get("data"))}
         known = [
             (val, train) for val, train in sizes if isinstance(val, int) and isinstance(train, int) and val and train
@@ -218,7 +226,7 @@ def compare(
     if task is not None and task not in known:
         raise unknown_name(task, "the tasks of these runs", known)
     study = study.of(known[0] if task is None else task)
-    described = with_unexplained(one_architecture(study.described))
+    described = with_replicates(with_unexplained(one_architecture(study.described)))
     factors = factors_of(described.values())
     for factor in by:
         if factor not in factors:
@@ -242,14 +250,14 @@ def compare(
 
     def contests_of(figure: Metric, runs: Mapping[str, Described], factor: str) -> list[Contest]:
         return contests(
-            runs, _outcomes(study, runs, figure, selection), factors, factor, selection.sign, figure.is_loss
+            runs, measure_outcomes(study, runs, figure, selection), factors, factor, selection.sign, figure.is_loss
         )
 
     def results_at(figure: Metric, looks: Looks | None) -> list[Result]:
         runs: Mapping[str, Described] = judged
         if looks is not None and study.plan is not None:
             runs = select_planned(study.plan, judged, looks.judged if looks.taken else looks.seeds)
-        outcomes, found = _outcomes(study, runs, figure, selection), list[Contest]()
+        outcomes, found = measure_outcomes(study, runs, figure, selection), list[Contest]()
         if searched and others:  # each level at what the search chose
             tuned = [c for factor in chosen for c in contests_of(figure, others, factor) if c.kind == Kind.TUNED]
             found = searched_contests(runs, outcomes, tuned)
@@ -258,7 +266,7 @@ def compare(
             whole = setting_contest(runs, outcomes, factors) if others and not by else None
             found += [] if whole is None else [whole]
         found = [replace(contest, looks=looks) for contest in found]
-        resolution = _resolution(study, figure, outcomes)
+        resolution = find_resolution(study, figure, outcomes)
         return decide([analyse(c, figure.sign, figure.is_loss) for c in found], figure.sign, allowed, resolution)
 
     def results_by(figure: Metric) -> list[Result]:
@@ -279,20 +287,3 @@ def compare(
         study, name, measured, selection, allowed, factors, compared, described,
         measured.of(study), results,  mixed, duplicates, reused, other, looks,
     )  # fmt: skip
-
-
-def _outcomes(study: Study, runs: Mapping[str, Described], metric: Metric, selection: Metric) -> dict[str, Outcome]:
-    values, selected_on = metric.of(study).to_dict(), selection.of(study).to_dict()
-    return {
-        name: Outcome(name, run.replicate, float(values[name]), float(selected_on[name])) for name, run in runs.items()
-    }
-
-
-def _resolution(study: Study, metric: Metric, outcomes: Mapping[str, Outcome]) -> float:
-    """The smallest difference that is one: a validation sample of an accuracy, 1e-4 of a loss."""
-    if metric.is_share:
-        sizes = [(s.get("data") or {}).get("val") for s in study.summaries.values()]
-        known = [size for size in sizes if isinstance(size, int) and size > 0]
-        return 1 / max(known) if known else 1e-4
-    finite = [abs(o.value) for o in outcomes.values() if math.isfinite(o.value)]
-    return RESOLUTION * float(np.median(finite)) if finite and metric.sign else 0.0

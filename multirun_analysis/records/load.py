@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from multirun_analysis.records.described import GROUPS, Described, columns_of, describe
+from multirun_analysis.records.diagnoses import diagnose_runs
 from multirun_analysis.records.direction import named_metric
 from multirun_analysis.records.files import (
     damage_of,
@@ -30,7 +31,9 @@ from multirun_analysis.records.files import (
     read_metrics,
 )
 from multirun_analysis.records.run_figures import figures_of_curves
+from multirun_analysis.records.steps import read_steps
 from paribus import record
+from paribus.diagnosis import Diagnosis
 
 CLASSIFYING = ("torch.nn.CrossEntropyLoss", "torch.nn.NLLLoss", "torch.nn.BCEWithLogitsLoss")
 ALWAYS = ("status", "message", "task", *GROUPS, "seed", "command", "directory", "diverged_epoch")
@@ -65,6 +68,11 @@ class Study:
         """
         return self._layers[0]
 
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        """run, step, epoch, train/loss, lr, momentum, grad_norm and val/...: all steps.parquet, read at first use."""
+        return self._steps[0]
+
     def of(self, task: str) -> "Study":
         """The runs of one task, and those of which nobody can tell."""
         mine = self.runs["task"].eq(task) | self.runs["task"].isna()
@@ -81,10 +89,24 @@ class Study:
             self.plan,
         )
 
+    @cached_property
+    def diagnoses(self) -> dict[str, Diagnosis]:
+        """The diagnosis of each finished run, by name; of older records it is made at first use."""
+        return diagnose_runs(self)
+
     @property
     def unread(self) -> dict[str, str]:
         """Runs whose layers.parquet cannot be read, and why."""
         return self._layers[1]
+
+    @property
+    def unread_steps(self) -> dict[str, str]:
+        """Runs whose steps.parquet cannot be read, and why."""
+        return self._steps[1]
+
+    @cached_property
+    def _steps(self) -> tuple[pd.DataFrame, dict[str, str]]:
+        return read_steps({name: Path(path) for name, path in zip(self.described, self.runs["directory"], strict=True)})
 
     @cached_property
     def _layers(self) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -160,13 +182,13 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     if described.problem and status in record.FINISHED:
         status, message = record.DAMAGED, described.problem
     row = {"status": status, "message": message, "task": _task(metrics, described)}
-    split = described.split in (None, described.seed)
-    row["seed"] = described.seed if split else described.seed_in_words
+    plain = described.split_seed == described.seed and not described.own
+    row["seed"] = described.seed if plain else described.seed_in_words
     statistics = (summary or {}).get("statistics", {})
     row |= {key: value for key, value in statistics.items() if not isinstance(value, dict | list)}
     validated = sorted(set(range(1, len(metrics) + 1)) - set(unvalidated))
     folds, unread = read_folds(directory, validated) if status == record.COMPLETED else (None, None)
-    figures = figures_of_curves(metrics, folds, named_metric(summary), unvalidated)
+    figures = figures_of_curves(metrics, folds, named_metric(summary), unvalidated, list_measured(summary))
     row |= {key: value for key, value in figures.items() if key not in statistics}
     row["folds"] = unread
     tested = (summary or {}).get("test") or {}
@@ -175,6 +197,11 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     row["command"] = (summary or {}).get("command")
     row["directory"] = str(directory)
     return row, metrics, described, summary or {}
+
+
+def list_measured(summary: Mapping[str, Any] | None) -> list[str]:
+    """List the columns of metrics.csv that a run's instruments measured, in some epochs only; older runs have none."""
+    return list(((summary or {}).get("instruments") or {}).get("columns") or [])
 
 
 def _task(metrics: pd.DataFrame, described: Described) -> str | None:

@@ -169,7 +169,7 @@ def budgets_elsewhere(comparison: Comparison, factor: str) -> pd.DataFrame:
                 f"best of {k}": f"{metric.show(mean)} ({metric.show(low)} to {metric.show(high)})"
                 for k, mean, low, high in zip(curve.trials, curve.mean, curve.low, curve.high, strict=True)
             }
-            rows.append({factor: in_words(curve.level), **contest.block, **shown})
+            rows.append({factor: in_words(curve.level), **{k: in_words(v) for k, v in contest.block.items()}, **shown})
     return pd.DataFrame(rows).fillna("")
 
 

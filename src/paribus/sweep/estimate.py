@@ -56,7 +56,7 @@ def check_buildable(planned: Sequence[PlannedRun], elsewhere: bool) -> None:
     read: dict[str, InMemory | ForeignData] = {}
     seen: set[str] = set()
     for run in planned:
-        config = {key: value for key, value in run.job.config.items() if key != "seed"}
+        config = {key: value for key, value in run.job.config.items() if key not in ("seed", "seeds")}
         data = repr({key: value for key, value in config["data"].items() if key != "seed"})
         setting = repr({**config, "data": data})
         if run.finished or setting in seen:
