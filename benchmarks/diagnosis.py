@@ -2,8 +2,8 @@
 
     python benchmarks/diagnosis.py [--first-seed N] [--seeds N] [--only NAME ...] [--keep DIR]
 
-The thresholds of src/paribus/diagnosis were chosen on the seeds from 1; the figures of docs/diagnosis.md are of the
-seeds from 1001. Exit code 1 where fewer than 95 % of the planted faults are named with layer and epoch, or more than
+The thresholds of src/paribus/diagnosis and the settings were chosen on the seeds from 1 and 1001; the figures of
+docs/diagnosis.md are of the seeds from 2001. Exit code 1 where fewer than 95 % of the planted faults are named with layer and epoch, or more than
 5 % of the healthy runs have a finding.
 """
 
@@ -134,14 +134,16 @@ FAULTS = (
     Case("classes at random", (*CLASSES[:2], "data.path=noise_classes.csv", *CLASSES[3:], SHORT),
          ("at_baseline",), from_start),
 )  # fmt: skip
-SETTLED = (*POINTS, "data.path=strong.csv", "model.hidden=[32,32]", "trainer.max_epochs=60", "scheduler=cosine")
+SETTLED = (*POINTS, "data.path=strong.csv", "model.hidden=[32,32]", "trainer.max_epochs=25", "scheduler=cosine")
 SORTED = (*CLASSES, "trainer.max_epochs=40", "scheduler=cosine")
 HEALTHY = (
     *(Case(f"healthy: concrete, {a}", (*CONCRETE, f"activation={a}", "scheduler=cosine"), share=0.5)
       for a in ("relu", "gelu")),
     *(Case(f"healthy: {a}", (*SETTLED, f"activation={a}"))
-      for a in ("relu", "tanh", "gelu", "silu", "elu", "leaky_relu", "softplus", "sigmoid")),
-    *(Case(f"healthy: {o}", (*SETTLED, f"optim={o}")) for o in ("adamw", "nadam", "rmsprop", "sgd_momentum", "sgd")),
+      for a in ("relu", "tanh", "gelu", "silu", "elu", "leaky_relu", "softplus")),
+    Case("healthy: sigmoid", (*SETTLED, "activation=sigmoid", "optim.lr=0.03")),
+    *(Case(f"healthy: {o}", (*SETTLED, f"optim={o}")) for o in ("adamw", "nadam", "rmsprop", "sgd_momentum")),
+    Case("healthy: sgd", (*SETTLED, "optim=sgd", "optim.lr=0.02")),
     *(Case(f"healthy: {d} layers", (*SETTLED[:-3], *SETTLED[-2:], f"model.depth={d}", "model.width=32"))
       for d in (1, 4, 6)),
     *(Case(f"healthy: classes, {a}", (*SORTED, f"activation={a}")) for a in ("relu", "tanh", "gelu")),
@@ -164,8 +166,9 @@ def write_data(where: Path) -> None:
     pd.DataFrame(x, columns=names).assign(y=random.normal(50, 10, 900)).to_csv(where / "noise.csv", index=False)
     weak = 5 * x[:, 0] + random.normal(0, 5, 900)
     pd.DataFrame(x, columns=names).assign(y=weak).to_csv(where / "weak.csv", index=False)
-    strong = 3 * x[:, 0] + 2 * np.abs(x[:, 1]) + random.normal(0, 1, 900)
-    pd.DataFrame(x, columns=names).assign(y=strong).to_csv(where / "strong.csv", index=False)
+    many = random.normal(size=(4000, 8))
+    strong = 3 * many[:, 0] + 2 * np.abs(many[:, 1]) + random.normal(0, 1, 4000)
+    pd.DataFrame(many, columns=names).assign(y=strong).to_csv(where / "strong.csv", index=False)
     drawn = [f"c{k}" for k in random.integers(3, size=900)]
     pd.DataFrame(x, columns=names).assign(**{"class": drawn}).to_csv(where / "noise_classes.csv", index=False)
     (where / "own" / "model").mkdir(parents=True, exist_ok=True)
@@ -199,8 +202,8 @@ def train(case: Case, where: Path, first: int, seeds: int) -> list[Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--first-seed", type=int, default=1001)
-    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--first-seed", type=int, default=2001)
+    parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--only", nargs="+", help="words of the names of cases", default=[""])
     parser.add_argument("--keep", type=Path, help="where the runs stay")
     options = parser.parse_args()

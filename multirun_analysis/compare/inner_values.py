@@ -124,7 +124,9 @@ def _layers(
     place = np.array([rows.get(str(name), -1) for name in frame["run"].cat.categories], dtype=np.int64)
     quantity, tensor = frame["quantity"].cat, frame["tensor"].cat
     of_quantity, of_tensor = quantity.codes.to_numpy(), tensor.codes.to_numpy()
-    found = {}
+    layer = frame["layer"].cat
+    of_layer = layer.codes.to_numpy()
+    found, pairs = {}, [np.empty(0, dtype=np.int64)]
     for name, (kind, _, _) in LAYERS.items():
         if name not in quantity.categories or kind not in tensor.categories:
             continue
@@ -136,6 +138,7 @@ def _layers(
         wanted = (run >= 0) & (epoch[:, None] == epochs[run]).any(axis=1)
         part, run, epoch, depth = part[wanted], run[wanted], epoch[wanted], depth[wanted]
         np.maximum.at(counts, run, depth + 1)
+        pairs.append(depth * len(layer.categories) + of_layer[part])
         if len(part):
             height = int(depth.max()) + 1
             values = _fill(run * height + depth, epoch, frame["value"].to_numpy()[part], np.repeat(epochs, height, 0))
@@ -145,17 +148,13 @@ def _layers(
         name: np.pad(values, ((0, 0), (0, size - values.shape[1]), (0, 0)), constant_values=np.nan)
         for name, values in found.items()
     }
-    return found, counts, _name_layers(frame, size)
+    return found, counts, _name_layers(np.concatenate(pairs), layer.categories, size)
 
 
-def _name_layers(frame: pd.DataFrame, count: int) -> list[str]:
-    """Name the layers by depth; nothing where two runs have different names for one."""
-    layer = frame["layer"].cat
-    pairs = np.unique(frame["depth"].to_numpy().astype(np.int64) * len(layer.categories) + layer.codes.to_numpy())
-    depth, code = np.divmod(pairs, len(layer.categories))
-    if not np.array_equal(depth, np.arange(count)):
-        return []
-    return [str(layer.categories[place]) for place in code]
+def _name_layers(pairs: np.ndarray, words: pd.Index, count: int) -> list[str]:
+    """Name the layers by depth, from depth * len(words) + place in `words`; nothing where runs differ in a name."""
+    depth, place = np.divmod(np.unique(pairs), len(words))
+    return [str(words[i]) for i in place] if np.array_equal(depth, np.arange(count)) else []
 
 
 def _fill(row: np.ndarray, epoch: np.ndarray, value: np.ndarray, epochs: np.ndarray) -> np.ndarray:

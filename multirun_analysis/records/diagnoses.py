@@ -38,11 +38,14 @@ def _from_records(study: "Study", names: Sequence[str]) -> Iterator[tuple[str, D
 
 
 def _metrics(rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Arrange the curves of a run as the columns of metrics.csv."""
-    wide = rows.pivot(index="epoch", columns="metric", values="value")
-    steps = rows.drop_duplicates("epoch").set_index("epoch")["step"].reindex(wide.index)
-    columns = {str(name): wide[name].to_numpy(dtype=float) for name in wide.columns}
-    return {"epoch": wide.index.to_numpy(dtype=float), "step": steps.to_numpy(dtype=float), **columns}
+    """Arrange the curves of a run as the columns of metrics.csv; its epochs are counted from 1."""
+    place = rows["epoch"].to_numpy() - 1
+    code, words = rows["metric"].cat.codes.to_numpy(), rows["metric"].cat.categories
+    whole = np.full((len(words) + 1, int(place.max(initial=-1)) + 1), np.nan)
+    whole[code, place] = rows["value"].to_numpy()
+    whole[-1, place] = rows["step"].to_numpy()
+    named = {str(words[i]): whole[i] for i in np.unique(code)}
+    return {**named, "epoch": np.arange(1.0, whole.shape[1] + 1), "step": whole[-1]}
 
 
 def _layer_tables(layers: pd.DataFrame, names: Sequence[str]) -> dict[str, dict[str, LayerTable]]:

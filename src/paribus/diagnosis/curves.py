@@ -15,6 +15,7 @@ LEAST_SPIKES = 3
 NO_GAIN = 0.05  # of what a constant prediction leaves
 ERRORS_OF_CHANCE = 3.0  # standard errors by which an accuracy exceeds the baseline by chance
 RISE = 0.1  # of the validation loss, above its lowest mean
+ERRORS_OF_RISE = 3.0  # standard errors by which a rise has to exceed the jitter: the lowest mean is low by chance too
 LAST_SHARE = 0.1  # of the epochs: how long a mean is
 LEAST_EPOCHS = 3
 LEAST_GAIN = 0.05  # over the last fifth, of what is left: of the loss, or of 1 less the accuracy
@@ -101,12 +102,14 @@ def find_overfitting(trace: Trace) -> Iterator[Finding]:
     values, train, epochs = loss[known], train[known], np.flatnonzero(known) + 1
     if len(values) < LEAST_EPOCHS:
         return
-    window = _window(len(values))
+    window = max(2, _window(len(values)))
     means = np.convolve(values, np.full(window, 1 / window), "valid")
     lowest = int(means.argmin())
-    place = lowest + (window - 1) // 2
-    rise = float((means[-1] - means[lowest]) / abs(means[lowest])) if means[lowest] else 0.0
-    if rise > RISE and train[-window:].mean() < train[lowest : lowest + window].mean() and place + 1 < len(values):
+    place, at = lowest + (window - 1) // 2, slice(lowest, lowest + window)
+    jitter = math.sqrt((values[at].var(ddof=1) + values[-window:].var(ddof=1)) / window)
+    rise = float(means[-1] - means[lowest])
+    falls_on = train[-window:].mean() < train[at].mean()
+    if rise > max(RISE * abs(means[lowest]), ERRORS_OF_RISE * jitter) and falls_on:
         text = f"validation loss {means[lowest]:.4g} there, {means[-1]:.4g} at the end; training loss falls on"
         regular = trace.options("optim.weight_decay=0.01", "model.dropout=0.2", otherwise="weight decay or dropout")
         shorter = f"trainer.max_epochs={int(epochs[place])}"

@@ -78,15 +78,6 @@ class Trace:
         value = (self.summary.get("statistics") or {}).get(name)
         return None if value is None else float(value)
 
-    def has_option(self, key: str) -> bool:
-        """Say whether the run's configuration has a key such as model.init, so that it can be set."""
-        node: Any = self.summary.get("config") or {}
-        for part in key.split("."):
-            if not isinstance(node, Mapping) or part not in node:
-                return False
-            node = node[part]
-        return True
-
     def scale_rate(self, factor: float) -> str:
         """Return the option that sets `factor` times the run's learning rate; words where there is no such option."""
         rate = (self.summary.get("config") or {}).get("optim", {}).get("lr")
@@ -95,8 +86,12 @@ class Trace:
         return f"a {'lower' if factor < 1 else 'higher'} learning rate"
 
     def options(self, *texts: str, otherwise: str) -> str:
-        """Join those of the options, such as model.init=auto, that the run has; `otherwise` where it has none."""
-        kept = [text for text in texts if self.has_option(text.partition("=")[0])]
+        """Join those of the options, such as model.init=auto, that the run has with another value; else `otherwise`."""
+        config = record.flatten(self.summary.get("config") or {})
+        own = {**{key: str(value) for key, value in config.items()}, **(self.summary.get("choices") or {})}
+        kept = [
+            text for text in texts if own.get(text.partition("=")[0], text.partition("=")[2]) != text.partition("=")[2]
+        ]
         return " or ".join(kept) or otherwise
 
 
