@@ -30,6 +30,8 @@ PARTS: Mapping[str, Callable[[Random, int], Iterator[Row]]] = {
     "tuned_claims": claims.tuned_claims,
     "divergence": divergence.divergence,
     "until": until.until,
+    "until_powers": until.powers,
+    "until_equivalence": until.equivalence,
     "until_confirmed": until.confirmed,
     "times": times.times,
     "why": why.null,

@@ -19,6 +19,7 @@ from multirun_analysis.compare.divergence import fisher, least_p
 from multirun_analysis.compare.inference import ALPHA, Estimate, estimate_replicates, p_two_sided
 from multirun_analysis.compare.inner_values import InnerValues, Place
 from multirun_analysis.compare.results import DivergenceTest, Pair, Result, Verdict
+from multirun_analysis.compare.sequential import Look
 from paribus.diagnosis import Diagnosis
 
 LEAST_RATIO = 1.25  # a smaller difference is not worth a word
@@ -99,10 +100,16 @@ def find_inner_differences(
     counted = [one for one in counted if least_p(one[-1]) < FOR_FINDINGS * ALPHA]  # others could not show anything
     share = 1 - FOR_FINDINGS if counted else 1.0
     tests = max(1, len(looked)) / share
-    quantile = cache(lambda df: float(stdtrit(df, 1 - ALPHA / (2 * tests))))
+
+    @cache
+    def quantile(df: float, look: Look | None) -> float:
+        alpha = ALPHA / tests
+        return float(stdtrit(df, 1 - (alpha if look is None else look.nominal_level(alpha)) / 2))
+
     found = []
     for one in looked:
-        e, half = one.estimate, quantile(one.estimate.df) * one.estimate.error
+        e = one.estimate
+        half = quantile(e.df, e.look) * e.error
         ends = (-e.mean, -e.mean - half, -e.mean + half)  # other against best
         if one.place.ratio:
             ends = tuple(math.exp(min(end, 700.0)) for end in ends)  # type: ignore[assignment]
@@ -111,7 +118,8 @@ def find_inner_differences(
                                      *ends, one.levels, e.n, p))  # fmt: skip
     for result, pair, name, test in counted:
         shares = [d / n for d, n in zip(test.diverged, test.replicates, strict=True)]
-        p = min(1.0, len(counted) / FOR_FINDINGS * test.p)
+        look = pair.estimate.look
+        p = min(1.0, len(counted) / FOR_FINDINGS * (test.p if look is None else look.adjust(test.p)))
         found.append(InnerDifference(result.factor, pair.a, pair.b, _concluded(pair), Place(name),
                                      shares[1] - shares[0], math.nan, math.nan, (shares[0], shares[1]),
                                      min(test.replicates), p))  # fmt: skip
@@ -164,7 +172,7 @@ def _look(result: Result, pair: Pair, values: InnerValues) -> list[Looked]:
         kept = np.flatnonzero(~np.isnan(means).any(axis=1) & (np.nan_to_num(differences) != 0).any(axis=0))
         levels = zip(*(np.nanmean(part[:, kept], axis=0).tolist() for part in (first, second)), strict=True)
         for i, estimate, of_both in zip(kept, estimate_places(means[kept], keys), levels, strict=True):
-            found.append(Looked(result, pair, places[i], estimate, of_both))
+            found.append(Looked(result, pair, places[i], estimate._replace(look=pair.estimate.look), of_both))
     return found
 
 

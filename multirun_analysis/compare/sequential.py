@@ -40,7 +40,11 @@ class Look:
     @property
     def level(self) -> float:
         """The confidence level of an interval at this look, so that those of all looks hold together in 95 %."""
-        return 1 - nominal_levels(self.seeds, ALPHA / self.factor)[max(self.number, 1) - 1]
+        return 1 - self.nominal_level(ALPHA)
+
+    def nominal_level(self, alpha: float) -> float:
+        """Compute the level of a two-sided p value at this look, of `alpha` over all looks."""
+        return nominal_levels(self.seeds, alpha / self.factor)[max(self.number, 1) - 1]
 
     def adjust(self, p: float) -> float:
         """Compute the repeated p value of a two-sided p; NaN stays NaN.

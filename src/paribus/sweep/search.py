@@ -108,8 +108,9 @@ class Search:
             own = tuple(text for text, keeps in zip(overrides, kept, strict=True) if keeps)
             seed = [text for text, key in zip(overrides, keys, strict=True) if key == "seed"]
             seeds.setdefault(own, []).extend(seed)
-        if len({text.partition("=")[2] for own in seeds for text in own if _get_key(text) == "data.seed"}) > 1:
-            raise UserError("A search takes its replicates from seed alone. Give data.seed one value.")
+        others = {text for own in seeds for text in own if _get_key(text) == "data.seed" or text.startswith("seeds.")}
+        if len(others) > len({_get_key(text) for text in others}):
+            raise UserError("A search takes its replicates from seed alone. Give seeds.* and data.seed one value each.")
         first = list(dict.fromkeys(next(iter(seeds.values())))) or ["seed=42"]
         shared = set.intersection(*(set(own) for own in seeds)) if len(seeds) > 1 else set()
         levels = []
