@@ -73,7 +73,8 @@ def test_an_unclear_difference_takes_all_seeds_and_a_killed_study_goes_on(capsys
     ((*APART, "until.max_seeds=null"), "until.max_seeds is null"),
     ((*APART, "until.margin=0.2pt"), "The margin '0.2pt' does not fit"),
     ((*APART, "seed=range(1,30)"), "seed has 29 values, and until.max_seeds is 20"),
-    ((*APART, "confirm=true,false"), "confirm is for all runs"),
+    ((*APART, "seeds.weights=1,2"), "seed alone makes replicates"),
+    ((*APART, "confirm=true,false"), "confirm has several values"),
     (("optim.lr=0.01,1e-8", "until.max_seeds=4"), "until.* has no effect without looks"),
     ((*APART, "until=none,decided"), "until is for the whole sweep"),
 ])  # fmt: skip

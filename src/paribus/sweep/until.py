@@ -104,8 +104,12 @@ def add_seeds(
     Raises UserError for fewer than two settings, a margin that does not fit, a study begun with another plan, and a
     directory with runs whose number of seeds was fixed.
     """
-    if len({text for setting in settings for text in setting if text.startswith("confirm=")}) > 1:
-        raise UserError("confirm is for all runs of a study with until=decided: give it one value.")
+    values: dict[str, set[str]] = {}
+    for key, _, value in (text.lstrip("+").partition("=") for setting in settings for text in setting):
+        values.setdefault(key, set()).add(value)
+    for key, several in values.items():
+        if len(several) > 1 and (key in ("confirm", "data.seed") or key.startswith("seeds.")):
+            raise UserError(f"{key} has several values; with until=decided, seed alone makes replicates. Give it one.")
     named = {_name(setting, composer, study): list(setting) for setting in settings}
     if len(named) < 2:
         raise UserError("until=decided compares settings, and this study has one. Give a choice several values.")
