@@ -66,9 +66,18 @@ def test_every_file_says_what_it_is(path: Path) -> None:
     assert len(first) > 20
 
 
-@pytest.mark.parametrize(("group", "option"), [(g, o) for g, options in OPTIONS.items() for o in options])
-def test_every_option_composes(group: str, option: str) -> None:
-    config = composed(f"{group}={option}")
+MOST = max(len(options) for group, options in OPTIONS.items() if group != "experiment")
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [{group: o[i % len(o)] for group, o in OPTIONS.items() if group != "experiment"} for i in range(MOST)]
+    + [{"experiment": option} for option in OPTIONS["experiment"]],
+    ids=[*range(MOST), *OPTIONS["experiment"]],
+)
+def test_every_option_composes(chosen: dict[str, str]) -> None:
+    """Those of different groups together."""
+    config = composed(*(f"{group}={option}" for group, option in chosen.items()))
     assert set(config) >= {"seed", "model", "data", "activation", "optim", "scheduler", "trainer"}
 
 

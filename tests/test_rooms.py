@@ -24,7 +24,7 @@ ROOMS = (
         "models",
         "data",
     ),
-    *("config", "record"),
+    *("config", "diagnosis", "record"),
 )
 FILES = {
     ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__"): path for path in SRC.rglob("*.py")
@@ -79,7 +79,15 @@ def test_no_file_is_long(folder: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["paribus", "paribus.record", "paribus.config.check", "paribus.cli.train", "paribus.cli.housekeeping"]
+    "module",
+    [
+        "paribus",
+        "paribus.record",
+        "paribus.diagnosis",
+        "paribus.config.check",
+        "paribus.cli.train",
+        "paribus.cli.housekeeping",
+    ],
 )
 def test_imports_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

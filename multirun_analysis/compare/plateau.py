@@ -4,10 +4,9 @@ import numpy as np
 
 from multirun_analysis.compare.comparison import Comparison
 from paribus import record
+from paribus.diagnosis import relative_gain
 
-LEAST_EPOCHS = 3
 LEAST_GAIN = 0.02  # of what is left: of the loss, or of 1 less the accuracy
-ERRORS = 2.0  # standard errors by which a gain has to exceed the jitter
 
 
 def still_improves(values: np.ndarray, higher: bool, share: bool) -> bool:
@@ -20,15 +19,8 @@ def still_improves(values: np.ndarray, higher: bool, share: bool) -> bool:
         higher: whether more is better.
         share: whether it is a fraction, of which 1 less the value is left.
     """
-    n = len(values)
-    if n < LEAST_EPOCHS or not np.isfinite(values).all():
-        return False
-    k = max(1, n // 5)
-    last, before = values[-k:], values[-2 * k : -k]
-    gain = (last.mean() - before.mean()) * (1 if higher else -1)
-    left = 1 - before.mean() if share and higher else abs(before.mean())
-    error = np.sqrt((last.var(ddof=1) + before.var(ddof=1)) / k) if k > 1 else 0.0
-    return bool(gain > LEAST_GAIN * left and gain > ERRORS * error)
+    gain = relative_gain(values, higher, share)
+    return gain is not None and gain > LEAST_GAIN
 
 
 def improving(comparison: Comparison) -> float:

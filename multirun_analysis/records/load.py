@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from multirun_analysis.records.described import GROUPS, Described, columns_of, describe
+from multirun_analysis.records.diagnoses import diagnose_runs
 from multirun_analysis.records.direction import named_metric
 from multirun_analysis.records.files import (
     damage_of,
@@ -32,6 +33,7 @@ from multirun_analysis.records.files import (
 from multirun_analysis.records.run_figures import figures_of_curves
 from multirun_analysis.records.steps import read_steps
 from paribus import record
+from paribus.diagnosis import Diagnosis
 
 CLASSIFYING = ("torch.nn.CrossEntropyLoss", "torch.nn.NLLLoss", "torch.nn.BCEWithLogitsLoss")
 ALWAYS = ("status", "message", "task", *GROUPS, "seed", "command", "directory", "diverged_epoch")
@@ -49,12 +51,14 @@ class Study:
         curves: run, epoch, step, metric, value; a row an epoch and metric (seconds: since training began).
         described: what was tried in each run, for comparing; by name.
         summaries: each run's summary.json, {} where it has none.
+        plan: of a study whose seeds were added in looks; None where their number was fixed.
     """
 
     runs: pd.DataFrame
     curves: pd.DataFrame
     described: dict[str, Described]
     summaries: dict[str, dict[str, Any]]
+    plan: record.UntilPlan | None = None
 
     @cached_property
     def layers(self) -> pd.DataFrame:
@@ -78,8 +82,17 @@ class Study:
         runs = runs.reindex(columns=[c for c in self.runs if c in runs or c in ALWAYS])
         curves = self.curves[self.curves["run"].isin(runs.index)]
         return Study(
-            runs, curves, {n: self.described[n] for n in runs.index}, {n: self.summaries[n] for n in runs.index}
+            runs,
+            curves,
+            {n: self.described[n] for n in runs.index},
+            {n: self.summaries[n] for n in runs.index},
+            self.plan,
         )
+
+    @cached_property
+    def diagnoses(self) -> dict[str, Diagnosis]:
+        """The diagnosis of each finished run, by name; of older records it is made at first use."""
+        return diagnose_runs(self)
 
     @property
     def unread(self) -> dict[str, str]:
@@ -122,7 +135,28 @@ def load_runs(
     first = ["status", "message", "task", *tried.columns, "seed"]
     runs = runs.join(tried)
     rest = [column for column in runs.columns if column not in first]
-    return Study(runs[[*first, *rest]], _tidy(curves), described, summaries)
+    plan = _read_plan(directories, described.values())
+    return Study(runs[[*first, *rest]], _tidy(curves), described, summaries, plan)
+
+
+def _read_plan(directories: Sequence[Path], described: Iterable[Described]) -> record.UntilPlan | None:
+    """Read the plan by which seeds were added to the study of these runs.
+
+    Raises RecordError for runs of several studies of which one has a plan, and where the plan of a run is missing.
+    """
+    studies = dict.fromkeys(directory.absolute().parent for directory in directories)
+    plans = {study: plan for study in studies if (plan := record.read_plan(study)) is not None}
+    if plans and len(studies) > 1:
+        raise record.RecordError(
+            f"{next(iter(plans))} is a study with until=decided, whose seeds were added until it was decided: it is "
+            "judged by its own bounds. Give its directory alone."
+        )
+    if not plans and any(run.until for run in described):
+        raise record.RecordError(
+            f"There are runs of a study with until=decided, but no {record.UNTIL} beside them: without its bounds they "
+            "cannot be judged. Give the directory of the study, or copy that file too."
+        )
+    return next(iter(plans.values()), None)
 
 
 def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, dict[str, Any]]:
@@ -136,6 +170,8 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
             status = record.RUNNING
         else:
             status = record.UNFINISHED
+    elif status == record.INTERRUPTED and summary.get("paused"):
+        status = record.PAUSED
     metrics, unvalidated, damage = read_metrics(directory)
     wanted = (summary or {}).get("statistics", {}).get("epochs")
     if status in record.FINISHED and damage is None and wanted not in (None, len(metrics)):
@@ -146,13 +182,13 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     if described.problem and status in record.FINISHED:
         status, message = record.DAMAGED, described.problem
     row = {"status": status, "message": message, "task": _task(metrics, described)}
-    split = described.split in (None, described.seed)
-    row["seed"] = described.seed if split else described.seed_in_words
+    plain = described.split_seed == described.seed and not described.own
+    row["seed"] = described.seed if plain else described.seed_in_words
     statistics = (summary or {}).get("statistics", {})
     row |= {key: value for key, value in statistics.items() if not isinstance(value, dict | list)}
     validated = sorted(set(range(1, len(metrics) + 1)) - set(unvalidated))
     folds, unread = read_folds(directory, validated) if status == record.COMPLETED else (None, None)
-    figures = figures_of_curves(metrics, folds, named_metric(summary), unvalidated)
+    figures = figures_of_curves(metrics, folds, named_metric(summary), unvalidated, list_measured(summary))
     row |= {key: value for key, value in figures.items() if key not in statistics}
     row["folds"] = unread
     tested = (summary or {}).get("test") or {}
@@ -161,6 +197,11 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     row["command"] = (summary or {}).get("command")
     row["directory"] = str(directory)
     return row, metrics, described, summary or {}
+
+
+def list_measured(summary: Mapping[str, Any] | None) -> list[str]:
+    """List the columns of metrics.csv that a run's instruments measured, in some epochs only; older runs have none."""
+    return list(((summary or {}).get("instruments") or {}).get("columns") or [])
 
 
 def _task(metrics: pd.DataFrame, described: Described) -> str | None:

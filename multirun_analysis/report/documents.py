@@ -12,11 +12,13 @@ from multirun_analysis.compare.interactions import Interaction
 from multirun_analysis.compare.metric import WORDS
 from multirun_analysis.compare.targets import Target
 from multirun_analysis.compare.times import compare_times
-from multirun_analysis.report import result_tables
+from multirun_analysis.report import diagnosis_tables, result_tables
+from multirun_analysis.report.noise import noise_table
 from multirun_analysis.report.sentences import not_compared, of_missing
 from multirun_analysis.report.tables import crossed, numeric, runs, settings
 from multirun_analysis.report.time_tables import pairs, times
 from multirun_analysis.report.verdict import Verdict
+from multirun_analysis.report.why import inner_table
 
 Part = tuple[str, pd.DataFrame | list[str]]
 MOST_INTERACTIONS = 6
@@ -45,7 +47,12 @@ def details(comparison: Comparison, crossed_factors: Sequence[Interaction], targ
         if result.contest.kind == Kind.TUNED:
             parts.append((f"{result.factor}: the best of so many trials", result_tables.budgets(result, comparison)))
     parts.append(("Divergence", result_tables.divergence(comparison)))
+    parts.append(("Why: what differs inside the networks, and goes along with it", inner_table(comparison)))
+    parts.append(("Diagnosis", diagnosis_tables.sentences(comparison)))
+    parts.append(("Diagnosis by setting", diagnosis_tables.by_setting(comparison)))
+    parts.append(("Diagnosis by run", diagnosis_tables.by_run(comparison)))
     parts.append(("Shares of the variance", result_tables.shares(comparison)))
+    parts.append(("Noise budget: shares of the variance between seeds", noise_table(comparison)))
     parts.append(("Not compared", not_compared(comparison)))
     parts.append(("Missing", of_missing(comparison)))
     parts.append(("Handle with care", cautions(comparison)))

@@ -8,10 +8,14 @@ from multirun_analysis.compare.claims import Claim
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.family import SEEDS
 from multirun_analysis.compare.inference import ALPHA
+from multirun_analysis.compare.inner import clearest
 from multirun_analysis.compare.results import Result
 from multirun_analysis.compare.settings import Setting
 from multirun_analysis.records.described import in_words
+from multirun_analysis.report.looks_line import looks_as_object
+from multirun_analysis.report.noise import noise_object
 from multirun_analysis.report.verdict import Verdict, describe
+from multirun_analysis.report.why import as_objects
 
 SCHEMA = 1  # raised when a key is renamed, removed or changes its meaning
 
@@ -41,6 +45,14 @@ def as_object(comparison: Comparison, found: Verdict, claim: Claim | None) -> di
         "shares": [
             {"factors": list(s.factors), "share": s.value, "interval": [s.low, s.high]} for s in comparison.shares
         ],
+        "why": as_objects(clearest(comparison.inner)),
+        "diagnosis": {
+            name: [finding.as_object() for finding in found.findings]
+            for name, found in comparison.study.diagnoses.items()
+            if found.findings
+        },
+        "looks": looks_as_object(comparison),
+        "noise": noise_object(comparison),
         "claim": None if claim is None else {
             "text": claim.text, "answer": str(claim.answer), "difference": claim.difference[0],
             "interval": list(claim.difference[1:]), "replicates": claim.seeds,

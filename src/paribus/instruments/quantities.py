@@ -117,6 +117,25 @@ def saturated_fraction(activation: Tensor, low: bool, lead: int = 0) -> Tensor:
     return ((high | (activation < SATURATED_LOW)) if low else high).float().flatten(lead).mean(-1)
 
 
+def count_spikes(losses: Tensor, before: Tensor, window: int, deviations: float = 6.0) -> Tensor:
+    """Count the losses (n, ...) that lie above the trailing mean by more than `deviations` standard deviations: (...).
+
+    Mean and deviation are those of the finite ones among the `window` losses before each, of which at least a quarter
+    must be there; `before` (m, ...) has those before the first. A deviation is at least 1e-6 of the mean, the rounding
+    of float32. Losses that are not finite are no spikes: the run has diverged. After the spike score of OLMo 2 (2025),
+    which has 7 deviations and the last 1,000 steps.
+    """
+    whole = torch.cat([before, losses])
+    known = torch.where(torch.isfinite(whole), whole, torch.nan)
+    missing = torch.full((window, *losses.shape[1:]), torch.nan, dtype=known.dtype)
+    trailing = torch.cat([missing, known]).unfold(0, window, 1)[len(before) : -1]
+    mean = trailing.nanmean(-1)
+    deviation = (trailing - mean.unsqueeze(-1)).square().nanmean(-1).sqrt()
+    enough = 4 * (~trailing.isnan()).sum(-1) >= window
+    height = known[len(before) :] - mean
+    return (enough & (height > deviations * torch.maximum(deviation, 1e-6 * mean.abs()))).sum(0)
+
+
 def _compute_norms(tensors: Sequence[Tensor], order: int, dtype: torch.dtype | None = None) -> Tensor:
     return torch.stack(compute_norms([_to_single(t) for t in tensors], order, dtype))
 

@@ -117,8 +117,11 @@ class TensorBoard(TensorBoardLogger):
         from torch.utils.tensorboard.summary import custom_scalars
 
         layout: dict[str, dict[str, list[Any]]] = {"training": {}}
-        for name in dict.fromkeys(column.partition("/")[2] for column in columns if "/" in column):
-            layout["training"][name] = ["Multiline", [f"^(train|val)/{name}$"]]
+        for group, _, name in (column.partition("/") for column in columns if "/" in column):
+            if group in ("train", "val"):
+                layout["training"][name] = ["Multiline", [f"^(train|val)/{name}$"]]
+            else:
+                layout.setdefault(group, {})[name] = ["Multiline", [f"^{group}/{name}$"]]
         layout |= {family: {} for family in (*FAMILIES.values(), "more")}
         for quantity, tensor in quantities:
             family = "activation" if tensor == "activation" else quantity.partition("_")[0]

@@ -17,7 +17,7 @@ from paribus.run.build import build_callbacks, build_data, build_initial
 from paribus.run.checks import check_batch_norm
 from paribus.run.factory import is_foreign
 from paribus.run.finders import apply_found, find_values
-from paribus.run.foreign import build_foreign, list_data_limits, refuse_activation, refuse_ranks
+from paribus.run.foreign import build_foreign, list_data_limits, refuse_activation, refuse_ranks, refuse_seeds
 from paribus.run.lifecycle import SummaryKeeper
 from paribus.run.metric import choose_metric
 from paribus.run.ranks import count_ranks
@@ -70,6 +70,10 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
 
     data = build_data(config)
     refuse_ranks(config, data, processes)
+    refuse_seeds(config, data)
+    seeds = summary["seeds"] = record.resolve_seeds(config)
+    if isinstance(data, ForeignData):
+        seeds["order"] = seeds["augmentation"] = seeds["dropout"]  # of the generators that its loaders draw from
     data.prepare_data()
     data.setup("fit")
     counts: dict[str, int | None] = {"train": data.count("train"), "val": data.count("val")}
@@ -116,6 +120,11 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
             constant = learner.loss.find_output(torch.full_like(data.val[1], target_mean))
             baseline = learner.loss(constant, data.val[1])
             summary["statistics"]["baseline_val_loss"] = float(baseline)
+    elif isinstance(data, InMemory) and data.task == "classification":
+        assert data.train is not None and data.val is not None
+        if len(data.val[0]):
+            frequent = torch.bincount(data.train[1]).argmax()  # what a network that ignores its input can learn at best
+            summary["statistics"]["baseline_val_acc"] = float((data.val[1] == frequent).double().mean())
     check_batch_norm(network, data, processes, bool(config["trainer"].get("sync_batchnorm")))
 
     summary["processes"], summary["threads"] = processes, torch.get_num_threads()

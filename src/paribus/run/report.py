@@ -6,8 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from paribus import record
+from paribus.diagnosis import OPTIONAL, diagnose_directory, recorded_findings
+from paribus.diagnosis.finding import NAMES, describe_findings
 
 log = logging.getLogger(__name__)
+
+
+def add_diagnosis(summary: dict[str, Any], directory: Path) -> None:
+    """Diagnose a run whose record is written but for its summary, and add to the summary what was found.
+
+    `diagnosis` lists the findings, `undiagnosed` those that could not be looked for, since their quantities are absent.
+    """
+    found = diagnose_directory(directory, summary)
+    summary["diagnosis"] = [finding.as_object() for finding in found.findings]
+    summary["undiagnosed"] = list(found.unseen)
 
 
 def report_end(summary: Mapping[str, Any], directory: Path) -> None:
@@ -42,10 +54,24 @@ def report_end(summary: Mapping[str, Any], directory: Path) -> None:
         baseline = statistics.get("baseline_val_loss")
         mean = "" if baseline is None else f" (predicting the training mean: {baseline:.4g})"
         log.info("Best validation loss %.4g, epoch %d%s.", statistics["best_val_loss"], statistics["best_epoch"], mean)
+    report_diagnosis(summary)
     shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     took = f"Took {statistics['train_seconds']:.1f} s."
     # on the terminal, a study says once where its runs are
     log.info("%s The record is in %s", took, shown, extra={"shorter": [took] if summary["study"] else []})
+
+
+def report_diagnosis(summary: Mapping[str, Any]) -> None:
+    """Log what was found in one line, and once what could not be looked for; nothing of a healthy run."""
+    findings = recorded_findings(summary) or ()
+    if findings:
+        names = [f"Diagnosis: {'; '.join(NAMES[found.finding] for found in findings)}"] if summary["study"] else []
+        log.info("Diagnosis: %s", describe_findings(findings), extra={"shorter": names})
+    unseen = [NAMES[name] for name in summary["undiagnosed"] if name not in OPTIONAL]
+    if unseen:
+        text = f"Not diagnosed, since the record lacks the quantities: {', '.join(unseen)}."
+        shorter = [f"Not diagnosed, since the record lacks the quantities: {len(unseen)} findings."]
+        log.info("%s", text, extra={"once": text, "shorter": shorter if summary["study"] else []})
 
 
 def read_best(summary: Mapping[str, Any]) -> float | None:

@@ -18,7 +18,7 @@ from paribus.run.execute import inspect_directory
 from paribus.run.lifecycle import SummaryKeeper, keep_summary
 from paribus.run.logs import LogFile
 from paribus.run.prepare import collect_hyperparameters, prepare
-from paribus.run.report import report_end
+from paribus.run.report import add_diagnosis, report_end
 from paribus.run.spec import Job
 from paribus.stacked.member import Member
 from paribus.stacked.stack import Stack
@@ -60,6 +60,7 @@ class LockedMember:
             summary["device"], summary["stacked"] = "cpu", size
             if recording.rows:
                 summary["statistics"] |= recording.compute_statistics()
+                summary["instruments"] = member.calls.summarise(recording.new_epoch_seconds, recording.measured)
             if recording.taken_up:
                 summary["taken_up"] = recording.taken_up
             if not member.ended:
@@ -74,6 +75,7 @@ class LockedMember:
             summary["status"] = record.DIVERGED if recording.diverged else record.COMPLETED
             if recording.diverged:
                 summary["diverged"] = recording.diverged
+            add_diagnosis(summary, self.job.directory)
         log.info("Trained in a stack of %d runs.", size)
         report_end(summary, self.job.directory)
 
@@ -165,7 +167,7 @@ def _train_members(
             try:
                 instruments, _ = build_callbacks(runs[0].member.prepared.config)
                 shared = {name: i for name, i in instruments.items() if i.in_stack == "together"}
-                stack = Stack([run.member for run in runs], shared)
+                stack = Stack([run.member for run in runs], shared, runs[0].job.composed.get("pause"))
             except KeyboardInterrupt as error:
                 failure = error
             except Exception as error:  # noqa: BLE001  executing the run alone reports what is wrong with it

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from paribus.models.layers import evaluation_mode
+from paribus.record import N_PROBE
 from paribus.stacked.member import Member
 from paribus.stacked.view import StackView
 from paribus.training.sums import average_by_fold
+from paribus.training.twins import read_predictions
 
 
 class StackScores:
@@ -17,6 +19,7 @@ class StackScores:
 
     Attributes:
         validates: whether there are validation samples.
+        probe: predictions (K, n) for the first validation samples, of the last validation; None without folds.
     """
 
     def __init__(self, members: Sequence[Member], view: StackView):
@@ -28,6 +31,7 @@ class StackScores:
         self.validates = len(self.data.val[0]) > 0
         folds = [fold for member in members if (fold := member.data.validation_folds) is not None]
         self.folds = torch.stack(folds) if folds else None
+        self.probe: np.ndarray | None = None
 
     def compute_sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Compute the loss of each sample, (K, n, ...), from outputs (K, n, ...)."""
@@ -62,6 +66,9 @@ class StackScores:
                 sums.add(target.shape[1], self.learner.loss.average(losses[-1], target), {})
                 outputs.append(output)
         scores = self.score_samples(outputs, targets, training=False)
+        if self.folds is not None:
+            first = torch.cat(outputs, 1)[:, :N_PROBE]
+            self.probe = read_predictions(self.learner.loss, first.flatten(0, 1)).reshape(len(first), -1)
         sums.add_sums({name: values.sum(1) for name, values in scores.items()})
         means = [{f"val/{name}": value for name, value in run.items()} for run, _ in sums.read_stack()]
         if self.learner.loss.decomposes:

@@ -1,20 +1,21 @@
 """Train many runs as one stack of networks, and write for each the same record as for a run alone."""
 
-import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from paribus.errors import Paused
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.loggers.histogram import Histogram
 from paribus.randomness import make_generator
 from paribus.stacked.checks import check_outputs, check_step
-from paribus.stacked.member import Member, MemberInstrument
+from paribus.stacked.instruments import StackInstruments
+from paribus.stacked.member import Member
 from paribus.stacked.modules import NotStackable, set_generators
 from paribus.stacked.optimizer import Sources, StackedOptimizer
 from paribus.stacked.scores import StackScores
@@ -22,6 +23,7 @@ from paribus.stacked.view import StackProbes, StackView, share_memory
 from paribus.training.checkpoints import SECONDS_BETWEEN
 from paribus.training.layer_rows import LayerRows
 from paribus.training.steps import Steps
+from paribus.training.twins import WeightSketch
 
 MAX_WRITE_SHARE = 0.05  # largest share of the time that writing checkpoints may take
 
@@ -33,17 +35,19 @@ class Stack:
         members: the runs. They agree in sizes of data and batches, in epochs and network, and in the classes of
             optimizer and scheduler.
         instruments: instruments that measure all runs at once, by name.
+        pause: the last epoch to train now; None: all.
 
     Raises NotStackable where the runs cannot be trained as one.
     """
 
-    def __init__(self, members: Sequence[Member], instruments: Mapping[str, Instrument]):
+    def __init__(self, members: Sequence[Member], instruments: Mapping[str, Instrument], pause: int | None = None):
         self.members = list(members)
         first = members[0]
         self.learner = first.learner
-        self.instruments = dict(instruments)
+        self.instruments = StackInstruments(instruments, self.members)
         self.view = StackView([member.learner for member in members])
         self.epochs = int(first.prepared.config["trainer"]["max_epochs"])
+        self.last = self.epochs if pause is None else min(pause, self.epochs)  # to train now
         self.batch_size = first.data.batch_size
         assert first.data.train is not None
         self.samples = len(first.data.train[0])
@@ -52,12 +56,12 @@ class Stack:
         self.scores_training = any(name.startswith("train/") for name in set(self.learner.columns) - {"train/loss"})
         self.steps = math.ceil(self.samples / self.batch_size)
         self.sources = Sources([(m.prepared.config, m.learner) for m in members], self.steps * self.epochs)
+        self.sketch = WeightSketch(self.view.network.parameters(), lead=1)
         self.parameters = [p for p in self.view.network.parameters() if p.requires_grad]
         self.optimizer = StackedOptimizer(self.parameters, [optimizer for optimizer, _ in self.sources.by_run])
         self.epoch = 0 if members[0].stored is None else int(members[0].stored["recorder"]["epoch"])  # epochs done
-        self._before_step = [i for i in self.instruments.values() if type(i).before_step is not Instrument.before_step]
-        self._after_step = [i for i in self.instruments.values() if type(i).after_step is not Instrument.after_step]
-        self.step_log = next((i for i in self.instruments.values() if isinstance(i, Steps)), None)
+        self.view.optimizer = self.optimizer
+        self.step_log = next((i for i in instruments.values() if isinstance(i, Steps)), None)
         self.written_at, self.write_seconds = time.monotonic(), 0.0  # checkpoints are due after SECONDS_BETWEEN
         stored = [member.stored for member in members if member.stored is not None]
         if stored:
@@ -74,22 +78,18 @@ class Stack:
             share_memory(member.learner.network, self.view.network, k)
 
     def fit(self) -> None:
-        """Train all epochs, and finish every record."""
+        """Train all epochs, and finish every record. Raises Paused after the last epoch to train now."""
         for member in self.members:
             with member.isolating_failures():
                 member.open(self.epoch)
-        probes = StackProbes([member.data for member in self.members])
-        logging.disable(logging.INFO)  # each run's own instruments have logged the same already
-        try:
-            for instrument in self.instruments.values():
-                instrument.attach(self.view, probes)  # type: ignore[arg-type]
-        finally:
-            logging.disable(logging.NOTSET)
-        if self.epoch == 0 and self.instruments:
+        self.instruments.attach(self.view)
+        if self.epoch == 0 and self.instruments.instruments:
             self._record_initial()
-        while self.epoch < self.epochs and any(member.active for member in self.members):
+        while self.epoch < self.last and any(member.active for member in self.members):
             self._train_epoch()
         self._write_checkpoints()
+        if self.epoch < self.epochs and any(member.active for member in self.members):
+            raise Paused(f"Paused after epoch {self.epoch} of {self.epochs}.")
         for k, member in enumerate(self.members):
             if member.active:
                 with member.isolating_failures():
@@ -115,13 +115,13 @@ class Stack:
                 with member.isolating_failures():
                     member.recording.add_layers(0, size, charted=False)
                     member.recording.add_initial(measured.select_run(k))
-                    member.recording.draw(0, self._select_histograms(k, member, histograms))
+                    member.recording.draw(0, self.instruments.select_histograms(k, histograms, 0))
 
     def _train_epoch(self) -> None:
         started = time.perf_counter()
         epoch, network = self.epoch, self.view.network
         network.train()
-        set_generators(network, lambda: [make_generator(member.seed, "training", epoch) for member in self.members])
+        set_generators(network, lambda: [make_generator(m.learner.seed, "training", epoch) for m in self.members])
         inputs, targets = self._arrange_epoch(epoch)
         outputs: list[Tensor] = []
         finite_runs = [k for k, member in enumerate(self.members) if member.active]
@@ -141,13 +141,11 @@ class Stack:
             if self.scores_training:
                 outputs.append(detached)
             loss.backward(ones)
-            for instrument in self._before_step:
-                instrument.before_step(step, n)
+            self.instruments.before_step(step, n)
             self.optimizer.step()
             for p in self.parameters:
                 p.grad = None
-            for instrument in self._after_step:
-                instrument.after_step(step)
+            self.instruments.after_step(step)
             if step == self.steps - 1:
                 lr, momenta = self.view.lr, self.view.momentum
             elif self._steps_done + step + 1 == due:
@@ -192,25 +190,17 @@ class Stack:
                 member.learner.network.train()
                 member.learner.loss_hook(self.scores.to_inputs(batch[k : k + 1])[0], output[k], losses[k])
             if not finite[k] or step == 0:
-                for instrument in self._get_own_instruments(member):
+                for instrument in self.instruments.list_own(k):
                     instrument.before_step(step, batch.shape[1])
         return [k for k in runs if finite[k]]
 
     def _measure(self, epoch: int) -> list[Measured]:
-        with torch.no_grad():
-            return [measured for instrument in self.instruments.values() for measured in instrument.measure(epoch)]
+        measured: list[Measured] = []
+        self.instruments.measure(epoch, measured)
+        return measured
 
     def _compute_histograms(self) -> list[Histogram]:
-        return [h for i in self.instruments.values() for h in i.histograms(self.epoch, last=False)]
-
-    def _select_histograms(self, k: int, member: Member, stacked: Sequence[Histogram]) -> Iterator[Histogram]:
-        yield from (histogram.select_run(k) for histogram in stacked)
-        for instrument in self._get_own_instruments(member):
-            yield from instrument.histograms(self.epoch, last=False)
-
-    def _get_own_instruments(self, member: Member) -> list[Instrument]:
-        """Return the run's own instruments that have no counterpart for the whole stack."""
-        return [instrument for name, instrument in member.instruments.items() if name not in self.instruments]
+        return list(self.instruments.compute_histograms(self.epoch, last=False))
 
     def _record_epoch(self, started: float, lr: Sequence[float], momenta: Sequence[float | None]) -> None:
         """Validate and measure at the end of an epoch, and record it for each active run."""
@@ -220,7 +210,10 @@ class Stack:
         steps = {} if log is None else log.read_epoch(self.epoch, first, self._steps_done, *batches)
         trained = self.view.training_sums.read_stack()
         seconds = (time.perf_counter() - started) / len(self.members)  # a run's share
-        measured, histograms = LayerRows.from_measured(self._measure(self.epoch)), self._compute_histograms()
+        measured = LayerRows.from_measured(self._measure(self.epoch))
+        scalars, histograms = self.instruments.measure_scalars(self.epoch), self._compute_histograms()
+        self.instruments.charge_members()
+        sketch = self.sketch.compute()
         for k, member in enumerate(self.members):
             if not member.active:
                 continue
@@ -228,11 +221,15 @@ class Stack:
                 (means, bad_step), (validation, folds) = trained[k], validated[k]
                 recording = member.recording
                 row = {f"train/{name}": value for name, value in means.items()} | validation
-                recording.add_epoch(self._steps_done, lr[k], row, seconds, momenta[k], folds)
+                recording.add_epoch(self._steps_done, lr[k], row, seconds, momenta[k], folds, complete=False)
+                recording.add_scalars({name: values[k] for name, values in scalars.items()})
+                recording.write_epoch()
                 if steps:
                     recording.steps.add({name: v if v.ndim == 1 else v[:, k] for name, v in steps.items()})
                 recording.log_epoch(recording.add_layers(self.epoch, measured.select_run(k)))
-                recording.draw(self.epoch, self._select_histograms(k, member, histograms))
+                if self.scores.probe is not None:
+                    recording.twins.add(self.epoch, self.scores.probe[k], sketch[k])
+                recording.draw(self.epoch, self.instruments.select_histograms(k, histograms, self.epoch))
                 self._find_divergence(k, member, bad_step, validation.get("val/loss", 0.0))
                 member.checkpoints.keep_if_best(self.epoch, recording.rows[-1], member.learner)
                 if recording.diverged is not None:
@@ -240,16 +237,10 @@ class Stack:
                     member.finish()
 
     def _find_divergence(self, k: int, member: Member, bad_step: int | None, val_loss: float) -> None:
-        shared = [MemberInstrument(instrument, k) for instrument in self.instruments.values()]
-        own = [MemberInstrument(instrument, None) for instrument in self._get_own_instruments(member)]
         member.recording.find_divergence(
-            self._steps_done,
-            self._steps_done - self.steps,
-            bad_step,
-            val_loss,
-            [*shared, *own],
+            self._steps_done, self._steps_done - self.steps, bad_step, val_loss, self.instruments.list_finders(k),
             member.learner.has_finite_weights,
-        )
+        )  # fmt: skip
 
     def _write_checkpoints(self) -> None:
         started = time.monotonic()
@@ -263,4 +254,5 @@ class Stack:
     def _write_checkpoint(self, k: int, member: Member) -> None:
         _, scheduler = self.sources.by_run[k]
         schedule = None if scheduler is None else scheduler.state_dict()
-        member.write_checkpoint(self.epoch, self.steps, self.optimizer.get_state(k), schedule)
+        states = self.instruments.get_states(k)
+        member.write_checkpoint(self.epoch, self.steps, self.optimizer.get_state(k), schedule, states)

@@ -8,7 +8,7 @@ import torch
 from lightning import Trainer
 from torch import Tensor, nn
 
-from paribus.instruments.subject import LossHook
+from paribus.instruments.subject import LossHook, select_moments
 from paribus.models.layers import WeightLayer, evaluation_mode
 from paribus.training.sums import EpochSums
 
@@ -28,7 +28,7 @@ class ForeignLearner(lightning.Callback):
     lead = 0
     prefix = ""
     reserved = ()
-    folds = None
+    folds = probe = None
     calls_loss_hook = False
 
     def __init__(self, module: lightning.LightningModule, columns: Sequence[str]):
@@ -53,6 +53,10 @@ class ForeignLearner(lightning.Callback):
     def loss_scaled(self) -> bool:
         return getattr(self.module.trainer.precision_plugin, "scaler", None) is not None
 
+    @property
+    def step_losses(self) -> Tensor | None:
+        return self.training_sums.ended if self.module.trainer.world_size == 1 else None
+
     def has_finite_weights(self) -> bool:
         return all(bool(torch.isfinite(parameter).all()) for parameter in self.module.parameters())
 
@@ -63,6 +67,12 @@ class ForeignLearner(lightning.Callback):
 
     def predict(self, inputs: Tensor) -> Any:
         return self.infer(inputs)  # what its outputs mean is its own affair
+
+    def compute_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        raise NotImplementedError("The loss of a LightningModule is known to its training_step alone.")
+
+    def get_moments(self, parameter: Tensor) -> Mapping[str, Tensor]:
+        return select_moments(self.module.trainer.optimizers, parameter)
 
     def read_epoch(self) -> tuple[dict[str, float], int | None]:
         if not self.training_sums.samples:  # no step has returned a loss

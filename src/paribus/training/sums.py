@@ -11,13 +11,19 @@ from paribus.record import N_FOLDS
 
 
 class EpochSums:
-    """The losses and metrics of an epoch's batches. Values stay on the device until `read` computes the means."""
+    """The losses and metrics of an epoch's batches. Values stay on the device until `read` computes the means.
 
-    def __init__(self) -> None:
+    Attributes:
+        samples: samples so far, of all ranks.
+        ended: losses of the batches that the last `read` has averaged, (n,) or (n, K), float64 on the CPU; else None.
+    """
+
+    def __init__(self, ended: Tensor | None = None) -> None:
+        self.ended = ended
         self._sizes: list[int] = []
         self._losses: list[Tensor] = []
         self._sums: dict[str, list[Tensor]] = {}
-        self.samples = 0  # so far, of all ranks
+        self.samples = 0
 
     def add(self, size: int, loss: Tensor, sums: dict[str, Tensor], whole: int | None = None) -> None:
         """Add a batch of `size` samples: its mean loss, and `sums` over its samples; all scalars, detached.
@@ -86,7 +92,7 @@ class EpochSums:
         totals = torch.stack([sizes.sum().expand(losses.shape[1:]), *sums.values()])
         bad = ~torch.isfinite(losses)
         first = torch.where(bad.any(0), bad.to(torch.uint8).argmax(0), math.inf).double()
-        self.__init__()  # type: ignore[misc]
+        self.__init__(losses)  # type: ignore[misc]
         return totals, list(sums), first
 
 

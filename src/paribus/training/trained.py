@@ -44,6 +44,10 @@ class Trained(Subject, Protocol):
     def folds(self) -> Mapping[str, np.ndarray] | None:
         """Means over each fold of the validation samples, by column of folds.parquet; None without folds."""
 
+    @property
+    def probe(self) -> np.ndarray | None:
+        """Predictions (n,) on the first validation samples, at the last validation; None where they are not known."""
+
     def read_epoch(self) -> tuple[dict[str, float], int | None]:
         """Return the means of the ended epoch by column of metrics.csv, and its first batch with a non-finite loss.
 

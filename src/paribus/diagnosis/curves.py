@@ -1,0 +1,157 @@
+"""Findings in the curves of a run: divergence, stability, the baseline, overfitting, an end that came too early."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from paribus.diagnosis.finding import Finding
+from paribus.diagnosis.trace import Trace
+
+# Thresholds; docs/diagnosis.md gives the source of each, and how often it is right.
+AT_EDGE = 0.9  # of the stability margin, rate * sharpness / 2
+SPIKES = 1e-3  # of the steps
+LEAST_SPIKES = 3
+NO_GAIN = 0.05  # of what a constant prediction leaves
+ERRORS_OF_CHANCE = 3.0  # standard errors by which an accuracy exceeds the baseline by chance
+RISE = 0.1  # of the validation loss, above its lowest mean
+LAST_SHARE = 0.1  # of the epochs: how long a mean is
+LEAST_EPOCHS = 3
+LEAST_GAIN = 0.05  # over the last fifth, of what is left: of the loss, or of 1 less the accuracy
+ERRORS = 2.0  # standard errors by which a gain has to exceed the jitter
+
+
+def find_divergence(trace: Trace) -> Iterator[Finding]:
+    """Find where a loss, a gradient or a weight was no longer finite."""
+    at = trace.summary.get("diverged")
+    if not at:
+        return
+    layers = (str(at["layer"]),) if at.get("layer") else ()
+    text = f"{at.get('what')} was not finite at step {at.get('step')}"
+    clip = trace.options("trainer.gradient_clip_val=1", otherwise="clipping gradients")
+    remedy = f"{trace.scale_rate(0.1)} or {clip}"
+    yield Finding("diverged", layers, at.get("epoch"), {"text": text, "value": at.get("step")}, None, remedy)
+
+
+def find_edge(trace: Trace) -> Iterator[Finding]:
+    """Find a learning rate at which the curvature allows no larger one."""
+    margin = trace.curve("curvature/stability_margin")
+    if margin is None:
+        return
+    last = margin[len(margin) // 2 :]
+    if np.isnan(last).all() or (value := float(np.nanmedian(last))) < AT_EDGE:
+        return
+    reached = np.flatnonzero(np.nan_to_num(margin) >= AT_EDGE)
+    text = f"rate x sharpness / 2 is {value:.2g}"
+    remedy = trace.scale_rate(0.3)
+    yield Finding("edge_of_stability", (), int(reached[0]) + 1, {"text": text, "value": value}, AT_EDGE, remedy)
+
+
+def find_spikes(trace: Trace) -> Iterator[Finding]:
+    """Find a loss that jumps far above its trailing mean again and again."""
+    spikes, steps = trace.curve("train/loss_spikes"), trace.curve("step")
+    if spikes is None or steps is None:
+        return
+    counted, taken = float(np.nansum(spikes)), float(steps[-1])
+    if counted < max(LEAST_SPIKES, SPIKES * taken):
+        return
+    first = int(np.flatnonzero(np.nan_to_num(spikes) > 0)[0]) + 1
+    clip = trace.options("trainer.gradient_clip_val=1", otherwise="clipping gradients")
+    text = f"{counted:.0f} of {taken:,.0f} steps"
+    remedy = f"{clip} or {trace.scale_rate(0.3)}"
+    yield Finding("loss_spikes", (), first, {"text": text, "value": counted / taken}, SPIKES, remedy)
+
+
+def find_baseline(trace: Trace) -> Iterator[Finding]:
+    """Find a network that ends no better than a constant: the training mean, or the most frequent class."""
+    if trace.summary.get("diverged"):
+        return
+    part, baseline = "acc", trace.statistic("baseline_val_acc")
+    if baseline is None or trace.curve("val/acc") is None:
+        part, baseline = "loss", trace.statistic("baseline_val_loss")
+    values, train = trace.curve(f"val/{part}"), trace.curve(f"train/{part}")
+    if baseline is None or values is None:
+        return
+    if part == "acc":
+        samples = (trace.summary.get("data") or {}).get("val") or 1
+        chance = ERRORS_OF_CHANCE * math.sqrt(max(baseline * (1 - baseline), 0.0) / samples)
+        bound, sign = baseline + max(NO_GAIN * (1 - baseline), chance), 1
+        text = f"accuracy {{:.2%}}, the most frequent class {baseline:.2%}"
+    else:
+        bound, sign = (1 - NO_GAIN) * baseline, -1
+        text = f"validation loss {{:.4g}}, a constant {baseline:.4g}"
+    known = np.flatnonzero(~np.isnan(values))
+    settled = float(values[known][-_window(len(known)) :].mean())
+    if sign * settled > sign * bound:
+        return
+    gained = np.flatnonzero(sign * values[known] > sign * bound)
+    begins = known[gained[-1] + 1] if len(gained) and gained[-1] + 1 < len(known) else known[0]
+    learns = train is not None and sign * train[-1] > sign * bound
+    remedy = "inputs that say something of the targets" if learns else f"{trace.scale_rate(10)}, or a lower one"
+    evidence = {"text": text.format(settled), "value": settled}
+    yield Finding("at_baseline", (), int(begins) + 1, evidence, float(bound), remedy)
+
+
+def find_overfitting(trace: Trace) -> Iterator[Finding]:
+    """Find a validation loss that rises well above its lowest while the training loss falls on."""
+    loss, train = trace.curve("val/loss"), trace.curve("train/loss")
+    if loss is None or train is None:
+        return
+    known = np.isfinite(loss) & np.isfinite(train)
+    values, train, epochs = loss[known], train[known], np.flatnonzero(known) + 1
+    if len(values) < LEAST_EPOCHS:
+        return
+    window = _window(len(values))
+    means = np.convolve(values, np.full(window, 1 / window), "valid")
+    lowest = int(means.argmin())
+    place = lowest + (window - 1) // 2
+    rise = float((means[-1] - means[lowest]) / abs(means[lowest])) if means[lowest] else 0.0
+    if rise > RISE and train[-window:].mean() < train[lowest : lowest + window].mean() and place + 1 < len(values):
+        text = f"validation loss {means[lowest]:.4g} there, {means[-1]:.4g} at the end; training loss falls on"
+        regular = trace.options("optim.weight_decay=0.01", "model.dropout=0.2", otherwise="weight decay or dropout")
+        shorter = f"trainer.max_epochs={int(epochs[place])}"
+        yield Finding(
+            "overfits", (), int(epochs[place]), {"text": text, "value": rise}, RISE, f"{shorter} or {regular}"
+        )
+
+
+def find_early_end(trace: Trace) -> Iterator[Finding]:
+    """Find a run that still improves over the last fifth of its epochs."""
+    if trace.summary.get("diverged"):
+        return
+    for name in ("val/acc", "val/loss", "train/loss"):
+        values = trace.curve(name)
+        if values is None:
+            continue
+        values = values[~np.isnan(values)]
+        gain = relative_gain(values, higher=name == "val/acc", share=name == "val/acc")
+        if gain is not None and gain > LEAST_GAIN:
+            text = f"{name} gains {100 * gain:.2g} % of what is left over the last fifth"
+            remedy = f"trainer.max_epochs={2 * trace.epochs}"
+            yield Finding("still_improving", (), trace.epochs, {"text": text, "value": gain}, LEAST_GAIN, remedy)
+        return
+
+
+def relative_gain(values: np.ndarray, higher: bool, share: bool) -> float | None:
+    """Return what a run's (n,) metric by epoch gains over its last fifth, as a share of what is left; None if nothing.
+
+    The mean of the last fifth is compared with that of the fifth before. A gain below two standard errors of the two
+    means is none.
+
+    Args:
+        higher: whether more is better.
+        share: whether it is a fraction, of which 1 less the value is left.
+    """
+    n = len(values)
+    if n < LEAST_EPOCHS or not np.isfinite(values).all():
+        return None
+    k = max(1, n // 5)
+    last, before = values[-k:], values[-2 * k : -k]
+    gain = (last.mean() - before.mean()) * (1 if higher else -1)
+    left = 1 - before.mean() if share and higher else abs(before.mean())
+    error = np.sqrt((last.var(ddof=1) + before.var(ddof=1)) / k) if k > 1 else 0.0
+    return float(gain / left) if gain > ERRORS * error and left > 0 else None
+
+
+def _window(epochs: int) -> int:
+    return max(1, math.ceil(LAST_SHARE * epochs))

@@ -1,0 +1,161 @@
+"""Read what a diagnosis looks at from the record of a run; imports no torch."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paribus import record
+
+LAYER_COLUMNS = ("epoch", "layer", "depth", "tensor", "quantity", "value")
+QUANTITIES = (  # of layers.parquet, that a diagnosis looks at
+    ("grad_mean_abs", "weight"),
+    ("weight_mean", "weight"),
+    ("weight_std", "weight"),
+    ("update_ratio", "weight"),
+    ("activation_mean", "activation"),
+    ("activation_std", "activation"),
+    ("dead_fraction", "activation"),
+    ("saturated_fraction", "activation"),
+)
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """A quantity of the layers by epoch.
+
+    Attributes:
+        layers: names (L,), input first.
+        depths: their depths (L,), from 0; layers without the quantity are left out.
+        epochs: (E,), rising; 0 is before training.
+        values: (E, L); NaN where there is none.
+    """
+
+    layers: tuple[str, ...]
+    depths: np.ndarray
+    epochs: np.ndarray
+    values: np.ndarray
+
+    def since(self, epoch: int) -> "LayerTable":
+        """Return the epochs from `epoch` on."""
+        kept = self.epochs >= epoch
+        return LayerTable(self.layers, self.depths, self.epochs[kept], self.values[kept])
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a diagnosis looks at.
+
+    Attributes:
+        summary: the content of summary.json, as far as it is known.
+        metrics: the columns of metrics.csv, (epochs,) each; NaN for empty cells.
+        layers: tables by quantity.
+    """
+
+    summary: Mapping[str, Any]
+    metrics: Mapping[str, np.ndarray]
+    layers: Mapping[str, LayerTable] = field(default_factory=dict)
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs."""
+        return len(self.metrics.get("epoch", ()))
+
+    @property
+    def last_depth(self) -> int:
+        """The depth of the output layer; -1 where no layer is known."""
+        return max((int(table.depths.max()) for table in self.layers.values() if len(table.depths)), default=-1)
+
+    def curve(self, name: str) -> np.ndarray | None:
+        """Return a column of metrics.csv; None where it is not there, or empty."""
+        values = self.metrics.get(name)
+        return None if values is None or not len(values) or np.isnan(values).all() else values
+
+    def statistic(self, name: str) -> float | None:
+        """Return a summary statistic; None where it is not there."""
+        value = (self.summary.get("statistics") or {}).get(name)
+        return None if value is None else float(value)
+
+    def has_option(self, key: str) -> bool:
+        """Say whether the run's configuration has a key such as model.init, so that it can be set."""
+        node: Any = self.summary.get("config") or {}
+        for part in key.split("."):
+            if not isinstance(node, Mapping) or part not in node:
+                return False
+            node = node[part]
+        return True
+
+    def scale_rate(self, factor: float) -> str:
+        """Return the option that sets `factor` times the run's learning rate; words where there is no such option."""
+        rate = (self.summary.get("config") or {}).get("optim", {}).get("lr")
+        if isinstance(rate, int | float) and not isinstance(rate, bool) and rate > 0:
+            return f"optim.lr={rate * factor:.2g}"
+        return f"a {'lower' if factor < 1 else 'higher'} learning rate"
+
+    def options(self, *texts: str, otherwise: str) -> str:
+        """Join those of the options, such as model.init=auto, that the run has; `otherwise` where it has none."""
+        kept = [text for text in texts if self.has_option(text.partition("=")[0])]
+        return " or ".join(kept) or otherwise
+
+
+def read_trace(directory: Path, summary: Mapping[str, Any]) -> Trace:
+    """Read the trace of a run. A record without layers has none; raises RecordError for a damaged file."""
+    rows = record.read_metrics(directory)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    metrics = {
+        name: np.array([np.nan if row.get(name) is None else row[name] for row in rows], float) for name in names
+    }
+    return Trace(summary, metrics, _read_layers(directory / record.LAYERS))
+
+
+def _read_layers(path: Path) -> dict[str, LayerTable]:
+    import pyarrow
+    import pyarrow.parquet
+
+    if not path.exists():
+        return {}
+    record.require_regular(path)
+    try:
+        table = pyarrow.parquet.ParquetFile(path).read(list(LAYER_COLUMNS), use_threads=False).unify_dictionaries()
+        codes: dict[str, np.ndarray] = {}
+        words: dict[str, list[str]] = {}
+        for name in ("layer", "tensor", "quantity"):
+            column = table.column(name).combine_chunks()
+            column = column if isinstance(column, pyarrow.DictionaryArray) else column.dictionary_encode()
+            codes[name], words[name] = column.indices.to_numpy(), [str(word) for word in column.dictionary.to_pylist()]
+        epoch, depth, value = (table.column(name).to_numpy() for name in ("epoch", "depth", "value"))
+    except (pyarrow.ArrowException, OSError, KeyError) as error:
+        raise record.RecordError(
+            f"{path} is damaged ({(str(error).strip() or 'unreadable').splitlines()[0]})."
+        ) from None
+    return dict(build_tables(epoch, depth, value.astype(float), codes, words))
+
+
+def build_tables(
+    epoch: np.ndarray,
+    depth: np.ndarray,
+    value: np.ndarray,
+    codes: Mapping[str, np.ndarray],
+    words: Mapping[str, list[str]],
+) -> Iterator[tuple[str, LayerTable]]:
+    """Arrange the rows of layers.parquet by quantity.
+
+    Args:
+        epoch, depth, value: (n,).
+        codes: "layer", "tensor" and "quantity" of each row, (n,), as places in `words`.
+    """
+    for quantity, tensor in QUANTITIES:
+        if quantity not in words["quantity"] or tensor not in words["tensor"]:
+            continue
+        mine = codes["quantity"] == words["quantity"].index(quantity)
+        rows = np.flatnonzero(mine & (codes["tensor"] == words["tensor"].index(tensor)))
+        if not len(rows):
+            continue
+        epochs, at = np.unique(epoch[rows], return_inverse=True)
+        depths, first, place = np.unique(depth[rows], return_index=True, return_inverse=True)
+        values = np.full((len(epochs), len(depths)), np.nan)
+        values[at, place] = value[rows]
+        names = tuple(words["layer"][code] for code in codes["layer"][rows[first]])
+        yield quantity, LayerTable(names, depths, epochs, values)

@@ -1,0 +1,77 @@
+"""Findings in curves, of curves made up."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from paribus.diagnosis import Finding, Trace, describe_findings, diagnose, recorded_findings
+
+CONFIG = {"optim": {"lr": 0.1}, "model": {"dropout": 0.0}, "trainer": {"gradient_clip_val": None}}
+
+
+def found(summary: dict[str, Any] | None = None, **curves: Any) -> dict[str, Finding]:
+    named = {name.replace("__", "/"): np.array(values, dtype=float) for name, values in curves.items()}
+    length = len(next(iter(named.values())))
+    metrics = {"epoch": np.arange(1.0, length + 1), "step": 100 * np.arange(1.0, length + 1), **named}
+    return {one.finding: one for one in diagnose(Trace({"config": CONFIG, **(summary or {})}, metrics)).findings}
+
+
+def test_divergence_is_where_the_record_says() -> None:
+    at = {"epoch": 3, "step": 250, "what": "train/loss", "layer": "linear2", "tensor": "activation"}
+    one = found({"diverged": at}, train__loss=[1, 1, np.nan])["diverged"]
+    assert (one.epoch, one.layers, one.remedy) == (3, ("linear2",), "optim.lr=0.01 or trainer.gradient_clip_val=1")
+    assert one.describe() == "diverged in linear2 in epoch 3 (train/loss was not finite at step 250)"
+
+
+def test_overfitting_begins_at_the_lowest_validation_loss() -> None:
+    falls, rises = np.linspace(2, 1, 11), np.linspace(1.05, 1.5, 9)
+    train = np.linspace(2, 0.1, 20)
+    one = found(val__loss=[*falls, *rises], train__loss=train)["overfits"]
+    assert abs(one.epoch - 11) <= 1 and "trainer.max_epochs=" in one.remedy and "model.dropout=0.2" in one.remedy
+    # no rise, a rise below 10 %, and one that the training loss shares
+    assert "overfits" not in found(val__loss=[*falls, *[1.0] * 9], train__loss=train)
+    assert "overfits" not in found(val__loss=[*falls, *[1.08] * 9], train__loss=train)
+    assert "overfits" not in found(val__loss=[*falls, *rises], train__loss=[*falls, *rises])
+
+
+def test_an_end_that_comes_too_early() -> None:
+    assert found(val__loss=np.geomspace(10, 1, 20))["still_improving"].remedy == "trainer.max_epochs=40"
+    assert found(val__loss=[*np.geomspace(10, 1, 10), *[1.0] * 10]) == {}
+    assert found(val__acc=np.linspace(0.1, 0.9, 20), val__loss=np.ones(20))["still_improving"].epoch == 20
+    noisy = 1 + 0.2 * np.random.default_rng(0).normal(size=100)
+    assert found(val__loss=noisy) == {}
+
+
+def test_a_constant_prediction() -> None:
+    regression = {"statistics": {"baseline_val_loss": 4.0}}
+    assert found(regression, val__loss=[4.0] * 10, train__loss=[4.0] * 10)["at_baseline"].epoch == 1
+    collapsed = found(regression, val__loss=[2.0] * 5 + [4.0] * 5, train__loss=[2.0] * 5 + [4.0] * 5)["at_baseline"]
+    assert collapsed.epoch == 6 and collapsed.remedy.startswith("optim.lr=")
+    assert found(regression, val__loss=[3.0] * 10) == {}
+    learnt = found(regression, val__loss=[4.0] * 10, train__loss=[0.1] * 10)["at_baseline"]
+    assert learnt.remedy == "inputs that say something of the targets"
+    # 0.44 of 100 samples lies within three standard errors of 0.3: sqrt(0.3 * 0.7 / 100) = 0.046
+    classes = {"statistics": {"baseline_val_acc": 0.3}, "data": {"val": 100}}
+    assert "at_baseline" in found(classes, val__acc=[0.43] * 10)
+    assert "at_baseline" not in found(classes, val__acc=[0.45] * 10)
+
+
+def test_curvature_and_spikes_where_they_are_recorded() -> None:
+    edge = found(**{"curvature/stability_margin": [0.3, 0.6, *[1.0] * 8]})["edge_of_stability"]
+    assert (edge.epoch, edge.evidence["value"]) == (3, 1.0)
+    assert found(**{"curvature/stability_margin": [0.5] * 10}) == {}
+    spikes = found(**{"train/loss_spikes": [0, 0, 3, 0, 2, 0, 0, 0, 0, 0]})["loss_spikes"]
+    assert (spikes.epoch, spikes.evidence["value"]) == (3, pytest.approx(5 / 1000))
+    assert found(**{"train/loss_spikes": [0, 1, 1, 0, 0, 0, 0, 0, 0, 0]}) == {}
+
+
+def test_findings_are_recorded_and_read_again() -> None:
+    one = found({"statistics": {"baseline_val_loss": 4.0}}, val__loss=[4.0] * 10)["at_baseline"]
+    assert one.as_object().keys() == {"finding", "layers", "epoch", "evidence", "threshold", "remedy"}
+    assert recorded_findings({"diagnosis": [one.as_object()]}) == (one,)
+    assert recorded_findings({}) is None and recorded_findings({"diagnosis": [{"finding": "new"}, 3]}) == ()
+    assert describe_findings([one]) == (
+        "no better than a constant prediction from epoch 1 (validation loss 4, a constant 4). Try optim.lr=1, or a lower "
+        "one."
+    )
