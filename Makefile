@@ -11,8 +11,8 @@ help:
 	@echo "make docs     build the documentation, which opens from disk: build/site/index.html"
 	@echo "make check    install and run the fast tests, in under 90 seconds on two cores"
 	@echo "make test     install and run all tests"
-	@echo "make soak     kill sweeps twenty times each at random moments, try every key of conf/ with every kind of value, and"
-	@echo "              damage the files of runs in every way: hours"
+	@echo "make soak     run every case of every test, kill sweeps twenty times each at random moments, try every key of conf/ with"
+	@echo "              every kind of value, and damage the files of runs in every way: hours"
 	@echo "make lint     ruff and mypy"
 	@echo "make bench    how fast a run is, against loops written by hand"
 	@echo "make install  only install, into $(VENV)"
@@ -62,8 +62,7 @@ test: $(VENV)/installed-dev
 	$(PYTEST)
 
 soak: $(VENV)/installed-dev
-	PARIBUS_SOAK=20 $(BIN)/python -m pytest tests/test_sweeps.py -k killed -rP
-	PARIBUS_SOAK=20 $(PYTEST) tests/soak tests/test_damaged_runs.py
+	PARIBUS_SOAK=20 $(PYTEST)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ class InTurns(lightning.Callback):
         self.marked: float | None = None
 
     def swap(self, trainer: Any, learner: Any) -> None:
+        from paribus.instruments.calls import InstrumentCalls
         from paribus.instruments.divergence import Divergence
         from paribus.training.recorder import Recorder
 
@@ -26,11 +27,11 @@ class InTurns(lightning.Callback):
             self.seconds[self.present].append(now - self.marked)
         recorder = next(c for c in trainer.callbacks if isinstance(c, Recorder))
         if self.present:
-            self.kept = recorder.instruments, recorder._before_step, recorder._after_step
-            learner.look = None
-            recorder.instruments, recorder._before_step, recorder._after_step = {}, [], []
+            self.kept = recorder.calls
+            learner.loss_hook = None
+            recorder.calls = InstrumentCalls({})
         else:
-            recorder.instruments, recorder._before_step, recorder._after_step = self.kept
+            recorder.calls = self.kept
             for instrument in recorder.instruments.values():
                 if isinstance(instrument, Divergence):
                     instrument.attach(learner, trainer.datamodule)
@@ -60,7 +61,7 @@ def bench_instruments(rounds: int) -> None:
     pixels = torch.randint(256, (60_000, 1, 28, 28), dtype=torch.uint8, generator=generator)
     labels = torch.randint(10, (60_000,), generator=generator)
     parts = with_parts((pixels[:54_000], labels[:54_000]), (pixels[54_000:], labels[54_000:]))
-    for option, limit in (("default", 1.1), ("full", None)):
+    for option, limit in (("default", 1.1), ("curvature", 1.3), ("full", None)):
         turns = InTurns("epoch")
         with watching(turns):
             run(f"callbacks={option}", f"trainer.max_epochs={4 * rounds + 3}", "figures=false", data=parts)

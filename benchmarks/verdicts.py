@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-from simulations import claims, curves, divergence, effects, trends, tuning, why
+from simulations import claims, curves, divergence, effects, noise, searches, times, trends, tuning, until, why
 from simulations.made_studies import Random
 from simulations.rows import Row
 
@@ -22,14 +22,19 @@ PARTS: Mapping[str, Callable[[Random, int], Iterator[Row]]] = {
     "jitter": curves.jitter,
     "power": effects.power,
     **tuning.PARTS,
+    **searches.PARTS,
     "splits": trends.splits,
     "equivalence": effects.equivalence,
     "trends": trends.trends,
     "claims": claims.claims,
     "tuned_claims": claims.tuned_claims,
     "divergence": divergence.divergence,
+    "until": until.until,
+    "until_confirmed": until.confirmed,
+    "times": times.times,
     "why": why.null,
     "why_named": why.power,
+    "noise": noise.noise,
 }
 
 

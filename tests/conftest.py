@@ -11,15 +11,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas
 import pytest
 import torch
+from case_selection import pytest_collection_modifyitems  # noqa: F401  a hook
 from foreign_fixtures import fit, foreign  # noqa: F401  fixtures of tests/foreign
 from hypothesis import settings
 
@@ -43,14 +46,6 @@ def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PARIBUS_DATA", raising=False)
     monkeypatch.setattr(fashion_mnist, "SYSTEM", tmp_path / "no-system-copy")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, so that two processes end at about the same time."""
-    longest = ["test_sweeps", "test_ddp", "test_run", "test_stack", "test_experiments", "test_resume", "test_study_again",
-               "test_writing"]  # fmt: skip
-    order = {name: place for place, name in enumerate(longest)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -96,11 +91,16 @@ def cifar_root(tmp_path: Path) -> Path:
 
 
 def main(script: str, *arguments: str) -> int:
-    """Run an entry point in this process, as if it had been typed; its exit code. Importing torch anew is spared."""
+    """Run an entry point in this process, as if it had been typed; its exit code. Importing torch anew is spared.
+
+    A single run draws no figures unless figures= is typed: they take half of its time.
+    """
     argv, sys.argv = sys.argv, [str(ROOT / script), *arguments]
     threads = torch.get_num_threads()
+    drawn = any(argument.startswith("figures=") for argument in arguments)
     try:
-        runpy.run_path(str(ROOT / script), run_name="__main__")
+        with nullcontext() if drawn else patch.object(Recorder, "_draw_figures", lambda *given: iter(())):
+            runpy.run_path(str(ROOT / script), run_name="__main__")
         return 0
     except SystemExit as stop:
         return int(stop.code or 0)

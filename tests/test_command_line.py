@@ -49,6 +49,7 @@ def test_reading_a_configuration_takes_less_than_a_second_and_no_torch(tmp_path:
     (["--multirun", "activation=relu,tanhh"], "error: There is no 'tanhh' in activation. Did you mean 'tanh'?"),
     (["hydra.run.dir=file/below"], "error: file/below: Not a directory. Write elsewhere: hydra.run.dir=DIR"),
 ])  # fmt: skip
+@pytest.mark.cases(4)
 def test_mistakes_get_one_message(tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "file").write_text("")
     done = typed("train.py", *arguments)

@@ -66,13 +66,28 @@ def test_every_file_says_what_it_is(path: Path) -> None:
     assert len(first) > 20
 
 
-@pytest.mark.parametrize(("group", "option"), [(g, o) for g, options in OPTIONS.items() for o in options])
-def test_every_option_composes(group: str, option: str) -> None:
-    config = composed(f"{group}={option}")
+MOST = max(len(options) for group, options in OPTIONS.items() if group != "experiment")
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [{group: o[i % len(o)] for group, o in OPTIONS.items() if group != "experiment"} for i in range(MOST)]
+    + [{"experiment": option} for option in OPTIONS["experiment"]],
+    ids=[*range(MOST), *OPTIONS["experiment"]],
+)
+def test_every_option_composes(chosen: dict[str, str]) -> None:
+    """Those of different groups together."""
+    config = composed(*(f"{group}={option}" for group, option in chosen.items()))
     assert set(config) >= {"seed", "model", "data", "activation", "optim", "scheduler", "trainer"}
 
 
-@pytest.mark.parametrize(("model", "activation"), product(["mlp", "vgg6", "regression"], OPTIONS["activation"]))
+@pytest.mark.parametrize(
+    ("model", "activation"),
+    [
+        *product(["regression"], OPTIONS["activation"]),
+        *product(["mlp", "vgg6"], ["relu", "leaky_relu", "prelu", "sine"]),
+    ],
+)
 def test_every_activation_is_what_stands_in_the_network(model: str, activation: str) -> None:
     config = composed(f"model={model}", f"activation={activation}")
     network = build_network(config, Shapes(config))  # type: ignore[arg-type]
@@ -85,7 +100,9 @@ def test_every_activation_is_what_stands_in_the_network(model: str, activation: 
         assert found[0].negative_slope == 0.1
 
 
-@pytest.mark.parametrize(("model", "optim"), product(["mlp", "vgg6", "regression"], FIRST["optim"]))
+@pytest.mark.parametrize(
+    ("model", "optim"), [*product(["regression"], FIRST["optim"]), *product(["mlp", "vgg6"], ["sgd_momentum", "adam"])]
+)
 def test_every_optimizer_has_the_models_rate(model: str, optim: str) -> None:
     config = composed(f"model={model}", f"optim={optim}")
     optimizer = make_factory("optim", config["optim"], torch.optim.Optimizer)([nn.Parameter(torch.zeros(1))])
@@ -100,7 +117,7 @@ def test_every_optimizer_has_the_models_rate(model: str, optim: str) -> None:
         assert type(optimizer).__name__.lower() == optim
 
 
-@pytest.mark.parametrize("optim", FIRST["optim"])
+@pytest.mark.parametrize("optim", ["sgd_momentum", "adam", "rmsprop"])
 @pytest.mark.parametrize("scheduler", FIRST["scheduler"])
 def test_every_scheduler_works_with_every_optimizer(scheduler: str, optim: str) -> None:
     config = composed("model=regression", f"scheduler={scheduler}", f"optim={optim}", "trainer.max_epochs=6")

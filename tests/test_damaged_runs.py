@@ -118,7 +118,7 @@ FILES: dict[str, dict[str, Any]] = {
     record.METRICS: METRICS, ".hydra/hydra.yaml": HYDRA, ".hydra/overrides.yaml": HYDRA,
 }  # fmt: skip
 CASES = [(file, name) for file, damages in FILES.items() for name in damages]
-SAMPLE, COMMANDED = (CASES, CASES) if SOAK else (CASES[::15], CASES[7::120])  # make soak tries all
+SAMPLE, COMMANDED = (CASES, CASES) if SOAK else (CASES[::30], CASES[7::120])  # make soak tries all
 TYPED = ("model=regression", "model.hidden=[4]", "trainer=cpu", "threads=1", "trainer.max_epochs=2")
 
 
@@ -156,7 +156,10 @@ def test_readers_name_the_file(file: str, name: str, study: Path) -> None:
         compare(loaded, task, None, [], None)
 
 
-@pytest.mark.parametrize("name", [name for name in CHECKPOINT if "target_mean" not in name and "trainer" not in name])
+UNLOADED = [name for name in CHECKPOINT if "target_mean" not in name and "trainer" not in name]
+
+
+@pytest.mark.parametrize("name", UNLOADED if SOAK else UNLOADED[::4])
 def test_such_a_checkpoint_is_not_loaded(name: str, study: Path) -> None:
     CHECKPOINT[name](study / "one" / record.BEST)
     if name in ("paribus.epoch number",):
@@ -191,6 +194,7 @@ def test_a_damaged_composition(
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["evaluate", "resume", "rerun", "compare"])
 @pytest.mark.parametrize(("file", "name"), COMMANDED, ids=[f"{file}: {name}" for file, name in COMMANDED])
+@pytest.mark.cases(6)
 def test_commands_name_the_file(
     file: str,
     name: str,

@@ -134,6 +134,7 @@ def test_amounts_are_predicted_and_evaluated_in_their_unit(train: Train) -> None
     (("model=mlp", "data=mnist", "data.root=leaves.csv"), "leaves.csv is a file. Name a directory with data.root=DIR"),
     (("model=mlp", "data=mnist", "+data.augment=true"), "There is no 'augment' in data"),
 ])  # fmt: skip
+@pytest.mark.cases(6)
 def test_what_does_not_fit_is_refused_before_training(capfd: Any, choices: tuple[str, ...], message: str) -> None:
     for dry in ((), ("dry_run=true",)):
         assert main("train.py", *choices, *SHORT, "trainer=cpu", *dry) == 1

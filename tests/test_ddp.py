@@ -73,6 +73,9 @@ def same_metrics(one: Path, several: Path) -> None:
 
 
 def same_layers(one: Path, several: Path) -> None:
+    steps = [pandas.read_parquet(directory / record.STEPS) for directory in (several, one)]
+    assert steps[0]["val/loss"].notna().any()
+    pandas.testing.assert_frame_equal(*steps, rtol=1e-4)
     expected, found = as_dict(read_layers(one)), as_dict(read_layers(several))
     assert list(found) == list(expected)
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-7)

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pandas
 import pytest
+from analysis_command import analyse
 from conftest import ROOT, main
+
+from multirun_analysis.figures import gallery
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "STUDIES.md", ROOT / "CHANGELOG.md"]
@@ -125,6 +128,7 @@ def run_python(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 @pytest.mark.parametrize(
     "command", [c for c in find_commands("python train.py") if not re.search(r"resume=|rerun=", c)]
 )
+@pytest.mark.cases(999)
 def test_each_command_that_trains_is_one_that_can(place: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     monkeypatch.syspath_prepend(place)
@@ -141,7 +145,13 @@ def test_each_command_that_trains_is_one_that_can(place: Path, command: str, mon
 @pytest.mark.parametrize(
     "command", [*find_commands("python -m multirun_analysis"), *find_commands("python evaluate.py")]
 )
-def test_each_command_that_reads_runs_does(place: Path, command: str) -> None:
+@pytest.mark.cases(999)
+def test_each_command_that_reads_runs_does(
+    place: Path, command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In this process, and without figures, which tests/analysis draws."""
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(gallery, "drawing", lambda *given: contextlib.nullcontext([]))
     arguments = shlex.split(
         command.replace("outputs/DATE/TIME", "outputs/2026-01-01/12-00-00.000000").replace(" ...", "")
     )
@@ -153,10 +163,9 @@ def test_each_command_that_reads_runs_does(place: Path, command: str) -> None:
         arguments[arguments.index("--claim") + 1] = "optim: adam <= sgd + 0.3"
     if arguments[0] == "outputs/concrete":
         arguments[0] = "outputs/STUDY"
-    reader = [str(ROOT / "evaluate.py")] if arguments[0].startswith("run=") else ["-m", "multirun_analysis"]
-    done = run_python(place, *reader, *arguments)
-    assert done.returncode in ((0, 1, 2) if "--claim" in arguments else (0,)), done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
+    code = main("evaluate.py", *arguments) if arguments[0].startswith("run=") else analyse(*arguments)
+    assert code in ((0, 1, 2) if "--claim" in arguments else (0,)), capfd.readouterr()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 SCRIPTS = [b for page in PAGES for b in find_blocks(page) if re.match(r"(from|import) ", b)]
@@ -164,6 +173,7 @@ SCRIPTS = [b for page in PAGES for b in find_blocks(page) if re.match(r"(from|im
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=range(len(SCRIPTS)))
+@pytest.mark.cases(999)
 def test_each_script_runs(place: Path, script: str) -> None:
     script = script.replace("outputs/DATE/TIME", "outputs/2026-01-01/12-00-00.000000").replace(
         "selected_val_acc", "selected_val_loss"

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from multirun_analysis.compare.design import Outcome
 from multirun_analysis.compare.effects import analyse
 from multirun_analysis.compare.family import decide
 from multirun_analysis.compare.results import Result
+from multirun_analysis.compare.sequential import Looks
 from multirun_analysis.records.described import Described, factors_of
 
 CHOICES = {"model": "mlp", "data": "images", "activation": "a0", "optim": "o0", "scheduler": "s0"}
@@ -60,17 +62,20 @@ def judge(
     confirmed: bool = False,
     sign: int = 1,
     loss: bool = False,
+    looks: Looks | None = None,
 ) -> list[Result]:
     """Judge a study by the analysis.
 
     Args:
         confirmed: whether the runs are a confirmation, of which whole settings are compared too.
         sign: 1 where higher values are better, -1 where lower ones are.
+        looks: at which the seeds were added.
     """
     outcomes, factors = outcomes_of(runs, values), factors_of(runs.values())
     found = [c for factor in factors for c in contests(runs, outcomes, factors, factor, sign, loss)]
     settings = setting_contest(runs, outcomes, factors) if confirmed else None
     found += [] if settings is None else [settings]
+    found = [replace(contest, looks=looks) for contest in found]
     return decide([analyse(c, sign, loss) for c in found], sign, margin, 0.0)
 
 

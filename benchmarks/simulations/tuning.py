@@ -1,7 +1,7 @@
 """Levels that take the best of their trials, and chosen settings on fresh seeds."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -52,23 +52,33 @@ def confirmation(random: Random, studies: int) -> Iterator[Row]:
 def _confirms_wrongly(random: Random, a: int, b: int, noise: float, shape: str) -> bool:
     """Search, confirm, and say whether a setting is called better that is not."""
     truth = {"a": profile(shape, a, 1, False), "b": profile(shape, b, noise, True)}
-    searched = tuned({"a": a, "b": b}, 3)
+    places = choose_trials(random, truth, noise)
+    runs = confirming(places, FRESH)
+    means, scale = _truth(runs, truth["a"][[places["a"]]], truth["b"][[places["b"]]], noise)
+    results = judge(runs, means + random.normal(size=len(means)) * scale, confirmed=True)
+    ahead = float(truth["a"][places["a"]] - truth["b"][places["b"]])
+    return any(contradicts(result, ahead) for result in results)
+
+
+def choose_trials(random: Random, truth: Mapping[str, np.ndarray], noise: float) -> dict[str, int]:
+    """Search with three seeds: the trial of each level, a and b, that is chosen; `truth` has their means (trials,)."""
+    searched = tuned({level: len(means) for level, means in truth.items()}, 3)
     means, scale = _truth(searched, truth["a"], truth["b"], noise)
     outcomes = outcomes_of(searched, means + random.normal(size=len(means)) * scale)
     (contest,) = contests(searched, outcomes, factors_of(searched.values()), "optim", 1)
     (by_level,) = contest.entries.values()
+    return {str(level): _place(entry.chosen[0]) for level, entry in by_level.items() if entry.chosen is not None}
+
+
+def confirming(places: Mapping[str, int], seeds: Iterable[int]) -> Runs:
+    """Make the runs that confirm the chosen trials of levels on these seeds."""
     runs: Runs = {}
-    for level, entry in by_level.items():
-        assert entry.chosen is not None
-        given = {"optim.lr": entry.chosen[0]}
-        for seed in FRESH:
-            choices = {**CHOICES, "optim": str(level)}
+    for level, place in places.items():
+        given = {"optim.lr": 10.0**-place}
+        for seed in seeds:
+            choices = {**CHOICES, "optim": level}
             runs[f"{level}{seed}"] = Described(choices, dict(given), dict(given), seed, confirms=True)
-    places = {level: _place(entry.chosen[0]) for level, entry in by_level.items() if entry.chosen is not None}
-    means, scale = _truth(runs, truth["a"][[places["a"]]], truth["b"][[places["b"]]], noise)
-    results = judge(runs, means + random.normal(size=len(means)) * scale, confirmed=True)
-    ahead = float(truth["a"][places["a"]] - truth["b"][places["b"]])
-    return any(_contradicts(result, ahead) for result in results)
+    return runs
 
 
 def _place(rate: object) -> int:
@@ -77,7 +87,7 @@ def _place(rate: object) -> int:
     return round(-np.log10(rate))
 
 
-def _contradicts(result: Result, ahead: float) -> bool:
+def contradicts(result: Result, ahead: float) -> bool:
     """Whether a is called better than b, or worse, where it is ahead by `ahead`; levels are a and b, or settings."""
     decided = [pair for pair in result.pairs if pair.verdict in (Verdict.BETTER, Verdict.WORSE)]
     turned = [pair if str(pair.a).startswith("a") else pair.turned() for pair in decided]

@@ -11,6 +11,7 @@ from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.design import Kind
 from multirun_analysis.compare.results import Result, Verdict
 from multirun_analysis.records.described import GROUPS, Described, in_words
+from multirun_analysis.records.replicates import seed_effects
 from paribus import record
 
 ADAMS, MOMENTUM = ("adam", "adamw", "nadam"), ("sgd_momentum", "nesterov")
@@ -27,6 +28,7 @@ def cautions(comparison: Comparison) -> list[str]:
         *_tuning([result for result in comparison.results if result.contest.kind == Kind.TUNED]),
         *[text for result in comparison.results for text in _adam(result)],
         *_few_seeds(comparison),
+        *_crossed_seeds(comparison),
         *_no_figure(comparison),
         *_reused(comparison),
         *_folds(comparison),
@@ -173,6 +175,17 @@ def _duplicates(comparison: Comparison) -> Iterator[str]:
     if comparison.duplicates:
         names = _named(list(comparison.duplicates))
         yield f"{names}: the same experiment is there under another name as well; it is in the table, and counts once."
+
+
+def _crossed_seeds(comparison: Comparison) -> Iterator[str]:
+    """Replicates that share seeds in more ways than the intervals know of."""
+    effects = seed_effects(comparison.described.values())
+    if len(effects) > 2 and comparison.factors:
+        named = "; ".join(", ".join(effect) for effect in effects)
+        yield (
+            f"{len(effects)} sources of randomness have seeds that vary independently ({named}). Intervals of "
+            "differences know two random effects, and are too narrow here: such runs are for the noise budget."
+        )
 
 
 def _few_seeds(comparison: Comparison) -> Iterator[str]:

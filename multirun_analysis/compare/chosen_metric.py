@@ -8,7 +8,7 @@ import pandas as pd
 
 from multirun_analysis.compare.metric import FIGURES, Metric
 from multirun_analysis.records.direction import Named, direction_of, named_metric
-from multirun_analysis.records.load import Study
+from multirun_analysis.records.load import Study, list_measured
 from multirun_analysis.records.run_figures import figures_of_column, name_figure
 from paribus import record
 from paribus.errors import UserError, unknown_name
@@ -92,6 +92,8 @@ def with_figure(study: Study, metric: Metric) -> Study:
     found = {}
     for name, rows in wide.groupby("run", observed=True):
         epochs = rows.pivot(index="epoch", columns="metric", values="value").sort_index()
+        if metric.column in list_measured(study.summaries[str(name)]):
+            epochs = epochs[epochs[metric.column].notna()]
         if metric.column in epochs and epochs[metric.column].notna().any():
             found[name] = figures_of_column(epochs, metric.column, direction).get(metric.name)
     values = pd.Series(found, dtype=float).reindex(study.runs.index)

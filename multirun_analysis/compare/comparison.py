@@ -3,38 +3,41 @@
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
 
 from multirun_analysis.compare.chosen_metric import default_metric, find_metric, selecting_metric, with_figure
-from multirun_analysis.compare.confirmation import fresh, setting_contest
+from multirun_analysis.compare.confirmation import fresh, searched_contests, setting_contest
 from multirun_analysis.compare.confounding import Confounded, confounded
 from multirun_analysis.compare.contests import BLOCKS, LEAST_TRIED, contests
-from multirun_analysis.compare.design import Outcome
+from multirun_analysis.compare.design import Contest, Kind
+from multirun_analysis.compare.duplicates import find_duplicates
 from multirun_analysis.compare.effects import analyse
 from multirun_analysis.compare.family import decide
 from multirun_analysis.compare.inner import InnerDifference, find_inner_differences
 from multirun_analysis.compare.inner_values import collect_inner_values
+from multirun_analysis.compare.looks import judge_looks, read_looks, select_planned
+from multirun_analysis.compare.measured_outcomes import find_resolution, measure_outcomes
 from multirun_analysis.compare.metric import Metric, parse_margin
 from multirun_analysis.compare.results import Result
+from multirun_analysis.compare.sequential import Look, Looks
 from multirun_analysis.compare.settings import Setting, tried_settings
 from multirun_analysis.compare.shares import Share, variance_shares
 from multirun_analysis.records.described import (
-    CONTENT,
     Described,
     factors_of,
     one_architecture,
     order,
+    tuned_keys,
     with_unexplained,
 )
 from multirun_analysis.records.direction import direction_of
 from multirun_analysis.records.load import Study
-from paribus import record
+from multirun_analysis.records.replicates import with_replicates
 from paribus.errors import UserError, unknown_name
 
-RESOLUTION = 1e-4  # of a loss, relative: a smaller difference is not measured
 OTHER_FIGURE = {"selected": "settled", "settled": "best"}  # beside which a figure is held
 
 
@@ -55,6 +58,7 @@ class Comparison:
         duplicates: runs that are there twice, by identity, and the one that counts.
         reused: runs marked as confirmation on seeds that were searched on; they confirm nothing.
         other: the figure of the runs beside which the compared one is held, and the results by it.
+        looks: at which seeds were added to the runs that are judged; None: their number was fixed.
     """
 
     study: Study
@@ -71,6 +75,7 @@ class Comparison:
     duplicates: dict[str, str]
     reused: list[str]
     other: tuple[Metric, list[Result]] | None
+    looks: Looks | None = None
 
     @property
     def blocks(self) -> list[str]:
@@ -112,7 +117,14 @@ class Comparison:
         Runs that confirm are settings of their own, beside those by which they were chosen.
         """
         known = self.settings.drop(index=list(self.duplicates)).query("cell >= 0")
-        return tried_settings(known["cell"], self.described, self.factors, self.values, self.metric.sign, self.blocks)
+        found = tried_settings(known["cell"], self.described, self.factors, self.values, self.metric.sign, self.blocks)
+        if self.looks is None:
+            return found
+        return [s if s.confirms != self.confirmed else s.at(self._find_look(s.runs)) for s in found]
+
+    def _find_look(self, runs: Sequence[str]) -> Look:
+        assert self.looks is not None
+        return self.looks.find_look(self.described[name].seed for name in runs)
 
     @cached_property
     def candidates(self) -> list[Setting]:
@@ -152,7 +164,7 @@ class Comparison:
         for name, value in values.items():
             by_block.setdefault(block_of[name], []).append(value)
         values = {name: value - float(np.mean(by_block[block_of[name]])) for name, value in values.items()}
-        seeds = {name: self.described[name].seed for name in values}
+        seeds = {name: self.described[name].replicate[0] for name in values}
         groups = _grouped([factor for factor in self.factors if factor not in self.blocks])
         return variance_shares(self.settings[self.factors], values, seeds, groups)
 
@@ -164,7 +176,7 @@ class Comparison:
     @property
     def resplits(self) -> tuple[int, int] | None:
         """The validation and training samples of runs whose seeds re-split one data set; None where they do not."""
-        splits = {run.replicate[1] for run in self.described.values() if run.choices}
+        splits = {run.split_seed for run in self.described.values() if run.choices}
         sizes = {(d.get("val"), d.get("train")) for s in self.study.summaries.values() if (d := s.get("data"))}
         known = [
             (val, train) for val, train in sizes if isinstance(val, int) and isinstance(train, int) and val and train
@@ -214,7 +226,7 @@ def compare(
     if task is not None and task not in known:
         raise unknown_name(task, "the tasks of these runs", known)
     study = study.of(known[0] if task is None else task)
-    described = with_unexplained(one_architecture(study.described))
+    described = with_replicates(with_unexplained(one_architecture(study.described)))
     factors = factors_of(described.values())
     for factor in by:
         if factor not in factors:
@@ -223,75 +235,55 @@ def compare(
     measured = find_metric(study, metric, direction) if metric else default_metric(study, name, factors)
     selection = selecting_metric(study, name, factors, measured)
     study = with_figure(with_figure(study, measured), selection)
+    margin = study.plan.margin if margin is None and study.plan is not None else margin
     allowed = parse_margin(margin, measured) if isinstance(margin, str) else margin
-    duplicates = _duplicates(study)
+    duplicates = find_duplicates(study)
     confirms, reused = fresh(described)
     described = {name: replace(run, confirms=confirms.get(name, False)) for name, run in described.items()}
     counted = {name: run for name, run in described.items() if name not in duplicates}
     judged = {name: run for name, run in counted.items() if run.confirms} or counted
     others = {name: run for name, run in counted.items() if name not in judged}
-    chosen = [factor for factor in by or factors if factor not in BLOCKS]
+    searched = tuned_keys(described.values())
+    compared = list(by) or [factor for factor in factors if factor not in searched]
+    chosen = [factor for factor in compared if factor not in BLOCKS]
+    looks = read_looks(study.plan, judged)
 
-    def results_by(figure: Metric, runs: Mapping[str, Described]) -> list[Result]:
-        outcomes = _outcomes(study, runs, figure, selection)
-        found = [
-            c for factor in chosen for c in contests(runs, outcomes, factors, factor, selection.sign, figure.is_loss)
-        ]
-        if runs is judged and others and not by:
-            whole = setting_contest(runs, outcomes, factors)
-            found += [whole] if whole is not None else []
-        resolution = _resolution(study, figure, outcomes)
+    def contests_of(figure: Metric, runs: Mapping[str, Described], factor: str) -> list[Contest]:
+        return contests(
+            runs, measure_outcomes(study, runs, figure, selection), factors, factor, selection.sign, figure.is_loss
+        )
+
+    def results_at(figure: Metric, looks: Looks | None) -> list[Result]:
+        runs: Mapping[str, Described] = judged
+        if looks is not None and study.plan is not None:
+            runs = select_planned(study.plan, judged, looks.judged if looks.taken else looks.seeds)
+        outcomes, found = measure_outcomes(study, runs, figure, selection), list[Contest]()
+        if searched and others:  # each level at what the search chose
+            tuned = [c for factor in chosen for c in contests_of(figure, others, factor) if c.kind == Kind.TUNED]
+            found = searched_contests(runs, outcomes, tuned)
+        if not found:
+            found = [c for factor in chosen for c in contests_of(figure, runs, factor)]
+            whole = setting_contest(runs, outcomes, factors) if others and not by else None
+            found += [] if whole is None else [whole]
+        found = [replace(contest, looks=looks) for contest in found]
+        resolution = find_resolution(study, figure, outcomes)
         return decide([analyse(c, figure.sign, figure.is_loss) for c in found], figure.sign, allowed, resolution)
 
-    results = results_by(measured, judged)
+    def results_by(figure: Metric) -> list[Result]:
+        return results_at(figure, None) if looks is None else judge_looks(looks, partial(results_at, figure))
+
+    results = results_by(measured)
     other = None
     if measured.figure in OTHER_FIGURE:
         beside = replace(measured, name=measured.name.replace(measured.figure, OTHER_FIGURE[measured.figure], 1))
         if beside.name in study.runs:
             study = with_figure(study, beside)
-            other = beside, results_by(beside, judged)
+            other = beside, results_by(beside)
     mixed = [
         pair for factor in chosen
         for pair in confounded(judged, factors, factor, [r.contest for r in results if r.factor == factor])
     ]  # fmt: skip
     return Comparison(
-        study, name, measured, selection, allowed, factors, list(by or factors), described,
-        measured.of(study), results,  mixed, duplicates, reused, other,
+        study, name, measured, selection, allowed, factors, compared, described,
+        measured.of(study), results,  mixed, duplicates, reused, other, looks,
     )  # fmt: skip
-
-
-def _outcomes(study: Study, runs: Mapping[str, Described], metric: Metric, selection: Metric) -> dict[str, Outcome]:
-    values, selected_on = metric.of(study).to_dict(), selection.of(study).to_dict()
-    return {
-        name: Outcome(name, run.replicate, float(values[name]), float(selected_on[name])) for name, run in runs.items()
-    }
-
-
-def _resolution(study: Study, metric: Metric, outcomes: Mapping[str, Outcome]) -> float:
-    """The smallest difference that is one: a validation sample of an accuracy, 1e-4 of a loss."""
-    if metric.is_share:
-        sizes = [(s.get("data") or {}).get("val") for s in study.summaries.values()]
-        known = [size for size in sizes if isinstance(size, int) and size > 0]
-        return 1 / max(known) if known else 1e-4
-    finite = [abs(o.value) for o in outcomes.values() if math.isfinite(o.value)]
-    return RESOLUTION * float(np.median(finite)) if finite and metric.sign else 0.0
-
-
-def _duplicates(study: Study) -> dict[str, str]:
-    """Find runs that are there under another name as well, made on the same data; the first that is finished counts.
-
-    An attempt that has not ended is nothing beside one that has.
-    """
-    finished = dict(zip(study.described, study.runs["status"].isin(record.FINISHED), strict=True))
-    first: dict[Hashable, dict[Hashable, str]] = {}  # by identity and data; an attempt may not have come to its data
-    result = {}
-    for name in sorted(study.described, key=lambda name: not finished[name]):
-        run = study.described[name]
-        if run.identity is not None:
-            known = first.setdefault(run.identity, {})
-            data = run.flat.get(CONTENT)
-            if data is None and known:
-                result[name] = next(iter(known.values()))
-            elif known.setdefault(data, name) != name:
-                result[name] = known[data]
-    return result

@@ -1,14 +1,22 @@
 """Which runs may be compared on a factor: those that agree in all else, or that were tuned alike. Never torch."""
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from itertools import starmap
 
 import numpy as np
 
 from multirun_analysis.compare.design import Cell, Contest, Entry, Kind, Levels, Outcome, Replicate, Runs
 from multirun_analysis.compare.inference import optimism
-from multirun_analysis.records.described import ABSENT, CONTENT, DEFAULT, DERIVED, GROUPS, Described
+from multirun_analysis.records.described import (
+    ABSENT,
+    CONTENT,
+    DEFAULT,
+    DERIVED,
+    GROUPS,
+    Described,
+    tuned_keys,
+)
 
 TUNABLE = ("optim.", "scheduler.")  # values that are swept to do a level justice
 # What decides on which samples and targets a run is validated: figures of different ones are not compared.
@@ -32,8 +40,8 @@ def contests(
     blocks = [name for name in factors if name in BLOCKS and name != factor]
     others = other_factors(having, [name for name in factors if name not in blocks], factor)
     found = []
-    for block, mine in _split(having, blocks):
-        nuisances = _nuisances(factor, others) if not _confirm(mine) else ()
+    for block, mine in split_blocks(having, blocks):
+        nuisances = _nuisances(factor, others, tuned_keys(mine.values())) if not _confirm(mine) else ()
         rest = tuple(other for other in others if other not in nuisances)
         entries = _entries(mine, outcomes, factor, rest, nuisances, sign, loss)
         entries = {
@@ -78,7 +86,7 @@ def _confirm(runs: Runs) -> bool:
     return bool(runs) and all(run.confirms for run in runs.values())
 
 
-def _split(runs: Runs, keys: Sequence[str]) -> Iterator[tuple[dict[str, Hashable], Runs]]:
+def split_blocks(runs: Runs, keys: Sequence[str]) -> Iterator[tuple[dict[str, Hashable], Runs]]:
     """Split runs by their levels of `keys`; a run that did not come to its data is in the first that it fits."""
     parts: dict[Levels, dict[str, Described]] = {}
     read_first = sorted(runs.items(), key=lambda item: item[1].level(CONTENT) == ABSENT)
@@ -112,11 +120,15 @@ def other_factors(runs: Runs, factors: Sequence[str], factor: str) -> tuple[str,
     return tuple(kept)
 
 
-def _nuisances(factor: str, others: Sequence[str]) -> tuple[str, ...]:
-    """List what is tuned to do a level justice: for a choice all of TUNABLE, for a value the learning rate."""
+def _nuisances(factor: str, others: Sequence[str], tuned: Collection[str]) -> tuple[str, ...]:
+    """List what is tuned to do a level justice: for a choice all of TUNABLE, for a value the learning rate.
+
+    And all values that a search has chosen, `tuned`.
+    """
     if factor in GROUPS:
-        return tuple(other for other in others if other.startswith(TUNABLE))
-    return tuple(other for other in others if other == "optim.lr" and not factor.startswith("optim.lr"))
+        return tuple(other for other in others if other.startswith(TUNABLE) or other in tuned)
+    rate = "optim.lr" if not factor.startswith("optim.lr") else None
+    return tuple(other for other in others if other == rate or other in tuned)
 
 
 def follows(key: str, factor: str) -> bool:
@@ -124,7 +136,7 @@ def follows(key: str, factor: str) -> bool:
     return any(source == factor or follows(source, factor) for source in DERIVED.get(key, ()))
 
 
-def _context(run: Described, factor: str, others: Sequence[str]) -> Levels:
+def context_of(run: Described, factor: str, others: Sequence[str]) -> Levels:
     """The levels in which runs have to agree; DEFAULT for what was not set and comes with the factor's level."""
     return tuple(
         DEFAULT if o not in GROUPS and o not in run.given and (follows(o, factor) or o.startswith(f"{factor}."))
@@ -145,7 +157,7 @@ def _entries(
     cells: dict[Levels, dict[Hashable, dict[Levels, dict[Replicate, Outcome]]]] = {}
     for name, run in runs.items():
         trial = tuple(run.level(key) for key in nuisances)
-        context = tuple(run.level(o) for o in others) if by_value else _context(run, factor, others)
+        context = tuple(run.level(o) for o in others) if by_value else context_of(run, factor, others)
         by_trial = cells.setdefault(context, {}).setdefault(run.level(factor), {})
         cell, mine = by_trial.setdefault(trial, {}), outcomes[name]
         # an attempt without a figure hides none that has one

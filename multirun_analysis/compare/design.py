@@ -5,10 +5,11 @@ docs/glossary.md.
 """
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from multirun_analysis.compare.sequential import Look, Looks
 from multirun_analysis.records.described import ABSENT, DEFAULT, Described, in_words, is_number, order
 
 UNUSABLE_SHARE = 0.5  # a setting of which more runs diverge is unusable
@@ -105,6 +106,7 @@ class Contest:
         entries: by context (the levels of `others`), by level.
         nuisances: whose best value each level takes.
         others: the other factors.
+        looks: at which seeds were added; None: the number of seeds was fixed.
     """
 
     factor: str
@@ -113,6 +115,7 @@ class Contest:
     entries: dict[Levels, dict[Hashable, Entry]]
     nuisances: tuple[str, ...]
     others: tuple[str, ...]
+    looks: Looks | None = None
 
     @property
     def levels(self) -> list[Hashable]:
@@ -125,6 +128,10 @@ class Contest:
 
     def of_level(self, level: Hashable) -> list[Entry]:
         return [by_level[level] for by_level in self.entries.values() if level in by_level]
+
+    def look_at(self, replicates: Iterable[Replicate]) -> Look | None:
+        """The look at which data of these replicates were complete; None where the number of seeds was fixed."""
+        return None if self.looks is None else self.looks.find_look(seed for seed, _ in replicates)
 
     def varied(self) -> list[str]:
         """The other factors that differ between the contexts."""

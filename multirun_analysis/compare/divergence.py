@@ -15,6 +15,7 @@ from multirun_analysis.compare.results import DivergenceTest
 def compare_divergence(contest: Contest) -> list[DivergenceTest]:
     """Compare how often levels diverge, the replicate being the unit: it counts where most of its settings diverged."""
     counts: dict[Hashable, tuple[int, int]] = {}
+    replicates: dict[Hashable, set[Replicate]] = {}
     for level in contest.levels:
         by_replicate: dict[Replicate, list[bool]] = {}
         for entry in contest.of_level(level):
@@ -23,12 +24,14 @@ def compare_divergence(contest: Contest) -> list[DivergenceTest]:
                     if not math.isnan(outcome.value):
                         by_replicate.setdefault(key, []).append(math.isinf(outcome.value))
         broken = sum(np.mean(some) > 0.5 for some in by_replicate.values())
-        counts[level] = int(broken), len(by_replicate)
+        counts[level], replicates[level] = (int(broken), len(by_replicate)), set(by_replicate)
     tests = []
     for a, b in combinations(counts, 2):
         (da, na), (db, nb) = counts[a], counts[b]
         if da + db and na and nb:
-            tests.append(DivergenceTest(a, b, (da, db), (na, nb), fisher(da, na, db, nb)))
+            p = fisher(da, na, db, nb)
+            look = contest.look_at(replicates[a] | replicates[b])
+            tests.append(DivergenceTest(a, b, (da, db), (na, nb), p if look is None else look.adjust(p)))
     return tests
 
 

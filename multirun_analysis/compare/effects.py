@@ -43,7 +43,9 @@ def analyse(contest: Contest, sign: int, positive: bool) -> Result:
     chosen = [level for level in levels if level in usable]
     pairs = []
     means = _level_means(contest, series, chosen)
-    ranked = sorted(chosen, key=lambda level: -(sign or 1) * means[level].mean)
+    # levels that were out at an earlier look have fewer seeds, and stand below those that beat them
+    last = {level: look.number if (look := means[level].look) else 0 for level in chosen}
+    ranked = sorted(chosen, key=lambda level: (-last[level], -(sign or 1) * means[level].mean))
     every = list(combinations(chosen, 2))
     if len(chosen) > MOST_LEVELS:
         every = [(ranked[0], level) for level in chosen if level != ranked[0]]
@@ -93,6 +95,7 @@ def _compare(
     differences = np.array(list(found.values()))
     keys = list(found)
     whole = estimate_replicates(differences, [k[0] for k in keys], [k[1] for k in keys], float(len(contexts)))
+    whole = whole._replace(look=contest.look_at(keys))
     # The best of many is too good. By as much as the level in front is more so than the other, it is so by chance.
     more = float(np.mean([optimism[c, a] - optimism[c, b] for c in contexts]))
     flattery = more * (sign or 1)
@@ -120,7 +123,8 @@ def _level_means(
         centres = float(np.mean([np.mean(list(series[c, level].values())) for c in contexts]))
         keys = [key for key, values in by_replicate.items() if len(values) >= LEAST_CONTEXTS * len(contexts)]
         values = np.array([centres + float(np.mean(by_replicate[key])) for key in keys])
-        found[level] = estimate_replicates(values, [k[0] for k in keys], [k[1] for k in keys])
+        mean = estimate_replicates(values, [k[0] for k in keys], [k[1] for k in keys])
+        found[level] = mean._replace(look=contest.look_at(keys))
     return found
 
 

@@ -65,7 +65,7 @@ def decide(results: Sequence[Result], sign: int, margin: float | None, resolutio
             pairs.append(replace(pair, verdict=_verdict(pair, sign, margin, resolution, r.log)))
         trend = None if r.trend is None else replace(r.trend, p_adjusted=of_trends[i])
         divergence = [replace(t, p_adjusted=of_divergence.get((i, k), 1.0)) for k, t in enumerate(r.divergence)]
-        decided.append(_finished(replace(r, pairs=pairs, trend=trend, divergence=divergence)))
+        decided.append(finish(replace(r, pairs=pairs, trend=trend, divergence=divergence)))
     return decided
 
 
@@ -117,7 +117,7 @@ def _verdict(pair: Pair, sign: int, margin: float | None, resolution: float, log
     return Verdict.BETTER if ahead == (sign >= 0) else Verdict.WORSE
 
 
-def _finished(result: Result) -> Result:
+def finish(result: Result) -> Result:
     """Add the letters of the levels, and what a trend says of them."""
     usable = result.usable
     place = {level.level: i for i, level in enumerate(usable)}

@@ -6,10 +6,13 @@ Intervals are Student's: at 3 to 10 seeds the percentile bootstrap covers far le
 import math
 from collections.abc import Collection, Hashable, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.special import bdtr, nctdtr, ndtr, stdtr, stdtrit
+
+if TYPE_CHECKING:
+    from multirun_analysis.compare.sequential import Look
 
 LEVEL = 0.95
 ALPHA = 1 - LEVEL
@@ -27,6 +30,7 @@ class Estimate(NamedTuple):
         df: the degrees of freedom of `error`.
         n: independent replicates.
         scale: what the variance of one replicate is multiplied by to be comparable with that of other estimates.
+        look: of a study whose seeds are added in looks; intervals and p values allow for all of them.
     """
 
     mean: float
@@ -34,6 +38,7 @@ class Estimate(NamedTuple):
     df: float
     n: int
     scale: float = 1.0
+    look: "Look | None" = None
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -46,8 +51,9 @@ class Estimate(NamedTuple):
         """Whether the values do not vary at all, but for rounding: deterministic runs, or few samples."""
         return self.df > 0 and self.error <= SAME * abs(self.mean)
 
-    def half_width(self, level: float = LEVEL) -> float:
-        """Compute half of the two-sided interval's width."""
+    def half_width(self, level: float | None = None) -> float:
+        """Compute half of the two-sided interval's width; None: of 95 %, over all looks if there are any."""
+        level = level or (LEVEL if self.look is None else self.look.level)
         if not self.df > 0:
             return math.nan
         return float(stdtrit(self.df, (1 + level) / 2)) * self.error
@@ -59,9 +65,9 @@ class Estimate(NamedTuple):
         """
         if not self.df > 0:
             return math.nan
-        if self.constant:
-            return 0.5**self.n if self.mean > value else 1.0
-        return float(stdtr(self.df, -(self.mean - value) / self.error))
+        sign = 0.5**self.n if self.mean > value else 1.0
+        p = sign if self.constant else float(stdtr(self.df, -(self.mean - value) / self.error))
+        return p if self.look is None else self.look.adjust_one_sided(p)
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:
@@ -168,9 +174,9 @@ def p_two_sided(found: Estimate, differences: np.ndarray | None = None) -> float
     """
     if not found.df > 0:
         return math.nan
-    if found.constant:
-        return p_sign(np.full(found.n, found.mean) if differences is None else differences)
-    return float(2 * stdtr(found.df, -abs(found.mean / found.error)))
+    alike = np.full(found.n, found.mean) if differences is None else differences
+    p = p_sign(alike) if found.constant else float(2 * stdtr(found.df, -abs(found.mean / found.error)))
+    return p if found.look is None else found.look.adjust(p)
 
 
 def p_sign(differences: np.ndarray) -> float:
@@ -199,9 +205,9 @@ def detectable(found: Estimate, seeds: int, tests: int = 1) -> float:
     """Compute the difference that so many seeds would show with probability 0.8, tested at 0.05 / `tests`.
 
     From the variance of the differences alone: a number of seeds computed from an observed difference invites to stop
-    when the answer pleases. NaN where the variance is not known.
+    when the answer pleases. NaN where the variance is not known, and where seeds are added in looks.
     """
-    if not (found.df > 0 and found.error > 0):
+    if not (found.df > 0 and found.error > 0) or found.look is not None:
         return math.nan
     df = seeds - 1 + (found.df - (found.n - 1))  # what shrinking has added stays
     return _noncentrality(df, tests) * found.error * math.sqrt(found.n / seeds)

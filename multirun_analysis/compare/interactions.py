@@ -12,6 +12,7 @@ import pandas as pd
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.design import Replicate, where
 from multirun_analysis.compare.inference import ALPHA, estimate_replicates, holm, p_two_sided
+from multirun_analysis.compare.sequential import Looks
 from multirun_analysis.records.described import ABSENT, in_words, order
 
 MOST_CONTRASTS = 400
@@ -51,6 +52,9 @@ class Interaction:
 def interactions(comparison: Comparison, most: int = 24) -> list[Interaction]:
     """Find every two factors that were crossed, in each setting of the others; `most` of them, the largest first."""
     runs = {n: r for n, r in comparison.described.items() if r.choices and n not in comparison.duplicates}
+    looks = comparison.looks
+    if looks is not None:
+        runs = {name: run for name, run in runs.items() if run.seed in looks.judged}
     values = {str(run): float(value) for run, value in comparison.values.items()}
     found: list[tuple[tuple[str, str], dict[str, Hashable], Cells]] = []
     for pair in combinations(comparison.factors, 2):
@@ -68,7 +72,9 @@ def interactions(comparison: Comparison, most: int = 24) -> list[Interaction]:
                 figures = {levels: _by_replicate(names, runs, values) for levels, names in cells.items()}
                 found.append((pair, dict(zip(others, context, strict=True)), figures))
     found.sort(key=lambda entry: -sum(map(len, entry[2].values())))
-    tested = [_contrasts(cells) if _number(cells) <= MOST_CONTRASTS else pd.DataFrame() for _, _, cells in found[:most]]
+    tested = [
+        _contrasts(cells, looks) if _number(cells) <= MOST_CONTRASTS else pd.DataFrame() for _, _, cells in found[:most]
+    ]
     p = np.concatenate([table["p"].to_numpy(dtype=float) for table in tested if len(table)] or [np.array([])])
     adjusted = iter(holm(p))
     tested = [table.assign(p_adjusted=[next(adjusted) for _ in range(len(table))]) for table in tested]
@@ -116,7 +122,7 @@ def _means(pair: tuple[str, str], figures: Cells) -> pd.DataFrame:
     return as_objects(pd.DataFrame(rows), rows, *pair)
 
 
-def _contrasts(figures: Cells) -> pd.DataFrame:
+def _contrasts(figures: Cells, looks: Looks | None) -> pd.DataFrame:
     tested = []
     sides = [list(combinations(order(levels[i] for levels in figures), 2)) for i in (0, 1)]
     for a1, a2 in sides[0]:
@@ -128,6 +134,8 @@ def _contrasts(figures: Cells) -> pd.DataFrame:
                 if len(four) > 1 and np.isfinite(four.to_numpy()).all():
                     d = (four[0] - four[1] - (four[2] - four[3])).to_numpy()
                     mine = estimate_replicates(d, [seed for seed, _ in four.index], [split for _, split in four.index])
+                    if looks is not None:
+                        mine = mine._replace(look=looks.find_look(seed for seed, _ in four.index))
                     low, high = mine.interval
                     tested.append({"a1": in_words(a1), "a2": in_words(a2), "b1": in_words(b1), "b2": in_words(b2),
                                    "seeds": mine.n, "difference": mine.mean, "low": low, "high": high,

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from multirun_analysis.compare.design import UNUSABLE_SHARE
 from multirun_analysis.compare.inference import Estimate, estimate_replicates
+from multirun_analysis.compare.sequential import Look
 from multirun_analysis.records.described import Described, order
 
 
@@ -36,6 +37,10 @@ class Setting:
     def usable(self) -> bool:
         """Whether at most half of its runs diverge."""
         return self.finished > 0 and self.diverged <= UNUSABLE_SHARE * (self.finished + self.diverged)
+
+    def at(self, look: Look) -> "Setting":
+        """Return the same with an interval that allows for all looks of its study."""
+        return replace(self, mean=self.mean._replace(look=look))
 
     def block(self, blocks: Sequence[str]) -> tuple[Hashable, ...]:
         """Its levels of the factors that decide on the samples."""

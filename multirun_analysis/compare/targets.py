@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import isotonic_regression
 
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.records.described import in_words
@@ -17,6 +18,7 @@ from paribus.errors import UserError
 
 NEAR = "near the best run"  # of negative values a share says nothing
 UNITS = ("epochs", "steps", "seconds")
+SMOOTHED = 3  # successive validations, whose best mean says up to where a curve rises
 
 
 @dataclass(frozen=True)
@@ -72,22 +74,71 @@ def target_of(comparison: Comparison, value: float | None = None) -> Target | No
 
 
 def reached(comparison: Comparison, target: Target) -> pd.DataFrame:
-    """By run: epochs, steps and seconds until its first epoch at the target.
+    """By run: epochs, steps and seconds until it reaches the target, by `find_crossing` of its validations.
 
-    Infinity for a completed or diverged run that never was; NaN for one that failed or stopped before.
+    They are interpolated between validations where every run has some within epochs (`is_by_step`), else those of an
+    epoch's end. Infinity for a completed or diverged run that never reached it; NaN for one that failed or stopped
+    before.
     """
     curves = comparison.study.curves
     wide = curves[curves["metric"].isin([target.column, "seconds"])].pivot(
         index=["run", "epoch", "step"], columns="metric", values="value"
     )
     wide = wide.reindex(columns=[target.column, "seconds"]).reset_index()
-    there = wide[target.column] >= target.value if target.higher else wide[target.column] <= target.value
-    first = wide[there].groupby("run", observed=True)[["epoch", "step", "seconds"]].first()
-    first.columns = pd.Index(UNITS)
+    by_step = is_by_step(comparison, target.column)
+    within = dict(list(_within_epochs(comparison, target.column).groupby("run", observed=True))) if by_step else {}
+    sign = 1 if target.higher else -1
+    found: dict[str, list[float]] = {}
+    for run, epochs in wide.groupby("run", observed=True):
+        ends = np.vstack([np.zeros(3), epochs[["epoch", "step", "seconds"]].to_numpy(dtype=float)])
+        points = epochs[["step", target.column]]
+        if by_step:
+            points = pd.concat([points, within[run][["step", target.column]]]).sort_values("step")
+        points = points[np.isfinite(points[target.column])].drop_duplicates("step")
+        steps, values = points["step"].to_numpy(dtype=float), sign * points[target.column].to_numpy(dtype=float)
+        at = find_crossing(steps, values, sign * target.value, by_step)
+        if math.isfinite(at):
+            found[str(run)] = [float(np.interp(at, ends[:, 1], ends[:, k])) for k in range(3)]
     runs = comparison.study.runs
+    result = pd.DataFrame.from_dict(found, orient="index", columns=list(UNITS), dtype=float).reindex(runs.index)
     never = runs["status"].isin(record.FINISHED).map({True: math.inf, False: math.nan})
-    result = first.reindex(runs.index).astype(float)
     return result.apply(lambda column: column.fillna(never))
+
+
+def find_crossing(steps: np.ndarray, values: np.ndarray, target: float, interpolate: bool) -> float:
+    """Find the step at which a noisy curve, of which more is better, reaches the target; infinity if it never does.
+
+    The first value at the target is a maximum over noise: of two curves that are equal but for their jitter, the one
+    that jitters more has it earlier. So it is where the least-squares rising curve (isotonic regression) through the
+    values reaches it. The values count up to the best mean of three successive ones, since a curve may fall afterwards.
+
+    Args:
+        steps, values: those of n validations, (n,), in order of the steps.
+        interpolate: whether the step may lie between two validations, linearly in its logarithm.
+    """
+    if not len(values):
+        return math.inf
+    means = [values[max(0, i + 1 - SMOOTHED) : i + 1].mean() for i in range(len(values))]
+    fitted = isotonic_regression(values[: int(np.argmax(means)) + 1]).x
+    at = int(np.searchsorted(fitted, target))  # the first that is not below
+    if at == len(fitted):
+        return math.inf
+    if at == 0 or not interpolate:
+        return float(steps[at])
+    share = (target - fitted[at - 1]) / (fitted[at] - fitted[at - 1])
+    return float(math.exp(np.interp(share, [0, 1], np.log(steps[at - 1 : at + 1]))))
+
+
+def is_by_step(comparison: Comparison, column: str) -> bool:
+    """Say whether every run with values of the column has some within epochs."""
+    curves = comparison.study.curves
+    having = curves.loc[(curves["metric"] == column) & curves["value"].notna(), "run"].unique()
+    return len(having) > 0 and set(having) <= set(_within_epochs(comparison, column)["run"].unique())
+
+
+def _within_epochs(comparison: Comparison, column: str) -> pd.DataFrame:
+    steps = comparison.study.steps
+    return steps[steps[column].notna()] if column in steps else steps.iloc[:0]
 
 
 def to_target(comparison: Comparison, target: Target) -> pd.DataFrame:

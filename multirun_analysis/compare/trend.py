@@ -15,6 +15,7 @@ from multirun_analysis.compare.inference import (
     shrink,
 )
 from multirun_analysis.compare.results import Trend
+from multirun_analysis.compare.sequential import Look
 
 LEAST_NEAR = 5  # levels around the best
 Series = dict[Replicate, float]
@@ -42,13 +43,15 @@ def find_trend(
     contrasts = _polynomials(x)
     seeds, splits = [k[0] for k in ordered], [k[1] for k in ordered]
     estimates = [estimate_replicates(table @ c, seeds, splits, float(len(contexts))) for c in contrasts]
+    look = contest.look_at(ordered)
+    estimates = [found._replace(look=look) for found in estimates]
     estimates = shrink(estimates, prior_df(len(estimates)), mean_variance(estimates))
     slope, curvature = estimates[0], estimates[1]
     best = int((sign or 1) * table.mean(axis=0).argmax()) if sign >= 0 else int(table.mean(axis=0).argmin())
     edge = "lowest" if best == 0 else "highest" if best == len(levels) - 1 else ""
     return Trend(
         log, slope, curvature, (p_two_sided(slope, table @ contrasts[0]), p_two_sided(curvature, table @ contrasts[1])),
-        optimum=_optimum(x, table, ordered, best, sign, log), at_edge=edge,
+        optimum=_optimum(x, table, ordered, best, sign, log, look), at_edge=edge,
     )  # fmt: skip
 
 
@@ -60,7 +63,13 @@ def _polynomials(x: np.ndarray) -> np.ndarray:
 
 
 def _optimum(
-    x: np.ndarray, table: np.ndarray, replicates: Sequence[Replicate], best: int, sign: int, log: bool
+    x: np.ndarray,
+    table: np.ndarray,
+    replicates: Sequence[Replicate],
+    best: int,
+    sign: int,
+    log: bool,
+    look: Look | None,
 ) -> tuple[float, float, float] | None:
     """The vertex of a quadratic through the levels around the best, with its interval by Fieller's theorem.
 
@@ -79,7 +88,7 @@ def _optimum(
     vertex = -linear.mean() / (2 * square.mean())
     grid = np.linspace(x[near].min(), x[near].max(), 1001) - centre
     seeds, splits = [seed for seed, _ in replicates], [split for _, split in replicates]
-    derivatives = [estimate_replicates(linear + 2 * square * at, seeds, splits) for at in grid]
+    derivatives = [estimate_replicates(linear + 2 * square * at, seeds, splits)._replace(look=look) for at in grid]
     inside = grid[[abs(found.mean) <= found.half_width() for found in derivatives]]
     if not grid[0] <= vertex <= grid[-1] or not len(inside):
         return None

@@ -36,14 +36,14 @@ ROOM = 1e6  # layers may differ that much: only what is farther above most of th
 def gradient_flow(comparison: Comparison, factor: str | None = None) -> Figure | None:
     """Draw the mean |gradient| of the layers by epoch, weight and bias joined, on a log axis."""
     frames = by_layer(joined(comparison.study.layers))
-    return _panels(comparison, factor, [frames], "Mean |gradient| of layers", "mean |gradient|", log=True)
+    return draw_panels(comparison, factor, [frames], "Mean |gradient| of layers", "mean |gradient|", log=True)
 
 
 @figure("zero_gradients")
 def zero_gradients(comparison: Comparison, factor: str | None = None) -> Figure | None:
     """Draw the share of the elements of the layers' weight gradients that are exactly 0, by epoch."""
     frames = by_layer(of(comparison.study.layers, "grad_zero_fraction", "weight"))
-    return _panels(comparison, factor, [frames], "Weight gradients that are exactly 0", "share of elements")
+    return draw_panels(comparison, factor, [frames], "Weight gradients that are exactly 0", "share of elements")
 
 
 @figure("dead_units")
@@ -55,7 +55,7 @@ def dead_units(comparison: Comparison, factor: str | None = None) -> Figure | No
         groups.append({f"{layer}: {what}": frame for layer, frame in found.items()})
     if groups[1]:
         title = "Dead units and saturated outputs"
-    return _panels(comparison, factor, groups, f"{title} on the probe", "share")
+    return draw_panels(comparison, factor, groups, f"{title} on the probe", "share")
 
 
 @figure("update_ratios")
@@ -63,10 +63,10 @@ def update_ratios(comparison: Comparison, factor: str | None = None) -> Figure |
     """Draw the size of a step's update relative to the weights, by epoch, on a log axis; 1e-3 dashed."""
     frames = by_layer(of(comparison.study.layers, "update_ratio", "weight"))
     title = "Update ratio of weights, ‖change in a step‖ / ‖weights‖ (dashed: 1e-3)"
-    return _panels(comparison, factor, [frames], title, "update ratio", log=True, guide=GUIDE)
+    return draw_panels(comparison, factor, [frames], title, "update ratio", log=True, guide=GUIDE)
 
 
-def _panels(
+def draw_panels(
     comparison: Comparison, factor: str | None, groups: Sequence[Mapping[str, pd.DataFrame]], title: str, ylabel: str,
     log: bool = False, guide: float | None = None,
 ) -> Figure | None:  # fmt: skip

@@ -45,7 +45,12 @@ class Described:
         identity: the experiment's, seed included; None where it is not known.
         problem: why this is not known, where it is not.
         split: the seed of the data split; None: the run's seed.
+        seeds: the seed of each source of randomness; {} where it is not known.
+        own: the sources, other than the split, that have a seed of their own, in words; "" where all follow the seed.
+        crossed: the labels of two random effects in place of seed and split; None: those two.
         confirms: whether the run belongs to a confirmation, on seeds by which nothing was chosen.
+        tuned: the keys whose values a search has chosen (tune=).
+        until: whether its seed was added in a look, so that it may be judged by the plan of its study only.
     """
 
     choices: dict[str, str] = field(default_factory=dict)
@@ -56,17 +61,27 @@ class Described:
     problem: str | None = None
     split: Hashable = None
     confirms: bool = False
+    tuned: tuple[str, ...] = ()
+    until: bool = False
+    seeds: dict[str, Hashable] = field(default_factory=dict)
+    own: str = ""
+    crossed: tuple[Hashable, Hashable] | None = None
+
+    @property
+    def split_seed(self) -> Hashable:
+        """The seed of the split."""
+        return self.seed if self.split is None else self.split
 
     @property
     def replicate(self) -> tuple[Hashable, Hashable]:
-        """The seed, and the seed of the split."""
-        return self.seed, self.seed if self.split is None else self.split
+        """The labels of two random effects: the seed, and the seed of the split."""
+        return (self.seed, self.split_seed) if self.crossed is None else self.crossed
 
     @property
     def seed_in_words(self) -> str:
-        """The seed, with that of the split beside it where it is another number."""
-        seed, split = self.replicate
-        return str(seed) if split == seed else f"{seed}{SPLIT}{split}"
+        """The seed, with those beside it that are other numbers: 42, split 1, order 2."""
+        split = "" if self.split_seed == self.seed else f"{SPLIT}{self.split_seed}"
+        return f"{self.seed}{split}" + (f", {self.own}" if self.own else "")
 
     def level(self, factor: str) -> Hashable:
         """The option or value that the run has of a factor."""
@@ -111,13 +126,20 @@ def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
             set_values[key] = flat[key]
         elif default is not None and set_values.get(key) == default:
             del set_values[key]
-    for key in ("seed", "data.seed"):
+    for key in ("seed", "data.seed", *(f"seeds.{source}" for source in record.SOURCES)):
         set_values.pop(key, None)
     seed, split = flat.pop("seed", None), flat.pop("data.seed", None)
+    flat = {key: value for key, value in flat.items() if key.partition(".")[0] != "seeds"}
+    seeds = record.resolve_seeds(config)
+    followed = record.resolve_seeds({**config, "seeds": None})
+    own = ", ".join(f"{name} {seeds[name]}" for name in record.SOURCES[1:] if seeds[name] != followed[name])
+    if seeds["split"] != followed["split"]:
+        split = seeds["split"]
     known = {group: choices[group] for group in GROUPS if group in choices}
     known = {**(OFF if known else {}), **known}
-    confirms = config.get("confirm") is True
-    return Described(known, set_values, flat, seed, record.identify(config), None, split, confirms)
+    confirms, tuned = config.get("confirm") is True, tuple(map(str, config.get("tuned") or ()))
+    until, identity = config.get("sequential") is True, record.identify(config)
+    return Described(known, set_values, flat, seed, identity, None, split, confirms, tuned, until, {**seeds}, own)
 
 
 def _composed(directory: Path) -> tuple[dict[str, str], dict[str, Any], dict[str, Any] | None]:
@@ -217,6 +239,11 @@ def factors_of(runs: Iterable[Described]) -> list[str]:
     groups = [group for group in GROUPS if len({run.choices.get(group) for run in known}) > 1]
     keys = sorted({key for run in known for key in run.given})
     return groups + [key for key in keys if len({run.level(key) for run in known}) > 1]
+
+
+def tuned_keys(runs: Iterable[Described]) -> set[str]:
+    """List the keys whose values a search has chosen in any run: nuisances of what is compared, no factors."""
+    return {key for run in runs for key in run.tuned}
 
 
 def columns_of(described: Mapping[str, Described]) -> pd.DataFrame:

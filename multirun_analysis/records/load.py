@@ -31,6 +31,7 @@ from multirun_analysis.records.files import (
     read_metrics,
 )
 from multirun_analysis.records.run_figures import figures_of_curves
+from multirun_analysis.records.steps import read_steps
 from paribus import record
 from paribus.diagnosis import Diagnosis
 
@@ -50,12 +51,14 @@ class Study:
         curves: run, epoch, step, metric, value; a row an epoch and metric (seconds: since training began).
         described: what was tried in each run, for comparing; by name.
         summaries: each run's summary.json, {} where it has none.
+        plan: of a study whose seeds were added in looks; None where their number was fixed.
     """
 
     runs: pd.DataFrame
     curves: pd.DataFrame
     described: dict[str, Described]
     summaries: dict[str, dict[str, Any]]
+    plan: record.UntilPlan | None = None
 
     @cached_property
     def layers(self) -> pd.DataFrame:
@@ -64,6 +67,11 @@ class Study:
         A file that cannot be read has its run's name in `unread`, with the reason.
         """
         return self._layers[0]
+
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        """run, step, epoch, train/loss, lr, momentum, grad_norm and val/...: all steps.parquet, read at first use."""
+        return self._steps[0]
 
     def of(self, task: str) -> "Study":
         """The runs of one task, and those of which nobody can tell."""
@@ -74,7 +82,11 @@ class Study:
         runs = runs.reindex(columns=[c for c in self.runs if c in runs or c in ALWAYS])
         curves = self.curves[self.curves["run"].isin(runs.index)]
         return Study(
-            runs, curves, {n: self.described[n] for n in runs.index}, {n: self.summaries[n] for n in runs.index}
+            runs,
+            curves,
+            {n: self.described[n] for n in runs.index},
+            {n: self.summaries[n] for n in runs.index},
+            self.plan,
         )
 
     @cached_property
@@ -86,6 +98,15 @@ class Study:
     def unread(self) -> dict[str, str]:
         """Runs whose layers.parquet cannot be read, and why."""
         return self._layers[1]
+
+    @property
+    def unread_steps(self) -> dict[str, str]:
+        """Runs whose steps.parquet cannot be read, and why."""
+        return self._steps[1]
+
+    @cached_property
+    def _steps(self) -> tuple[pd.DataFrame, dict[str, str]]:
+        return read_steps({name: Path(path) for name, path in zip(self.described, self.runs["directory"], strict=True)})
 
     @cached_property
     def _layers(self) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -114,7 +135,28 @@ def load_runs(
     first = ["status", "message", "task", *tried.columns, "seed"]
     runs = runs.join(tried)
     rest = [column for column in runs.columns if column not in first]
-    return Study(runs[[*first, *rest]], _tidy(curves), described, summaries)
+    plan = _read_plan(directories, described.values())
+    return Study(runs[[*first, *rest]], _tidy(curves), described, summaries, plan)
+
+
+def _read_plan(directories: Sequence[Path], described: Iterable[Described]) -> record.UntilPlan | None:
+    """Read the plan by which seeds were added to the study of these runs.
+
+    Raises RecordError for runs of several studies of which one has a plan, and where the plan of a run is missing.
+    """
+    studies = dict.fromkeys(directory.absolute().parent for directory in directories)
+    plans = {study: plan for study in studies if (plan := record.read_plan(study)) is not None}
+    if plans and len(studies) > 1:
+        raise record.RecordError(
+            f"{next(iter(plans))} is a study with until=decided, whose seeds were added until it was decided: it is "
+            "judged by its own bounds. Give its directory alone."
+        )
+    if not plans and any(run.until for run in described):
+        raise record.RecordError(
+            f"There are runs of a study with until=decided, but no {record.UNTIL} beside them: without its bounds they "
+            "cannot be judged. Give the directory of the study, or copy that file too."
+        )
+    return next(iter(plans.values()), None)
 
 
 def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, dict[str, Any]]:
@@ -128,6 +170,8 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
             status = record.RUNNING
         else:
             status = record.UNFINISHED
+    elif status == record.INTERRUPTED and summary.get("paused"):
+        status = record.PAUSED
     metrics, unvalidated, damage = read_metrics(directory)
     wanted = (summary or {}).get("statistics", {}).get("epochs")
     if status in record.FINISHED and damage is None and wanted not in (None, len(metrics)):
@@ -138,13 +182,13 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     if described.problem and status in record.FINISHED:
         status, message = record.DAMAGED, described.problem
     row = {"status": status, "message": message, "task": _task(metrics, described)}
-    split = described.split in (None, described.seed)
-    row["seed"] = described.seed if split else described.seed_in_words
+    plain = described.split_seed == described.seed and not described.own
+    row["seed"] = described.seed if plain else described.seed_in_words
     statistics = (summary or {}).get("statistics", {})
     row |= {key: value for key, value in statistics.items() if not isinstance(value, dict | list)}
     validated = sorted(set(range(1, len(metrics) + 1)) - set(unvalidated))
     folds, unread = read_folds(directory, validated) if status == record.COMPLETED else (None, None)
-    figures = figures_of_curves(metrics, folds, named_metric(summary), unvalidated)
+    figures = figures_of_curves(metrics, folds, named_metric(summary), unvalidated, list_measured(summary))
     row |= {key: value for key, value in figures.items() if key not in statistics}
     row["folds"] = unread
     tested = (summary or {}).get("test") or {}
@@ -153,6 +197,11 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     row["command"] = (summary or {}).get("command")
     row["directory"] = str(directory)
     return row, metrics, described, summary or {}
+
+
+def list_measured(summary: Mapping[str, Any] | None) -> list[str]:
+    """List the columns of metrics.csv that a run's instruments measured, in some epochs only; older runs have none."""
+    return list(((summary or {}).get("instruments") or {}).get("columns") or [])
 
 
 def _task(metrics: pd.DataFrame, described: Described) -> str | None:

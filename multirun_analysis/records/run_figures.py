@@ -6,7 +6,7 @@ or by `settled`, the mean over the last tenth of the epochs. `best` is for repor
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ def figures_of_curves(
     folds: pd.DataFrame | None = None,
     named: Named | None = None,
     unvalidated: Sequence[int] = (),
+    measured: Collection[str] = (),
 ) -> dict[str, float]:
     """Compute the figures of a run: `final_`, `best_`, `settled_` and `selected_` with the metric's name.
 
@@ -33,11 +34,13 @@ def figures_of_curves(
         folds: a row an epoch and fold; columns as in folds.parquet.
         named: the metric that the run names as its own.
         unvalidated: epochs without validation, which validation metrics are not taken from.
+        measured: columns of instruments, of which the epochs without a value do not count.
     """
     found: dict[str, float] = {}
     validated = metrics[~metrics["epoch"].isin(unvalidated)] if len(unvalidated) else metrics
     for column in map(str, metrics.columns.difference(NOT_METRICS)):
         rows = validated if column.startswith("val/") else metrics
+        rows = rows[rows[column].notna()] if column in measured else rows
         if not len(rows):
             continue
         found[f"final_{name_figure(column)}"] = rows[column].iloc[-1]

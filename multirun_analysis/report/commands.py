@@ -10,6 +10,7 @@ from pathlib import Path
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.settings import Setting
 from multirun_analysis.records.described import ABSENT, CONTENT
+from multirun_analysis.records.replicates import seed_effects
 from paribus import record
 from paribus.installation import name_commands
 
@@ -26,7 +27,9 @@ def overrides(comparison: Comparison) -> list[str]:
         command = summary.get("command")
         if isinstance(command, str) and command.startswith(("python train.py", "paribus train")):
             typed = shlex.split(command)[2:]
-            varied = {"seed", "data.seed", "study", "confirm", *comparison.factors}
+            own = [f"seeds.{source}" for source in record.SOURCES]
+            kept = ("seed", "data.seed", "study", "confirm", "tuned", "sequential", "pause")
+            varied = {*kept, *own, *comparison.factors}
             return [t for t in typed if t.lstrip("+").partition("=")[0] not in varied and not t.startswith(HYDRA)]
     return []
 
@@ -103,12 +106,21 @@ def vary(comparison: Comparison, seeds: str) -> str:
     return multirun(comparison, f"activation={mine},{'tanh' if mine == 'relu' else 'relu'}", seeds)
 
 
-def seeds(comparison: Comparison) -> str:
-    """Write the seeds of all runs as a sweep."""
-    found = sorted({run.seed for run in comparison.described.values() if isinstance(run.seed, int)})
+def seeds(comparison: Comparison) -> list[str]:
+    """Write the seeds of all runs as a sweep, and those of their own that sources of randomness have."""
+    runs = comparison.described.values()
+    words = [_write_sweep("seed", [run.seed for run in runs])]
+    if any(run.own for run in runs):
+        varied = [source for effect in seed_effects(runs) for source in effect]
+        words += [_write_sweep(f"seeds.{source}", [run.seeds.get(source) for run in runs]) for source in varied]
+    return words
+
+
+def _write_sweep(key: str, values: Sequence[Hashable]) -> str:
+    found = sorted({value for value in values if isinstance(value, int)})
     if len(found) > 5 and found == list(range(found[0], found[-1] + 1)):
-        return f"seed=range({found[0]},{found[-1] + 1})"
-    return f"seed={','.join(map(str, found))}"
+        return f"{key}=range({found[0]},{found[-1] + 1})"
+    return f"{key}={','.join(map(str, found))}"
 
 
 def _grids(rows: Sequence[Mapping[str, str]]) -> str:

@@ -11,9 +11,12 @@ from multirun_analysis.compare.design import Kind
 from multirun_analysis.compare.interactions import Interaction
 from multirun_analysis.compare.metric import WORDS
 from multirun_analysis.compare.targets import Target
+from multirun_analysis.compare.times import compare_times
 from multirun_analysis.report import diagnosis_tables, result_tables
+from multirun_analysis.report.noise import noise_table
 from multirun_analysis.report.sentences import not_compared, of_missing
-from multirun_analysis.report.tables import crossed, numeric, runs, settings, times
+from multirun_analysis.report.tables import crossed, numeric, runs, settings
+from multirun_analysis.report.time_tables import pairs, times
 from multirun_analysis.report.verdict import Verdict
 from multirun_analysis.report.why import inner_table
 
@@ -49,6 +52,7 @@ def details(comparison: Comparison, crossed_factors: Sequence[Interaction], targ
     parts.append(("Diagnosis by setting", diagnosis_tables.by_setting(comparison)))
     parts.append(("Diagnosis by run", diagnosis_tables.by_run(comparison)))
     parts.append(("Shares of the variance", result_tables.shares(comparison)))
+    parts.append(("Noise budget: shares of the variance between seeds", noise_table(comparison)))
     parts.append(("Not compared", not_compared(comparison)))
     parts.append(("Missing", of_missing(comparison)))
     parts.append(("Handle with care", cautions(comparison)))
@@ -57,11 +61,20 @@ def details(comparison: Comparison, crossed_factors: Sequence[Interaction], targ
         title = f"Exploratory: {' and '.join(interaction.factors)}{where}, means of {metric.name}"
         parts.append((title, crossed(interaction, comparison)))
     if target is not None:
-        parts.append((f"Time to {target.in_words}", times(comparison, target)))
+        parts += _times(comparison, target)
     parts.append(("Settings; ±: half of the 95 % interval over seeds (Student)", settings(comparison)))
     if metric.figure:
         parts.append(("How it was compared", [f"{metric.name}: {WORDS[metric.figure]}."]))
     return [(title, part) for title, part in parts if len(part)]
+
+
+def _times(comparison: Comparison, target: Target) -> list[Part]:
+    title, found = f"Time to {target.in_words}", compare_times(comparison, target)
+    parts: list[Part] = [(title, times(comparison, target))]
+    if found is None:
+        return parts
+    where = f"{title}: pairs, a family of their own, times up to {found.limit:g} epochs"
+    return [(f"{title}: what is concluded", found.describe()), *parts, (where, pairs(found))]
 
 
 def as_markdown(parts: Sequence[Part]) -> str:

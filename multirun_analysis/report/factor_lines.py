@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.confirmation import SETTING
 from multirun_analysis.compare.contests import BLOCKS
 from multirun_analysis.compare.design import Kind
 from multirun_analysis.compare.inference import ALPHA
@@ -199,7 +200,7 @@ def _how(result: Result) -> str:
     elif contest.kind == Kind.DEFAULTS:
         parts.append("each at its default lr")
     elif contest.kind == Kind.CONFIRMED:
-        parts.append("on fresh seeds")
+        parts.append("each as the search chose, on fresh seeds" if contest.factor != SETTING else "on fresh seeds")
     elif contest.factor == "scheduler":
         parts.append("at one lr, not swept")
     varied = contest.varied()

@@ -33,18 +33,21 @@ class Step:
 def next_step(comparison: Comparison) -> Step:
     """Choose the step that does most for what may be concluded."""
     status = comparison.study.runs["status"]
-    missing = status[~status.isin(record.FINISHED)]
+    missing = status[~status.isin((*record.FINISHED, record.PAUSED))]
     if len(missing):
         if (missing == record.RUNNING).all():
             return Step("wait for the runs that are being made")
         return Step("finish what is missing: start the study's command again", commands.again(comparison))
+    plan = comparison.study.plan
+    if plan is not None and not plan.ended:
+        return Step("go on until it is decided: start the study's command again", commands.again(comparison))
     chosen = comparison.best_by_block
     if not chosen:
         broken = any(setting.diverged for setting in comparison.tried)
         return _lower(comparison) if broken else _other_figure(comparison)
     if not comparison.factors:
         return Step("vary one thing, with several seeds", commands.vary(comparison, SEEDS))
-    if comparison.confirmed:
+    if comparison.confirmed or comparison.looks is not None:
         return _test(comparison)
     replicates = max(len({comparison.described[run].replicate for run in s.runs}) for s in comparison.tried)
     if replicates < FEWEST_SEEDS and comparison.results:
@@ -79,7 +82,7 @@ def _lower(comparison: Comparison) -> Step:
         return Step("lower the learning rate: no setting is usable")
     lower = min(map(float, rates)) / 10  # type: ignore[arg-type]
     swept = commands.sweep(comparison, without="optim.lr")
-    again = commands.multirun(comparison, *swept.words, f"optim.lr={lower:.2g}", commands.seeds(comparison))
+    again = commands.multirun(comparison, *swept.words, f"optim.lr={lower:.2g}", *commands.seeds(comparison))
     return Step(f"lower the learning rate{swept.note}: no setting is usable", again)
 
 
@@ -88,7 +91,7 @@ def _tune(comparison: Comparison) -> Step | None:
     if not defaults or "optim.lr" in comparison.factors:
         return None
     swept = commands.sweep(comparison, each="optim")
-    command = commands.multirun(comparison, *swept.words, RATES, commands.seeds(comparison))
+    command = commands.multirun(comparison, *swept.words, RATES, *commands.seeds(comparison))
     return Step("tune the learning rate of each optimizer, on equal budgets", command)
 
 
@@ -110,7 +113,7 @@ def _longer(comparison: Comparison) -> Step | None:
     swept, name = commands.sweep(comparison), commands.study_name(comparison)
     more = f"trainer.max_epochs={2 * int(epochs.max())}"
     longer = commands.multirun(
-        comparison, *swept.words, more, commands.seeds(comparison), study=f"{name or 'study'}_longer"
+        comparison, *swept.words, more, *commands.seeds(comparison), study=f"{name or 'study'}_longer"
     )
     return Step(f"train longer{swept.note}: most runs still improve at the end of the budget", longer)
 
@@ -137,7 +140,7 @@ def _wider(comparison: Comparison) -> Step | None:
     swept = commands.sweep(comparison, without=key)
     shown = [f"{value:g}" for value in sorted(values)]
     then = f"; then confirm the top {MOST_CONFIRMED} on fresh seeds" if _tuned(comparison) else ""
-    command = commands.multirun(comparison, *swept.words, f"{key}={','.join(shown)}", commands.seeds(comparison))
+    command = commands.multirun(comparison, *swept.words, f"{key}={','.join(shown)}", *commands.seeds(comparison))
     name = key.rpartition(".")[2].replace("_", " ")
     to = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
     return Step(f"widen {name} to {to}{swept.note}{then}", command)

@@ -4,11 +4,13 @@ What is text in a record (names, overrides, messages) stays text: it is escaped 
 nodes alone.
 """
 
+import base64
 import json
 from collections.abc import Sequence
 from datetime import datetime
 from html import escape
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pandas as pd
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.metric import WORDS
 from multirun_analysis.compare.results import Result
+from multirun_analysis.figures.overview import overview
 from multirun_analysis.report.documents import Part
 from multirun_analysis.report.page_data import data_of
 from multirun_analysis.report.page_pictures import picture
@@ -74,6 +77,7 @@ def _verdict(found: Verdict, comparison: Comparison) -> str:
                 drawn += 1
         html.append(f"<div><dt>{escape(line.label)}</dt><dd>{said}{pictures}</dd></div>")
     html.append("</dl>")
+    html.append(_picture_of_run(comparison))
     if found.command:
         html.append(
             f"<p class='next'><code>{escape(found.command)}</code> <button type='button' id='copy'>Copy</button></p>"
@@ -85,6 +89,24 @@ def _verdict(found: Verdict, comparison: Comparison) -> str:
             + ("; shaded: the margin" if comparison.margin is not None else "") + ".</p>"
         )  # fmt: skip
     return "".join(html)
+
+
+def _picture_of_run(comparison: Comparison) -> str:
+    """The overview of a single run, in the page itself."""
+    try:
+        figure = overview(comparison)
+    except Exception:  # noqa: BLE001  the gallery draws the same figure, and says what is wrong with it
+        figure = None
+    if figure is None:
+        return ""
+    png = BytesIO()
+    figure.savefig(png, format="png")
+    data = base64.b64encode(png.getvalue()).decode()
+    said = "Overview of the run: steps and updates, gradients, curvature, performance, by optimizer steps"
+    return (
+        f"<div class='scroll' tabindex='0' role='region' aria-label='{said}'>"
+        f"<img alt='{said}' style='max-width: 100%' src='data:image/png;base64,{data}'></div>"
+    )
 
 
 def _figure(comparison: Comparison) -> str:

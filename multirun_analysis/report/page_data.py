@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.figures.by_step import average_bins
 from multirun_analysis.figures.layers import joined
 from multirun_analysis.records.described import in_words, order
 from multirun_analysis.report import tables
@@ -110,7 +111,25 @@ def _curves(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
         grid = np.full((len(names), len(epochs)), np.nan)
         grid[rows[mine["run"].astype(str)], place[mine["epoch"]]] = mine["step" if column == "step" else "value"]
         values[column] = [_rounded(_trimmed(line)) for line in grid]
-    return {"metrics": metrics, "epochs": epochs.tolist(), "values": values}
+    by_step = _by_step(comparison, names)
+    return {
+        "metrics": [*metrics, *by_step],
+        "epochs": epochs.tolist(),
+        "values": values | {name: lines for name, (_, lines) in by_step.items()},
+        "steps": {name: steps for name, (steps, _) in by_step.items()},
+    }
+
+
+def _by_step(comparison: Comparison, names: Sequence[str]) -> dict[str, tuple[list[float], list[list[float | None]]]]:
+    """What is recorded of every step, averaged over bins of steps: by name, the bins' centres and a line a run."""
+    found = {}
+    for column in ("train/loss", "grad_norm"):
+        table = average_bins(comparison.study.steps, column)
+        if len(table):
+            lines = table.reindex(list(names)).to_numpy(dtype=float)
+            centres = [round(float(centre), 1) for centre in table.columns]
+            found[f"{column} by step"] = centres, [_rounded(_trimmed(line)) for line in lines]
+    return found
 
 
 def _trimmed(line: np.ndarray) -> np.ndarray:

@@ -12,7 +12,6 @@ from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.inference import interval
 from multirun_analysis.compare.interactions import Interaction
 from multirun_analysis.compare.interactions import table as crossed_table
-from multirun_analysis.compare.targets import Target, to_target
 from multirun_analysis.records.described import ABSENT, in_words
 from paribus import record
 
@@ -145,25 +144,6 @@ def _mean(column: str, values: np.ndarray) -> str:
         return f"{mean:.4g}{unit}"
     digits = min(12, max(0, 1 - math.floor(math.log10(half))))
     return f"{mean:,.{digits}f} ± {half:,.{digits}f}{unit}"
-
-
-def times(comparison: Comparison, target: Target) -> pd.DataFrame:
-    """Medians of the time to a target; a run that missed it counts as never."""
-    frame = to_target(comparison, target)
-    if frame.empty:
-        return frame
-    shown = frame[comparison.factors].copy()
-    shown["reached"] = [
-        f"{row['reached']} of {row['seeds']}" + (f" ({row['unknown']} unknown)" if row["unknown"] else "")
-        for row in frame.to_dict("records")
-    ]
-    for unit in ("epochs", "steps", "seconds"):
-        values = frame[f"median_{unit}"]
-        digits = ".1f" if unit == "seconds" else ",.0f"
-        shown[f"{unit} (median)"] = [
-            "" if math.isnan(v) else "never" if math.isinf(v) else format(v, digits) for v in values
-        ]
-    return shown
 
 
 def crossed(interaction: Interaction, comparison: Comparison) -> pd.DataFrame:

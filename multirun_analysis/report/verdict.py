@@ -11,11 +11,14 @@ from multirun_analysis.compare.settings import Setting
 from multirun_analysis.compare.shares import Share
 from multirun_analysis.records.described import ABSENT, in_words, is_number, order
 from multirun_analysis.report.factor_lines import Sentence, factor_sentences, labels_of, name_of
+from multirun_analysis.report.looks_line import describe_looks
 from multirun_analysis.report.next_step import next_step
+from multirun_analysis.report.noise import noise_sentence
 from multirun_analysis.report.why import why
 from paribus import record
 
 WIDTH = 80
+NOTHING_MISSING = (*record.FINISHED, record.PAUSED)  # a search leaves paused runs behind
 MOST_FACTORS = 5  # that have lines of their own
 MOST_WORDS = 150
 HEADING = 20  # words of it, at most
@@ -74,7 +77,9 @@ def verdict(comparison: Comparison) -> Verdict:
             ("NOT FRESH", _not_fresh(comparison)),
             ("UNUSABLE", unusable(comparison)),
             ("WHY", why(comparison)),
+            ("LOOKS", describe_looks(comparison)),
             ("MATTERS", _matters(comparison.shares)),
+            ("NOISE", noise_sentence(comparison)),
             ("HOLDS FOR", _holds_for(comparison)),
             ("MISSING", _missing(comparison)),
             ("NEXT", step.sentence),
@@ -118,7 +123,7 @@ def _shortened(lines: list[Line]) -> list[Line]:
     for line in reversed(lines):
         while _words(lines) > most and len(line.sentences) > 1:
             line.sentences.pop()
-    for label in ("MATTERS", "WHY", "HOLDS FOR"):
+    for label in ("MATTERS", "WHY", "HOLDS FOR", "NOISE"):
         if _words(lines) > most:
             lines = [line for line in lines if line.label != label]
     return lines
@@ -162,6 +167,8 @@ def _describe_best(comparison: Comparison, setting: Setting) -> str:
     several = len(rivals) - few
     optimistic = "" if setting.confirms or several < 2 else f"; the best of {several}, so optimistic"
     optimistic += "" if setting.confirms or not few else f"; {few} with fewer seeds left out"
+    searched = next((s for s in rivals if s.cell == setting.cell and setting.confirms), None)
+    optimistic += "" if searched is None else f"; {metric.show(searched.mean.mean)} in the search"
     diverged = f", {setting.diverged} more diverged" if setting.diverged else ""
     return f"{what} ({seeds}{diverged}{optimistic})"
 
@@ -240,7 +247,7 @@ def _holds_for(comparison: Comparison) -> str | None:
 
 def _missing(comparison: Comparison) -> str | None:
     counts = comparison.study.runs["status"].value_counts()
-    parts = [f"{number} {status}" for status, number in counts.items() if status not in record.FINISHED]
+    parts = [f"{number} {status}" for status, number in counts.items() if status not in NOTHING_MISSING]
     one = len(parts) == 1 and parts[0].startswith("1 ")
     found = [f"{', '.join(parts)}: {'it says' if one else 'they say'} nothing yet"] if parts else []
     without = (comparison.study.runs["status"] == record.COMPLETED) & comparison.values.isna()

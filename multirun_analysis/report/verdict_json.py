@@ -12,6 +12,8 @@ from multirun_analysis.compare.inner import clearest
 from multirun_analysis.compare.results import Result
 from multirun_analysis.compare.settings import Setting
 from multirun_analysis.records.described import in_words
+from multirun_analysis.report.looks_line import looks_as_object
+from multirun_analysis.report.noise import noise_object
 from multirun_analysis.report.verdict import Verdict, describe
 from multirun_analysis.report.why import as_objects
 
@@ -49,6 +51,8 @@ def as_object(comparison: Comparison, found: Verdict, claim: Claim | None) -> di
             for name, found in comparison.study.diagnoses.items()
             if found.findings
         },
+        "looks": looks_as_object(comparison),
+        "noise": noise_object(comparison),
         "claim": None if claim is None else {
             "text": claim.text, "answer": str(claim.answer), "difference": claim.difference[0],
             "interval": list(claim.difference[1:]), "replicates": claim.seeds,

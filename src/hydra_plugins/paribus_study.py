@@ -19,6 +19,8 @@ from paribus.sweep.workers import start_forkserver
 
 if TYPE_CHECKING:
     from paribus.sweep.execute import Executor
+    from paribus.sweep.rounds import StartDriver
+    from paribus.sweep.until import Judge
 
 
 class StudyLauncher(Launcher):
@@ -40,10 +42,16 @@ class StudyLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Execute a run for each list of overrides; lists that compose the same run give one result."""
+        from paribus.sweep.rounds import run_once
+
+        return self.launch_rounds(run_once(job_overrides))
+
+    def launch_rounds(self, start: "StartDriver") -> Sequence[JobReturn]:
+        """Execute the runs of a study round by round, as its driver plans them; return a result for each."""
         from paribus.sweep.study import run_study
 
         returned = []
-        for run in run_study(job_overrides, self.loader, self.study, self.make_executor, self.live, self.elsewhere):
+        for run in run_study(start, self.loader, self.study, self.make_executor, self.live, self.elsewhere):
             job = JobReturn(overrides=run.job.overrides, cfg=run.job.composed)
             job.working_dir = str(run.job.directory)
             if run.finished:
@@ -150,6 +158,15 @@ class RayLauncher(StudyLauncher):
         return make_ray_executor(self.address, self.num_cpus, self.num_gpus)
 
 
+def make_judge() -> "Judge":
+    """Make the judge of looks at a study from the rules of comparison."""
+    from multirun_analysis.compare.judge import check_margin, judge_look
+    from multirun_analysis.compare.sequential import find_factor
+    from paribus.sweep.until import Judge
+
+    return Judge(judge_look, find_factor, check_margin)
+
+
 class StudySweeper(Sweeper):
     """A sweeper over every combination of the command line's values, for each grid of an experiment.
 
@@ -194,7 +211,23 @@ class StudySweeper(Sweeper):
             from paribus.sweep.expand import expand_sweep
 
         sweep = expand_sweep(arguments, self.loader, self.study, self.params, self.grids)
-        returned = self.study_launcher.launch(sweep, 0)
+        judge = make_judge() if self.study.until.looks else None
+        if self.study.tune.space:
+            from paribus.sweep.search_methods import start_search
+
+            returned = self.study_launcher.launch_rounds(start_search(sweep, self.study, judge))
+        elif any(text.startswith("tune.") for text in arguments):
+            raise UserError(
+                "tune.* has no effect without a search space. Choose one: tune=lr, or tune.space={KEY: ...}."
+            )
+        elif judge is not None:
+            from paribus.sweep.until import start_until
+
+            returned = self.study_launcher.launch_rounds(start_until(sweep, self.study, judge))
+        elif any(text.startswith("until.") for text in arguments):
+            raise UserError("until.* has no effect without looks. Choose them: until=decided.")
+        else:
+            returned = self.study_launcher.launch(sweep, 0)
         failed = [job for job in returned if job.status is JobStatus.FAILED]
         if failed and not self.study.dry_run:
             raise RunFailed(f"{len(failed)} of {len(returned)} runs are not finished")

@@ -23,5 +23,9 @@ def unknown_name(name: object, where: str, valid: Iterable[object]) -> UserError
     return UserError(f"There is no {str(name)!r} in {where}.{hint} Valid: {', '.join(names) or 'none'}.")
 
 
+class Paused(Exception):
+    """The end of a run's part that it was to train now; `pause` names its last epoch."""
+
+
 class RunFailed(Exception):
     """A run failed, and its log and the terminal say why already."""

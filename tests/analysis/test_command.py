@@ -10,26 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+from analysis_command import analyse
 from conftest import ROOT
 from matplotlib.figure import Figure
 from records import write_run
 
-from multirun_analysis import __main__ as command
 from multirun_analysis.figures import gallery
 from paribus import record
-
-
-def analyse(*arguments: object) -> int:
-    """The command in this process; its exit code."""
-    argv, sys.argv = sys.argv, ["multirun_analysis", *map(str, arguments)]
-    try:
-        with command.report_errors(command.error_code(1)):
-            command.main()
-        return 0
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    finally:
-        sys.argv = argv
 
 
 def made(root: Path, task: str = "regression", **more: object) -> Path:

@@ -13,6 +13,8 @@ from paribus import load_run, record
 from paribus.data.foreign import ForeignData
 from paribus.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 Fit = Callable[..., Path]
 MLP = ("model=mlp", "model.hidden=[16]", "trainer.max_epochs=2")
 
@@ -45,7 +47,6 @@ def test_a_dictionary_is_adapted(fit: Fit) -> None:
     assert read(lit[0])["val/loss"].tolist() == read(lit[1])["val/loss"].tolist()
 
 
-@pytest.mark.slow
 def test_a_resumed_run_sees_the_same_order(fit: Fit) -> None:
     whole = fit(*MLP, "data=bars", "data.num_workers=1", directory="whole")
     fit(*MLP, "data=bars", "data.num_workers=1", "trainer.max_epochs=1", directory="cut")

@@ -11,10 +11,11 @@ from conftest import ROOT, main
 
 from paribus import record
 
+pytestmark = pytest.mark.slow
+
 TEXT = (ROOT / "docs" / "own_models_and_data.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 def test_the_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path, content in re.findall(r"^```(?:yaml|python)\n# (\S+)\n(.+?)^```", TEXT, re.MULTILINE | re.DOTALL):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,8 @@ import pytest
 
 from paribus import record
 
+pytestmark = [pytest.mark.slow, pytest.mark.cases(6)]
+
 Fit = Callable[..., Path]
 
 

@@ -11,6 +11,8 @@ from paribus import load_run, record
 from paribus.errors import UserError
 from paribus.record import Metric, parse_metric, to_columns
 
+pytestmark = pytest.mark.slow
+
 CALLBACK = """
 import lightning
 

@@ -12,6 +12,8 @@ from conftest import main
 
 from paribus import load_run, record
 
+pytestmark = pytest.mark.slow
+
 Fit = Callable[..., Path]
 LATE = """
 import torch
@@ -53,7 +55,6 @@ def test_accumulated_steps_have_the_same_loss(fit: Fit) -> None:
     assert (read(plain)["step"].tolist(), read(summed)["step"].tolist()) == ([4], [2])
 
 
-@pytest.mark.slow
 def test_a_killed_run_with_a_plateau_goes_on_as_if_undisturbed(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = fit("model=plateau", directory="whole")
     monkeypatch.setattr("foreign_modules.StopOnce.stopped", False)
@@ -77,7 +78,6 @@ def test_a_stream_of_unknown_length(fit: Fit, model: str) -> None:
     assert read(run)["step"].tolist() == [4, 8]
 
 
-@pytest.mark.slow
 def test_a_stack_leaves_it_alone_and_says_so(foreign: str, capfd: pytest.CaptureFixture[str]) -> None:
     options = ("trainer=cpu", "threads=1", "logger=none", "study=s", "trainer.max_epochs=1", "hydra/launcher=stacked")
     assert main("train.py", foreign, "--multirun", "model=autoencoder", "seed=1,2", *options) == 0

@@ -13,6 +13,8 @@ from foreign_modules import GAN, Bars, BarsDataModule, LitAutoEncoder
 from paribus import load_run, record
 from paribus.randomness import seed_globally
 
+pytestmark = pytest.mark.slow
+
 Fit = Callable[..., Path]
 
 
@@ -100,7 +102,6 @@ def test_gradients_of_a_gan_are_those_of_its_first_optimizer(fit: Fit) -> None:
     assert set(layers[layers.quantity == "update_ratio"].layer) >= {"discriminator.model.0", "generator.model.0"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model", ["autoencoder", "gan", "lit"])
 def test_a_resumed_run_equals_the_undisturbed_one(fit: Fit, model: str) -> None:
     whole = fit(f"model={model}", "trainer.max_epochs=4", "data.num_workers=0", directory="whole")
@@ -113,7 +114,6 @@ def test_a_resumed_run_equals_the_undisturbed_one(fit: Fit, model: str) -> None:
     assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
 
 
-@pytest.mark.slow
 def test_a_sweep_over_an_argument_and_seeds(foreign: str) -> None:
     options = ("trainer=cpu", "threads=1", "logger=none", "study=s", "trainer.max_epochs=2")
     assert (
@@ -155,7 +155,6 @@ def test_optim_comes_with_its_schedule(fit: Fit) -> None:
     assert rows["lr"].tolist() == pytest.approx([0.01, 0.005, 0.0025])
 
 
-@pytest.mark.slow
 def test_metric_selects_the_best_epoch(fit: Fit) -> None:
     run = fit("model=lit", "activation=tanh", "metric=val/f1", "optim=adam", "trainer.max_epochs=6")
     rows, summary = read(run), record.read_summary(run)
@@ -172,7 +171,6 @@ def test_steps_and_epoch_logged_both_are_one_column(fit: Fit) -> None:
     assert rows["train/acc"].nunique() == 1, "the mean over all samples does not depend on their order"
 
 
-@pytest.mark.slow
 def test_it_logs_images_to_tensorboard(foreign: str, train: Callable[..., Path]) -> None:
     run = train(foreign, "model=gan", "threads=1", "trainer.max_epochs=1")
     assert any(b"generated" in path.read_bytes() for path in run.glob("events.out.tfevents.*"))

@@ -15,6 +15,8 @@ from paribus import record
 from paribus.training import checkpoints
 from paribus.training.recorder import Recorder
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., Path]
 SHORT = ("model=regression", "model.hidden=[8]", "threads=1", "logger=none")
 
@@ -155,7 +157,6 @@ def test_weights_may_be_averaged_by_lightning(train: Train) -> None:
     assert json.loads((directory / record.SUMMARY).read_text())["status"] == "completed"
 
 
-@pytest.mark.slow
 def test_over_two_processes_each_of_them_monitors_the_same(train: Train) -> None:
     ddp = ("trainer=ddp", "trainer.accelerator=cpu", "callbacks=none", "trainer.max_epochs=6")
     stop = add("EarlyStopping", monitor="train/loss", mode="max", patience=2)

@@ -13,6 +13,8 @@ from paribus import record
 from paribus.training import checkpoints
 from paribus.training.recorder import Recorder
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., Path]
 SHORT = ("model=regression", "model.hidden=[8]", "threads=1", "logger=none", "callbacks=none", "trainer.max_epochs=3")
 RATE = "+callbacks.rate={_target_: lightning.pytorch.callbacks.LearningRateFinder, num_training_steps: 30}"

@@ -15,6 +15,8 @@ from paribus import record
 from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.loggers.study import find_columns
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., Path]
 SHORT = ("model=regression", "model.hidden=[8]", "trainer=cpu", "threads=1", "callbacks=none", "trainer.max_epochs=2")
 

@@ -9,14 +9,16 @@ from conftest import ROOT, main
 
 from paribus import record
 
+pytestmark = pytest.mark.slow
+
 TEXT = (ROOT / "docs" / "lightning.md").read_text(encoding="utf-8")
 COMMANDS = [
     line for block in re.findall(r"^```sh\n(.+?)^```", TEXT, re.MULTILINE | re.DOTALL) for line in block.splitlines()
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.cases(4)
 def test_each_command_trains_a_run(command: str) -> None:
     for path, content in re.findall(r"^```yaml\n# (\S+)\n(.+?)^```", TEXT, re.MULTILINE | re.DOTALL):
         Path(path).parent.mkdir(parents=True, exist_ok=True)

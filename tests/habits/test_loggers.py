@@ -12,6 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from paribus import record
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., Path]
 SHORT = ("model=regression", "model.hidden=[8]", "trainer.max_epochs=2", "threads=1", "callbacks=none")
 CSV = "+logger.mine={_target_: lightning.pytorch.loggers.CSVLogger"

@@ -11,6 +11,8 @@ from conftest import main
 
 from paribus import record
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., Path]
 SHORT = ("model=regression", "trainer.max_epochs=1", "threads=1")
 

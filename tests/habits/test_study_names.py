@@ -13,6 +13,8 @@ from conftest import ROOT, main
 
 from paribus import record
 
+pytestmark = pytest.mark.slow
+
 SHORT = ("model=regression", "model.hidden=[8]", "threads=1", "callbacks=none", "logger=none", "trainer.max_epochs=2")
 
 
@@ -96,7 +98,6 @@ def test_the_command_of_a_run_of_a_study_repeats_it_alone(capsys: Any) -> None:
     assert record.read_summary(Path("again"))["identity"] == record.read_summary(run)["identity"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("named", [False, True])
 def test_an_interrupted_sweep_says_what_goes_on_with_it(named: bool) -> None:
     long = [text for text in SHORT if "max_epochs" not in text]

@@ -14,6 +14,8 @@ from paribus import load_run, record
 from paribus.data.concrete import Concrete
 from paribus.run.build import build_data
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., Path]
 SHORT = ("model=regression", "model.hidden=[8]", "trainer.max_epochs=3", "threads=1", "logger=none", "callbacks=none")
 BATCHES = 12  # of 722 rows in batches of 64
@@ -59,7 +61,6 @@ def test_max_steps_beyond_the_epochs_changes_nothing(train: Train) -> None:
     assert "stopped" not in record.read_summary(directory)
 
 
-@pytest.mark.slow
 def test_max_time(train: Train) -> None:
     directory = train(*SHORT, "trainer.max_epochs=100_000", "+trainer.max_time='00:00:00:01'")
     summary = record.read_summary(directory)

@@ -125,6 +125,7 @@ def by_hand(config: dict[str, Any]) -> tuple[dict[tuple, float], dict[str, int],
     ],
     ids=["tanh-clipped", "deep", "mlp", "vgg6"],
 )  # fmt: skip
+@pytest.mark.cases(9)
 def test_every_quantity_is_what_its_definition_says(
     train: Train, fashion_root: Path, cifar_root: Path, overrides: tuple
 ) -> None:

@@ -21,6 +21,10 @@ def assert_same(undisturbed: Path, taken_up: Path) -> None:
     assert (undisturbed / record.FOLDS).exists() == (taken_up / record.FOLDS).exists()
     if (undisturbed / record.FOLDS).exists():
         pandas.testing.assert_frame_equal(read_folds(undisturbed), read_folds(taken_up), check_exact=True)
+    assert (undisturbed / record.STEPS).exists() == (taken_up / record.STEPS).exists()
+    if (undisturbed / record.STEPS).exists():
+        frames = [pandas.read_parquet(d / record.STEPS) for d in (undisturbed, taken_up)]
+        pandas.testing.assert_frame_equal(*frames, check_exact=True)
     for name in (record.BEST, record.LAST):
         assert (undisturbed / name).exists() == (taken_up / name).exists()
         if (taken_up / name).exists():
@@ -28,6 +32,10 @@ def assert_same(undisturbed: Path, taken_up: Path) -> None:
             assert one["paribus"]["epoch"] == other["paribus"]["epoch"]
             for key, tensor in one["state_dict"].items():
                 assert torch.equal(tensor.nan_to_num(), other["state_dict"][key].nan_to_num()), f"{name}: {key}"
+    assert (undisturbed / record.TWINS).exists() == (taken_up / record.TWINS).exists()
+    if (undisturbed / record.TWINS).exists():
+        with np.load(undisturbed / record.TWINS) as one, np.load(taken_up / record.TWINS) as other:
+            assert all(np.array_equal(one[key], other[key], equal_nan=True) for key in one)
     with np.load(undisturbed / record.WEIGHTS) as one, np.load(taken_up / record.WEIGHTS) as other:
         assert all(np.array_equal(one[key], other[key], equal_nan=True) for key in one)
     if (undisturbed / record.PREDICTIONS).exists():

@@ -28,6 +28,7 @@ def whole(directory: Path) -> pandas.DataFrame:
 @pytest.mark.parametrize(("precision", "tolerance"), [("64-true", 1e-12), ("32-true", 1e-6), ("bf16-mixed", 1e-6)])
 @pytest.mark.parametrize("model", ["mlp", "regression"])
 @pytest.mark.slow
+@pytest.mark.cases(3)
 def test_folds_add_up_to_the_metrics(
     train: Train, fashion_root: Path, monkeypatch: pytest.MonkeyPatch, model: str, precision: str, tolerance: float
 ) -> None:

@@ -75,6 +75,7 @@ def changed(config: dict, **values: object) -> dict:
     ({"figures": True}, "it draws figures"),
     ({}, None),
 ])  # fmt: skip
+@pytest.mark.cases(99)
 def test_what_the_configuration_says_against_it(tmp_path: Path, values: dict[str, object], reason: str | None) -> None:
     [job] = jobs(tmp_path, "seed=1")
     assert find_reason_alone(changed(job.config, **values)) == reason

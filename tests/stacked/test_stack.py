@@ -47,12 +47,14 @@ OPTIMIZERS = ["sgd", "sgd_momentum", "nesterov", "adam", "adamw", "nadam", "adag
 
 
 @pytest.mark.parametrize("optim", OPTIMIZERS)
+@pytest.mark.cases(3)
 def test_every_optimizer(both: Both, optim: str) -> None:
     same_curves(both(*FEWER, f"optim={optim}", "optim.lr=0.001,0.0005", "optim.weight_decay=0,0.1"))
 
 
 @pytest.mark.parametrize("optim", ["sgd_momentum", "adam"])
 @pytest.mark.parametrize("scheduler", ["none", "step", "cosine", "exponential", "onecycle"])
+@pytest.mark.cases(3)
 def test_every_schedule(both: Both, scheduler: str, optim: str) -> None:
     same_curves(both(*FEWER, f"scheduler={scheduler}", f"optim={optim}", "optim.lr=0.001,0.0005"))
 
@@ -69,6 +71,7 @@ def test_every_schedule(both: Both, scheduler: str, optim: str) -> None:
         "optim=nesterov optim.momentum=0.5,0.9 scheduler=onecycle",
     ],
 )
+@pytest.mark.cases(3)
 def test_values_of_its_own(both: Both, values: str) -> None:
     same_curves(both(*FEWER, *values.split(), "optim.lr=0.001"))
 
@@ -76,9 +79,10 @@ def test_values_of_its_own(both: Both, values: str) -> None:
 ACTIVATIONS = sorted(path.stem for path in (ROOT / "conf" / "activation").glob("*.yaml"))
 
 
-def test_every_activation(tmp_path: Path, both: Both) -> None:
-    for activation in ACTIVATIONS:
-        same_curves(both(*FEWER, f"activation={activation}", "seed=1,2"))
+@pytest.mark.cases(3)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation(both: Both, activation: str) -> None:
+    same_curves(both(*FEWER, f"activation={activation}", "seed=1,2"))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +98,7 @@ def test_every_activation(tmp_path: Path, both: Both) -> None:
         "model.width=4 model.depth=12",
     ],
 )
+@pytest.mark.cases(4)
 def test_what_else_may_be(both: Both, more: str) -> None:
     pairs = both(*FEWER, *more.split(), "seed=1,2")
     same_curves(pairs)
@@ -117,6 +122,8 @@ def test_layers_files_and_summaries(both: Both) -> None:
         merged = one.merge(other, on=keys, how="outer", suffixes=("", "_stacked"))
         assert len(merged) == len(one) == len(other)
         assert (merged["value"] - merged["value_stacked"]).abs().max() < 1e-4
+        steps = [pd.read_parquet(directory / record.STEPS) for directory in (stacked, alone)]
+        pd.testing.assert_frame_equal(*steps, rtol=1e-4)
         assert {p.relative_to(alone) for p in alone.rglob("*") if "tfevents" not in p.name and p.name != ".lock"} == {
             p.relative_to(stacked) for p in stacked.rglob("*") if "tfevents" not in p.name and p.name != ".lock"
         }
@@ -186,13 +193,13 @@ def test_one_that_diverges_leaves_the_others_alone(both: Both) -> None:
 def test_each_run_has_in_its_log_what_is_said_of_it_and_of_the_stack(
     both: Both, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    validate = Stack._validate
+    train_epoch = Stack._train_epoch
 
-    def said(self: Stack) -> list[dict[str, float]]:
+    def said(self: Stack) -> None:
+        train_epoch(self)
         logging.getLogger("somebody").info("of the stack in epoch %d", self.epoch)
-        return validate(self)
 
-    monkeypatch.setattr(Stack, "_validate", said)
+    monkeypatch.setattr(Stack, "_train_epoch", said)
     for alone, stacked in both("seed=1,2", "data.train_on_validation=true"):
         for directory in (alone, stacked):
             [path] = directory.glob("*.log")

@@ -21,6 +21,7 @@ DATA = {"concrete": ("data.train_subset=60",), "mlp": ("data.train_subset=60", "
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.cases(6)
 def test_it_runs_a_short_epoch(experiment: str, tmp_path: Path, fashion_root: Path, cifar_root: Path) -> None:
     kind = experiment.split("_")[0]
     roots = {"mlp": (f"data.root={fashion_root}",), "vgg6": (f"data.root={cifar_root}",), "concrete": ()}
@@ -31,6 +32,7 @@ def test_it_runs_a_short_epoch(experiment: str, tmp_path: Path, fashion_root: Pa
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.cases(99)
 def test_it_begins_with_its_command_and_has_its_name(experiment: str) -> None:
     text = (ROOT / "conf" / "experiment" / f"{experiment}.yaml").read_text()
     assert text.startswith("# @package _global_\n# ")
@@ -51,6 +53,7 @@ def test_all_studies_are_experiments_and_all_experiments_but_the_large_ones_are_
     ("concrete_best", 2 * 20),
     ("vgg6_winner", 1),
 ])  # fmt: skip
+@pytest.mark.cases(99)
 def test_how_many_runs_it_has(experiment: str, runs: int) -> None:
     assert runs_of(experiment) == runs
 
@@ -102,6 +105,7 @@ LARGE = {"vgg6_activations", "vgg6_report"}  # their runs are those of the stand
 
 
 @pytest.mark.parametrize("experiment", sorted(set(EXPERIMENTS) - LARGE))
+@pytest.mark.cases(5)
 def test_all_its_runs_compose_and_have_names_of_their_own(experiment: str) -> None:
     jobs = planned(experiment) if experiment.startswith("vgg6_report") else planned(experiment, "seed=1,2")
     assert len({job.directory.name for job in jobs}) == len(jobs)

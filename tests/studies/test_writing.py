@@ -56,6 +56,7 @@ def test_where_a_single_figure_lies(value: float, word: str) -> None:
         (np.inf, "not finite"),
     ],
 )
+@pytest.mark.cases(99)
 def test_numbers_have_three_digits_or_all_before_the_point(value: float, text: str) -> None:
     assert number(value) == text
 

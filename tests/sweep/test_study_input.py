@@ -24,6 +24,7 @@ def test_without_a_name_a_study_is_dated(capsys: Any) -> None:
     ("activation=relu,tnah",), ("optim=sgd,adam", "optim.momentum=0.9"), ("optim.lr=0.1,fast",), ("+optm.lr=1",),
     ("model.width=3,4",),
 ])  # fmt: skip
+@pytest.mark.cases(5)
 def test_a_mistake_anywhere_is_refused_before_anything_is_run(overrides: tuple[str, ...], capsys: Any) -> None:
     sweep(*overrides, code=1)
     out, err = capsys.readouterr()
@@ -70,6 +71,7 @@ def test_two_runs_in_one_directory_are_refused(capsys: Any) -> None:
     (("+hydra.sweeper.grid=[]",), "There is no 'grid' in hydra.sweeper. Did you mean 'grids'?"), (("dry_run=flase",), "dry_run is 'flase'"),
     (("hydra.job.chdir=true",), "have no effect on the runs of a study"), (("hydra/launcher=basic",), "A study needs a launcher of its own"),
 ])  # fmt: skip
+@pytest.mark.cases(4)
 def test_what_a_study_has_no_use_for_is_refused(overrides: tuple[str, ...], message: str, capsys: Any) -> None:
     assert main("train.py", "--multirun", *QUICK, "seed=1,2", *overrides) == 1
     assert message in capsys.readouterr().err

@@ -219,7 +219,8 @@ const logLimits = lines => {
   return [low - margin, high + margin];
 };
 const xsOf = run => {
-  const against = $("against").value;
+  const against = $("against").value, steps = D.curves.steps[$("metric").value];
+  if (steps) return steps; // of what is recorded by step there is nothing by epoch
   return against === "epoch" ? D.curves.epochs : D.curves.values[against][run];
 };
 // losses that span powers of ten are read on a log scale, unless one says otherwise
@@ -234,19 +235,21 @@ const drawCurves = () => {
   const metric = $("metric").value, values = D.curves.values[metric];
   if (!values) { $("curve-chart").replaceChildren(el("p", "No run has recorded an epoch.", { class: "none" })); return; }
   const share = metric.endsWith("acc"), log = $("curve-log").checked && !share;
-  const cells = cellsOf(shown).size, means = $("lines").value === "means" && cells <= MOST_MEANS;
+  const cells = cellsOf(shown).size, means = $("lines").value === "means" && cells <= MOST_MEANS, bands = cells <= MOST_BANDS;
   const lineOf = run => [xsOf(run).slice(0, values[run].length), values[run]];
   const lines = shown.map(run => values[run]), range = share ? undefined : log ? logLimits(lines) : limits(lines);
-  const against = { epoch: "epoch", step: "optimizer step", seconds: "seconds of training" }[$("against").value];
-  Plotly.react($("curve-chart"), tracesOf(shown, lineOf, means, log, leastOf(lines) / 3), layout({ height: 440, uirevision: metric + against + log + means,
-    xaxis: { title: { text: against }, dtick: against === "epoch" ? wholeEpochs(D.curves.epochs) : undefined }, yaxis: { title: { text: plain(metric) }, type: log ? "log" : "linear", range, tickformat: share ? ".0%" : undefined } }), CONFIG);
+  const stepped = metric in D.curves.steps, chosen = stepped ? "step" : $("against").value;
+  const against = { epoch: "epoch", step: "optimizer step", seconds: "seconds of training" }[chosen];
+  Plotly.react($("curve-chart"), tracesOf(shown, lineOf, means, log, leastOf(lines) / 3, null, bands), layout({ height: 440, uirevision: metric + against + log + means,
+    xaxis: { title: { text: against }, type: stepped ? "log" : "linear", dtick: against === "epoch" ? wholeEpochs(D.curves.epochs) : undefined }, yaxis: { title: { text: plain(metric) }, type: log ? "log" : "linear", range, tickformat: share ? ".0%" : undefined } }), CONFIG);
   const notes = shown.length ? [] : [NOTHING];
   if ($("lines").value === "means" && !means) notes.push(`${cells} settings are too many for means: every run is drawn.`);
+  if (means && cells) notes.push("Lines: means over seeds. " + (bands ? "Bands: their 95 % intervals (Student)." : `Their 95 % intervals are drawn for up to ${MOST_BANDS} settings: narrow the choice to see them.`));
   const there = run => { const [x, y] = lineOf(run); return y.some((v, i) => v !== null && x[i] !== null && x[i] !== undefined); };
   const odd = shown.filter(run => D.runs[run].status !== "completed" && there(run) && !(means && D.runs[run].same)).length;
   if (odd) notes.push(`A cross ends each of the ${odd} runs shown that diverged, failed or have not ended.`);
   const hidden = shown.filter(run => !there(run)).length, twice = shown.filter(run => D.runs[run].same).length;
-  if (hidden) notes.push(`${ofShown(hidden, "has", "have")} no recorded value of it${$("against").value === "epoch" ? "" : ` against ${against}`}.`);
+  if (hidden) notes.push(`${ofShown(hidden, "has", "have")} no recorded value of it${chosen === "epoch" ? "" : ` against ${against}`}.`);
   if (means && twice) notes.push(`${ofShown(twice, "is the same experiment as another and counts", "are the same experiments as others and count")} in no mean.`);
   if (log && lines.some(line => line.some(v => v !== null && v <= 0))) notes.push("A log scale has no place for zeros and negative values.");
   if (range) notes.push("Double-click for the whole range.");

@@ -9,7 +9,7 @@ const MARKS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "c
 const T975 = [NaN, NaN, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145,
   2.131, 2.120, 2.110, 2.101, 2.093]; // Student's, by the number of seeds
 const GREY = "#8a929a"; // of runs of which nobody knows what was tried: level -1
-const MOST_MEANS = 40, MOST_LINES = 300;
+const MOST_MEANS = 40, MOST_BANDS = 8, MOST_LINES = 300;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const statuses = [...new Set(D.runs.map(r => r.status))];
 const NOTHING = "No run is shown.";

@@ -27,7 +27,15 @@ from paribus.config.suggestions import suggest_key
 from paribus.config.targets import find_callable
 from paribus.config.values import check_values
 from paribus.errors import UserError, unknown_name
-from paribus.record import NAMED_LOSSES, PROCESS_KEYS, flatten, parse_metric, select_experimental, use_current_targets
+from paribus.record import (
+    NAMED_LOSSES,
+    PROCESS_KEYS,
+    SOURCES,
+    flatten,
+    parse_metric,
+    select_experimental,
+    use_current_targets,
+)
 
 REQUIRED = ("model", "data", "activation", "optim", "scheduler", "trainer")
 # Arguments that the run passes to constructors, so that a configuration must not.
@@ -106,7 +114,7 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
     raw, raw_base, base = map(use_current_targets, (raw, raw_base, base))
     _check_keys(raw, raw_base, "")
     plain = use_current_targets(to_resolved(config))
-    _check_seed(plain["seed"])
+    _check_seeds(plain)
     check_values(plain, base, "", _find_signature)
     check_ranges(plain)
     check_schedules(plain)
@@ -130,7 +138,7 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
             raise UserError("model.hidden excludes model.width and model.depth. Set either hidden, or width and depth.")
         if None in sizes:
             raise UserError("model.width and model.depth must be set together. Set both or neither.")
-    return Choices(options, given, plain)
+    return Choices({group: option for group, option in options.items() if group not in PROCESS_KEYS}, given, plain)
 
 
 def _check_packages(raw: Mapping[str, Any], options: Mapping[str, str]) -> None:
@@ -144,11 +152,21 @@ def _check_packages(raw: Mapping[str, Any], options: Mapping[str, str]) -> None:
             )
 
 
-def _check_seed(seed: Any) -> None:
-    """Raise UserError where the seed is no number, above all where it should be several."""
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        listed = ",".join(map(str, seed)) if isinstance(seed, list) else "1,2,3"
-        raise UserError(f"seed is {seed!r}; it must be a whole number. For a run each: --multirun seed={listed}.")
+def _check_seeds(config: Mapping[str, Any]) -> None:
+    """Raise UserError where a seed is no number, above all where it should be several, and where two contradict."""
+    seeds = config["seeds"]
+    if not isinstance(seeds, Mapping):
+        raise UserError(
+            f"seeds is {seeds!r}; it holds a seed for each source of randomness ({', '.join(SOURCES)}). The run's own "
+            "is seed=N."
+        )
+    for key, seed in {"seed": config["seed"], **{f"seeds.{name}": seed for name, seed in seeds.items()}}.items():
+        if isinstance(seed, bool) or not isinstance(seed, int | None if key != "seed" else int):
+            listed = ",".join(map(str, seed)) if isinstance(seed, list) else "1,2,3"
+            raise UserError(f"{key} is {seed!r}; it must be a whole number. For a run each: --multirun {key}={listed}.")
+    split, of_data = seeds.get("split"), config["data"].get("seed")
+    if None not in (split, of_data) and of_data not in (split, config["seed"]):
+        raise UserError(f"seeds.split is {split} and data.seed {of_data}; both seed the split. Set one of them.")
 
 
 def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:

@@ -111,12 +111,15 @@ class Composer:
             self._compose_cached((*self.hydra_overrides, *(f"{group}={option}" for group, option in options.items())))
         return self._option_configs[key]
 
+    def is_group(self, key: str) -> bool:
+        """Return whether a key is the name of a group of options."""
+        if key not in self._is_group:
+            self._is_group[key] = bool(self._loader.get_group_options(key))
+        return self._is_group[key]
+
     def _is_option(self, override: Override) -> bool:
         """Return True for an override that chooses an option of a group, False for one that sets a value."""
-        group = override.key_or_group
-        if group not in self._is_group:
-            self._is_group[group] = bool(self._loader.get_group_options(group))
-        return self._is_group[group] and not isinstance(override.value(), dict)
+        return self.is_group(override.key_or_group) and not isinstance(override.value(), dict)
 
     def _compose_cached(self, overrides: tuple[str, ...]) -> DictConfig:
         """Return a new copy of Hydra's composition."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from paribus.errors import UserError
 from paribus.paths import parse_path
-from paribus.record import flatten
+from paribus.record import SOURCES, flatten
 
 LARGEST_WHOLE = 2**63 - 1  # what torch and numpy take
 LARGEST = 3.4e38  # of single precision, in which networks compute
@@ -73,6 +73,7 @@ INNER_SHARE = Range(0, 1, open_low=True, open_high=True)
 
 RANGES: dict[str, Range] = {
     "seed": Range(0, whole=True),
+    **{f"seeds.{name}": Range(0, whole=True) for name in SOURCES},
     "threads": Range(1, MOST_THREADS, whole=True),
     "default_epochs": COUNT,
     "data.seed": Range(0, whole=True),
@@ -176,11 +177,27 @@ RANGES: dict[str, Range] = {
     "metrics.top_k.top_k": COUNT,
     "metrics.calibration_error.n_bins": COUNT,
     "metrics.r2.adjusted": Range(0, whole=True),
+    "callbacks.steps.validate_epochs": Range(0, whole=True),
+    "callbacks.steps.validate_per_decade": Range(1, 9, whole=True),
+    "tune.trials": Range(2, 4096, whole=True),
+    "tune.seed": Range(0, whole=True),
+    "tune.reduction": Range(2, 100, whole=True),
+    "tune.widen": Range(0, 10, whole=True),
+    "tune.confirm": Range(0, 10_000, whole=True),
+    "until.looks": Range(3, whole=True, length=0),
+    "until.max_seeds": Range(3, 10_000, whole=True),
+    "pause": COUNT,
     "callbacks.gradients.every_n_steps": COUNT,
     "callbacks.updates.every_n_steps": COUNT,
     "callbacks.weights.every_n_epochs": COUNT,
     "callbacks.spectrum.every_n_epochs": COUNT,
     "callbacks.grad_signal.every_n_steps": COUNT,
+    "callbacks.optimizer_moments.every_n_epochs": COUNT,
+    "callbacks.loss_spikes.window": COUNT,
+    "callbacks.critical_sharpness.probe_size": COUNT,
+    "callbacks.critical_sharpness.every_n_epochs": COUNT,
+    "callbacks.largest_eigenvalue.probe_size": COUNT,
+    "callbacks.largest_eigenvalue.every_n_epochs": COUNT,
     "callbacks.weights.small": COUNT,
     "callbacks.activations.probe_size": COUNT,
     "callbacks.activations.every_n_epochs": COUNT,
@@ -196,8 +213,10 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "metrics.f1.average": ("micro", "macro", "weighted"),
     "metrics.auroc.average": ("macro", "weighted"),
     "metrics.calibration_error.norm": ("l1", "l2", "max"),
+    "tune.method": ("sobol", "optuna", "halving"),
     "figures": (True, False),
     "confirm": (True, False),
+    "sequential": (True, False),
 }
 
 FOLDERS = ("paribus.data.image_folder.ImageFolder",)  # whose data.path is a directory

@@ -40,7 +40,7 @@ OTHER_WORDS = {
     "loss": ("criterion", "loss_fn", "loss_function", "objective"),
     "activation": ("act", "activation_fn", "act_fn", "nonlinearity", "non_linearity", "activation_function"),
     "study": ("name", "exp_name", "experiment_name", "run_name", "study_name", "project", "group", "tag"),
-    "seed": ("random_seed", "random_state", "manual_seed", "seeds", "n_seeds", "num_seeds"),
+    "seed": ("random_seed", "random_state", "manual_seed", "n_seeds", "num_seeds"),
     "threads": ("num_threads", "n_threads", "cpus", "n_cpus", "num_cpus"),
     "resume": ("ckpt", "ckpt_path", "checkpoint", "resume_from", "resume_from_checkpoint", "load", "restore"),
     "rerun": ("repeat", "reproduce"),

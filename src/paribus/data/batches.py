@@ -53,9 +53,11 @@ class Batches:
     Args:
         inputs, targets: tensors with samples along the first axis; batches are on their device.
         batch_size: samples per batch, over all processes.
-        generator: factory, called at the start of an epoch, of the generator for its order and augmentation. None
-            keeps the samples in order.
+        generator: factory, called at the start of an epoch, of the generator for its order. None keeps the samples in
+            order, without augmentation.
         augment: augmentation of a batch of inputs.
+        augment_generator: the same for the draws of the augmentation, which follow those of an order of its own. So
+            they do not depend on `generator`. None: they follow those of the order.
         prepare: function from raw inputs (pixels, say) to network inputs.
         rank, processes: this process's number, and how many share each batch. All draw the same order.
     """
@@ -67,6 +69,7 @@ class Batches:
         batch_size: int,
         generator: Callable[[], torch.Generator] | None = None,
         augment: CropFlip | None = None,
+        augment_generator: Callable[[], torch.Generator] | None = None,
         prepare: Callable[[Tensor], Tensor] | None = None,
         rank: int = 0,
         processes: int = 1,
@@ -76,6 +79,7 @@ class Batches:
         self.batch_size = batch_size
         self.generator = generator
         self.augment = augment
+        self.augment_generator = augment_generator
         self.prepare = prepare
         self.rank = rank
         self.processes = processes
@@ -97,6 +101,9 @@ class Batches:
         order = torch.randperm(len(self.inputs), generator=generator).to(self.inputs.device)
         drawn = None
         if self.augment is not None:
+            if self.augment_generator is not None:
+                generator = self.augment_generator()
+                torch.randperm(len(self.inputs), generator=generator)  # the place of the draws when all seeds agree
             drawn = self.augment.draw(len(self.inputs), generator).to(self.inputs.device)
         if into is None:
             return self.inputs[order], self.targets[order], drawn

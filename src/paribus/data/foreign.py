@@ -125,6 +125,9 @@ class ForeignData:
         """Return up to `n` inputs of validation samples; None where there are none that a network takes."""
         return self.get_first_inputs("val", n) if self.takes_inputs else None
 
+    def get_training_probe(self, n: int) -> None:
+        """Return None: to read training samples of a loader would draw from its random numbers."""
+
     def require_pairs(self) -> None:
         """Raise UserError unless training and validation have a loader each, of pairs that a network trains on."""
         for split in ("train", "val"):

@@ -32,6 +32,7 @@ class InMemory(lightning.LightningDataModule, ABC):
         augment: augmentation of training batches.
         stores_inputs: whether `load` returns network inputs; False: raw values, which `inputs` converts batch by batch.
         fingerprint: hash of the data as read, set by `load`.
+        seed, order_seed, augmentation_seed: seeds of the split, of the order of the batches, and of augmentation.
     """
 
     task: Literal["classification", "regression"]
@@ -47,7 +48,7 @@ class InMemory(lightning.LightningDataModule, ABC):
         if batch_size < 1:
             raise UserError(f"data.batch_size is {batch_size}; it must be at least 1.")
         self.batch_size = batch_size
-        self.seed = seed
+        self.seed = self.order_seed = self.augmentation_seed = seed
         self.train_subset = train_subset
         self.train_on_validation = train_on_validation
         self.train: Part | None = None
@@ -130,8 +131,9 @@ class InMemory(lightning.LightningDataModule, ABC):
         return Batches(
             *self._on_device(self.train),
             self.batch_size,
-            generator=None if repeated else lambda: make_generator(self.seed, "batches", epoch()),
+            generator=None if repeated else lambda: make_generator(self.order_seed, "batches", epoch()),
             augment=self.augment,
+            augment_generator=lambda: make_generator(self.augmentation_seed, "batches", epoch()),
             prepare=None if self.stores_inputs else self.inputs,
             rank=self.trainer.global_rank if self.trainer else 0,
             processes=self.trainer.world_size if self.trainer else 1,
@@ -163,6 +165,11 @@ class InMemory(lightning.LightningDataModule, ABC):
     def get_probe(self, n: int) -> Tensor | None:
         """Return the first `n` inputs of the validation part; None without one."""
         return self.get_first_inputs("val", n) if self.count("val") else None
+
+    def get_training_probe(self, n: int) -> Part:
+        """Return the first `n` samples of the training part, not augmented: inputs and targets."""
+        assert self.train is not None, "setup() comes first"
+        return self.get_first_inputs("train", n), self.train[1][:n]
 
     def count(self, split: Literal["train", "val", "test"]) -> int:
         """Count the samples of a part that has been loaded."""

@@ -1,6 +1,6 @@
 """Define the interface of instruments."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -29,7 +29,7 @@ class Instrument:
                 yield Measured("weight_largest", "weight", layers, torch.stack([x.weight.abs().max() for x in layers]))
 
     Order of calls: attach, load_state_dict (resumed runs only), measure, histograms and figures of epoch 0 (new runs
-    only); in each epoch before_step and after_step for every optimizer step, then measure, histograms and
+    only); in each epoch before_step and after_step for every optimizer step, then measure, scalars, histograms and
     find_nonfinite_step; at the end finish, histograms and figures with `last`.
 
     Rules:
@@ -62,12 +62,15 @@ class Instrument:
         self.learner = learner
         self.data = data
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs to know of past epochs, as tensors and plain values, for last.ckpt."""
+    def state_dict(self, *run: int) -> dict[str, Any]:
+        """Return what a resumed run needs to know of past epochs, as tensors and plain values, for last.ckpt.
+
+        `run`: number of the run in a stack.
+        """
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Load what `state_dict` returned; called after `attach` in a resumed run."""
+    def load_state_dict(self, *states: dict[str, Any]) -> None:
+        """Load what `state_dict` returned, in a stack that of each run; called after `attach` in a resumed run."""
 
     def before_step(self, step: int, samples: int) -> None:
         """Observe the gradients of a step, before clipping; they are unscaled also under mixed precision.
@@ -87,6 +90,14 @@ class Instrument:
         one, or values of another shape, raise UserError.
         """
         return ()
+
+    def scalars(self, epoch: int) -> Mapping[str, Tensor]:
+        """Return quantities of the whole network by column of metrics.csv, GROUP/NAME: each (), or (K,) in a stack.
+
+        Called after each epoch (from 1), without gradients. NaN stands for a value that could not be measured in this
+        epoch: its cell stays empty.
+        """
+        return {}
 
     def histograms(self, epoch: int, last: bool) -> Iterable[Histogram]:
         """Yield histograms for TensorBoard; called after `measure`, and at the end of the run with `last`."""

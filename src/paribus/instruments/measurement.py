@@ -1,5 +1,6 @@
 """Define measured quantities and the means of an epoch's steps."""
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ from torch import Tensor
 
 from paribus.errors import UserError
 from paribus.models.layers import WeightLayer
+
+SCALAR_NAME = re.compile(r"[a-z][a-z0-9_]*/[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,19 @@ class Measured:
         twice = [layer.path for layer in self.layers if layer in measured]
         if twice:
             raise UserError(f"{what} is measured twice for {', '.join(twice)}. Choose another name for one of them.")
+
+
+def check_scalar(column: str, value: Tensor, lead: int, taken: Collection[str]) -> None:
+    """Raise UserError unless `column` names a free column of metrics.csv, and `value` is (), or (K,) in a stack."""
+    if not SCALAR_NAME.fullmatch(column) or column.startswith("val/"):
+        raise UserError(
+            f"{column!r} names no quantity of the network: write GROUP/NAME in lower case, such as curvature/trace. "
+            "val/ is for what is computed on the validation part."
+        )
+    if value.ndim != lead:
+        raise UserError(f"{column} has a value of shape {tuple(value.shape)}; a run has one number an epoch.")
+    if column in taken:
+        raise UserError(f"{column} is measured twice. Choose another name for one of them.")
 
 
 class StepMeans:

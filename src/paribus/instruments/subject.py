@@ -1,10 +1,11 @@
 """Declare the view that instruments have of a network in training."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from paribus.models.layers import WeightLayer
 
@@ -24,6 +25,9 @@ class Subject(Protocol):
         loss_hook: function of inputs, outputs and loss that is called in each training step; None by default.
         calls_loss_hook: False for a LightningModule of the user's, whose training step calls none.
         stepping: of several optimizers the parameters of the first, by id, whose steps are observed; None: all.
+        lr: learning rate of the last optimizer step; (K,) in a stack.
+        step_losses: training losses of the ended epoch's batches, (n,) or (n, K), float64 on the CPU; None where a
+            batch is shared by several processes, or no batch has returned a loss.
     """
 
     network: nn.Module
@@ -36,6 +40,12 @@ class Subject(Protocol):
 
     @property
     def stepping(self) -> Collection[int] | None: ...
+
+    @property
+    def lr(self) -> float | Tensor: ...
+
+    @property
+    def step_losses(self) -> Tensor | None: ...
 
     @property
     def lead(self) -> int: ...
@@ -51,6 +61,31 @@ class Subject(Protocol):
 
     def predict(self, inputs: Tensor) -> Tensor:
         """Return what these outputs mean, in single precision: probabilities, or values in the unit of the targets."""
+
+    def compute_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss, () or (K,), in evaluation mode, in the weights' precision and with gradients.
+
+        Only called where the data have a probe with targets. Losses of samples are averaged in double precision.
+        """
+
+    def get_moments(self, parameter: Tensor) -> Mapping[str, Tensor]:
+        """Return the optimizer's state tensors that have the parameter's shape, such as exp_avg, by name.
+
+        In a stack the rows of runs whose optimizer has no such tensor are NaN.
+        """
+
+
+def select_moments(optimizers: Iterable[Optimizer], parameter: Tensor) -> dict[str, Tensor]:
+    """Return the state tensors of a parameter that have its shape; see Subject.get_moments."""
+    states = [optimizer.state[parameter] for optimizer in optimizers if parameter in optimizer.state]
+    moments = [(name, value) for state in states for name, value in state.items() if isinstance(value, Tensor)]
+    return {name: value for name, value in moments if value.shape == parameter.shape}
+
+
+def list_trained(subject: Subject) -> list[nn.Parameter]:
+    """Return all parameters of the network that the observed steps train."""
+    trained = [parameter for parameter in subject.network.parameters() if parameter.requires_grad]
+    return [p for p in trained if subject.stepping is None or id(p) in subject.stepping]
 
 
 def list_stepped(subject: Subject) -> list[tuple[WeightLayer, str, nn.Parameter]]:

@@ -20,7 +20,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 class EventFile:
     """Append to an existing event file; the `event_writer` of torch's FileWriter.
 
-    `write` flushes each event. Raises OSError with the file's name if writing fails.
+    `write` flushes its events. Raises OSError with the file's name if writing fails.
     """
 
     def __init__(self, path: Path):
@@ -30,18 +30,21 @@ class EventFile:
     def add_event(self, event: Event) -> None:
         self.write(event.SerializeToString())
 
-    def write(self, event: bytes) -> None:
-        """Write a serialised event as a TFRecord: length and content, each followed by its masked CRC-32C.
+    def write(self, *events: bytes) -> None:
+        """Write serialised events as TFRecords: length and content, each followed by its masked CRC-32C.
 
         Format: https://www.tensorflow.org/tutorials/load_data/tfrecord.
         """
-        length = struct.pack("<Q", len(event))
+        parts: list[bytes] = []
+        for event in events:
+            length = struct.pack("<Q", len(event))
+            parts += [length, _mask_checksum(length), event, _mask_checksum(event)]
         with self._naming_file():
-            self._file.write(b"".join((length, _mask_checksum(length), event, _mask_checksum(event))))
+            self._file.write(b"".join(parts))
             self._file.flush()
 
     def flush(self) -> None:
-        """Do nothing: `write` flushes each event."""
+        """Do nothing: `write` flushes."""
 
     def close(self) -> None:
         with self._naming_file():

@@ -2,10 +2,11 @@
 
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -62,6 +63,13 @@ class TensorBoard(TensorBoardLogger):
         event = self._scalars[tags].serialise(int(step or 0), list(metrics.values()))
         self.experiment.open_file().write(event)
 
+    def log_series(self, tags: Sequence[str], steps: np.ndarray, values: np.ndarray) -> None:
+        """Write scalars at n steps, (n, tags): an event a step, all in one write."""
+        template = ScalarEvents(tags)
+        events = [template.serialise(*row) for row in zip(steps.tolist(), values.tolist(), strict=True)]
+        if events:
+            self.experiment.open_file().write(*events)
+
     def log_hyperparams(self, params: Mapping[str, Any], *others: Any) -> None:  # type: ignore[override]
         """Write an entry of the HPARAMS tab. Which columns the tab has is written for a whole study: see study.py.
 
@@ -109,8 +117,11 @@ class TensorBoard(TensorBoardLogger):
         from torch.utils.tensorboard.summary import custom_scalars
 
         layout: dict[str, dict[str, list[Any]]] = {"training": {}}
-        for name in dict.fromkeys(column.partition("/")[2] for column in columns if "/" in column):
-            layout["training"][name] = ["Multiline", [f"^(train|val)/{name}$"]]
+        for group, _, name in (column.partition("/") for column in columns if "/" in column):
+            if group in ("train", "val"):
+                layout["training"][name] = ["Multiline", [f"^(train|val)/{name}$"]]
+            else:
+                layout.setdefault(group, {})[name] = ["Multiline", [f"^{group}/{name}$"]]
         layout |= {family: {} for family in (*FAMILIES.values(), "more")}
         for quantity, tensor in quantities:
             family = "activation" if tensor == "activation" else quantity.partition("_")[0]

@@ -25,8 +25,8 @@ class EventFileWriter(FileWriter):
         self.event_writer = EventFile(directory / name)
         self.add_event(Event(file_version="brain.Event:2"))
 
-    def write(self, event: bytes) -> None:
-        self.event_writer.write(event)
+    def write(self, *events: bytes) -> None:
+        self.event_writer.write(*events)
 
 
 class EventWriter(SummaryWriter):

@@ -53,21 +53,31 @@ from paribus.record.schema import (
     LOG,
     METRICS,
     N_FOLDS,
+    N_PROBE,
+    PAUSED,
     PREDICTIONS,
     RUNNING,
+    SKETCH_SIZE,
+    STEPS,
     SUMMARY,
     TRASH,
+    TWINS,
     UNFINISHED,
+    UNTIL,
     WEIGHTS,
 )
+from paribus.record.seeds import SOURCES, resolve_seeds, use_canonical_seeds
+from paribus.record.until import Judgement, TakenLook, UntilPlan, read_plan, write_plan
 
 __all__ = [
-    "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED",
-    "FINISHED", "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "NAMED_LOSSES", "N_FOLDS",
-    "OWN_CALLBACKS", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SUMMARY", "TRASH", "UNFINISHED", "WEIGHTS",
-    "BusyError", "Metric", "RecordError",
+    "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED", "FINISHED",
+    "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "NAMED_LOSSES", "N_FOLDS",
+    "N_PROBE", "OWN_CALLBACKS", "PAUSED", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SKETCH_SIZE", "SOURCES",
+    "STEPS", "SUMMARY", "TRASH", "TWINS", "UNFINISHED", "UNTIL", "WEIGHTS",
+    "BusyError", "Judgement", "Metric", "RecordError", "TakenLook", "UntilPlan",
     "claim_directory", "clear_record", "find_config_fault", "find_fault", "find_runs", "flatten", "identify",
-    "is_running", "lock_directory", "make_paths_absolute", "parse_metric", "read_metrics", "read_status",
-    "read_summary", "read_text", "read_yaml", "remove_temporary", "replace_file", "require_regular",
-    "select_experimental", "to_columns", "use_current_targets", "use_stable_targets", "write_json",
+    "is_running", "lock_directory", "make_paths_absolute", "parse_metric", "read_metrics", "read_plan",
+    "read_status", "read_summary", "read_text", "read_yaml", "remove_temporary", "replace_file", "require_regular",
+    "resolve_seeds", "select_experimental", "to_columns", "use_canonical_seeds", "use_current_targets",
+    "use_stable_targets", "write_json", "write_plan",
 ]  # fmt: skip

@@ -23,8 +23,10 @@ from paribus.record.schema import (
     LAYERS,
     METRICS,
     PREDICTIONS,
+    STEPS,
     SUMMARY,
     TRASH,
+    TWINS,
     UNFINISHED,
     WEIGHTS,
     WRITTEN_STATUSES,
@@ -131,14 +133,15 @@ def read_status(directory: Path) -> tuple[str, dict[str, Any] | None]:
 def clear_record(directory: Path) -> None:
     """Remove the record of a run before it is repeated; keep its log and all unknown files."""
     # in this order, so that after an interrupted removal the run is still one to repeat
-    for pattern in (LAST, BEST, "events.out.tfevents.*", LAYERS, FOLDS, PREDICTIONS, WEIGHTS, METRICS, SUMMARY):
+    for pattern in (LAST, BEST, "events.out.tfevents.*", LAYERS, FOLDS, STEPS, TWINS, PREDICTIONS, WEIGHTS, METRICS,
+                    SUMMARY):  # fmt: skip
         for path in directory.glob(pattern):
             path.unlink()
 
 
 def remove_temporary(directory: Path) -> None:
     """Remove the temporary files of a killed process; the caller must own the directory."""
-    for name in (SUMMARY, METRICS, LAYERS, FOLDS, PREDICTIONS, WEIGHTS, LAST, BEST, COMPOSITION):
+    for name in (SUMMARY, METRICS, LAYERS, FOLDS, STEPS, TWINS, PREDICTIONS, WEIGHTS, LAST, BEST, COMPOSITION):
         path = directory / name
         for stale in path.parent.glob(f".{path.name}.[0-9]*"):
             stale.unlink()

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from paribus.record.seeds import use_canonical_seeds
+
 # How a run is executed, not what it tests: excluded from the identity. So are Paribus's own callbacks, which change no
 # result; a user's may (early stopping, say).
 OWN_CALLBACKS = ("paribus.callbacks.", "paribus.instruments.", "paribus.training.")
-PROCESS_KEYS = ("resume", "rerun", "dry_run", "trust")  # options of a process, not of the run
+PROCESS_KEYS = ("resume", "rerun", "dry_run", "trust", "pause", "tune", "until")  # options of a process, not of the run
 EXECUTION_KEYS = (
     "data.root",
     "data.verify",
@@ -21,6 +23,8 @@ EXECUTION_KEYS = (
     "threads",
     "study",
     "confirm",
+    "tuned",
+    "sequential",
     "logger",
     "figures",
     "metric",  # selects an epoch of what was trained
@@ -119,7 +123,7 @@ def identify(config: Mapping[str, Any]) -> str:
             return int(value)
         return value
 
-    kept = use_stable_targets(select_experimental(config))
+    kept = use_canonical_seeds(use_stable_targets(select_experimental(config)))
     for derived in ("width", "depth") if "hidden" in kept.get("model", {}) else ():  # `hidden` contains them
         kept["model"].pop(derived, None)
     text = json.dumps(canonical(kept), sort_keys=True)

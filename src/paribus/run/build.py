@@ -23,24 +23,32 @@ from paribus.loggers.tensorboard import TensorBoard
 from paribus.models.initialisation import initialise
 from paribus.models.layers import Call
 from paribus.randomness import derive_seed, restoring_seed_variables, seed_globally
+from paribus.record import resolve_seeds
 from paribus.run.checks import check_memory, check_outputs, inspect_network
 from paribus.run.criteria import build_loss, build_metrics
 from paribus.run.factory import is_foreign, make_factory
 from paribus.run.optimization import check_optimizer, make_optimizer_factory, plan_schedule
 from paribus.training.learner import Learner, find_learner
+from paribus.training.steps import Steps, StepsInEpoch
 from paribus.training.stopping import StopAtStep
+from paribus.training.trained import Trained
 
 
 def build_data(config: Mapping[str, Any]) -> InMemory | ForeignData:
     """Build the data module of `config` without reading data."""
     kind = find_kind(config["data"].get("_target_"), "data", (lightning.LightningDataModule,))
+    node, seeds = dict(config["data"]), resolve_seeds(config)
+    if node.get("seed") is not None:
+        node["seed"] = seeds["split"]
     if issubclass(kind, InMemory) and not is_foreign(config):
-        return make_factory("data", config["data"], InMemory)()  # type: ignore[type-abstract]
-    node = dict(config["data"])
+        in_memory = make_factory("data", node, InMemory)()  # type: ignore[type-abstract]
+        in_memory.order_seed, in_memory.augmentation_seed = seeds["order"], seeds["augmentation"]
+        return in_memory
+    seed = config["seed"] if (config.get("seeds") or {}).get("split") is None else seeds["split"]
     adapter = None if issubclass(kind, InMemory) else find_adapter(node.pop("adapter", None))
     with restoring_seed_variables():
-        seed_globally(config["seed"], "split")
-        return ForeignData(make_factory("data", node, lightning.LightningDataModule)(), adapter, config["seed"])
+        seed_globally(seed, "split")
+        return ForeignData(make_factory("data", node, lightning.LightningDataModule)(), adapter, seed)
 
 
 def build_network(config: Mapping[str, Any], data: InMemory | ForeignData) -> nn.Module:
@@ -70,7 +78,8 @@ def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory 
     loss = build_loss(config, data)
     metrics = build_metrics(config, loss, data)
     make_optimizer, plan = make_optimizer_factory(config), plan_schedule(config)
-    learner = find_learner(loss)(network, loss, make_optimizer, plan.make, plan.interval, config["seed"], metrics)
+    seed = resolve_seeds(config)["dropout"]
+    learner = find_learner(loss)(network, loss, make_optimizer, plan.make, plan.interval, seed, metrics)
     learner.monitor = plan.monitor
     return learner
 
@@ -79,7 +88,7 @@ def build_initial(config: Mapping[str, Any], data: InMemory | ForeignData) -> tu
     """Build the learner and its untrained network; also return the module calls of a forward pass of two samples."""
     if isinstance(data, ForeignData):
         data.require_pairs()
-    torch.manual_seed(derive_seed(config["seed"], "weights"))
+    torch.manual_seed(derive_seed(resolve_seeds(config)["weights"], "weights"))
     network = build_network(config, data)
     learner = build_learner(config, network, data)
     check_optimizer(config, network)
@@ -101,6 +110,14 @@ def build_callbacks(config: Mapping[str, Any]) -> tuple[dict[str, Instrument], l
     if config.get("averaging") is not None:
         others.append(build_averaging(config))
     return instruments, others
+
+
+def build_steps_in_epoch(
+    instruments: Mapping[str, Instrument], trained: Trained, data: InMemory | ForeignData
+) -> StepsInEpoch | None:
+    """Build the callback that records steps, where one of the instruments is Steps. Every rank of a run needs it."""
+    steps = next((instrument for instrument in instruments.values() if isinstance(instrument, Steps)), None)
+    return None if steps is None else StepsInEpoch(steps, trained, data)
 
 
 def build_averaging(config: Mapping[str, Any]) -> WeightAveraging:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from paribus import record
 from paribus.config.check import read_job_choices
 from paribus.config.compose import to_resolved
+from paribus.config.ranges import COUNT, check_value
 from paribus.config.targets import require_trusted
 from paribus.errors import UserError
 from paribus.run import rerun, resume
@@ -36,6 +37,7 @@ def run(config: DictConfig) -> float | None:
         raise UserError("This experiment is a study: it lists several runs. Add --multirun to train them.")
     if config.dry_run not in (True, False):
         raise UserError(f"dry_run is {config.dry_run!r}; it must be true or false.")
+    check_value("pause", config.pause, COUNT)
     if config.trust not in (True, False):
         raise UserError(f"trust is {config.trust!r}; it must be true or false.")
     recorded = config.resume if config.rerun is None else config.rerun
@@ -58,7 +60,10 @@ def run(config: DictConfig) -> float | None:
 def require_no_study(job: Job) -> None:
     """Raise UserError for typed options that have a meaning with --multirun only."""
     typed = [*to_plain_list(job.hydra.overrides.task), *to_plain_list(job.hydra.overrides.hydra)]
-    options = ("study=", "hydra/launcher=", "hydra/sweeper=", "hydra.launcher.", "hydra.sweep.", "hydra.sweeper.")
+    options = (
+        *("study=", "until=", "until.", "sequential=true"),
+        *("hydra/launcher=", "hydra/sweeper=", "hydra.launcher.", "hydra.sweep.", "hydra.sweeper."),
+    )
     for text in typed:
         if text.lstrip("+~").startswith(options) and not text.endswith("=null"):
             raise UserError(f"{text} is for a study, and this is a single run. Add --multirun, or leave it out.")

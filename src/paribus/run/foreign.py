@@ -26,6 +26,7 @@ from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.models.layers import Call, evaluation_mode, recording_calls
 from paribus.randomness import seed_globally
+from paribus.record import resolve_seeds
 from paribus.run.build import build_trainer
 from paribus.run.factory import is_foreign, make_factory
 from paribus.run.optimization import make_optimizer_factory, plan_schedule
@@ -53,7 +54,7 @@ def build_module(config: Mapping[str, Any], data: ForeignData) -> lightning.Ligh
             given[name] = getattr(data, name)
     if "activation" in accepted:
         given["activation"] = make_factory("activation", config["activation"], nn.Module)
-    seed_globally(config["seed"], "weights")
+    seed_globally(resolve_seeds(config)["weights"], "weights")
     module: lightning.LightningModule = make_module(**given)
     if config["optim"].get("_target_") is not None:
         if not module.automatic_optimization:
@@ -229,6 +230,18 @@ def refuse_activation(overrides: Sequence[str], config: Mapping[str, Any]) -> No
     chosen = next((text for text in overrides if re.match(r"activation[.=]", text)), None)
     if chosen is not None and "activation" not in inspect.signature(found).parameters:
         raise UserError(f"{chosen} has no effect: {found.__name__} takes no argument `activation`. Leave it out.")
+
+
+def refuse_seeds(config: Mapping[str, Any], data: InMemory | ForeignData) -> None:
+    """Raise UserError where foreign loaders get several seeds for what they draw from the same generators."""
+    given = config.get("seeds") or {}
+    seeds = {f"seeds.{name}": given.get(name) for name in ("order", "augmentation", "dropout")}
+    if isinstance(data, ForeignData) and len(set(seeds.values())) > 1:
+        values = ", ".join(f"{key}={seed}" for key, seed in seeds.items() if seed is not None)
+        raise UserError(
+            f"{data.name} draws order, augmentation and dropout from the same generators, which have one seed; given "
+            f"is {values}. Set seeds.order, seeds.augmentation and seeds.dropout to the same number."
+        )
 
 
 def refuse_ranks(config: Mapping[str, Any], data: InMemory | ForeignData, processes: int) -> None:

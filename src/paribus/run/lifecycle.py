@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from paribus import record
 from paribus.config.messages import explain
-from paribus.errors import RunFailed, UserError
+from paribus.errors import Paused, RunFailed, UserError
 from paribus.record.provenance import collect_provenance
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
@@ -47,7 +47,7 @@ def keep_summary(job: Job, resume_point: ResumePoint | None) -> Iterator[Summary
     """Keep the summary of a run while the block executes it, and write the summary when the block ends.
 
     This process must have locked the directory. Raises RunFailed after an error and KeyboardInterrupt after an
-    interruption; the log then holds either.
+    interruption; the log then holds either. A pause ends the block and raises nothing.
     """
     directory = job.directory
     started = resume_point.started if resume_point else datetime.now().astimezone().isoformat(timespec="seconds")
@@ -68,6 +68,9 @@ def keep_summary(job: Job, resume_point: ResumePoint | None) -> Iterator[Summary
             summary |= {"choices": job.choices.options, "set": job.choices.given, "config": job.config}
             summary["identity"] = record.identify(job.config)
         yield keeper
+    except Paused as error:
+        summary |= {"status": record.INTERRUPTED, "paused": True, "message": str(error)}
+        log.info("%s The same run goes on from there.", error)
     except (KeyboardInterrupt, SystemExit) as error:
         # Lightning raises SystemExit after Ctrl-C, and SIGTERMException after SIGTERM
         interrupted = isinstance(error.__context__, KeyboardInterrupt) or isinstance(error, SIGTERMException)

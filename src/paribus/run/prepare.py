@@ -17,7 +17,7 @@ from paribus.run.build import build_callbacks, build_data, build_initial
 from paribus.run.checks import check_batch_norm
 from paribus.run.factory import is_foreign
 from paribus.run.finders import apply_found, find_values
-from paribus.run.foreign import build_foreign, list_data_limits, refuse_activation, refuse_ranks
+from paribus.run.foreign import build_foreign, list_data_limits, refuse_activation, refuse_ranks, refuse_seeds
 from paribus.run.lifecycle import SummaryKeeper
 from paribus.run.metric import choose_metric
 from paribus.run.ranks import count_ranks
@@ -70,6 +70,10 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
 
     data = build_data(config)
     refuse_ranks(config, data, processes)
+    refuse_seeds(config, data)
+    seeds = summary["seeds"] = record.resolve_seeds(config)
+    if isinstance(data, ForeignData):
+        seeds["order"] = seeds["augmentation"] = seeds["dropout"]  # of the generators that its loaders draw from
     data.prepare_data()
     data.setup("fit")
     counts: dict[str, int | None] = {"train": data.count("train"), "val": data.count("val")}

@@ -33,7 +33,7 @@ from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.process import find_rank, keep_freed_memory
 from paribus.record import OWN_CALLBACKS
-from paribus.run.build import build_callbacks, build_data, build_initial, build_trainer
+from paribus.run.build import build_callbacks, build_data, build_initial, build_steps_in_epoch, build_trainer
 from paribus.run.followers import Follower, SavingFollower
 
 log = logging.getLogger(__name__)
@@ -221,9 +221,11 @@ def _fit_along(run: int, kind: str, config: Mapping[str, Any], directory: Path, 
         data.prepare_data()  # on a machine that shares no files with rank 0's
     data.setup("fit")
     learner, _ = build_initial(config, data)
-    _, callbacks = build_callbacks(config)
+    instruments, callbacks = build_callbacks(config)
+    in_epoch = build_steps_in_epoch(instruments, learner, data)
     users = [c for c in callbacks if isinstance(c, WeightAveraging) or not type(c).__module__.startswith(OWN_CALLBACKS)]
-    trainer = build_trainer({**config, "logger": {}}, directory, [Follower(), *users, SavingFollower()])
+    steps = [] if in_epoch is None else [in_epoch]
+    trainer = build_trainer({**config, "logger": {}}, directory, [*steps, Follower(), *users, SavingFollower()])
     assert isinstance(data, InMemory)
     trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     distributed.destroy_process_group()

@@ -39,7 +39,10 @@ def compare(old: Path, new: Path) -> str:
     if len(before) != len(now):
         raise RerunMismatch(f"{old} has {len(before)} epochs, {new} has {len(now)}; the common epochs are identical.")
     compared = [f"{len(now)} epochs of {record.METRICS}, times aside"]
-    for name, find_difference in ((record.LAYERS, _find_layer_difference), (record.FOLDS, _find_fold_difference)):
+    tables = {
+        record.LAYERS: _find_layer_difference, record.FOLDS: _find_fold_difference, record.STEPS: _find_step_difference
+    }  # fmt: skip
+    for name, find_difference in tables.items():
         if (old / name).exists() and (new / name).exists():
             try:
                 first = find_difference(old, new)
@@ -72,6 +75,15 @@ def _find_fold_difference(old: Path, new: Path) -> str | None:
     frames = [pandas.read_parquet(directory / record.FOLDS) for directory in (old, new)]
     return _find_first_difference(
         [frame.melt(keys[:2], var_name=keys[2]) for frame in frames], keys, "{column} of fold {fold}"
+    )
+
+
+def _find_step_difference(old: Path, new: Path) -> str | None:
+    """Describe the first value in which two steps.parquet differ, among those in both."""
+    keys = ["epoch", "step", "column"]
+    frames = [pandas.read_parquet(directory / record.STEPS) for directory in (old, new)]
+    return _find_first_difference(
+        [frame.melt(keys[:2], var_name=keys[2]) for frame in frames], keys, "{column} of step {step}"
     )
 
 

@@ -57,7 +57,7 @@ def read_resume_point(directory: Path) -> ResumePoint:
     Raises RecordError where there is none, or where the checkpoint, metrics.csv or layers.parquet cannot be read.
     """
     path = directory / record.LAST
-    for name in (record.LAYERS, record.FOLDS):
+    for name in (record.LAYERS, record.FOLDS, record.STEPS, record.TWINS):
         record.require_regular(directory / name)
     try:
         stored, described = read_described(path, with_training=True)
@@ -94,8 +94,8 @@ def read_resume_point(directory: Path) -> ResumePoint:
 def find_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Find the values in which two resolved configurations differ as experiments; return both by dotted key."""
     before, now = (
-        flatten(record.use_current_targets(select_experimental(record.make_paths_absolute(config))))
-        for config in (old, new)
+        flatten(record.use_canonical_seeds(record.use_current_targets(select_experimental(config))))
+        for config in map(record.make_paths_absolute, (old, new))
     )
     return {
         key: (before.get(key, MISSING), now.get(key, MISSING))

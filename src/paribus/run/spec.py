@@ -88,7 +88,7 @@ class Job:
     @property
     def overrides(self) -> list[str]:
         """The overrides as typed, without those for this process only."""
-        prefixes = tuple(f"{key}=" for key in PROCESS_KEYS)
+        prefixes = tuple(f"{key}{sign}" for key in PROCESS_KEYS for sign in "=.")
         return [text for text in to_plain_list(self.hydra.overrides.task) if not text.startswith(prefixes)]
 
     @property

@@ -14,7 +14,8 @@ from paribus.data.foreign import ForeignData
 from paribus.errors import UserError, unknown_name
 from paribus.loggers.lifecycle import close_logger, resume_logger
 from paribus.randomness import restoring_seed_variables
-from paribus.run.build import build_callbacks, build_trainer, check_devices
+from paribus.record import resolve_seeds
+from paribus.run.build import build_callbacks, build_steps_in_epoch, build_trainer, check_devices
 from paribus.run.followers import InStep
 from paribus.run.lifecycle import SummaryKeeper
 from paribus.run.metric import find_users
@@ -48,23 +49,28 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     config, data, learner, description = prepared.config, prepared.data, prepared.learner, prepared.description
     instruments, others = build_callbacks(config)
     figures = job.study is None if config["figures"] is None else config["figures"]
-    checkpoints = Checkpoints(directory, description, prepared.metric)
+    checkpoints = Checkpoints(directory, description, prepared.metric, job.composed.get("pause"))
     foreign = isinstance(learner, ForeignLearner)
+    in_epoch = build_steps_in_epoch(instruments, learner, data)
     recorder = Recorder(
-        learner, data, directory, collect_hyperparameters(job, config), instruments, checkpoints, figures,
+        learner, data, directory, collect_hyperparameters(job, config), instruments, checkpoints, figures, in_epoch,
         sees_steps=foreign or bool(find_users(others)),
     )  # fmt: skip
     restoration = Restoration(resume_point.path) if resume_point else None
     ours: list[lightning.Callback] = [*([restoration] if restoration else []), recorder, checkpoints]
+    if in_epoch is not None:
+        ours.insert(0, in_epoch)
     if isinstance(learner, ForeignLearner):
         ours = [learner, PlateauSteps(), *ours]
     if isinstance(data, ForeignData):
-        ours.insert(0, EpochSeeds(config["seed"]))
+        ours.insert(0, EpochSeeds(resolve_seeds(config)["dropout"]))
     if ranks.number == 1:
         trainer = build_trainer(without_ddp(config), directory, [*ours, *others], job.study is not None)
     else:
         trainer = build_trainer(config, directory, [*ours, InStep(), *others], job.study is not None)
     check_devices(trainer, config, ranks.number)
+    if ranks.number > 1 and job.composed.get("pause") is not None:
+        raise UserError("pause=N is for a run in one process, and so is tune.method=halving. Leave it out.")
     device = trainer.strategy.root_device
     where = summary["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     if device.type == "cpu":
@@ -101,6 +107,7 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
         recording = recorder.recording
         if recording is not None and recording.rows:
             summary["statistics"] |= recording.compute_statistics()
+            summary["instruments"] = recorder.calls.summarise(recording.new_epoch_seconds, recording.measured)
         if recording is not None and recording.taken_up:
             summary["taken_up"] = recording.taken_up
         for logger in trainer.loggers:

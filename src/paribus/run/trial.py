@@ -16,7 +16,7 @@ from paribus.run.build import (
     check_devices,
 )
 from paribus.run.factory import is_foreign
-from paribus.run.foreign import try_module
+from paribus.run.foreign import refuse_seeds, try_module
 from paribus.run.metric import choose_metric
 from paribus.training.learner import Learner
 
@@ -37,6 +37,7 @@ def try_building(
         check_devices(trainer, config, trainer.world_size if config["trainer"].get("strategy", "auto") != "auto" else 1)
     with restoring_seed_variables():
         data = data or build_data(config)
+        refuse_seeds(config, data)
         if not data.is_available():
             return None
         if isinstance(data, ForeignData):

@@ -60,6 +60,7 @@ class LockedMember:
             summary["device"], summary["stacked"] = "cpu", size
             if recording.rows:
                 summary["statistics"] |= recording.compute_statistics()
+                summary["instruments"] = member.calls.summarise(recording.new_epoch_seconds, recording.measured)
             if recording.taken_up:
                 summary["taken_up"] = recording.taken_up
             if not member.ended:
@@ -166,7 +167,7 @@ def _train_members(
             try:
                 instruments, _ = build_callbacks(runs[0].member.prepared.config)
                 shared = {name: i for name, i in instruments.items() if i.in_stack == "together"}
-                stack = Stack([run.member for run in runs], shared)
+                stack = Stack([run.member for run in runs], shared, runs[0].job.composed.get("pause"))
             except KeyboardInterrupt as error:
                 failure = error
             except Exception as error:  # noqa: BLE001  executing the run alone reports what is wrong with it

@@ -9,6 +9,7 @@ from typing import Any
 import lightning
 
 from paribus.data.module import InMemory
+from paribus.instruments.calls import InstrumentCalls
 from paribus.instruments.instrument import Instrument
 from paribus.models.layers import WeightLayer
 from paribus.run.prepare import Prepared
@@ -23,6 +24,7 @@ class Member:
 
     Attributes:
         instruments: the run's own, for what happens once a run: histograms, files at the end, the layer that broke.
+        calls: the time that its instruments have cost so far.
         stored: the checkpoint to resume from; None for a new run.
         ended: True once the record is finished, after a divergence or the last epoch.
         failure: the error that ended this run alone, such as one of its files. None: no error.
@@ -35,6 +37,9 @@ class Member:
     stored: dict[str, Any] | None = None
     ended: bool = False
     failure: Exception | None = None
+
+    def __post_init__(self) -> None:
+        self.calls = InstrumentCalls(self.instruments)
 
     @property
     def active(self) -> bool:
@@ -50,10 +55,6 @@ class Member:
     def data(self) -> InMemory:
         assert isinstance(self.prepared.data, InMemory)
         return self.prepared.data
-
-    @property
-    def seed(self) -> int:
-        return int(self.prepared.config["seed"])
 
     @contextmanager
     def isolating_failures(self) -> Iterator[None]:
@@ -93,13 +94,19 @@ class Member:
         self.ended = True
 
     def write_checkpoint(
-        self, epoch: int, steps: int, optimizer_state: Mapping[str, Any], scheduler_state: Mapping[str, Any] | None
+        self,
+        epoch: int,
+        steps: int,
+        optimizer_state: Mapping[str, Any],
+        scheduler_state: Mapping[str, Any] | None,
+        instrument_states: Mapping[str, Any],
     ) -> None:
         """Write last.ckpt, from which Lightning can resume the run alone.
 
         Args:
             epoch: number of epochs done; steps: optimizer steps an epoch.
             optimizer_state, scheduler_state: state_dict of the run's own optimizer and scheduler; None: no scheduler.
+            instrument_states: states of the instruments that the stack shares, by name.
         """
         recorded = self.recording.get_state(stopped=self.recording.diverged is not None)
         instruments = {name: state for name, i in self.instruments.items() if (state := i.state_dict())}
@@ -114,7 +121,7 @@ class Member:
                 "loops": describe_loops(epoch, steps, validates, scheduled, self.learner.interval),
                 "optimizer_states": [optimizer_state],
                 "lr_schedulers": [scheduler_state] if scheduled else [],
-                "recorder": {**recorded, "instruments": instruments},
+                "recorder": {**recorded, "instruments": {**instruments, **instrument_states}},
             }
         )
 

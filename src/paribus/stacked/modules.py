@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from paribus.models.activations import ReLU2, Sine
@@ -46,7 +45,7 @@ class _Products(torch.autograd.Function):
     """The product of K linear layers, with a backward pass of its own.
 
     Autograd would compute the gradient of the transposed weight, and spend a tenth of the backward pass on copying it
-    into the weight's layout.
+    into the weight's layout. It can be differentiated itself, for second derivatives.
     """
 
     @staticmethod
@@ -57,7 +56,6 @@ class _Products(torch.autograd.Function):
         return torch.bmm(inputs, transposed) if bias is None else torch.baddbmm(bias.unsqueeze(1), inputs, transposed)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
         inputs, weight = ctx.saved_tensors
         inputs_gradient = torch.bmm(gradient, weight) if ctx.needs_input_grad[0] else None

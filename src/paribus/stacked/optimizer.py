@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop
 from torch.optim.lr_scheduler import LRScheduler
 
+from paribus.instruments.subject import select_moments
 from paribus.private_names import skip_graph_check
 from paribus.stacked.modules import NotStackable
 from paribus.training.learner import Learner
@@ -222,6 +223,15 @@ class StackedOptimizer:
         }
         group = {key: value for key, value in self.sources[k].param_groups[0].items() if key != "params"}
         return {"state": state, "param_groups": [{**group, "params": list(range(len(self.parameters)))}]}
+
+    def get_moments(self, parameter: Tensor) -> dict[str, Tensor]:
+        """Return the state tensors (K, ...) of a stacked parameter that have its shape; NaN for runs without them."""
+        [i] = [i for i, own in enumerate(self.parameters) if own is parameter]
+        moments: dict[str, Tensor] = {}
+        for part in self.slices:
+            for name, value in select_moments([part.optimizer], part.tensors[i]).items():
+                moments.setdefault(name, torch.full_like(parameter, torch.nan))[part.first : part.last] = value
+        return moments
 
     def load(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Load the state of each run's optimizer. Learning rates and options still come from the sources."""

@@ -1,27 +1,29 @@
 """Train many runs as one stack of networks, and write for each the same record as for a run alone."""
 
-import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from paribus.errors import Paused
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.loggers.histogram import Histogram
-from paribus.models.layers import evaluation_mode
 from paribus.randomness import make_generator
 from paribus.stacked.checks import check_outputs, check_step
-from paribus.stacked.member import Member, MemberInstrument
+from paribus.stacked.instruments import StackInstruments
+from paribus.stacked.member import Member
 from paribus.stacked.modules import NotStackable, set_generators
 from paribus.stacked.optimizer import Sources, StackedOptimizer
+from paribus.stacked.scores import StackScores
 from paribus.stacked.view import StackProbes, StackView, share_memory
 from paribus.training.checkpoints import SECONDS_BETWEEN
 from paribus.training.layer_rows import LayerRows
-from paribus.training.sums import average_by_fold
+from paribus.training.steps import Steps
+from paribus.training.twins import WeightSketch
 
 MAX_WRITE_SHARE = 0.05  # largest share of the time that writing checkpoints may take
 
@@ -33,36 +35,34 @@ class Stack:
         members: the runs. They agree in sizes of data and batches, in epochs and network, and in the classes of
             optimizer and scheduler.
         instruments: instruments that measure all runs at once, by name.
+        pause: the last epoch to train now; None: all.
 
     Raises NotStackable where the runs cannot be trained as one.
     """
 
-    def __init__(self, members: Sequence[Member], instruments: Mapping[str, Instrument]):
+    def __init__(self, members: Sequence[Member], instruments: Mapping[str, Instrument], pause: int | None = None):
         self.members = list(members)
         first = members[0]
         self.learner = first.learner
-        self.instruments = dict(instruments)
+        self.instruments = StackInstruments(instruments, self.members)
         self.view = StackView([member.learner for member in members])
         self.epochs = int(first.prepared.config["trainer"]["max_epochs"])
+        self.last = self.epochs if pause is None else min(pause, self.epochs)  # to train now
         self.batch_size = first.data.batch_size
-        assert first.data.train is not None and first.data.val is not None
+        assert first.data.train is not None
         self.samples = len(first.data.train[0])
         self.inputs, self.targets = (part.new_empty(len(members), *part.shape) for part in first.data.train)
-        self.validates = len(first.data.val[0]) > 0
-        folds = [fold for member in members if (fold := member.data.validation_folds) is not None]
-        self.folds = torch.stack(folds) if folds else None
+        self.scores = StackScores(members, self.view)
         self.scores_training = any(name.startswith("train/") for name in set(self.learner.columns) - {"train/loss"})
         self.steps = math.ceil(self.samples / self.batch_size)
         self.sources = Sources([(m.prepared.config, m.learner) for m in members], self.steps * self.epochs)
+        self.sketch = WeightSketch(self.view.network.parameters(), lead=1)
         self.parameters = [p for p in self.view.network.parameters() if p.requires_grad]
         self.optimizer = StackedOptimizer(self.parameters, [optimizer for optimizer, _ in self.sources.by_run])
         self.epoch = 0 if members[0].stored is None else int(members[0].stored["recorder"]["epoch"])  # epochs done
-        self._before_step = [i for i in self.instruments.values() if type(i).before_step is not Instrument.before_step]
-        self._after_step = [i for i in self.instruments.values() if type(i).after_step is not Instrument.after_step]
-        self.written_at, self.write_seconds = (
-            time.monotonic(),
-            0.0,
-        )  # the first checkpoints are due after SECONDS_BETWEEN
+        self.view.optimizer = self.optimizer
+        self.step_log = next((i for i in instruments.values() if isinstance(i, Steps)), None)
+        self.written_at, self.write_seconds = time.monotonic(), 0.0  # checkpoints are due after SECONDS_BETWEEN
         stored = [member.stored for member in members if member.stored is not None]
         if stored:
             self.sources.load(stored)
@@ -78,22 +78,18 @@ class Stack:
             share_memory(member.learner.network, self.view.network, k)
 
     def fit(self) -> None:
-        """Train all epochs, and finish every record."""
+        """Train all epochs, and finish every record. Raises Paused after the last epoch to train now."""
         for member in self.members:
             with member.isolating_failures():
                 member.open(self.epoch)
-        probes = StackProbes([member.data for member in self.members])
-        logging.disable(logging.INFO)  # each run's own instruments have logged the same already
-        try:
-            for instrument in self.instruments.values():
-                instrument.attach(self.view, probes)  # type: ignore[arg-type]
-        finally:
-            logging.disable(logging.NOTSET)
-        if self.epoch == 0 and self.instruments:
+        self.instruments.attach(self.view)
+        if self.epoch == 0 and self.instruments.instruments:
             self._record_initial()
-        while self.epoch < self.epochs and any(member.active for member in self.members):
+        while self.epoch < self.last and any(member.active for member in self.members):
             self._train_epoch()
         self._write_checkpoints()
+        if self.epoch < self.epochs and any(member.active for member in self.members):
+            raise Paused(f"Paused after epoch {self.epoch} of {self.epochs}.")
         for k, member in enumerate(self.members):
             if member.active:
                 with member.isolating_failures():
@@ -119,21 +115,23 @@ class Stack:
                 with member.isolating_failures():
                     member.recording.add_layers(0, size, charted=False)
                     member.recording.add_initial(measured.select_run(k))
-                    member.recording.draw(0, self._select_histograms(k, member, histograms))
+                    member.recording.draw(0, self.instruments.select_histograms(k, histograms, 0))
 
     def _train_epoch(self) -> None:
         started = time.perf_counter()
         epoch, network = self.epoch, self.view.network
         network.train()
-        set_generators(network, lambda: [make_generator(member.seed, "training", epoch) for member in self.members])
+        set_generators(network, lambda: [make_generator(m.learner.seed, "training", epoch) for m in self.members])
         inputs, targets = self._arrange_epoch(epoch)
         outputs: list[Tensor] = []
         finite_runs = [k for k, member in enumerate(self.members) if member.active]
         sums, ones = self.view.training_sums, torch.ones(len(self.members))
+        due = self.step_log.find_next(self._steps_done, epoch) if self.step_log and self.scores.validates else None
+        self._refresh_rates()
         for step, start in enumerate(range(0, self.samples, self.batch_size)):
             batch, target = inputs[:, start : start + self.batch_size], targets[:, start : start + self.batch_size]
-            output = network(self._to_inputs(batch))
-            sample_losses, n = self._compute_sample_losses(output, target), target.shape[1]
+            output = network(self.scores.to_inputs(batch))
+            sample_losses, n = self.scores.compute_sample_losses(output, target), target.shape[1]
             loss = self.learner.loss.average(sample_losses.flatten(1), target)
             detached, losses = output.detach(), loss.detach()
             finite_losses = losses if len(finite_runs) == len(self.members) else losses[finite_runs]
@@ -143,26 +141,38 @@ class Stack:
             if self.scores_training:
                 outputs.append(detached)
             loss.backward(ones)
-            for instrument in self._before_step:
-                instrument.before_step(step, n)
+            self.instruments.before_step(step, n)
             self.optimizer.step()
             for p in self.parameters:
                 p.grad = None
-            for instrument in self._after_step:
-                instrument.after_step(step)
+            self.instruments.after_step(step)
             if step == self.steps - 1:
-                lr, momenta = self.sources.get_rates(), self.sources.get_momenta()
+                lr, momenta = self.view.lr, self.view.momentum
+            elif self._steps_done + step + 1 == due:
+                due = self._validate_within_epoch(due)
             if self.learner.interval == "step" and self.sources.advance():
-                self.optimizer.refresh()
+                self._refresh_rates()
         if self.learner.interval == "epoch" and self.sources.advance():
-            self.optimizer.refresh()
+            self._refresh_rates()
         if outputs:
-            scores = self._score_samples(outputs, targets, training=True)
+            scores = self.scores.score_samples(outputs, targets, training=True)
             sums.add_sums({name: values.sum(1) for name, values in scores.items()})
         self.epoch += 1
         self._record_epoch(started, lr, momenta)
         if time.monotonic() - self.written_at >= max(SECONDS_BETWEEN, self.write_seconds / MAX_WRITE_SHARE):
             self._write_checkpoints()
+
+    def _refresh_rates(self) -> None:
+        """Take over the learning rates and momenta of the next step, for the optimizer and for instruments."""
+        self.optimizer.refresh()
+        self.view.lr, self.view.momentum = self.sources.get_rates(), self.sources.get_momenta()
+
+    def _validate_within_epoch(self, step: int) -> int | None:
+        """Validate after an optimizer step, for steps.parquet. Return the step after which it is done next."""
+        assert self.step_log is not None
+        found = [means for means, _ in self.scores.validate()]
+        self.step_log.validated[step] = {name: np.array([run[name] for run in found]) for name in found[0]}
+        return self.step_log.find_next(step, self.epoch)
 
     def _arrange_epoch(self, epoch: int) -> tuple[Tensor, Tensor]:
         """Arrange each run's training part in its order of the epoch. Return inputs and targets, (K, samples, ...)."""
@@ -171,22 +181,6 @@ class Stack:
             own_batches.arrange_epoch(into=(self.inputs[k], self.targets[k]))
         return self.inputs, self.targets
 
-    def _compute_sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Compute the loss of each sample, (K, n, ...), from outputs (K, n, ...)."""
-        losses = self.learner.loss.of_samples(outputs.flatten(0, 1), targets.flatten(0, 1))
-        return losses.unflatten(0, outputs.shape[:2])
-
-    def _score_samples(self, outputs: Sequence[Tensor], targets: Tensor, training: bool) -> dict[str, Tensor]:
-        """Compute the metrics beside the loss, (K, samples) by name, from an epoch's outputs, each (K, n, ...)."""
-        self.learner.training = training
-        scores = self.learner.score_samples(torch.cat(list(outputs), 1).flatten(0, 1), targets.flatten(0, 1))
-        return {name: values.unflatten(0, targets.shape[:2]) for name, values in scores.items()}
-
-    def _to_inputs(self, raw: Tensor) -> Tensor:
-        """Convert a batch (K, n, ...) of the tensors in memory to inputs of the networks."""
-        data = self.members[0].data
-        return raw if data.stores_inputs else data.inputs(raw.flatten(0, 1)).unflatten(0, raw.shape[:2])
-
     def _inspect_step(self, step: int, batch: Tensor, output: Tensor, losses: Tensor, runs: Sequence[int]) -> list[int]:
         """Let each of `runs` with a non-finite loss find the layer that broke. Return those whose loss is finite."""
         finite = torch.isfinite(losses).tolist()
@@ -194,67 +188,32 @@ class Stack:
             member = self.members[k]
             if not finite[k] and member.learner.loss_hook is not None:
                 member.learner.network.train()
-                member.learner.loss_hook(self._to_inputs(batch[k : k + 1])[0], output[k], losses[k])
+                member.learner.loss_hook(self.scores.to_inputs(batch[k : k + 1])[0], output[k], losses[k])
             if not finite[k] or step == 0:
-                for instrument in self._get_own_instruments(member):
+                for instrument in self.instruments.list_own(k):
                     instrument.before_step(step, batch.shape[1])
         return [k for k in runs if finite[k]]
 
-    def _validate(self) -> list[tuple[dict[str, float], dict[str, np.ndarray] | None]]:
-        """Validate each run. Return its means over the validation part, and over each fold if it has folds."""
-        if not self.validates:
-            return [({}, None) for _ in self.members]
-        batches = [member.data.make_eval_batches(member.data.val) for member in self.members]
-        inputs = torch.stack([own_batches.inputs for own_batches in batches])
-        targets = torch.stack([own_batches.targets for own_batches in batches])
-        outputs: list[Tensor] = []
-        losses: list[Tensor] = []
-        sums = self.view.validation_sums
-        with evaluation_mode(self.view.network):
-            for start in range(0, inputs.shape[1], batches[0].batch_size):
-                chosen = slice(start, start + batches[0].batch_size)
-                output, target = self.view.network(self._to_inputs(inputs[:, chosen])), targets[:, chosen]
-                losses.append(self._compute_sample_losses(output, target).flatten(1))
-                sums.add(target.shape[1], self.learner.loss.average(losses[-1], target), {})
-                outputs.append(output)
-        scores = self._score_samples(outputs, targets, training=False)
-        sums.add_sums({name: values.sum(1) for name, values in scores.items()})
-        means = [{f"val/{name}": value for name, value in run.items()} for run, _ in sums.read_stack()]
-        if self.learner.loss.decomposes:
-            scores = {"loss": torch.cat(losses, 1), **scores}
-        by_fold = {} if self.folds is None else average_by_fold(scores, self.folds)
-        whole = self.learner.whole_metrics
-        for k, run in enumerate(means if whole.names else ()):
-            output = torch.cat([batch[k] for batch in outputs])
-            run |= {f"val/{name}": value for name, value in whole.compute(output, targets[k]).items()}
-            own = whole.compute_by_fold(output, targets[k], None if self.folds is None else self.folds[k])
-            for name, values in own.items():
-                by_fold.setdefault(name, np.empty((len(means), len(values))))[k] = values
-        by_run = [{name: values[k] for name, values in by_fold.items()} or None for k in range(len(means))]
-        return list(zip(means, by_run, strict=True))
-
     def _measure(self, epoch: int) -> list[Measured]:
-        with torch.no_grad():
-            return [measured for instrument in self.instruments.values() for measured in instrument.measure(epoch)]
+        measured: list[Measured] = []
+        self.instruments.measure(epoch, measured)
+        return measured
 
     def _compute_histograms(self) -> list[Histogram]:
-        return [h for i in self.instruments.values() for h in i.histograms(self.epoch, last=False)]
-
-    def _select_histograms(self, k: int, member: Member, stacked: Sequence[Histogram]) -> Iterator[Histogram]:
-        yield from (histogram.select_run(k) for histogram in stacked)
-        for instrument in self._get_own_instruments(member):
-            yield from instrument.histograms(self.epoch, last=False)
-
-    def _get_own_instruments(self, member: Member) -> list[Instrument]:
-        """Return the run's own instruments that have no counterpart for the whole stack."""
-        return [instrument for name, instrument in member.instruments.items() if name not in self.instruments]
+        return list(self.instruments.compute_histograms(self.epoch, last=False))
 
     def _record_epoch(self, started: float, lr: Sequence[float], momenta: Sequence[float | None]) -> None:
         """Validate and measure at the end of an epoch, and record it for each active run."""
-        validated = self._validate()
+        validated = self.scores.validate()
+        first, batches = self._steps_done - self.steps, self.view.training_sums.read_batches()
+        log = self.step_log
+        steps = {} if log is None else log.read_epoch(self.epoch, first, self._steps_done, *batches)
         trained = self.view.training_sums.read_stack()
         seconds = (time.perf_counter() - started) / len(self.members)  # a run's share
-        measured, histograms = LayerRows.from_measured(self._measure(self.epoch)), self._compute_histograms()
+        measured = LayerRows.from_measured(self._measure(self.epoch))
+        scalars, histograms = self.instruments.measure_scalars(self.epoch), self._compute_histograms()
+        self.instruments.charge_members()
+        sketch = self.sketch.compute()
         for k, member in enumerate(self.members):
             if not member.active:
                 continue
@@ -262,9 +221,15 @@ class Stack:
                 (means, bad_step), (validation, folds) = trained[k], validated[k]
                 recording = member.recording
                 row = {f"train/{name}": value for name, value in means.items()} | validation
-                recording.add_epoch(self._steps_done, lr[k], row, seconds, momenta[k], folds)
+                recording.add_epoch(self._steps_done, lr[k], row, seconds, momenta[k], folds, complete=False)
+                recording.add_scalars({name: values[k] for name, values in scalars.items()})
+                recording.write_epoch()
+                if steps:
+                    recording.steps.add({name: v if v.ndim == 1 else v[:, k] for name, v in steps.items()})
                 recording.log_epoch(recording.add_layers(self.epoch, measured.select_run(k)))
-                recording.draw(self.epoch, self._select_histograms(k, member, histograms))
+                if self.scores.probe is not None:
+                    recording.twins.add(self.epoch, self.scores.probe[k], sketch[k])
+                recording.draw(self.epoch, self.instruments.select_histograms(k, histograms, self.epoch))
                 self._find_divergence(k, member, bad_step, validation.get("val/loss", 0.0))
                 member.checkpoints.keep_if_best(self.epoch, recording.rows[-1], member.learner)
                 if recording.diverged is not None:
@@ -272,16 +237,10 @@ class Stack:
                     member.finish()
 
     def _find_divergence(self, k: int, member: Member, bad_step: int | None, val_loss: float) -> None:
-        shared = [MemberInstrument(instrument, k) for instrument in self.instruments.values()]
-        own = [MemberInstrument(instrument, None) for instrument in self._get_own_instruments(member)]
         member.recording.find_divergence(
-            self._steps_done,
-            self._steps_done - self.steps,
-            bad_step,
-            val_loss,
-            [*shared, *own],
+            self._steps_done, self._steps_done - self.steps, bad_step, val_loss, self.instruments.list_finders(k),
             member.learner.has_finite_weights,
-        )
+        )  # fmt: skip
 
     def _write_checkpoints(self) -> None:
         started = time.monotonic()
@@ -295,4 +254,5 @@ class Stack:
     def _write_checkpoint(self, k: int, member: Member) -> None:
         _, scheduler = self.sources.by_run[k]
         schedule = None if scheduler is None else scheduler.state_dict()
-        member.write_checkpoint(self.epoch, self.steps, self.optimizer.get_state(k), schedule)
+        states = self.instruments.get_states(k)
+        member.write_checkpoint(self.epoch, self.steps, self.optimizer.get_state(k), schedule, states)

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from paribus.data.module import InMemory, Part
 from paribus.models.layers import WeightLayer, evaluation_mode
 from paribus.stacked.modules import get_member_state, stack_modules
+from paribus.stacked.optimizer import StackedOptimizer
 from paribus.training.learner import Learner
+from paribus.training.observed import average_loss
 from paribus.training.sums import EpochSums
 
 
@@ -32,11 +34,29 @@ class StackView:
         # not the weights of the networks, which are those of the checkpoint in a resumed stack
         self.initial = {layer.path: torch.stack([one.initial[layer.path] for one in learners]) for layer in self.layers}
         self.training_sums, self.validation_sums = EpochSums(), EpochSums()
+        self.lr: list[float] = []  # learning rate of each run in the next step
+        self.momentum: list[float | None] = []  # or Adam's beta1
+        self.loss = first.loss
+        self.optimizer: StackedOptimizer | None = None  # the stack sets it
+
+    @property
+    def step_losses(self) -> Tensor | None:
+        return self.training_sums.ended
 
     def infer(self, inputs: Tensor) -> Tensor:
         """Return the networks' outputs (K, n, ...) in evaluation mode."""
         with evaluation_mode(self.network):
             return self.network(inputs)
+
+    def compute_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean losses (K,) of inputs (K, n, ...) in evaluation mode, with gradients."""
+        with evaluation_mode(self.network), torch.enable_grad():
+            return average_loss(self.loss, self.network(inputs), targets, lead=1)
+
+    def get_moments(self, parameter: Tensor) -> Mapping[str, Tensor]:
+        """Return the optimizer's state tensors (K, ...) of the parameter's shape."""
+        assert self.optimizer is not None
+        return self.optimizer.get_moments(parameter)
 
 
 def _make_stacked_layer(layer: WeightLayer, network: nn.Module, names: Mapping[nn.Module, str]) -> WeightLayer:
@@ -71,6 +91,11 @@ class StackProbes:
     def get_first_inputs(self, split: Literal["train", "val"], n: int) -> Tensor:
         """Return the first n inputs of every run, (K, n, ...)."""
         return torch.stack([module.get_first_inputs(split, n) for module in self.modules])
+
+    def get_training_probe(self, n: int) -> Part | None:
+        """Return the first n training samples of every run: inputs (K, n, ...) and targets (K, n, ...)."""
+        parts = [module.get_training_probe(n) for module in self.modules]
+        return torch.stack([inputs for inputs, _ in parts]), torch.stack([targets for _, targets in parts])
 
     def get_probe(self, n: int) -> Tensor | None:
         """Return the first n validation inputs of every run, (K, n, ...); None without validation."""

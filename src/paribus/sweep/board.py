@@ -17,8 +17,9 @@ from paribus import record
 from paribus.formatting import format_duration
 from paribus.run.attempt import Outcome
 from paribus.run.report import format_best
-from paribus.sweep.plan import PlannedRun
-from paribus.sweep.tables import STYLES, count_epochs, get_planned_epochs
+from paribus.sweep.plan import PlannedRun, count_epochs
+from paribus.sweep.rounds import Round
+from paribus.sweep.tables import STYLES, get_planned_epochs
 
 SECONDS_BETWEEN_LINES = 60.0  # used without a terminal
 LOG = "study.log"
@@ -27,13 +28,17 @@ LOG = "study.log"
 class Board:
     """A progress report of a study, with a line for each run that ends, also written to study.log.
 
-    With `live`, it also shows the running runs on a terminal, or prints a line a minute elsewhere.
+    With `live`, it also shows the running runs on a terminal, or prints a line a minute elsewhere. `current` is the
+    round of the study; the time left includes what later rounds are expected to train.
     """
 
-    def __init__(self, console: Console, planned: Sequence[PlannedRun], directory: Path, live: bool):
+    def __init__(
+        self, console: Console, planned: Sequence[PlannedRun], directory: Path, live: bool, current: Round | None = None
+    ):
         self.console = console
         self.directory = directory
         self.live = live
+        self.current = current or Round([])
         self.runs = {run.job.directory: run for run in planned}
         self._unfinished = [run for run in planned if not run.finished]
         self._ended: set[Path] = set()
@@ -42,6 +47,9 @@ class Board:
 
     def report_run(self, run: PlannedRun, outcome: Outcome) -> None:
         """Report a run whose attempt has ended."""
+        if run.job.directory not in self.runs:  # another command has claimed a directory for it
+            kept = [run if other.composed_from == run.composed_from else other for other in self.runs.values()]
+            self.runs = {other.job.directory: other for other in kept}
         self.runs[run.job.directory] = run
         self._ended.add(run.job.directory)
         statistics = (run.summary or {}).get("statistics", {})
@@ -65,7 +73,8 @@ class Board:
         counts = Counter(run.status for run in self.runs.values())
         done = counts[record.COMPLETED]
         running = len(self._find_running())
-        text = f"{len(self.runs)} runs: {done} completed, {running} running"
+        name = self.current.name and f"{self.current.name}: "
+        text = f"{name}{len(self.runs)} runs: {done} completed, {running} running"
         text += f", {counts[record.DIVERGED]} diverged, {counts[record.FAILED]} failed"
         seconds_left = self._estimate_seconds_left()
         return text if seconds_left is None else f"{text}; about {format_duration(seconds_left)} left"
@@ -75,7 +84,7 @@ class Board:
                 and record.is_running(run.job.directory)]  # fmt: skip
 
     def _estimate_seconds_left(self) -> float | None:
-        total = trained = 0
+        total, trained = self.current.later, 0
         for run in self._unfinished:
             epochs = get_planned_epochs(run)
             total += epochs
@@ -90,7 +99,11 @@ class Board:
         for run in self._find_running():
             epochs = f"epoch {count_epochs(run.job.directory)}/{get_planned_epochs(run)}"
             grid.add_row("", Text(epochs), Text(run.label))
-        return Group(Text(self.format_line()), grid)
+        return Group(Text("\n".join([self.format_line(), *self._describe()])), grid)
+
+    def _describe(self) -> list[str]:
+        """State what the round has found so far."""
+        return [] if self.current.describe is None else self.current.describe(list(self.runs.values()))
 
     @contextmanager
     def show(self) -> Iterator[None]:
@@ -105,7 +118,7 @@ class Board:
 
             def print_lines() -> None:
                 while not stopped.wait(SECONDS_BETWEEN_LINES):
-                    self.console.print(Text(self.format_line()))
+                    self.console.print(Text("\n".join([self.format_line(), *self._describe()])))
 
             thread = threading.Thread(target=print_lines, daemon=True)
             thread.start()

@@ -15,8 +15,8 @@ from paribus.errors import UserError
 from paribus.run.spec import Job
 from paribus.run.trial import try_building
 from paribus.sweep.launch import count_gpus
-from paribus.sweep.plan import PlannedRun
-from paribus.sweep.tables import count_epochs, get_planned_epochs
+from paribus.sweep.plan import PlannedRun, count_epochs
+from paribus.sweep.tables import get_planned_epochs
 
 TRIAL_S = 1.0  # seconds of steps
 RECORDING_FACTOR = 1.25  # an epoch with record, instruments and validation, against training steps alone (README)
@@ -56,7 +56,7 @@ def check_buildable(planned: Sequence[PlannedRun], elsewhere: bool) -> None:
     read: dict[str, InMemory | ForeignData] = {}
     seen: set[str] = set()
     for run in planned:
-        config = {key: value for key, value in run.job.config.items() if key != "seed"}
+        config = {key: value for key, value in run.job.config.items() if key not in ("seed", "seeds")}
         data = repr({key: value for key, value in config["data"].items() if key != "seed"})
         setting = repr({**config, "data": data})
         if run.finished or setting in seen:

@@ -34,8 +34,8 @@ def expand_sweep(
     """
     composer = make_composer(loader, study)
     typed = {override.key_or_group: _split_override(override) for override in map(composer.parse, arguments)}
-    for key in ("study", *PROCESS_KEYS):
-        if len(typed.get(key, [])) > 1:
+    for key, values in typed.items():
+        if len(values) > 1 and (key in ("study", *PROCESS_KEYS) or key.startswith(("tune.", "until."))):
             raise UserError(f"{key} is for the whole sweep: give it one value.")
     experiments = typed.get("experiment", [])
     if len(experiments) < 2:
@@ -59,7 +59,7 @@ def _combine(typed: Mapping[str, list[str]], params: Any, grids: Any, composer: 
             raise UserError(f"hydra.sweeper.grids has {grid!r}; a grid gives values by key: {{optim: 'sgd,adam'}}.")
         values: dict[str, list[str]] = {}
         for key, value in {**(params or {}), **grid}.items():
-            listed = ",".join(map(_format_value, value)) if isinstance(value, list) else _format_value(value)
+            listed = ",".join(map(format_value, value)) if isinstance(value, list) else format_value(value)
             override = composer.parse(f"{key}={listed}")
             values[override.key_or_group] = _split_override(override)
         expanded += [list(combination) for combination in itertools.product(*{**values, **typed}.values())]
@@ -70,10 +70,10 @@ def _to_plain(node: Any) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
-def _format_value(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Format a value of a grid as an override would contain it."""
     if isinstance(value, list):
-        return f"[{','.join(map(_format_value, value))}]"
+        return f"[{','.join(map(format_value, value))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

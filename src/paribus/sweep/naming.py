@@ -14,7 +14,7 @@ from paribus.sweep.plan import PlannedRun, find_known_runs
 
 # Overrides with which an experiment remains what its file says; the options of trainer differ in the device only.
 TABLES = ("default_lr", "default_epochs")  # their values are the experiment's
-HARMLESS = {*EXECUTION_KEYS, *PROCESS_KEYS, "trainer"} - {*TABLES}
+HARMLESS = {*EXECUTION_KEYS, *PROCESS_KEYS, "trainer"} - {*TABLES, "tune", "until"}
 
 
 def name_study(study: DictConfig) -> bool:

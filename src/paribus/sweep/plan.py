@@ -37,12 +37,14 @@ class PlannedRun:
         status: the status of the record, such as record.COMPLETED.
         summary: the content of summary.json, if there is one.
         message: the reason why the run is not finished, if known.
+        composed_from: the lists of overrides that came to this run.
     """
 
     job: Job
     status: str
     summary: dict[str, Any] | None
     message: str | None = None
+    composed_from: tuple[tuple[str, ...], ...] = ()
 
     @property
     def name(self) -> str:
@@ -54,7 +56,13 @@ class PlannedRun:
 
     @property
     def finished(self) -> bool:
-        return self.status in record.FINISHED
+        """Whether nothing is left to do now: the run has ended, or reached the epoch after which it is to pause."""
+        pause = self.job.composed.get("pause")
+        if self.status in record.FINISHED or pause is None:
+            return self.status in record.FINISHED
+        # a run without a summary that has gone on beyond the pause was killed later
+        reached = count_epochs(self.job.directory) >= pause + (self.summary is None)
+        return reached and self.status in (record.INTERRUPTED, record.UNFINISHED, record.RUNNING)
 
     @property
     def best(self) -> float | None:
@@ -68,6 +76,14 @@ class PlannedRun:
             status, summary = record.UNFINISHED if status == record.UNFINISHED else record.FAILED, None
         message = outcome.message or (summary or {}).get("message")
         return replace(self, status=status, summary=summary, message=message)
+
+
+def count_epochs(directory: Path) -> int:
+    """Count the epochs in the record of a directory, which may still be written to."""
+    try:
+        return max(0, (directory / record.METRICS).read_bytes().count(b"\n") - 1)
+    except OSError:
+        return 0
 
 
 def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictConfig) -> list[PlannedRun]:
@@ -90,6 +106,8 @@ def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictCo
         identity = record.identify(job.config)
         if identity in planned:
             repeated.append(" ".join(overrides))
+            first = planned[identity]
+            planned[identity] = replace(first, composed_from=(*first.composed_from, tuple(overrides)))
             continue
         if identity in known:
             job = job.move_to(known[identity])
@@ -107,7 +125,7 @@ def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictCo
             conflicts.append(make_conflict_error(job.directory, summary["config"], job.config))
         if status == record.DAMAGED:
             log.warning("%s cannot be read: that run is trained again.", job.directory / record.SUMMARY)
-        planned[identity] = PlannedRun(job, status, summary)
+        planned[identity] = PlannedRun(job, status, summary, composed_from=(tuple(overrides),))
     if repeated:
         log.info("%s to a run that the sweep already contains (%s): each run is trained once.",
                  "1 combination comes" if len(repeated) == 1 else f"{len(repeated)} combinations come",

@@ -22,24 +22,30 @@ from paribus.sweep.expand import make_composer
 from paribus.sweep.labels import label_runs
 from paribus.sweep.means import tabulate_means
 from paribus.sweep.naming import format_command, name_study, require_same_study
-from paribus.sweep.plan import PlannedRun, plan_study
-from paribus.sweep.tables import announce_study, tabulate_study, warn_of_changed_data
+from paribus.sweep.plan import PlannedRun, count_epochs, plan_study
+from paribus.sweep.rounds import Driver, Round, StartDriver, match_runs
+from paribus.sweep.tables import (
+    announce_study,
+    get_planned_epochs,
+    tabulate_study,
+    warn_of_changed_data,
+)
 from paribus.terminal import make_console
 
 
 def run_study(
-    overrides: Sequence[Sequence[str]],
+    start: StartDriver,
     loader: ConfigLoader,
     study: DictConfig,
     make_executor: Callable[[Path], Executor],
     live: bool,
     elsewhere: bool = False,
 ) -> list[PlannedRun]:
-    """Execute the unfinished runs of a study, one for each list of overrides, and return all runs.
+    """Execute the unfinished runs of a study, round by round, and return all its runs.
 
-    `study` is the configuration with which the sweep was started, with the node `hydra`. With study.dry_run, only show
-    what would be executed. `elsewhere` means on other machines. Raises UserError, before any run starts, for an invalid
-    run.
+    A round begins once all runs of those before it are finished. `study` is the configuration with which the sweep was
+    started, with the node `hydra`. With study.dry_run, only show what the first unfinished round would execute.
+    `elsewhere` means on other machines. Raises UserError, before any run of a round starts, for an invalid run.
     """
     console = make_console()
     if not console.is_terminal:
@@ -56,29 +62,87 @@ def run_study(
     composer = make_composer(loader, study)
     # first, since a package that it needs may be missing
     executor = make_executor(directory)
-    with console.status(f"Reading the configurations of {len(overrides)} runs"):
-        planned, shared = label_runs(plan_study(overrides, composer, study))
-    if named_by_experiment:
-        require_same_study(planned, directory)
+    driver = start(composer, directory)
     shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
-    announce_study(console, planned, shown, shared)
+    runs: dict[Path, PlannedRun] = {}
+    begun = False  # whether any round had something to train
+    current: Round | None = next(driver)
+    try:
+        while current is not None:
+            with console.status(f"Reading the configurations of {len(current.overrides)} runs"):
+                planned, shared = label_runs(plan_study(current.overrides, composer, study))
+            if named_by_experiment and not current.name:
+                require_same_study(planned, directory)
+            whole = all(run.finished for run in planned)
+            if not (whole and current.name):
+                announce_study(console, planned, shown, shared, current.name)
+            if study.dry_run and not whole:
+                show_plan(console, planned, directory, shown, current.later, elsewhere)
+                return list((runs | {run.job.directory: run for run in planned}).values())
+            if not whole:
+                begun = True
+                planned = execute_round(current, planned, executor, console, directory, study, live, runs)
+            runs |= {run.job.directory: run for run in planned}
+            if not all(run.finished for run in planned):
+                break
+            current = _advance(driver, match_runs(current, planned))
+    finally:
+        driver.close()
+        if begun:
+            describe_columns(list(runs.values()), directory)
+        if runs and not study.dry_run:
+            print_results(console, list(runs.values()), shown, format_command(study) if begun else None)
     if study.dry_run:
-        console.print(tabulate_study(planned, shown, to_do=True))
-        from paribus.sweep.estimate import check_buildable, estimate_seconds
+        show_plan(console, list(runs.values()), directory, shown, 0, elsewhere)
+    return list(runs.values())
 
-        with console.status("Building each setting once"):
-            check_buildable(planned, elsewhere)
-        with console.status("Estimating the time"):
-            seconds = estimate_seconds(planned, directory)
-        about = "unknown before their first epoch" if seconds is None else f"about {format_duration(seconds)}"
-        console.print(f"Nothing was run (dry_run=true). Estimated time of all unfinished runs in sequence: {about}.")
-        return planned
-    if all(run.finished for run in planned):
-        print_results(console, planned, shown)
-        return planned
+
+def _advance(driver: Driver, runs: list[PlannedRun]) -> Round | None:
+    """Send the runs of a round to the driver, and return its next round; None after the last one."""
+    try:
+        return driver.send(runs)
+    except StopIteration:
+        return None
+
+
+def show_plan(
+    console: Console, planned: Sequence[PlannedRun], directory: Path, shown: Path, later: int, elsewhere: bool
+) -> None:
+    """Print which runs a round would execute and how long they take; build each setting once, and train nothing.
+
+    `later` is the number of epochs that later rounds are expected to train.
+    """
+    from paribus.sweep.estimate import check_buildable, estimate_seconds
+
+    console.print(tabulate_study(planned, shown, to_do=True))
+    with console.status("Building each setting once"):
+        check_buildable(planned, elsewhere)
+    with console.status("Estimating the time"):
+        seconds = estimate_seconds(planned, directory)
+    about = "unknown before their first epoch" if seconds is None else f"about {format_duration(seconds)}"
+    console.print(f"Nothing was run (dry_run=true). Estimated time of all unfinished runs in sequence: {about}.")
+    epochs = sum(
+        max(0, get_planned_epochs(run) - count_epochs(run.job.directory)) for run in planned if not run.finished
+    )
+    if later and seconds is not None and epochs:
+        more = format_duration(seconds / epochs * later)
+        console.print(f"Later rounds train about {later:,} epochs more, in sequence: about {more}.")
+
+
+def execute_round(
+    current: Round,
+    planned: Sequence[PlannedRun],
+    executor: Executor,
+    console: Console,
+    directory: Path,
+    study: DictConfig,
+    live: bool,
+    runs: dict[Path, PlannedRun],
+) -> list[PlannedRun]:
+    """Execute the unfinished runs of a round, and return all its runs; also put them into `runs`, however it ends."""
     directory.mkdir(parents=True, exist_ok=True)
     describe_columns(planned, directory)
-    board = Board(console, planned, directory, live)
+    board = Board(console, planned, directory, live, current)
     finished = sum(run.finished for run in planned)
     typed = [*to_plain_list(study.hydra.overrides.task), *to_plain_list(study.hydra.overrides.hydra)]
     board.note(f"{len(planned)} runs, {finished} of them finished: {shlex.join(typed)}")
@@ -100,8 +164,7 @@ def run_study(
         raise
     finally:
         configure_log(study.hydra.hydra_logging, study.hydra.verbose)
-        describe_columns(list(board.runs.values()), directory)
-        print_results(console, list(board.runs.values()), shown, format_command(study))
+        runs |= board.runs
     return list(board.runs.values())
 
 

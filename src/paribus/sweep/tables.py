@@ -14,7 +14,7 @@ from paribus import record
 from paribus.formatting import format_duration
 from paribus.run.report import format_best
 from paribus.sweep.labels import split_labels
-from paribus.sweep.plan import PlannedRun
+from paribus.sweep.plan import PlannedRun, count_epochs
 
 TO_DO = {
     record.COMPLETED: "finished",
@@ -31,24 +31,21 @@ NOT_TRAINED = "not trained"  # shown for an absent run of a study that has ended
 STYLES = {record.COMPLETED: "green", record.DIVERGED: "yellow", record.FAILED: "red"}
 
 
-def count_epochs(directory: Path) -> int:
-    """Count the epochs in the record of a directory, which may still be written to."""
-    try:
-        return max(0, (directory / record.METRICS).read_bytes().count(b"\n") - 1)
-    except OSError:
-        return 0
-
-
 def get_planned_epochs(run: PlannedRun) -> int:
     """Return the configured number of epochs of a run."""
     return int(run.job.config["trainer"]["max_epochs"])
 
 
-def announce_study(console: Console, planned: Sequence[PlannedRun], directory: Path, shared: Sequence[str]) -> None:
+def announce_study(
+    console: Console, planned: Sequence[PlannedRun], directory: Path, shared: Sequence[str], round_name: str = ""
+) -> None:
     """Print how many runs of a study are to be trained, resumed or left as they are, and what all have in common."""
     counts = Counter(TO_DO[run.status] for run in planned)
     parts = ", ".join(f"{number} {what}" for what, number in counts.items())
-    console.print(Text(f"Study {directory}: {len(planned)} run{'s' * (len(planned) != 1)}; {parts}"), soft_wrap=True)
+    what = (
+        f"Study {directory}{round_name and f', {round_name}'}: {len(planned)} run{'s' * (len(planned) != 1)}; {parts}"
+    )
+    console.print(Text(what), soft_wrap=True)
     if shared:
         console.print(Text(f"In all of them: {' '.join(shared)}"), no_wrap=True, overflow="ellipsis")
 
@@ -68,7 +65,8 @@ def tabulate_study(planned: Sequence[PlannedRun], directory: Path, to_do: bool =
     for run, row in zip(planned, rows, strict=True):
         trained = count_epochs(run.job.directory)
         seconds = (run.summary or {}).get("statistics", {}).get("train_seconds")
-        word = NOT_TRAINED if run.status == record.ABSENT else run.status
+        paused = run.finished and run.status not in record.FINISHED
+        word = NOT_TRAINED if run.status == record.ABSENT else "paused" if paused else run.status
         status = Text(TO_DO[run.status] if to_do else word, style=STYLES.get(run.status, ""))
         took = format_duration(seconds) if seconds is not None else ""
         grid.add_row(status, format_best(run.summary), f"{trained}/{get_planned_epochs(run)}", took, *map(Text, row))

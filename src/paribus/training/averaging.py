@@ -18,6 +18,11 @@ class StochasticAveraging(WeightAveraging):
         super().__init__(**others)
         self.start = start
 
+    def has_begun(self, trainer: Trainer) -> bool:
+        """Return whether at the start of the current epoch there was a mean of more than one epoch."""
+        assert trainer.max_epochs is not None
+        return trainer.current_epoch - 2 >= self.start * trainer.max_epochs
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import nn
 
 from paribus import record
+from paribus.errors import Paused
 from paribus.record.statistics import score_epoch
 from paribus.training.evaluated import show_evaluated
 
@@ -45,6 +46,7 @@ class Checkpoints(Checkpoint):
         directory: directory of the run.
         description: plain values for both files: configuration, statistics of the data.
         metric: the metric by which the best epoch is chosen.
+        pause: after this epoch, both files are written and Paused is raised; None: the run is trained to its end.
 
     Attributes:
         complete_row: returns the row of metrics.csv of an epoch, once everybody has logged.
@@ -52,8 +54,15 @@ class Checkpoints(Checkpoint):
 
     complete_row: Callable[[Trainer], Mapping[str, float | None]]
 
-    def __init__(self, directory: Path, description: Mapping[str, Any], metric: record.Metric | None = None):
+    def __init__(
+        self,
+        directory: Path,
+        description: Mapping[str, Any],
+        metric: record.Metric | None = None,
+        pause: int | None = None,
+    ):
         self.directory = directory
+        self.pause = pause
         self.description = dict(description)
         self.metric = metric
         self.best: dict[str, Any] | None = None
@@ -89,8 +98,12 @@ class Checkpoints(Checkpoint):
         with show_evaluated(trainer, learner):
             self.keep_if_best(trainer.current_epoch + 1, row, learner)
         # Other ranks must save at the same time (SavingFollower): the clock of rank 0 decides for all.
-        if trainer.strategy.broadcast(time.monotonic() - self._written_at >= SECONDS_BETWEEN):
+        pauses = self.pause is not None and self.pause <= self._epoch < (trainer.max_epochs or 0)
+        pauses = pauses and not trainer.should_stop
+        if trainer.strategy.broadcast(pauses or time.monotonic() - self._written_at >= SECONDS_BETWEEN):
             self.write(trainer)
+        if pauses:
+            raise Paused(f"Paused after epoch {self._epoch} of {trainer.max_epochs}.")
 
     def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
         self.write_best()  # but not last.ckpt, which would resume in the middle of an epoch

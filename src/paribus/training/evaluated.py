@@ -16,6 +16,8 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import nn
 from torch.optim import Optimizer
 
+from paribus.training.averaging import StochasticAveraging
+
 TRAINED = "trained_weights"  # in last.ckpt, whose state_dict holds the averaged ones
 
 
@@ -43,9 +45,15 @@ def show_averages(optimizers: Iterable[Optimizer]) -> Iterator[None]:
 
 
 @contextmanager
-def show_evaluated(trainer: Trainer, module: lightning.LightningModule) -> Iterator[None]:
-    """Put the weights that are validated into the network within the block: averages of an optimizer or a callback."""
+def show_evaluated(trainer: Trainer, module: lightning.LightningModule, within_epoch: bool = False) -> Iterator[None]:
+    """Put the weights that are validated into the network within the block: averages of an optimizer or a callback.
+
+    `within_epoch`: an average that has not begun is still a copy of the weights at the end of the last epoch, which
+    stays where it is.
+    """
     averaging = [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]  # type: ignore[attr-defined]
+    if within_epoch:
+        averaging = [c for c in averaging if not isinstance(c, StochasticAveraging) or c.has_begun(trainer)]
     with show_averages(trainer.optimizers):
         for callback in averaging:
             callback.on_validation_epoch_start(trainer, module)  # it exchanges the weights here, and once more below

@@ -8,7 +8,7 @@ import torch
 from lightning import Trainer
 from torch import Tensor, nn
 
-from paribus.instruments.subject import LossHook
+from paribus.instruments.subject import LossHook, select_moments
 from paribus.models.layers import WeightLayer, evaluation_mode
 from paribus.training.sums import EpochSums
 
@@ -28,7 +28,7 @@ class ForeignLearner(lightning.Callback):
     lead = 0
     prefix = ""
     reserved = ()
-    folds = None
+    folds = probe = None
     calls_loss_hook = False
 
     def __init__(self, module: lightning.LightningModule, columns: Sequence[str]):
@@ -42,7 +42,7 @@ class ForeignLearner(lightning.Callback):
         self.samples = 0
         self.lr = 0.0
         self.momentum: float | None = None
-        self._sums = EpochSums()
+        self.training_sums = EpochSums()
         self._size = 0  # samples of the batch
 
     @property
@@ -52,6 +52,10 @@ class ForeignLearner(lightning.Callback):
     @property
     def loss_scaled(self) -> bool:
         return getattr(self.module.trainer.precision_plugin, "scaler", None) is not None
+
+    @property
+    def step_losses(self) -> Tensor | None:
+        return self.training_sums.ended if self.module.trainer.world_size == 1 else None
 
     def has_finite_weights(self) -> bool:
         return all(bool(torch.isfinite(parameter).all()) for parameter in self.module.parameters())
@@ -64,10 +68,16 @@ class ForeignLearner(lightning.Callback):
     def predict(self, inputs: Tensor) -> Any:
         return self.infer(inputs)  # what its outputs mean is its own affair
 
+    def compute_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        raise NotImplementedError("The loss of a LightningModule is known to its training_step alone.")
+
+    def get_moments(self, parameter: Tensor) -> Mapping[str, Tensor]:
+        return select_moments(self.module.trainer.optimizers, parameter)
+
     def read_epoch(self) -> tuple[dict[str, float], int | None]:
-        if not self._sums.samples:  # no step has returned a loss
+        if not self.training_sums.samples:  # no step has returned a loss
             return {}, None
-        means, bad_batch = self._sums.read()
+        means, bad_batch = self.training_sums.read()
         return {"train/loss": means["loss"]}, bad_batch
 
     def on_train_start(self, trainer: Trainer, module: lightning.LightningModule) -> None:
@@ -93,7 +103,7 @@ class ForeignLearner(lightning.Callback):
         if isinstance(loss, Tensor) and loss.numel() == 1:
             if module.automatic_optimization:
                 loss = loss * trainer.accumulate_grad_batches  # Lightning has divided it
-            self._sums.add(self._size, loss.detach().reshape(()), {})
+            self.training_sums.add(self._size, loss.detach().reshape(()), {})
 
 
 def count_samples(batch: Any) -> int:

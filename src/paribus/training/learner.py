@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -15,16 +14,19 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from paribus.data.batches import select_share
 from paribus.errors import UserError, unknown_name
-from paribus.models.layers import WeightLayer, evaluation_mode
+from paribus.models.layers import WeightLayer
 from paribus.private_names import HOOK_NAME, skip_graph_check
 from paribus.randomness import derive_seed
+from paribus.record import N_PROBE
 from paribus.training.losses import Loss
 from paribus.training.metrics import WholeMetrics
+from paribus.training.observed import Observed
 from paribus.training.schedule import Schedule
 from paribus.training.sums import EpochSums, average_by_fold
+from paribus.training.twins import read_predictions
 
 
-class Learner(lightning.LightningModule, ABC):
+class Learner(Observed, ABC):
     """A LightningModule that trains `network` on batches of (inputs, targets).
 
     Args:
@@ -34,7 +36,7 @@ class Learner(lightning.LightningModule, ABC):
         make_scheduler: makes the scheduler from the optimizer and the number of optimizer steps of the whole run. None:
             constant learning rate.
         interval: when the scheduler steps, every "epoch" or every "step".
-        seed: seed of the run. Dropout and other random numbers of the network depend on it and on the epoch.
+        seed: seed of dropout and what else the network draws while it trains, together with the epoch.
         metrics: further validation metrics, by name.
     """
 
@@ -65,11 +67,11 @@ class Learner(lightning.LightningModule, ABC):
         self.interval = interval
         self.monitor: str | None = None  # the metric that the scheduler, a Schedule, follows at the end of an epoch
         self.seed = seed
-        self.training_sums = EpochSums()
-        self.validation_sums = EpochSums()
+        self.training_sums, self.validation_sums = EpochSums(), EpochSums()
         self.validation: dict[str, float] = {}  # means of this epoch's validation, by column of metrics.csv
         self.validated_step = 0  # optimizer steps before the last validation
         self.folds: dict[str, np.ndarray] | None = None  # means over each fold, by column of folds.parquet
+        self.probe: np.ndarray | None = None  # predictions for the first validation samples
         self._batch = -1  # number in the epoch of the last batch that training_sums contain
         self._validated: list[tuple[Tensor, Tensor, slice]] = []  # outputs, targets and sample numbers of each batch
         self.lr = 0.0  # learning rate of the last optimizer step
@@ -84,10 +86,6 @@ class Learner(lightning.LightningModule, ABC):
         else:
             super().__setattr__(name, value)
 
-    def has_finite_weights(self) -> bool:
-        """Return whether every parameter is finite. This waits for the device."""
-        return all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters())
-
     @property
     def reserved(self) -> Sequence[str]:
         """The columns that nobody else sets with self.log."""
@@ -98,28 +96,9 @@ class Learner(lightning.LightningModule, ABC):
         """Samples of this epoch so far, of all ranks."""
         return self.training_sums.samples
 
-    @property
-    def loss_scaled(self) -> bool:
-        """True if the loss is scaled (16-mixed). The optimizer then skips a step whose gradients overflow."""
-        return getattr(self.trainer.precision_plugin, "scaler", None) is not None
-
     @abstractmethod
     def score_samples(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Return the metrics beside the loss, by name, for each sample, (n,)."""
-
-    def infer(self, inputs: Tensor) -> Tensor:
-        """Return the network's outputs in evaluation mode, in the run's precision; without a trainer in its own."""
-        try:
-            precision = self.trainer.precision_plugin
-        except RuntimeError:  # there is no trainer
-            with evaluation_mode(self.network):
-                return self.network(inputs)
-        with evaluation_mode(self.network), precision.forward_context():
-            return self.network(precision.convert_input(inputs))
-
-    def predict(self, inputs: Tensor) -> Tensor:
-        """Return what the outputs for `inputs` mean, in single precision; see Loss.interpret."""
-        return self.loss.interpret(self.infer(inputs).float())
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.network(inputs)
@@ -128,8 +107,7 @@ class Learner(lightning.LightningModule, ABC):
         self.loss.to(self.device)
 
     def on_train_epoch_start(self) -> None:
-        self.validation, self.folds = {}, None
-        self._batch = -1
+        self._batch, self.validation, self.folds, self.probe = -1, {}, None, None
         # Each rank draws the dropout of its own samples; rank 0 draws the same as a single process.
         stream = f"training, rank {self.global_rank}" if self.global_rank else "training"
         torch.manual_seed(derive_seed(self.seed, stream, self.current_epoch))
@@ -181,16 +159,17 @@ class Learner(lightning.LightningModule, ABC):
     def read_epoch(self) -> tuple[dict[str, float], int | None]:
         """Return the epoch's means by column of metrics.csv, and its first batch with a non-finite loss."""
         if self.validated_step != self.trainer.global_step:  # val_check_interval: other weights than this epoch's
-            self.validation, self.folds = {}, None
+            self.validation, self.folds, self.probe = {}, None, None
         means, bad_batch = self.read_means(self.training_sums)
         return {f"train/{name}": value for name, value in means.items()} | self.validation, bad_batch
 
     def read_means(self, sums: EpochSums) -> tuple[dict[str, float], int | None]:
         """Read the means over the samples of all ranks, as EpochSums.read does. Every rank must call it."""
-        return sums.read(self._reduce_over_ranks)
+        return sums.read(self.reduce_over_ranks)
 
     @property
-    def _reduce_over_ranks(self) -> Callable[[Tensor, str], Tensor] | None:
+    def reduce_over_ranks(self) -> Callable[[Tensor, str], Tensor] | None:
+        """The function that reduces a tensor over all ranks by "sum" or "min"; None for a single one."""
         return None if self.trainer.world_size == 1 else self._reduce
 
     def _reduce(self, tensor: Tensor, how: str) -> Tensor:
@@ -210,7 +189,9 @@ class Learner(lightning.LightningModule, ABC):
             scores = self.score_samples(output, target)
             if self.loss.decomposes:
                 scores = {"loss": self.loss.of_samples(output, target), **scores}
-            self.folds = average_by_fold(scores, folds[places], self._reduce_over_ranks)
+            self.folds = average_by_fold(scores, folds[places], self.reduce_over_ranks)
+            own = places < N_PROBE
+            self.probe = read_predictions(self.loss, self._gather(output[own], target[own], places[own])[0])
         if self.whole_metrics.names:
             output, target = self._gather(output, target, places)
             means |= self.whole_metrics.compute(output, target)

@@ -1,8 +1,7 @@
-"""Record a run that Lightning trains: metrics.csv, layers.parquet, folds.parquet and the loggers."""
+"""Record a run that Lightning trains: metrics.csv, the tables beside it, and the loggers."""
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +13,20 @@ from torch.optim import Optimizer
 from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.errors import UserError
+from paribus.instruments.calls import InstrumentCalls, naming
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.training.checkpoints import Checkpoints
 from paribus.training.evaluated import AverageShower, show_evaluated, store_averages
+from paribus.training.figures import warn_of_failure
 from paribus.training.layer_rows import LayerRows
 from paribus.training.logged import LoggedValues
-from paribus.training.recording import Recording, warn_of_failure
+from paribus.training.recording import Recording
+from paribus.training.steps import StepsInEpoch
 from paribus.training.stopping import check_validation, explain_stop, share_metrics
 from paribus.training.trained import Trained
+from paribus.training.twins import WeightSketch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,6 +43,7 @@ class Recorder(AverageShower):
         instruments: instruments by name.
         checkpoints: holds the weights of the best epoch.
         figures: whether the instruments draw figures.
+        in_epoch: reads the steps of an epoch, in which it is called before; None: no steps are recorded.
         sees_steps: whether values that are logged by step alone are recorded, as the mean of an epoch.
 
     Attributes:
@@ -55,15 +59,17 @@ class Recorder(AverageShower):
         instruments: Mapping[str, Instrument],
         checkpoints: Checkpoints,
         figures: bool,
+        in_epoch: StepsInEpoch | None = None,
         sees_steps: bool = False,
     ):
         self.trained = trained
         self.data = data
         self.directory = directory
         self.hyperparameters = hyperparameters
-        self.instruments = instruments
+        self.calls = InstrumentCalls(instruments)
         self.checkpoints = checkpoints
         self.figures = figures
+        self.in_epoch = in_epoch
         self.sees_steps = sees_steps
         self.logged = LoggedValues()
         checkpoints.complete_row = self.complete_row
@@ -79,12 +85,16 @@ class Recorder(AverageShower):
         self._seen = 0  # samples of this epoch, up to the last batch
         self._stepping = False
         self._validated = False  # in any epoch so far
-        self._before_step = [i for i in instruments.values() if type(i).before_step is not Instrument.before_step]
-        self._after_step = [i for i in instruments.values() if type(i).after_step is not Instrument.after_step]
+        self._sketch: WeightSketch | None = None  # made with the network on its device
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        """The instruments by name."""
+        return self.calls.instruments
 
     def on_fit_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         unscales_itself = any(group.get("fused") for o in trainer.optimizers for group in o.param_groups)
-        if self.trained.loss_scaled and unscales_itself and self._before_step:
+        if self.trained.loss_scaled and unscales_itself and self.calls.observes_gradients:
             raise UserError(
                 f"A fused optimizer hides the unscaled gradients of precision {trainer.precision}. Leave out "
                 "optim.fused, or choose callbacks=none."
@@ -100,7 +110,7 @@ class Recorder(AverageShower):
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         self._monitored = {str(callback.monitor) for callback in callbacks if getattr(callback, "monitor", None)}
         for name, instrument in self.instruments.items():
-            with self._naming(name):
+            with naming(name):
                 instrument.attach(self.trained, self.data)
                 if self._resumed_state is not None and name in self._resumed_state["instruments"]:
                     instrument.load_state_dict(self._resumed_state["instruments"][name])
@@ -143,8 +153,7 @@ class Recorder(AverageShower):
             return  # LBFGS computes its loss several times a step; the first time with the weights before the step
         self._step += 1
         self._stepping = True
-        for instrument in self._before_step:
-            instrument.before_step(self._step, self.trained.samples - self._samples)
+        self.calls.before_step(self._step, self.trained.samples - self._samples)
 
     def on_train_batch_end(
         self, trainer: Trainer, learner: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -155,8 +164,7 @@ class Recorder(AverageShower):
         if self._stepping:
             self._stepping = False
             self._samples = self.trained.samples
-            for instrument in self._after_step:
-                instrument.after_step(self._step)
+            self.calls.after_step(self._step)
 
     def on_validation_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         if not trainer.sanity_checking:
@@ -172,9 +180,15 @@ class Recorder(AverageShower):
             trainer.global_step, trained.lr, row, seconds, trained.momentum, trained.folds, complete=False
         )
         self._add_logged(trainer)
+        if self.in_epoch is not None:
+            self.recording.steps.add(self.in_epoch.rows)
         with show_evaluated(trainer, learner):
             scalars = self.recording.add_layers(epoch, LayerRows.from_measured(self._measure(epoch)))
+            self.recording.add_scalars(self.calls.measure_scalars(epoch))
             self.recording.log_epoch(scalars)
+            if trained.probe is not None:
+                self._sketch = self._sketch or WeightSketch(trained.network.parameters())
+                self.recording.twins.add(epoch, trained.probe, self._sketch.compute())
             self._draw(epoch, last=False)
         bad_step = None if bad_batch is None else bad_batch // trainer.accumulate_grad_batches
         # with several ranks, a broken gradient may come from an activation on another rank
@@ -222,7 +236,7 @@ class Recorder(AverageShower):
         with show_evaluated(trainer, learner):
             best = self.checkpoints.get_best_network(self.trained.prefix) or self.trained.network.state_dict()
             for name, instrument in self.instruments.items():
-                with self._naming(name):
+                with naming(name):
                     instrument.finish(self.directory, best)
             self._draw(len(rows), last=True)
         self.recording.finish()
@@ -255,31 +269,16 @@ class Recorder(AverageShower):
         """Measure with all instruments. If one fails, record what those before it measured, and raise its error."""
         measured: list[Measured] = []
         try:
-            for name, instrument in self.instruments.items():
-                with self._naming(name), torch.no_grad():
-                    for new in instrument.measure(epoch):
-                        earlier = [m for m in measured if (m.quantity, m.tensor) == (new.quantity, new.tensor)]
-                        new.check({layer for m in earlier for layer in m.layers})
-                        measured.append(new)
+            self.calls.measure(epoch, measured)
         except BaseException:
             assert self.recording is not None
             self.recording.add_layers(epoch, LayerRows.from_measured(measured))
             raise
         return measured
 
-    @contextmanager
-    def _naming(self, name: str) -> Iterator[None]:
-        """Add the instrument's name to errors that it raises."""
-        try:
-            yield
-        except Exception as error:
-            error.add_note(f"(In callbacks.{name}.)")
-            raise
-
     def _draw(self, epoch: int, last: bool) -> None:
         assert self.recording is not None
-        instruments = self.instruments.values()
-        histograms = (histogram for i in instruments for histogram in i.histograms(epoch, last))
+        histograms = self.calls.compute_histograms(epoch, last)
         figures = self._draw_figures(epoch, last) if self.figures and (last or epoch == 0) else ()
         self.recording.draw(epoch, histograms, figures)
 

@@ -1,29 +1,33 @@
-"""Write the record of a run during training: its epochs and the measurements of its layers, also to its loggers."""
+"""Write the record of a run during training: epochs, steps and the measurements of layers, also to its loggers."""
 
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from lightning.pytorch.loggers import Logger
 
+from paribus.errors import UserError
 from paribus.loggers.histogram import Histogram
 from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.loggers.lifecycle import finish_logger, log_scalars
 from paribus.loggers.tensorboard import TensorBoard
 from paribus.models.layers import WeightLayer
-from paribus.record import FOLDS, LAYERS, METRICS, Metric, RecordError, read_metrics
+from paribus.record import FOLDS, LAYERS, METRICS, TWINS, Metric, RecordError, read_metrics
 from paribus.record.statistics import summarise_rows
 from paribus.record.tables import FoldsWriter, LayersWriter, MetricsWriter
+from paribus.record.twins import TwinsWriter
+from paribus.training.figures import warn_of_failure
 from paribus.training.layer_rows import LayerRows
+from paribus.training.recorded_steps import RecordedSteps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 log = logging.getLogger(__name__)
+NOT_METRICS = ("epoch", "step", "lr", "epoch_seconds")  # columns of every metrics.csv
 MAX_LAYER_SCALARS = 100_000  # in the event file of a run
 
 
@@ -35,17 +39,8 @@ class NonfiniteFinder(Protocol):
     def find_nonfinite_layer(self, step: int) -> tuple[WeightLayer, str] | None: ...
 
 
-@contextmanager
-def warn_of_failure(figure: str) -> Iterator[None]:
-    """Turn whatever goes wrong in the block into a warning that names the figure: a run does not fail by a figure."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001
-        log.warning("%s could not be drawn: %s: %s", figure, type(error).__name__, error)
-
-
 class Recording:
-    """The record of one run during training: metrics.csv, layers.parquet, folds.parquet and its loggers.
+    """The record of one run during training: metrics.csv, the tables beside it, and its loggers.
 
     It does not depend on how the run is trained: by Lightning or in a stack.
 
@@ -59,6 +54,8 @@ class Recording:
 
     Attributes:
         rows: rows of metrics.csv so far, by column.
+        measured: columns of metrics.csv that instruments have measured; an empty cell there was not measured.
+        steps: the optimizer steps so far, where they are recorded.
         taken_up: the epochs after which the run was resumed.
         stopped_by: what has stopped the run before all of its planned epochs; None: nothing.
         diverged: None, or the entry of the summary: `epoch` and optimizer `step`, both counted from 1, and `what`
@@ -86,6 +83,9 @@ class Recording:
         self.rows: list[dict[str, float | None]] = []
         self.layers = LayersWriter(directory / LAYERS)
         self.folds = FoldsWriter(directory / FOLDS, [name for name in columns if name.startswith("val/")])
+        self.measured: dict[str, None] = {}
+        self.steps = RecordedSteps(directory, self.folds.columns, loggers, max_epochs)
+        self.twins = TwinsWriter(directory / TWINS)
         self.taken_up: list[int] = []
         self.stopped_by: str | None = None
         self.diverged: dict[str, Any] | None = None
@@ -100,12 +100,16 @@ class Recording:
         self.rows = read_metrics(self.directory, epoch)
         self._add_columns(self.rows[-1] if self.rows else {})
         self.layers.restore(epoch)
-        try:
-            self.folds.restore([int(row["epoch"] or 0) for row in self.rows if row.get("val/loss") is not None])
-        except RecordError as error:
-            log.warning("%s The run continues without it.", error)
-            self.folds.abandon()
+        validated = [int(row["epoch"] or 0) for row in self.rows if row.get("val/loss") is not None]
+        for table in (self.folds, self.twins):
+            try:
+                table.restore(validated)
+            except RecordError as error:
+                log.warning("%s The run continues without it.", error)
+                table.abandon()
+        self.steps.resume(epoch, int(self.rows[-1]["step"] or 0) if self.rows else 0)
         self.diverged = state["diverged"]
+        self.measured = dict.fromkeys(state.get("measured", ()))
         self.taken_up = [*state["taken_up"], epoch]
 
     def open(self) -> None:
@@ -157,6 +161,18 @@ class Recording:
         """Add to the last epoch what others have logged, by column. It is theirs to pass on to the loggers."""
         self.rows[-1] |= values
 
+    def add_scalars(self, values: Mapping[str, np.ndarray]) -> None:
+        """Add quantities of the network, (), to the last epoch before it is written and logged; NaN is an empty cell.
+
+        Raises UserError for a column that the epoch has already.
+        """
+        if taken := [name for name in values if self.rows[-1].get(name) is not None or name in NOT_METRICS]:
+            raise UserError(f"The epoch has {taken[0]} already. An instrument must choose another name.")
+        known = {name: float(value) for name, value in values.items() if not np.isnan(value)}
+        self.rows[-1] |= dict.fromkeys(values) | known
+        self.measured |= dict.fromkeys(values)
+        self._scalars |= known
+
     def write_epoch(self) -> None:
         """Append the last epoch to metrics.csv, once it is complete. A new column makes the file anew."""
         assert self._writer is not None
@@ -168,19 +184,20 @@ class Recording:
             self._writer.write(self.rows[-1])
 
     def _add_columns(self, row: Mapping[str, float | None]) -> bool:
-        new = tuple(name for name in row if name not in (*self.columns, "epoch", "step", "lr", "epoch_seconds"))
+        new = tuple(name for name in row if name not in (*self.columns, *NOT_METRICS))
         self.columns += new
         return bool(new)
 
     def log_epoch(self, layer_scalars: Mapping[str, float]) -> None:
         """Pass the last epoch on to the loggers, with the scalars of its layers; these only every n-th time if many."""
         epoch, scalars = len(self.rows), self._scalars
+        columns = [name for name in self.rows[-1] if name not in NOT_METRICS]
         if epoch % max(1, math.ceil(len(layer_scalars) * self.max_epochs / MAX_LAYER_SCALARS)) == 0:
             scalars = {**scalars, **layer_scalars}
         for logger in self.loggers:
-            log_scalars(logger, scalars, epoch, self.columns)
+            log_scalars(logger, scalars, epoch, columns)
             if not self._laid_out and isinstance(logger, TensorBoard):
-                logger.log_layout(self.columns, self._quantities)
+                logger.log_layout(columns, self._quantities)
         self._laid_out = True
 
     def add_layers(self, epoch: int, rows: LayerRows, charted: bool = True) -> dict[str, float]:
@@ -253,10 +270,16 @@ class Recording:
         early = self.layers.compute_early_gradient()
         return summarise_rows(self.rows, self.metric) | ({} if early is None else {"early_layer_gradient": early})
 
+    @property
+    def new_epoch_seconds(self) -> list[float]:
+        """The durations of the epochs since the run began, or was last resumed."""
+        return [row["epoch_seconds"] or 0.0 for row in self.rows[self.taken_up[-1] if self.taken_up else 0 :]]
+
     def get_state(self, stopped: bool) -> dict[str, Any]:
         """Write the tables, which must not be behind the checkpoint, and return the state for it."""
         self._write_tables()
-        return {"epoch": len(self.rows), "diverged": self.diverged, "stopped": stopped, "taken_up": self.taken_up}
+        state = {"epoch": len(self.rows), "diverged": self.diverged, "stopped": stopped, "taken_up": self.taken_up}
+        return {**state, "measured": list(self.measured)}
 
     def close(self) -> None:
         """Close metrics.csv and write the tables, if the record was opened."""
@@ -269,3 +292,5 @@ class Recording:
     def _write_tables(self) -> None:
         self.layers.write()
         self.folds.write()
+        self.steps.write()
+        self.twins.write()

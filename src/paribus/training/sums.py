@@ -11,13 +11,19 @@ from paribus.record import N_FOLDS
 
 
 class EpochSums:
-    """The losses and metrics of an epoch's batches. Values stay on the device until `read` computes the means."""
+    """The losses and metrics of an epoch's batches. Values stay on the device until `read` computes the means.
 
-    def __init__(self) -> None:
+    Attributes:
+        samples: samples so far, of all ranks.
+        ended: losses of the batches that the last `read` has averaged, (n,) or (n, K), float64 on the CPU; else None.
+    """
+
+    def __init__(self, ended: Tensor | None = None) -> None:
+        self.ended = ended
         self._sizes: list[int] = []
         self._losses: list[Tensor] = []
         self._sums: dict[str, list[Tensor]] = {}
-        self.samples = 0  # so far, of all ranks
+        self.samples = 0
 
     def add(self, size: int, loss: Tensor, sums: dict[str, Tensor], whole: int | None = None) -> None:
         """Add a batch of `size` samples: its mean loss, and `sums` over its samples; all scalars, detached.
@@ -35,6 +41,23 @@ class EpochSums:
         """Add sums over samples by name, detached: of one batch, or of the whole epoch at once."""
         for name, value in sums.items():
             self._sums.setdefault(name, []).append(value)
+
+    @property
+    def batches(self) -> int:
+        """The number of batches since the last `read`, of this rank."""
+        return len(self._sizes)
+
+    def read_batches(self, reduce: Callable[[Tensor, str], Tensor] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the size of each batch, (batches,), and its mean loss, (batches, ...), in double precision.
+
+        `reduce`: as in `read`, which still has all values afterwards.
+        """
+        sizes = torch.tensor(self._sizes, dtype=torch.float64)
+        losses = torch.stack(self._losses).cpu().double() if self._losses else sizes
+        if reduce is not None:
+            totals = reduce(torch.stack([sizes, sizes * losses]), "sum")
+            sizes, losses = totals[0], totals[1] / totals[0]
+        return sizes.numpy(), losses.numpy()
 
     def read(self, reduce: Callable[[Tensor, str], Tensor] | None = None) -> tuple[dict[str, float], int | None]:
         """Compute the means over all samples since the last call, and find the first batch with a non-finite loss.
@@ -69,7 +92,7 @@ class EpochSums:
         totals = torch.stack([sizes.sum().expand(losses.shape[1:]), *sums.values()])
         bad = ~torch.isfinite(losses)
         first = torch.where(bad.any(0), bad.to(torch.uint8).argmax(0), math.inf).double()
-        self.__init__()  # type: ignore[misc]
+        self.__init__(losses)  # type: ignore[misc]
         return totals, list(sums), first
 
 

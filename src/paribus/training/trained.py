@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from paribus.instruments.subject import Subject
+from paribus.training.sums import EpochSums
 
 
 class Trained(Subject, Protocol):
@@ -28,6 +29,10 @@ class Trained(Subject, Protocol):
         """Samples of this epoch so far, with those of the current step."""
 
     @property
+    def training_sums(self) -> EpochSums:
+        """The losses of this epoch's batches so far, until `read_epoch` reads them."""
+
+    @property
     def lr(self) -> float:
         """Learning rate of the last optimizer step."""
 
@@ -38,6 +43,10 @@ class Trained(Subject, Protocol):
     @property
     def folds(self) -> Mapping[str, np.ndarray] | None:
         """Means over each fold of the validation samples, by column of folds.parquet; None without folds."""
+
+    @property
+    def probe(self) -> np.ndarray | None:
+        """Predictions (n,) on the first validation samples, at the last validation; None where they are not known."""
 
     def read_epoch(self) -> tuple[dict[str, float], int | None]:
         """Return the means of the ended epoch by column of metrics.csv, and its first batch with a non-finite loss.

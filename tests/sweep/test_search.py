@@ -1,0 +1,117 @@
+"""Searches, as they are typed: the same points for every level, wider ranges, halving, Optuna, fresh seeds."""
+
+import json
+import math
+import shutil
+import sys
+from pathlib import Path
+
+import pandas
+import pytest
+from scipy.stats import qmc
+from small_studies import statuses, sweep
+
+from paribus import record
+from paribus.sweep import search_optuna
+
+RATES = {"adam": 1e-2, "sgd_momentum": 2e-3}  # the defaults of model=regression
+TUNE = ("tune=lr", "tune.trials=4", "tune.confirm=2", "optim=adam,sgd_momentum", "seed=1,2", "model.hidden=[8]")
+
+
+def read_runs(directory: Path) -> pandas.DataFrame:
+    """A row a run: optimizer, rate, seed, whether it confirms, epochs."""
+    rows = []
+    for path in sorted(directory.glob(f"*/{record.SUMMARY}")):
+        summary = record.read_summary(path.parent)
+        config, choices = summary["config"], summary["choices"]
+        found = {"optim": choices["optim"], "lr": config["optim"]["lr"], "seed": config["seed"]}
+        rows.append({**found, "confirm": config["confirm"], "epochs": summary["statistics"]["epochs"]})
+    return pandas.DataFrame(rows)
+
+
+@pytest.mark.slow
+def test_search_and_confirmation() -> None:
+    directory = sweep(*TUNE, "tune.widen=0")
+    runs = read_runs(directory)
+    searched, confirmed = runs[~runs["confirm"]], runs[runs["confirm"]]
+    points = qmc.Sobol(1, rng=0).random_base2(2)[:, 0]
+    for optim, default in RATES.items():
+        mine = searched[searched["optim"] == optim]
+        expected = sorted(default * 30 ** (2 * point - 1) for point in points for _ in (1, 2))
+        assert sorted(mine["lr"]) == pytest.approx(expected, rel=1e-3)
+        assert sorted(mine["seed"]) == [1] * 4 + [2] * 4
+        chosen = confirmed[confirmed["optim"] == optim]
+        assert set(chosen["seed"]) == {101, 102} and set(chosen["lr"]) <= set(mine["lr"])
+    described = record.read_summary(next(directory.glob("*optim=adam*")))
+    assert described["config"]["tuned"] == ["optim.lr"] and "tune" not in described["config"]
+    before = {path: path.stat().st_mtime_ns for path in directory.glob(f"*/{record.SUMMARY}")}
+    sweep(*TUNE, "tune.widen=0")  # again: nothing to do
+    sweep(*TUNE, "tune.widen=0", "tune.trials=8", code=1)  # other settings
+    assert {path: path.stat().st_mtime_ns for path in directory.glob(f"*/{record.SUMMARY}")} == before
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("tune=lr", "optim.lr=0.1,0.2"), "optim.lr is searched by tune.space and swept as well"),
+        (("tune={space: {optim.lrr: {around: 3}}}", "optim=adam,adamw"), "optim.lrr"),
+        (("tune=lr", "tune.method=halving"), "halving needs runs of at least tune.reduction=3 epochs"),
+        (("tune=lr,lr_wd",), "tune is for the whole sweep"),
+        (("tune.trials=8",), "no effect without a search space"),
+        (("tune=lr", "tune.trials=1"), "tune.trials is 1"),
+        (("tune=lr", "tune.method=grid"), "tune.method is 'grid'"),
+        (("tune=lr", "confirm=true"), "confirm is set by the search"),
+    ],
+)
+def test_refused_searches(given: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep(*given, code=1)
+    shown = capsys.readouterr()
+    assert said in " ".join((shown.out + shown.err).split())
+    assert not list(Path("outputs").rglob(record.METRICS))
+
+
+def test_optuna_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    sweep("tune=lr", "tune.method=optuna", code=1)
+    assert "pip install" in capsys.readouterr().err
+    assert not Path("outputs").exists()
+
+
+@pytest.mark.slow
+def test_halving_goes_on_from_checkpoints() -> None:
+    """What halving trains to the end has the numbers of a run without pauses, and each level the same budget."""
+    tuned = ("tune=lr", "tune.method=halving", "tune.confirm=0", "tune.widen=0", "tune.trials=6", "tune.reduction=2",
+             "optim=adam,sgd_momentum", "seed=1", "model.hidden=[8]", "trainer.max_epochs=4", "scheduler=cosine")  # fmt: skip
+    directory = sweep(*tuned)
+    runs = read_runs(directory)
+    for optim in RATES:
+        assert sorted(runs[runs["optim"] == optim]["epochs"]) == [1, 1, 1, 2, 4, 4]
+    assert statuses(directory) == ["completed"] * 4 + ["interrupted"] * 8
+    whole = runs[(runs["epochs"] == 4) & (runs["optim"] == "adam")].iloc[0]
+    alone = sweep("optim=adam", f"optim.lr={whole['lr']}", "seed=1", "model.hidden=[8]", "trainer.max_epochs=4",
+                  "scheduler=cosine", of="alone")  # fmt: skip
+    pair = [next(where.glob(f"*optim.lr={whole['lr']}*optim=adam*")) for where in (directory, alone)]
+    frames = [pandas.read_csv(path / record.METRICS).drop(columns="epoch_seconds") for path in pair]
+    pandas.testing.assert_frame_equal(*frames, check_exact=True)
+
+
+@pytest.mark.slow
+def test_optuna_suggests_the_same_after_a_kill(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna")
+    tuned = (*TUNE, "tune.method=optuna", "tune.trials=6", "trainer.max_epochs=1")
+    expected = read_runs(sweep(*tuned))
+    shutil.move("outputs/s", "outputs/whole")
+    asked = search_optuna.ask
+
+    def interrupted(*arguments: object) -> tuple[float, ...]:
+        place = asked(*arguments)  # type: ignore[arg-type]
+        if not Path("killed").exists():
+            Path("killed").touch()
+            raise KeyboardInterrupt
+        return place
+
+    monkeypatch.setattr(search_optuna, "ask", interrupted)
+    sweep(*tuned, code=130)
+    pandas.testing.assert_frame_equal(read_runs(sweep(*tuned)), expected)
+    values = json.loads((Path("outputs/s") / "search.json").read_text())
+    assert values["method"] == "optuna" and math.isfinite(values["trials"])
