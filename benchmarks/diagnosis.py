@@ -242,7 +242,7 @@ def main() -> None:
     right_share, false_share = (100 * n / max(m, 1) for n, m in ((named, planted_runs), (false, healthy_runs)))
     print(f"\nPlanted and named with layer and epoch: {named} of {planted_runs} ({right_share:.1f} %)")
     print(f"Healthy with a finding: {false} of {healthy_runs} ({false_share:.1f} %)")
-    if right_share < 95 or false_share > 5:
+    if (planted_runs and right_share < 95) or false_share > 5:
         sys.exit("Not what is required.")
 
 
