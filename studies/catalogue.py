@@ -63,6 +63,7 @@ STUDIES = (
     Study("concrete_splits"),
     Study("concrete_init"),
     Study("concrete_noise"),
+    Study("concrete_edge_of_stability"),
     Study("concrete_candidates"),
     Study("concrete_best", tested="last", boosted=True),
     Study("vgg6_init", cifar=True),

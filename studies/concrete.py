@@ -10,7 +10,7 @@ from multirun_analysis.compare.design import Kind
 from multirun_analysis.figures import settings
 from multirun_analysis.report import tables
 from paribus import record
-from studies import concrete_depth, concrete_tested, noise, reports
+from studies import concrete_depth, concrete_tested, edge, noise, reports
 from studies.page import (
     Claim,
     Material,
@@ -51,6 +51,7 @@ def sections() -> list[Callable[[Material], Section]]:
         concrete_depth.initial_weights,
         concrete_depth.splits,
         noise.concrete,
+        edge.concrete,
         concrete_tested.final_fit,
         concrete_tested.a_better_net,
     ]

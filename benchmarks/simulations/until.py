@@ -17,11 +17,11 @@ from simulations.tuning import SHAPES, choose_trials, confirming, contradicts, p
 AT = (5, 8, 12, 16, 20)
 MOST_FIXED = 40  # seeds of a fixed design whose power is compared
 # levels, by how much the first is ahead, what is said of it, least power and least share of spared runs
-POWERS = (
+POWERS: tuple[tuple[int, float, str, tuple[float, float | None]], ...] = (
     (2, math.sqrt(2), "2 levels, one ahead by a deviation of the differences", (80.0, 30.0)),
-    (2, 1.0, "2 levels, one ahead by a deviation of a run", (80.0, 0.0)),
-    (3, math.sqrt(2), "3 levels, one ahead by a deviation of the differences", (80.0, 0.0)),
-    (6, math.sqrt(2), "6 levels, one ahead by a deviation of the differences", (80.0, 0.0)),
+    (2, 1.0, "2 levels, one ahead by a deviation of a run", (80.0, None)),
+    (3, math.sqrt(2), "3 levels, one ahead by a deviation of the differences", (80.0, None)),
+    (6, math.sqrt(2), "6 levels, one ahead by a deviation of the differences", (80.0, None)),
 )
 
 
@@ -98,16 +98,16 @@ def _finds(results: Sequence[Result]) -> bool:
 
 
 def _power(
-    random: Random, studies: int, levels: int, gap: float, what: str, required: tuple[float, float] | None
+    random: Random, studies: int, levels: int, gap: float, what: str, required: tuple[float, float | None]
 ) -> Iterator[Row]:
     """How often a level that is ahead is found, and how many runs it takes beside a fixed number of seeds."""
     runs, places = crossed((levels,), PLAIN, AT[-1])
     ahead = np.where(places[:, 0] == 0, gap, 0)
     ended = [watch(runs, random.normal(size=len(runs)) + ahead) for _ in range(studies)]
     power = float(np.mean([_finds(e.results) for e in ended]))
-    yield Row("until", f"{what}: named", 100 * power, studies, None if required is None else (required[0], 100))
+    yield Row("until", f"{what}: named", 100 * power, studies, (required[0], 100))
     spared = 100 * (1 - float(np.mean([e.runs for e in ended])) / _fixed_runs(random, studies, levels, gap, power))
-    asked = None if required is None else (required[1], 100.0)
+    asked = None if required[1] is None else (required[1], 100.0)
     yield Row("until", f"{what}: runs spared beside a fixed design of that power", spared, studies, asked)
 
 

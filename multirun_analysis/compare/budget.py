@@ -1,9 +1,19 @@
 """The best that is found, against the number of settings that one may try."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import stats
 from scipy.special import gammaln
+
+from multirun_analysis.compare.contests import contests
+from multirun_analysis.compare.design import Contest, Entry, Kind, Outcome
+
+if TYPE_CHECKING:
+    from multirun_analysis.compare.comparison import Comparison
 
 
 def best_of(values: Sequence[float], sign: int) -> dict[int, float]:
@@ -16,18 +26,97 @@ def best_of(values: Sequence[float], sign: int) -> dict[int, float]:
         sign: 1 where more is better, -1 where less is.
     """
     ordered = np.sort(sign * np.asarray(values, dtype=float))  # worst first
-    n = len(ordered)
+    return {
+        k: float(sign * (weights * ordered[k - 1 :]).sum()) for k, weights in _weights_of_best(len(ordered)).items()
+    }
+
+
+def _weights_of_best(n: int) -> dict[int, np.ndarray]:
+    """Compute for k = 1, 2, 4, ..., n the probability that the best of k of n is the i-th worst, for i = k to n."""
     ks = sorted({min(2**i, n) for i in range(n.bit_length() + 1)}) if n else []
-    found = {}
-    for k in ks:
-        # the i-th worst, counted from 1, is the best of k with probability C(i - 1, k - 1) / C(n, k)
-        i = np.arange(k, n + 1)
-        log = _choose(i - 1, k - 1) - _choose(np.array(n), k)
-        weights = np.exp(log)
-        found[k] = float(sign * (weights * ordered[k - 1 :]).sum())
-    return found
+    # the i-th worst, counted from 1, is the best of k with probability C(i - 1, k - 1) / C(n, k)
+    return {k: np.exp(_choose(np.arange(k, n + 1) - 1, k - 1) - _choose(np.array(n), k)) for k in ks}
 
 
 def _choose(n: np.ndarray, k: int) -> np.ndarray:
     """The logarithm of the binomial coefficient."""
     return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+
+
+def best_of_elsewhere(table: np.ndarray, sign: int) -> dict[int, np.ndarray]:
+    """Compute by seed what the best of k trials is worth on a seed that has not chosen it, for k = 1, 2, 4, ..., n.
+
+    For each seed in turn the trials are ranked by their means over the other seeds, and scored on this one: so the
+    choice does not flatter the noisier or the more often tried. The expectation is over all subsets of k trials.
+
+    Args:
+        table: figures (trials, seeds), finite, of two seeds or more.
+        sign: 1 where more is better, -1 where less is.
+
+    Returns:
+        By k, an array (seeds,).
+    """
+    n, seeds = table.shape
+    found: dict[int, list[float]] = {}
+    for seed in range(seeds):
+        order = np.argsort(sign * np.delete(table, seed, axis=1).mean(axis=1), kind="stable")  # worst first
+        for k, weights in _weights_of_best(n).items():
+            found.setdefault(k, []).append(float((weights * table[order[k - 1 :], seed]).sum()))
+    return {k: np.array(values) for k, values in found.items()}
+
+
+@dataclass(frozen=True)
+class BudgetCurve:
+    """What a level is worth when it may try 1, 2, 4, ... trials, with 95 % intervals over seeds (Student)."""
+
+    level: Hashable
+    trials: list[int]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+
+
+def searched_contests_of(comparison: "Comparison", factor: str) -> list[Contest]:
+    """Find the tuned contests of a factor in the search, without the runs that confirm."""
+    values, chosen_by = comparison.values.to_dict(), comparison.selection.of(comparison.study).to_dict()
+    runs = {n: r for n, r in comparison.described.items() if not r.confirms and n not in comparison.duplicates}
+    outcomes = {n: Outcome(n, run.replicate, float(values[n]), float(chosen_by[n])) for n, run in runs.items()}
+    found = contests(runs, outcomes, comparison.factors, factor, comparison.selection.sign, comparison.metric.is_loss)
+    return [contest for contest in found if contest.kind == Kind.TUNED]
+
+
+def budget_curves(contest: Contest, sign: int) -> list[BudgetCurve]:
+    """Compute the budget curve of each level of a tuned contest, averaged over contexts, from seeds that all have.
+
+    A run that diverged counts as the worst finite figure of the contest. None for levels with fewer than two seeds.
+    """
+    finite = [
+        value
+        for by_level in contest.entries.values()
+        for entry in by_level.values()
+        for cell in entry.trials.values()
+        for value in cell.values().values()
+    ]
+    if not finite:
+        return []
+    worst = min(finite, key=lambda value: sign * value)
+    curves = []
+    for level in contest.levels:
+        tables = [_tabulate(entry, worst) for entry in contest.of_level(level)]
+        if any(table.shape[1] < 2 for table in tables) or len({table.shape[1] for table in tables}) > 1:
+            continue
+        by_context = [best_of_elsewhere(table, sign) for table in tables]
+        ks = sorted(set.intersection(*(set(found) for found in by_context)))
+        seeds = np.array([np.mean([found[k] for found in by_context], axis=0) for k in ks])
+        n = seeds.shape[1]
+        half = stats.t.ppf(0.975, n - 1) * seeds.std(axis=1, ddof=1) / math.sqrt(n)
+        mean = seeds.mean(axis=1)
+        curves.append(BudgetCurve(level, ks, mean.tolist(), (mean - half).tolist(), (mean + half).tolist()))
+    return curves
+
+
+def _tabulate(entry: Entry, worst: float) -> np.ndarray:
+    """Tabulate the figures of the trials of an entry (trials, seeds), of the seeds that all of them have."""
+    shared = sorted(set.intersection(*(set(cell.outcomes) for cell in entry.trials.values())), key=repr)
+    table = [[cell.outcomes[key].value for key in shared] for cell in entry.trials.values()]
+    return np.where(np.isfinite(table), table, worst).reshape(len(entry.trials), len(shared))

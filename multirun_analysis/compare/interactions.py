@@ -54,7 +54,7 @@ def interactions(comparison: Comparison, most: int = 24) -> list[Interaction]:
     runs = {n: r for n, r in comparison.described.items() if r.choices and n not in comparison.duplicates}
     looks = comparison.looks
     if looks is not None:
-        runs = {name: run for name, run in runs.items() if run.seed in looks.judged}
+        runs = {n: r for n, r in runs.items() if r.confirms != comparison.confirmed or r.seed in looks.judged}
     values = {str(run): float(value) for run, value in comparison.values.items()}
     found: list[tuple[tuple[str, str], dict[str, Hashable], Cells]] = []
     for pair in combinations(comparison.factors, 2):

@@ -27,7 +27,7 @@ def overrides(comparison: Comparison) -> list[str]:
         command = summary.get("command")
         if isinstance(command, str) and command.startswith(("python train.py", "paribus train")):
             typed = shlex.split(command)[2:]
-            own = [f"seeds.{source}" for source in record.SOURCES]
+            own = [f"seeds.{source}" for source in _find_swept(comparison)]
             kept = ("seed", "data.seed", "study", "confirm", "tuned", "sequential", "pause")
             varied = {*kept, *own, *comparison.factors}
             return [t for t in typed if t.lstrip("+").partition("=")[0] not in varied and not t.startswith(HYDRA)]
@@ -109,11 +109,13 @@ def vary(comparison: Comparison, seeds: str) -> str:
 def seeds(comparison: Comparison) -> list[str]:
     """Write the seeds of all runs as a sweep, and those of their own that sources of randomness have."""
     runs = comparison.described.values()
-    words = [_write_sweep("seed", [run.seed for run in runs])]
-    if any(run.own for run in runs):
-        varied = [source for effect in seed_effects(runs) for source in effect]
-        words += [_write_sweep(f"seeds.{source}", [run.seeds.get(source) for run in runs]) for source in varied]
-    return words
+    of_sources = {f"seeds.{source}": [run.seeds.get(source) for run in runs] for source in _find_swept(comparison)}
+    return [_write_sweep(key, values) for key, values in {"seed": [run.seed for run in runs], **of_sources}.items()]
+
+
+def _find_swept(comparison: Comparison) -> list[str]:
+    """Find the sources of randomness whose seeds vary on their own."""
+    return [effect[0] for effect in seed_effects(comparison.described.values()) if len(effect) == 1]
 
 
 def _write_sweep(key: str, values: Sequence[Hashable]) -> str:

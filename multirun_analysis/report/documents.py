@@ -12,6 +12,7 @@ from multirun_analysis.compare.interactions import Interaction
 from multirun_analysis.compare.metric import WORDS
 from multirun_analysis.compare.targets import Target
 from multirun_analysis.compare.times import compare_times
+from multirun_analysis.records.described import GROUPS
 from multirun_analysis.report import diagnosis_tables, result_tables
 from multirun_analysis.report.noise import noise_table
 from multirun_analysis.report.sentences import not_compared, of_missing
@@ -46,6 +47,9 @@ def details(comparison: Comparison, crossed_factors: Sequence[Interaction], targ
         ]
         if result.contest.kind == Kind.TUNED:
             parts.append((f"{result.factor}: the best of so many trials", result_tables.budgets(result, comparison)))
+    for factor in (factor for factor in comparison.by if factor in GROUPS):
+        title = f"{factor}: what the best of so many trials is worth, on a seed that did not choose it"
+        parts.append((title, result_tables.budgets_elsewhere(comparison, factor)))
     parts.append(("Divergence", result_tables.divergence(comparison)))
     parts.append(("Why: what differs inside the networks, and goes along with it", inner_table(comparison)))
     parts.append(("Diagnosis", diagnosis_tables.sentences(comparison)))

@@ -15,7 +15,7 @@ from paribus import record
 MOST_CONFIRMED = 3
 FEWEST_SEEDS = 3
 SEEDS = "seed=1,2,3,4,5"
-RATES = "optim.lr=0.0003,0.001,0.003,0.01,0.03,0.1"
+TUNE = "tune=lr"
 MOST_FACTOR = 10.0  # by which a range is widened at once
 BELOW_ONE = ("momentum", "dropout", "alpha", "gamma")  # values that stay below 1
 TESTED = ("test_acc", "test_mse")  # of runs whose test set was read
@@ -91,7 +91,7 @@ def _tune(comparison: Comparison) -> Step | None:
     if not defaults or "optim.lr" in comparison.factors:
         return None
     swept = commands.sweep(comparison, each="optim")
-    command = commands.multirun(comparison, *swept.words, RATES, *commands.seeds(comparison))
+    command = commands.multirun(comparison, *swept.words, TUNE, *commands.seeds(comparison))
     return Step("tune the learning rate of each optimizer, on equal budgets", command)
 
 

@@ -217,9 +217,7 @@ class StudySweeper(Sweeper):
 
             returned = self.study_launcher.launch_rounds(start_search(sweep, self.study, judge))
         elif any(text.startswith("tune.") for text in arguments):
-            raise UserError(
-                "tune.* has no effect without a search space. Choose one: tune=lr, or tune.space={KEY: ...}."
-            )
+            raise UserError("tune.* has no effect without a search space. Choose one: tune=lr, or a file of your own.")
         elif judge is not None:
             from paribus.sweep.until import start_until
 

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from multirun_analysis.compare.budget import best_of
+from multirun_analysis.compare.budget import best_of, best_of_elsewhere
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -31,3 +31,14 @@ def test_the_best_of_a_thousand_settings_is_counted_without_overflow() -> None:
     """Of the numbers 1 to n the largest of k drawn is k (n + 1) / (k + 1) on average."""
     for k, value in best_of([float(i) for i in range(1, 1001)], 1).items():
         assert value == pytest.approx(k * 1001 / (k + 1))
+
+
+def test_the_best_of_k_is_scored_on_seeds_that_did_not_choose_it() -> None:
+    """By enumeration: for each seed, over all subsets of k trials, the one that is best on the other seeds."""
+    table = np.random.default_rng(0).normal(size=(5, 3))
+    found = best_of_elsewhere(table, -1)
+    for k in (1, 2, 4, 5):
+        for seed in range(3):
+            others = np.delete(table, seed, axis=1).mean(axis=1)
+            best = [min(some, key=lambda i: others[i]) for some in combinations(range(5), k)]
+            assert found[k][seed] == pytest.approx(table[best, seed].mean())

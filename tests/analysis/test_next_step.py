@@ -20,7 +20,7 @@ def test_optimizers_at_their_defaults_are_said_to_be_so_and_the_next_step_is_to_
     runs = [{"optim": o, "seed": s, "losses": (9.0, 5 + s + 9 * (o == "sgd") + 0.1 * s * (o == "sgd"))}
             for o in ("adam", "sgd") for s in SEEDS]  # fmt: skip
     found = verdict(study(tmp_path, runs))
-    assert "each at its default lr" in line(found, "OPTIMIZER") and "optim.lr=" in (found.command or "")
+    assert "each at its default lr" in line(found, "OPTIMIZER") and "tune=lr" in shlex.split(found.command or "")
 
 
 def test_an_edge_is_named_and_widened_and_a_middle_is_confirmed(tmp_path: Path) -> None:

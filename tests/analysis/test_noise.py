@@ -13,6 +13,7 @@ from statsmodels.stats.anova import anova_lm
 from multirun_analysis.compare.comparison import compare
 from multirun_analysis.compare.noise import components, estimate_budget, find_noise_budget, mean_squares
 from multirun_analysis.records.load import load_runs
+from multirun_analysis.report import commands
 from multirun_analysis.report.noise import noise_sentence, noise_table
 
 
@@ -81,3 +82,4 @@ def test_seeds_of_one_source_are_replicates(tmp_path: Path) -> None:
     [pair] = comparison.results[0].pairs
     assert pair.estimate.n == 3 and abs(pair.estimate.mean) == pytest.approx(1.0)  # paired by seeds.order
     assert find_noise_budget(comparison) is None  # nothing is crossed
+    assert commands.seeds(comparison) == ["seed=1", "seeds.order=1,2,3"]

@@ -46,6 +46,7 @@ def assert_same(undisturbed: Path, resumed: Path) -> None:
         (pandas.read_csv, record.METRICS),
         (pandas.read_parquet, record.LAYERS),
         (pandas.read_parquet, record.FOLDS),
+        (pandas.read_parquet, record.STEPS),
     ]
     for read, name in tables:
         one, other = (read(d / name).drop(columns="epoch_seconds", errors="ignore") for d in (undisturbed, resumed))

@@ -76,7 +76,8 @@ def test_runs_alone_and_in_a_stack_record_what_their_networks_predict(tmp_path: 
         run = load_run(one.directory, "last")
         run.data.setup("fit")
         inputs = run.data.get_first_inputs("val", record.N_PROBE)
-        np.testing.assert_allclose(run.predict(inputs), found["prediction"][-1], rtol=1e-5)
+        with torch.no_grad():
+            np.testing.assert_allclose(run.network(inputs), found["prediction"][-1], rtol=1e-5)
     first, second = (read_twins(job.directory / record.TWINS) for job in alone)
     parted = np.linalg.norm(first["weights"] - second["weights"], axis=1)
     with np.load(alone[0].directory / record.WEIGHTS) as a, np.load(alone[1].directory / record.WEIGHTS) as b:

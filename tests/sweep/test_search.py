@@ -1,8 +1,5 @@
 """Searches, as they are typed: the same points for every level, wider ranges, halving, Optuna, fresh seeds."""
 
-import json
-import math
-import shutil
 import sys
 from pathlib import Path
 
@@ -12,7 +9,6 @@ from scipy.stats import qmc
 from small_studies import statuses, sweep
 
 from paribus import record
-from paribus.sweep import search_optuna
 
 RATES = {"adam": 1e-2, "sgd_momentum": 2e-3}  # the defaults of model=regression
 TUNE = ("tune=lr", "tune.trials=4", "tune.confirm=2", "optim=adam,sgd_momentum", "seed=1,2", "model.hidden=[8]")
@@ -54,7 +50,7 @@ def test_search_and_confirmation() -> None:
     ("given", "said"),
     [
         (("tune=lr", "optim.lr=0.1,0.2"), "optim.lr is searched by tune.space and swept as well"),
-        (("tune={space: {optim.lrr: {around: 3}}}", "optim=adam,adamw"), "optim.lrr"),
+        (("tune=mistaken", "optim=adam,adamw"), "There is no 'optim.lrr'"),
         (("tune=lr", "tune.method=halving"), "halving needs runs of at least tune.reduction=3 epochs"),
         (("tune=lr,lr_wd",), "tune is for the whole sweep"),
         (("tune.trials=8",), "no effect without a search space"),
@@ -64,6 +60,8 @@ def test_search_and_confirmation() -> None:
     ],
 )
 def test_refused_searches(given: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("conf/tune").mkdir(parents=True)
+    Path("conf/tune/mistaken.yaml").write_text("defaults: [none, _self_]\nspace: {optim.lrr: {around: 3}}\n")
     sweep(*given, code=1)
     shown = capsys.readouterr()
     assert said in " ".join((shown.out + shown.err).split())
@@ -93,25 +91,3 @@ def test_halving_goes_on_from_checkpoints() -> None:
     pair = [next(where.glob(f"*optim.lr={whole['lr']}*optim=adam*")) for where in (directory, alone)]
     frames = [pandas.read_csv(path / record.METRICS).drop(columns="epoch_seconds") for path in pair]
     pandas.testing.assert_frame_equal(*frames, check_exact=True)
-
-
-@pytest.mark.slow
-def test_optuna_suggests_the_same_after_a_kill(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("optuna")
-    tuned = (*TUNE, "tune.method=optuna", "tune.trials=6", "trainer.max_epochs=1")
-    expected = read_runs(sweep(*tuned))
-    shutil.move("outputs/s", "outputs/whole")
-    asked = search_optuna.ask
-
-    def interrupted(*arguments: object) -> tuple[float, ...]:
-        place = asked(*arguments)  # type: ignore[arg-type]
-        if not Path("killed").exists():
-            Path("killed").touch()
-            raise KeyboardInterrupt
-        return place
-
-    monkeypatch.setattr(search_optuna, "ask", interrupted)
-    sweep(*tuned, code=130)
-    pandas.testing.assert_frame_equal(read_runs(sweep(*tuned)), expected)
-    values = json.loads((Path("outputs/s") / "search.json").read_text())
-    assert values["method"] == "optuna" and math.isfinite(values["trials"])

@@ -61,7 +61,7 @@ def require_no_study(job: Job) -> None:
     """Raise UserError for typed options that have a meaning with --multirun only."""
     typed = [*to_plain_list(job.hydra.overrides.task), *to_plain_list(job.hydra.overrides.hydra)]
     options = (
-        *("study=", "until=", "until.", "sequential=true"),
+        *("study=", "tune=", "tune.", "until=", "until.", "sequential=true"),
         *("hydra/launcher=", "hydra/sweeper=", "hydra.launcher.", "hydra.sweep.", "hydra.sweeper."),
     )
     for text in typed:

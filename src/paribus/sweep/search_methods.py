@@ -15,7 +15,7 @@ from paribus.sweep.scores import is_alike
 from paribus.sweep.search import Level, Search, Steps, Trial
 from paribus.sweep.search_optuna import ask_optuna, require_optuna
 from paribus.sweep.space import WIDER
-from paribus.sweep.until import Judge, add_seeds, read_looks
+from paribus.sweep.until import Judge, add_seeds, check_until, read_looks
 
 MOST_CONFIRMED = 12  # settings that the analysis compares with each other
 FIRST_FRESH = 101
@@ -33,6 +33,8 @@ def start_search(sweep: Sequence[Sequence[str]], study: DictConfig, judge: Judge
         require_optuna()
 
     def start(composer: Composer, directory: Path) -> Driver:
+        if judge is not None:  # before the search: a mistake should not be found after it
+            check_until(study, composer.compose(sweep[0]), judge)
         search = Search(sweep, study, composer, directory)
         return drive(search, None if judge is None else partial(confirm_until_decided, search, study, judge))
 

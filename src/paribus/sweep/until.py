@@ -69,6 +69,13 @@ def read_looks(study: DictConfig) -> tuple[int, ...]:
     return (*(seeds for seeds in looks if seeds < most), most)
 
 
+def check_until(study: DictConfig, config: DictConfig, judge: Judge) -> None:
+    """Raise UserError for looks that are none, and for a margin that does not fit the metric of a run's `config`."""
+    read_looks(study)
+    if study.until.margin is not None:
+        judge.check_margin(str(study.until.margin), to_resolved(config))
+
+
 def continue_seeds(given: Sequence[int], count: int) -> list[int]:
     """List `count` seeds: those given, then those that follow the largest; 1, 2, 3, ... where none is given."""
     if len(given) > count:
@@ -103,10 +110,8 @@ def add_seeds(
     if len(named) < 2:
         raise UserError("until=decided compares settings, and this study has one. Give a choice several values.")
     configs = {name: composer.compose(setting) for name, setting in named.items()}
-    margin = None if study.until.margin is None else str(study.until.margin)
-    if margin is not None:
-        judge.check_margin(margin, to_resolved(next(iter(configs.values()))))
-    looks = read_looks(study)
+    check_until(study, next(iter(configs.values())), judge)
+    looks, margin = read_looks(study), None if study.until.margin is None else str(study.until.margin)
     confirms = next(iter(configs.values())).confirm is True
     mine = record.UntilPlan(tuple(seeds), looks, judge.find_factor(looks), margin, confirms, tuple(sorted(named)))
     plan = begin_plan(directory, mine, bool(study.dry_run))
