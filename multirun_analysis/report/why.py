@@ -1,14 +1,14 @@
 """Say which quantities inside the networks go along with the differences of a study."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import pandas as pd
 
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.inner import InnerDifference, clearest
 from multirun_analysis.compare.inner_values import Place
-from multirun_analysis.records.described import in_words
+from multirun_analysis.records.described import in_words, is_number
 from paribus.diagnosis.finding import NAMES
 
 GAINS = {  # what a level gets, has or makes, as a ratio
@@ -37,7 +37,7 @@ def why(comparison: Comparison) -> str:
     kept = ([one for one in told if not one.place.follows] or told)[:MOST_SENTENCES]
     named = [None, *(one.other for one in kept)]
     parts = [
-        sentence(one) if one.other == before else f"{in_words(one.other)}: {sentence(one)}"
+        sentence(one) if one.other == before else f"{name_level(one.factor, one.other)}: {sentence(one)}"
         for one, before in zip(kept, named, strict=False)
     ]
     return "; ".join(parts)
@@ -50,7 +50,7 @@ def _reversed(one: InnerDifference) -> bool:
 
 def sentence(one: InnerDifference) -> str:
     """Put a difference into words, whose subject is the level that is behind."""
-    best, place = in_words(one.best), one.place
+    best, place = name_level(one.factor, one.best), one.place
     of_best, of_other = (f"{100 * value:.0f} %" for value in one.levels)
     if place.quantity in NAMES:
         return f"{NAMES[place.quantity]} in {of_other} of its seeds, {of_best} of {best}'s"
@@ -61,6 +61,11 @@ def sentence(one: InnerDifference) -> str:
     what = GAINS[place.quantity].format(ratio=_ratio(one.mean), best=best)
     subject = f"its {layer(place)} " if place.depth is not None else ""
     return f"{subject}{what} [{_ratio(one.low)}, {_ratio(one.high)}] {epoch(place)}"
+
+
+def name_level(factor: str, level: Hashable) -> str:
+    """Name a level; a number with its factor: depth 40."""
+    return f"{factor.rpartition('.')[2]} {in_words(level)}" if is_number(level) else in_words(level)
 
 
 def layer(place: Place) -> str:
@@ -113,7 +118,7 @@ def as_objects(differences: Sequence[InnerDifference]) -> list[dict[str, object]
             "epoch": one.place.epoch, "when": one.place.slot or None,
             "scale": "ratio" if one.place.ratio else "difference", "value": one.mean, "interval": [one.low, one.high],
             "means": {"best": one.levels[0], "other": one.levels[1]}, "replicates": one.replicates,
-            "p_adjusted": one.p, "sentence": f"{in_words(one.other)}: {sentence(one)}",
+            "p_adjusted": one.p, "sentence": f"{name_level(one.factor, one.other)}: {sentence(one)}",
         }
         for one in differences
     ]  # fmt: skip

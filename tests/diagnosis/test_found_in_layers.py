@@ -33,7 +33,7 @@ def network(**layers: LayerTable) -> Trace:
         "dead_fraction": constant(0, 0),
     }
     metrics = {"epoch": EPOCHS.astype(float), "step": 100.0 * EPOCHS}
-    return Trace({"config": CONFIG}, metrics, {**healthy, **layers})
+    return Trace({"config": CONFIG, "choices": {"activation": "relu"}}, metrics, {**healthy, **layers})
 
 
 def found(trace: Trace) -> dict[str, Finding]:
@@ -46,6 +46,7 @@ def test_a_healthy_network_has_no_finding() -> None:
 
 def test_vanishing_gradients_are_told_by_their_size_beside_the_weights() -> None:
     one = found(network(grad_mean_abs=constant(1e-4, 0.5, 1)))["gradients_vanish"]
+    assert one.remedy == "model.init=auto"  # it has relu, and no model.norm
     assert (one.layers, one.epoch) == (("linear1",), 1) and one.evidence["value"] == pytest.approx(1e-4)
     # small weights may have small gradients
     assert not found(network(grad_mean_abs=constant(1e-4, 0.5, 1), weight_std=constant(1e-3, 1, 1)))
