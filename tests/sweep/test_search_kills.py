@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas
 import pytest
 from conftest import ROOT
-from small_studies import QUICK
+from small_studies import QUICK, sweep
 
 from multirun_analysis import load_runs
 from multirun_analysis.compare.comparison import compare
@@ -22,7 +22,7 @@ from paribus import record
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("PARIBUS_SOAK", "2"))
+KILLS = int(os.environ.get("PARIBUS_SOAK", "1"))
 SEED = int(os.environ.get("PARIBUS_SOAK_SEED", "0")) or random.randrange(10**6)
 SEARCH = ("tune=lr", "tune.trials=4", "tune.confirm=2", "tune.reduction=2", "optim=adam,sgd_momentum", "seed=1,2",
           "model.hidden=[8]", "trainer.max_epochs=4")  # fmt: skip
@@ -48,10 +48,10 @@ def read_study(study: str) -> pandas.DataFrame:
 def test_a_killed_search_finds_the_same(method: str) -> None:
     if method == "optuna":
         pytest.importorskip("optuna")
-    assert begin(method, "whole").wait(300) == 0
-    chance, seconds = random.Random(SEED), 1.0
+    sweep(*SEARCH, f"tune.method={method}", of="whole")
+    chance = random.Random(SEED)
     for _ in range(KILLS):
-        process = begin(method, "killed")
+        process, seconds = begin(method, "killed"), chance.uniform(2, 10)
         began = time.monotonic()
         while process.poll() is None and time.monotonic() - began < seconds:
             time.sleep(0.05)
@@ -63,8 +63,7 @@ def test_a_killed_search_finds_the_same(method: str) -> None:
         finished = known[known["status"] == record.COMPLETED] if len(known) else known
         now = read_study("killed") if len(finished) else finished
         pandas.testing.assert_frame_equal(now.loc[finished.index, finished.columns], finished, obj=f"seed {SEED}")
-        seconds = chance.uniform(2, 10)
-    assert begin(method, "killed").wait(300) == 0, f"seed {SEED}"
+    sweep(*SEARCH, f"tune.method={method}", of="killed")
     pandas.testing.assert_frame_equal(read_study("killed"), read_study("whole"), obj=f"seed {SEED}")
     verdicts = [compare(load_runs(Path("outputs", study))).results for study in ("whole", "killed")]
     means = [[(level.level, level.mean) for result in found for level in result.levels] for found in verdicts]

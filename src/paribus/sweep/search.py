@@ -1,5 +1,6 @@
 """Search the values of each level of a study on equal budgets, and confirm the best ones on fresh seeds."""
 
+import logging
 import math
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from paribus.sweep.rounds import Round
 from paribus.sweep.scores import average, score_runs
 from paribus.sweep.space import Dimension, read_space
 
+log = logging.getLogger(__name__)
 EXTRA_SHARE = 1 / 4  # of the trials, which a level gets anew where ranges are widened
 FILE = "search.json"  # in a study's directory: the settings with which it is searched
 Steps = Generator[Round, list[PlannedRun], None]  # a part of a driver
@@ -216,6 +218,7 @@ class Search:
         overrides = [self.write_overrides(*trial, seed, *more) for trial in trials for seed in self.seeds]
         owners = [trial for trial in trials for _ in self.seeds]
         runs = yield Round(overrides, name, later, lambda done: self.describe(done, trials, more))
+        log.info("\n".join(self.describe(runs, trials, more)))
         for level in self.levels:
             mine = [(t, run.job.directory) for (own, t), run in zip(owners, runs, strict=True) if own is level]
             scores = score_runs([path for _, path in mine], epochs) if mine else {}
