@@ -67,7 +67,7 @@ def server(tmp_path: Path) -> Iterator[Callable[[Path], Callable[..., Any]]]:
 
 
 def test_a_server_shows_scalars_histograms_images_hparams_and_the_layout(train: Train, server: Any) -> None:
-    directory = train(*SHORT, "activation=tanh")
+    directory = train(*SHORT, "activation=tanh", "figures=true")
     get = server(directory.parent)
     (run,) = get("runs")
     scalars = set(get("plugin/scalars/tags")[run])
