@@ -124,9 +124,9 @@ def show_plan(
     epochs = sum(
         max(0, get_planned_epochs(run) - count_epochs(run.job.directory)) for run in planned if not run.finished
     )
-    if later and seconds is not None and epochs:
-        more = format_duration(seconds / epochs * later)
-        console.print(f"Later rounds train about {later:,} epochs more, in sequence: about {more}.")
+    if later:
+        more = f", in sequence about {format_duration(seconds / epochs * later)}" if seconds and epochs else ""
+        console.print(f"Later rounds train at most {later:,} epochs more{more}.")
 
 
 def execute_round(
