@@ -15,12 +15,14 @@ class Study:
         tested: the checkpoint with which evaluate.py reads the test set, once: "best", or "last" for a final fit.
         cifar: whether it needs CIFAR-10.
         boosted: whether boosted trees are fitted to the same splits.
+        searched: whether it searches settings (tune=), and is made once it has confirmed them.
     """
 
     name: str
     tested: str | None = None
     cifar: bool = False
     boosted: bool = False
+    searched: bool = False
 
     @property
     def train(self) -> list[str]:
@@ -53,6 +55,7 @@ STUDIES = (
     Study("mlp_candidates"),
     Study("mlp_best", tested="last"),
     Study("mlp_noise"),
+    Study("mlp_tuned", searched=True),
     Study("concrete_architectures"),
     Study("concrete_batch_sizes"),
     Study("concrete_losses"),
@@ -62,6 +65,7 @@ STUDIES = (
     Study("concrete_final", tested="last"),
     Study("concrete_splits"),
     Study("concrete_init"),
+    Study("concrete_tuned", searched=True),
     Study("concrete_noise"),
     Study("concrete_edge_of_stability"),
     Study("concrete_candidates"),

@@ -10,7 +10,7 @@ from multirun_analysis.compare.design import Kind
 from multirun_analysis.figures import settings
 from multirun_analysis.report import tables
 from paribus import record
-from studies import concrete_depth, concrete_tested, edge, noise, reports
+from studies import concrete_depth, concrete_tested, edge, noise, reports, tuned
 from studies.page import (
     Claim,
     Material,
@@ -50,6 +50,7 @@ def sections() -> list[Callable[[Material], Section]]:
         concrete_depth.depths,
         concrete_depth.initial_weights,
         concrete_depth.splits,
+        tuned.concrete,
         noise.concrete,
         edge.concrete,
         concrete_tested.final_fit,

@@ -9,7 +9,7 @@ from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.inference import interval
 from multirun_analysis.figures import curves, layers, settings
 from multirun_analysis.report import tables
-from studies import charts, noise, reports
+from studies import charts, noise, reports, tuned
 from studies.page import (
     Claim,
     Material,
@@ -41,7 +41,14 @@ FIGURES = {
 
 
 def sections() -> list[Callable[[Material], Section]]:
-    return [activations_and_optimizers, schedules, learning_rates, a_better_mlp, noise.fashion_mnist]
+    return [
+        activations_and_optimizers,
+        schedules,
+        learning_rates,
+        a_better_mlp,
+        tuned.fashion_mnist,
+        noise.fashion_mnist,
+    ]
 
 
 def curve(comparison: Comparison, metric: str, names: pd.Index) -> pd.DataFrame:

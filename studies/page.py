@@ -69,6 +69,8 @@ class Material:
         ended, wanted = int(study.runs["status"].isin(record.FINISHED).sum()), runs_of(name)
         if ended < wanted and not partly:
             raise NotMade(name, f"Made in part: {ended} of {wanted} runs have ended.")
+        if BY_NAME[name].searched and not any(run.confirms for run in study.described.values()):
+            raise NotMade(name, "Made in part: nothing is confirmed yet.")
         if metric is not None and metric not in study.runs:
             raise NotMade(name, "Made, but not evaluated on the test set.")
         return compare(study, metric=metric)

@@ -73,7 +73,7 @@ class Learner(Observed, ABC):
         self.folds: dict[str, np.ndarray] | None = None  # means over each fold, by column of folds.parquet
         self.probe: np.ndarray | None = None  # predictions for the first validation samples
         self._batch = -1  # number in the epoch of the last batch that training_sums contain
-        self._validated: list[tuple[Tensor, Tensor, slice]] = []  # outputs, targets and sample numbers of each batch
+        self.validated: list[tuple[Tensor, Tensor, slice]] = []  # outputs, targets and sample numbers of each batch
         self.lr = 0.0  # learning rate of the last optimizer step
         self.momentum: float | None = None  # or Adam's beta1; None for optimizers without momentum
         self.layers: Sequence[WeightLayer] = []  # layers of the network, for the instruments
@@ -150,7 +150,7 @@ class Learner(Observed, ABC):
         first = self.validation_sums.samples
         if whole is not None:
             first += select_share(whole, self.global_rank, self.trainer.world_size).start
-        self._validated.append((output[:own], targets[:own], slice(first, first + own)))
+        self.validated.append((output[:own], targets[:own], slice(first, first + own)))
         self.validation_sums.add(own, self.loss(output, targets), self._sum_scores(output, targets), whole)
 
     def _sum_scores(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
@@ -178,8 +178,8 @@ class Learner(Observed, ABC):
     def on_validation_epoch_end(self) -> None:
         means, _ = self.read_means(self.validation_sums)
         self.validated_step = self.trainer.global_step
-        outputs, targets, samples = zip(*self._validated, strict=True)
-        self._validated = []
+        outputs, targets, samples = zip(*self.validated, strict=True)
+        self.validated = []
         folds = getattr(self.trainer.datamodule, "validation_folds", None)  # type: ignore[attr-defined]
         if folds is not None or self.whole_metrics.names:
             output, target = torch.cat(outputs), torch.cat(targets)

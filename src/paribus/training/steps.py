@@ -27,7 +27,7 @@ from paribus.training.trained import Trained
 log = logging.getLogger(__name__)
 OF_VALIDATION = (
     "validation_sums",
-    "_validated",
+    "validated",
     "validation",
     "validated_step",
     "folds",
@@ -204,7 +204,7 @@ def validate_within_epoch(trainer: Trainer, learner: Learner, data: InMemory) ->
 def _keep_validation(trainer: Trainer, learner: Learner) -> Iterator[None]:
     """Let the block validate; afterwards learner and callback_metrics hold the validation that they held before."""
     held, shown = {name: getattr(learner, name) for name in OF_VALIDATION}, dict(trainer.callback_metrics)
-    learner.validation_sums, learner._validated = EpochSums(), []
+    learner.validation_sums, learner.validated = EpochSums(), []
     try:
         yield
     finally:

@@ -1,0 +1,18 @@
+"""Which optimizer is better, each with its learning rate tuned on the same budget and confirmed on fresh seeds."""
+
+from studies.page import Material, Section, made, told
+
+
+def concrete(m: Material) -> Section:
+    """Which optimizer, each tuned on the same budget?"""
+    return _quote(m, "concrete_tuned")
+
+
+def fashion_mnist(m: Material) -> Section:
+    """Which optimizer, each tuned on the same budget, after three epochs?"""
+    return _quote(m, "mlp_tuned")
+
+
+def _quote(m: Material, name: str) -> Section:
+    comparison = m.comparison(name)
+    return Section([name], [made(comparison), told(comparison)])
