@@ -142,7 +142,7 @@ def schedules(m: Material) -> Section:
 
 
 def learning_rates(m: Material) -> Section:
-    """Learning rates against stability; default against tuned; SGD against Adam on equal budgets."""
+    """Learning rates against stability; default against chosen_lr; SGD against Adam on equal budgets."""
     c = m.comparison("mlp_learning_rates")
     rows = []
     means = {}
@@ -150,14 +150,14 @@ def learning_rates(m: Material) -> Section:
         rates = sorted({float(str(run.level("optim.lr"))) for run in c.described.values()})
         by_rate = {lr: values_of(c, "best_val_acc", optim=optim, optim__lr=lr) for lr in rates}
         ended = {lr: values.mean() for lr, values in by_rate.items() if len(values) == 3}
-        tuned = max(ended, key=lambda lr: ended[lr])
-        means[optim] = by_rate[tuned]
+        chosen_lr = max(ended, key=lambda lr: ended[lr])
+        means[optim] = by_rate[chosen_lr]
         rows.append(
             {
                 "optimizer": optim,
                 "default lr": f"{default:g}",
                 "at the default": spread(by_rate[default], percent),
-                "best of the seven lr": f"{tuned:g}",
+                "best of the seven lr": f"{chosen_lr:g}",
                 "at the best": spread(by_rate[tuned], percent),
                 "stability score there": spread(values_of(c, "stability_score", optim=optim, optim__lr=tuned)),
                 "worst of the seven": percent(min(ended.values())),
