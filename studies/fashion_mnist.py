@@ -142,7 +142,7 @@ def schedules(m: Material) -> Section:
 
 
 def learning_rates(m: Material) -> Section:
-    """Learning rates against stability; default against chosen_lr; SGD against Adam on equal budgets."""
+    """Learning rates against stability; default against tuned; SGD against Adam on equal budgets."""
     c = m.comparison("mlp_learning_rates")
     rows = []
     means = {}
