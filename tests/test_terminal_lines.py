@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from paribus.run.logs import BelowError, FittedFormatter
@@ -28,7 +29,7 @@ def planned(*typed: str, best: list[float] | None = None, metric: str = "best_va
     for i, texts in enumerate(typed):
         hydra: Any = SimpleNamespace(overrides=SimpleNamespace(task=texts.split()))
         summary = None if best is None else {"statistics": {metric: best[i]}}
-        job = Job(Path(f"/s/{texts.replace(' ', ',')}"), None, hydra)  # type: ignore[arg-type]
+        job = Job(Path(f"/s/{texts.replace(' ', ',')}"), OmegaConf.create(), hydra)
         runs.append(PlannedRun(job, "completed" if best else "absent", summary))
     return runs
 
