@@ -161,7 +161,7 @@ def test_each_command_that_reads_runs_does(
         arguments[arguments.index("--margin") + 1] = "0.2"
     if "--claim" in arguments:
         arguments[arguments.index("--claim") + 1] = "optim: adam <= sgd + 0.3"
-    if arguments[0] == "outputs/concrete":
+    if arguments[0] in ("outputs/concrete", "outputs/optimizers"):
         arguments[0] = "outputs/STUDY"
     code = main("evaluate.py", *arguments) if arguments[0].startswith("run=") else analyse(*arguments)
     assert code in ((0, 1, 2) if "--claim" in arguments else (0,)), capfd.readouterr()

@@ -29,7 +29,7 @@ def test_a_run_is_completed_without_its_figure(
     train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, place: Any, name: str, warning: str
 ) -> None:
     monkeypatch.setattr(place, name, fail)
-    run = train("model=regression", "trainer.max_epochs=2", "threads=1")
+    run = train("model=regression", "trainer.max_epochs=2", "threads=1", "figures=true")
     assert record.read_summary(run)["status"] == "completed"
     assert warning in (run / "train.log").read_text()
     assert (run / record.PREDICTIONS).exists()
@@ -47,6 +47,7 @@ def test_targets_of_any_size_are_drawn(train: Callable[..., Path], tmp_path: Pat
         "data.target=y",
         "trainer.max_epochs=1",
         "threads=1",
+        "figures=true",
     )
     assert record.read_summary(run)["status"] in ("completed", "diverged"), "the loss may overflow, the figure may not"
     assert "could not be drawn" not in (run / "train.log").read_text()

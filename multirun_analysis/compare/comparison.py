@@ -12,7 +12,7 @@ from multirun_analysis.compare.chosen_metric import default_metric, find_metric,
 from multirun_analysis.compare.confirmation import fresh, searched_contests, setting_contest
 from multirun_analysis.compare.confounding import Confounded, confounded
 from multirun_analysis.compare.contests import BLOCKS, LEAST_TRIED, contests
-from multirun_analysis.compare.design import Contest, Kind
+from multirun_analysis.compare.design import Contest, Kind, Outcome
 from multirun_analysis.compare.duplicates import find_duplicates
 from multirun_analysis.compare.effects import analyse
 from multirun_analysis.compare.family import decide
@@ -248,10 +248,9 @@ def compare(
     chosen = [factor for factor in compared if factor not in BLOCKS]
     looks = read_looks(study.plan, judged)
 
-    def contests_of(figure: Metric, runs: Mapping[str, Described], factor: str) -> list[Contest]:
-        return contests(
-            runs, measure_outcomes(study, runs, figure, selection), factors, factor, selection.sign, figure.is_loss
-        )
+    def contests_of(figure: Metric, runs: Mapping[str, Described], outcomes: Mapping[str, Outcome]) -> list[Contest]:
+        found = [contests(runs, outcomes, factors, factor, selection.sign, figure.is_loss) for factor in chosen]
+        return [contest for of_factor in found for contest in of_factor]
 
     def results_at(figure: Metric, looks: Looks | None) -> list[Result]:
         runs: Mapping[str, Described] = judged
@@ -259,10 +258,11 @@ def compare(
             runs = select_planned(study.plan, judged, looks.judged if looks.taken else looks.seeds)
         outcomes, found = measure_outcomes(study, runs, figure, selection), list[Contest]()
         if searched and others:  # each level at what the search chose
-            tuned = [c for factor in chosen for c in contests_of(figure, others, factor) if c.kind == Kind.TUNED]
+            before = contests_of(figure, others, measure_outcomes(study, others, figure, selection))
+            tuned = [contest for contest in before if contest.kind == Kind.TUNED]
             found = searched_contests(runs, outcomes, tuned)
         if not found:
-            found = [c for factor in chosen for c in contests_of(figure, runs, factor)]
+            found = contests_of(figure, runs, outcomes)
             whole = setting_contest(runs, outcomes, factors) if others and not by else None
             found += [] if whole is None else [whole]
         found = [replace(contest, looks=looks) for contest in found]

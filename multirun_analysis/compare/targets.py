@@ -86,23 +86,32 @@ def reached(comparison: Comparison, target: Target) -> pd.DataFrame:
     )
     wide = wide.reindex(columns=[target.column, "seconds"]).reset_index()
     by_step = is_by_step(comparison, target.column)
-    within = dict(list(_within_epochs(comparison, target.column).groupby("run", observed=True))) if by_step else {}
+    points = wide[["run", "step", target.column]]
+    if by_step:
+        points = pd.concat([points, _within_epochs(comparison, target.column)[["run", "step", target.column]]])
+    points = points[np.isfinite(points[target.column])].drop_duplicates(["run", "step"])
+    validations = _split_by_run(points.sort_values("step", kind="stable"), ["step", target.column])
+    ends = _split_by_run(wide, ["epoch", "step", "seconds"])
     sign = 1 if target.higher else -1
     found: dict[str, list[float]] = {}
-    for run, epochs in wide.groupby("run", observed=True):
-        ends = np.vstack([np.zeros(3), epochs[["epoch", "step", "seconds"]].to_numpy(dtype=float)])
-        points = epochs[["step", target.column]]
-        if by_step:
-            points = pd.concat([points, within[run][["step", target.column]]]).sort_values("step")
-        points = points[np.isfinite(points[target.column])].drop_duplicates("step")
-        steps, values = points["step"].to_numpy(dtype=float), sign * points[target.column].to_numpy(dtype=float)
-        at = find_crossing(steps, values, sign * target.value, by_step)
+    for run, (steps, values) in validations.items():
+        at = find_crossing(steps, sign * values, sign * target.value, by_step)
         if math.isfinite(at):
-            found[str(run)] = [float(np.interp(at, ends[:, 1], ends[:, k])) for k in range(3)]
+            step = np.concatenate([[0.0], ends[run][1]])
+            found[run] = [float(np.interp(at, step, np.concatenate([[0.0], times]))) for times in ends[run]]
     runs = comparison.study.runs
     result = pd.DataFrame.from_dict(found, orient="index", columns=list(UNITS), dtype=float).reindex(runs.index)
     never = runs["status"].isin(record.FINISHED).map({True: math.inf, False: math.nan})
     return result.apply(lambda column: column.fillna(never))
+
+
+def _split_by_run(frame: pd.DataFrame, columns: list[str]) -> dict[str, list[np.ndarray]]:
+    """Return the values of columns by run, in the order of the rows."""
+    codes, names = pd.factorize(frame["run"])
+    order = np.argsort(codes, kind="stable")
+    begins = np.searchsorted(codes[order], np.arange(1, len(names)))
+    parts = [np.split(frame[name].to_numpy(dtype=float)[order], begins) for name in columns]
+    return {str(name): [part[i] for part in parts] for i, name in enumerate(names)}
 
 
 def find_crossing(steps: np.ndarray, values: np.ndarray, target: float, interpolate: bool) -> float:
@@ -118,7 +127,8 @@ def find_crossing(steps: np.ndarray, values: np.ndarray, target: float, interpol
     """
     if not len(values):
         return math.inf
-    means = [values[max(0, i + 1 - SMOOTHED) : i + 1].mean() for i in range(len(values))]
+    sums = np.convolve(values, np.ones(SMOOTHED))[: len(values)]
+    means = sums / np.minimum(np.arange(1, len(values) + 1), SMOOTHED)
     fitted = isotonic_regression(values[: int(np.argmax(means)) + 1]).x
     at = int(np.searchsorted(fitted, target))  # the first that is not below
     if at == len(fitted):

@@ -88,8 +88,29 @@ def _numbers(levels: Sequence[Hashable]) -> list[float] | None:
     return None
 
 
-def _rounded(values: np.ndarray) -> list[float | None]:
-    return [_number(value) for value in values.tolist()]
+EXACT = 1e-17  # powers of ten up to 1e22 are floats, by which values of at least this size can be rounded
+
+
+def _rounded(values: np.ndarray) -> list[Any]:
+    """Return values of any shape as lists, to five digits; None for those that are not finite."""
+    finite = np.isfinite(values)
+    known = np.where(finite, values, 0.0)
+    size = np.floor(np.log10(np.maximum(np.abs(known), EXACT)))
+    up, down = 10.0 ** np.maximum(4 - size, 0), 10.0 ** np.maximum(size - 4, 0)
+    rounded = np.where(finite, np.round(known * up / down) / up * down, None)
+    for place in zip(
+        *np.nonzero(finite & (known != 0) & ((np.abs(known) < EXACT) | (np.abs(known) > 1 / EXACT))), strict=True
+    ):
+        rounded[place] = _number(float(known[place]))
+    listed: list[Any] = rounded.tolist()
+    return listed
+
+
+def _find_rows(runs: pd.Series, names: Sequence[str]) -> np.ndarray:
+    """Return the place among `names` of the run of each row."""
+    codes, known = pd.factorize(runs)
+    place = {name: i for i, name in enumerate(names)}
+    return np.array([place[str(run)] for run in known], dtype=int)[codes]
 
 
 def _curves(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
@@ -103,13 +124,12 @@ def _curves(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
     total = len(curves)
     epochs = _thinned(np.arange(1, longest + 1), max(2, int(longest * MOST_POINTS / max(total, 1))))
     kept = curves[curves["epoch"].isin(epochs)]
-    place = pd.Series(np.arange(len(epochs)), epochs)
-    rows = pd.Series(np.arange(len(names)), list(names))
     values: dict[str, list[list[float | None]]] = {}
     for column in [*metrics, "step", "seconds"]:
         mine = kept if column == "step" else kept[kept["metric"] == column]  # of any metric that a run has
         grid = np.full((len(names), len(epochs)), np.nan)
-        grid[rows[mine["run"].astype(str)], place[mine["epoch"]]] = mine["step" if column == "step" else "value"]
+        places = np.searchsorted(epochs, mine["epoch"])
+        grid[_find_rows(mine["run"], names), places] = mine["step" if column == "step" else "value"]
         values[column] = [_rounded(_trimmed(line)) for line in grid]
     by_step = _by_step(comparison, names)
     return {
@@ -160,8 +180,6 @@ def _layers(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
     all_epochs = np.unique(np.concatenate([mine["epoch"].unique() for *_, mine in parts]))
     total = sum(len(mine) for *_, mine in parts)
     epochs = _thinned(all_epochs, max(2, int(len(all_epochs) * MOST_VALUES / total)))
-    place = pd.Series(np.arange(len(epochs)), epochs)
-    rows = pd.Series(np.arange(len(names)), list(names))
     known = layers[["run", "layer", "depth"]].drop_duplicates()
     sizes = known.groupby("run", observed=True)["depth"].max()
     by_run = {
@@ -172,10 +190,9 @@ def _layers(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
     for key, _, _, mine in parts:
         mine = mine[mine["epoch"].isin(epochs)]
         grid = np.full((len(names), int(sizes.max()) + 1, len(epochs)), np.nan)
-        grid[rows[mine["run"].astype(str)], mine["depth"], place[mine["epoch"]]] = mine["value"]
-        values[key] = [
-            [_rounded(grid[i, depth]) for depth in range(len(by_run.get(name, [])))] for i, name in enumerate(names)
-        ]
+        grid[_find_rows(mine["run"], names), mine["depth"], np.searchsorted(epochs, mine["epoch"])] = mine["value"]
+        lines = zip(names, _rounded(grid), strict=True)
+        values[key] = [by_depth[: len(by_run.get(name, []))] for name, by_depth in lines]
     architectures = sorted({tuple(layer_names) for layer_names in by_run.values()})
     numbers = {a: i for i, a in enumerate(architectures)}
     return {

@@ -134,7 +134,7 @@ def test_tensorboard_shows_loss_and_gradient_by_step(train: Train) -> None:
     directory = train(*SHORT[:-1], "trainer.max_epochs=2")
     board, steps = EventAccumulator(str(directory)), read(directory)
     board.Reload()
-    for tag, column in (("train_by_step/loss", "train/loss"), ("train_by_step/grad_norm", "grad_norm")):
+    for tag, column in (("~by_step/loss", "train/loss"), ("~by_step/grad_norm", "grad_norm")):
         events = board.Scalars(tag)
         assert [event.step for event in events] == steps["step"].tolist()
         assert [event.value for event in events] == pytest.approx(steps[column].tolist(), rel=1e-6)

@@ -140,7 +140,8 @@ def bases(fashion: Path, cifar: Path) -> dict[str, list[str]]:
         "vgg6": [f"data.root={cifar}", "data.verify=false", "data.val_size=20", "model.width_multiplier=0.05"],
     }
     found: dict[str, list[str]] = {"": ["model=regression"]}
-    for folder in sorted(path for path in CONF.iterdir() if path.is_dir() and path.name not in ("hydra", "experiment")):
+    others = ("hydra", "experiment", "tune", "until")  # the last two are for sweeps
+    for folder in sorted(path for path in CONF.iterdir() if path.is_dir() and path.name not in others):
         for option in sorted(path.stem for path in folder.glob("*.yaml")):
             model = option if folder.name == "model" else "regression"
             found[f"{folder.name}={option}"] = [f"model={model}", *small.get(model, ())] + (

@@ -218,11 +218,9 @@ def test_activations_and_optimizers_at_their_defaults_are_compared_where_they_me
 
     found = verdict(told("mlp_activations", value))
     assert "each at its default lr" in line(found, "OPTIMIZER")
-    assert "optim.lr" in (found.command or "")
+    assert "tune=lr" in shlex.split(found.command or "")  # the same number of rates for each
     asked = jobs_of_command(found.command or "")
-    rates = {optim: {factors(j, "optim.lr") for j in asked if factors(j, "optim") == (optim,)} for (optim,) in
-             {factors(j, "optim") for j in asked}}  # fmt: skip
-    assert len(rates) > 1 and len({frozenset(found) for found in rates.values()}) == 1  # equal budgets
+    assert len({factors(job, "optim") for job in asked}) > 1
 
 
 def test_a_depth_that_gets_worse_step_by_step_is_a_trend_with_an_edge() -> None:

@@ -67,7 +67,8 @@ def _explain_word(word: str, previous: str, following: str) -> str:
     before = previous.partition("=")[0]
     if before in groups:
         return f"{said} To try several, write --multirun {previous},{word}."
-    if groups:
+    is_value = following and "=" not in following and not following.startswith("-")
+    if groups and not (is_value and find_meant(word)):  # lr 0.1 means optim.lr, and not tune=lr
         return f"{said} Choose it with {' or '.join(f'{group}={word.casefold()}' for group in groups)}."
     pair = re.fullmatch(r"([\w.]+):(.+)", word)
     if pair:
@@ -75,5 +76,5 @@ def _explain_word(word: str, previous: str, following: str) -> str:
     if "/" in word or Path(word).exists():
         return f"{said} A directory of a run is named by resume={shorten(word)} or rerun={shorten(word)}."
     meant = (find_meant(word) or [word])[0]
-    value = following if following and "=" not in following and not following.startswith("-") else "VALUE"
+    value = following if is_value else "VALUE"
     return f"{said} Options are written key=value: {shorten(meant)}={shorten(value)}."

@@ -91,12 +91,15 @@ def find_saturated(trace: Trace) -> Iterator[Finding]:
 
 
 def find_large_updates(trace: Trace) -> Iterator[Finding]:
-    """Find layers whose updates are a large part of their weights in most epochs."""
+    """Find layers whose updates are a large part of their weights in most epochs, and in the last one.
+
+    In the first epochs they are in healthy runs too, so nothing is said of a run with a single one.
+    """
     table = trace.layers.get("update_ratio")
-    if table is None:
+    if table is None or len(table.epochs) < 2:
         return
     large = np.nan_to_num(table.values, nan=0.0, posinf=np.inf) > LARGE_UPDATE
-    found = _persistent(large)
+    found = _persistent(large) & large[-1]
     if found.any():
         where = large & found
         finite = table.values[:, found][np.isfinite(table.values[:, found])]

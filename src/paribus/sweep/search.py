@@ -84,6 +84,8 @@ class Search:
     def __init__(self, sweep: Sequence[Sequence[str]], study: DictConfig, composer: Composer, directory: Path):
         tune: Any = OmegaConf.to_container(study.tune, resolve=True)
         check_ranges({"tune": {key: value for key, value in tune.items() if key != "space"}})
+        for key in (key for key, value in tune.items() if value is None):
+            raise UserError(f"tune.{key} is null. Leave it out, or give it a value (conf/tune/none.yaml).")
         self.tune: dict[str, Any] = tune
         self.composer = composer
         self.directory = directory

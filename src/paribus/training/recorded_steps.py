@@ -59,4 +59,4 @@ class RecordedSteps:
         chosen = rows["step"] % find_stride(planned, MOST_SHOWN) == 0
         values = np.stack([rows["train/loss"], rows["grad_norm"]], 1)[chosen]
         for board in self._boards:
-            board.log_series(("train_by_step/loss", "train_by_step/grad_norm"), rows["step"][chosen], values)
+            board.log_series(("~by_step/loss", "~by_step/grad_norm"), rows["step"][chosen], values)
