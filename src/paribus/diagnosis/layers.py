@@ -91,15 +91,15 @@ def find_saturated(trace: Trace) -> Iterator[Finding]:
 
 
 def find_large_updates(trace: Trace) -> Iterator[Finding]:
-    """Find layers whose updates are a large part of their weights in most epochs, and in the last one.
+    """Find layers whose updates are a large part of their weights in most epochs after the first.
 
-    In the first epochs they are in healthy runs too, so nothing is said of a run with a single one.
+    In the first epoch, of few steps, they are in healthy runs too; so nothing is said of runs of one or two epochs.
     """
     table = trace.layers.get("update_ratio")
-    if table is None or len(table.epochs) < 2:
+    if table is None or len(table.since(2).epochs) < 2:
         return
     large = np.nan_to_num(table.values, nan=0.0, posinf=np.inf) > LARGE_UPDATE
-    found = _persistent(large) & large[-1]
+    found = _persistent(large[table.epochs >= 2])
     if found.any():
         where = large & found
         finite = table.values[:, found][np.isfinite(table.values[:, found])]

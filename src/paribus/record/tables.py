@@ -59,7 +59,8 @@ class LayersWriter:
         if not self.path.exists():
             return
         frame = pandas.read_parquet(self.path, filters=[("epoch", "<=", epoch)])
-        frame = frame.astype({"layer": str, "tensor": str, "quantity": str})
+        kinds = {"epoch": int, "depth": int, "value": float, "layer": str, "tensor": str, "quantity": str}
+        frame = frame.astype(kinds)
         for number in frame["epoch"].unique().tolist():
             rows = frame[frame["epoch"] == number]
             keys = zip(rows["layer"], rows["depth"].tolist(), rows["tensor"], rows["quantity"], strict=True)
