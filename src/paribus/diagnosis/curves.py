@@ -73,16 +73,17 @@ def find_baseline(trace: Trace) -> Iterator[Finding]:
     values, train = trace.curve(f"val/{part}"), trace.curve(f"train/{part}")
     if baseline is None or values is None:
         return
+    known = np.flatnonzero(~np.isnan(values))
+    settled = float(values[known][-_window(len(known)) :].mean())
     if part == "acc":
         samples = (trace.summary.get("data") or {}).get("val") or 1
-        chance = ERRORS_OF_CHANCE * math.sqrt(max(baseline * (1 - baseline), 0.0) / samples)
+        differ = max(settled + baseline - 2 * settled * baseline, 0.0)  # share on which one alone is right, if by chance
+        chance = ERRORS_OF_CHANCE * math.sqrt(differ / samples)
         bound, sign = baseline + max(NO_GAIN * (1 - baseline), chance), 1
         text = f"accuracy {{:.2%}}, the most frequent class {baseline:.2%}"
     else:
         bound, sign = (1 - NO_GAIN) * baseline, -1
         text = f"validation loss {{:.4g}}, a constant {baseline:.4g}"
-    known = np.flatnonzero(~np.isnan(values))
-    settled = float(values[known][-_window(len(known)) :].mean())
     if sign * settled > sign * bound:
         return
     gained = np.flatnonzero(sign * values[known] > sign * bound)
