@@ -2,9 +2,9 @@
 
     python benchmarks/diagnosis.py [--first-seed N] [--seeds N] [--only NAME ...] [--keep DIR]
 
-The thresholds of src/paribus/diagnosis and these settings were chosen on the seeds from 1, 1001, ... 4001; the figures of
-docs/diagnosis.md are of the seeds from 5001. Exit code 1 where fewer than 95 % of the planted faults are named with
-layer and epoch, or more than 5 % of the healthy runs have a finding.
+The thresholds of src/paribus/diagnosis and these settings were chosen on the seeds from 1, 1001, ... 4001; the
+figures of docs/diagnosis.md are of the seeds from 5001. Exit code 1 where fewer than 95 % of the planted faults are
+named with layer and epoch, or more than 5 % of the healthy runs have a finding.
 """
 
 import argparse

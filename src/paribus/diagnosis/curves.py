@@ -77,7 +77,9 @@ def find_baseline(trace: Trace) -> Iterator[Finding]:
     settled = float(values[known][-_window(len(known)) :].mean())
     if part == "acc":
         samples = (trace.summary.get("data") or {}).get("val") or 1
-        differ = max(settled + baseline - 2 * settled * baseline, 0.0)  # share on which one alone is right, if by chance
+        differ = max(
+            settled + baseline - 2 * settled * baseline, 0.0
+        )  # share on which one alone is right, if by chance
         chance = ERRORS_OF_CHANCE * math.sqrt(differ / samples)
         bound, sign = baseline + max(NO_GAIN * (1 - baseline), chance), 1
         text = f"accuracy {{:.2%}}, the most frequent class {baseline:.2%}"
