@@ -158,8 +158,8 @@ def learning_rates(m: Material) -> Section:
                 "default lr": f"{default:g}",
                 "at the default": spread(by_rate[default], percent),
                 "best of the seven lr": f"{chosen_lr:g}",
-                "at the best": spread(by_rate[tuned], percent),
-                "stability score there": spread(values_of(c, "stability_score", optim=optim, optim__lr=tuned)),
+                "at the best": spread(by_rate[chosen_lr], percent),
+                "stability score there": spread(values_of(c, "stability_score", optim=optim, optim__lr=chosen_lr)),
                 "worst of the seven": percent(min(ended.values())),
             }
         )
