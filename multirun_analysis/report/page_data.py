@@ -97,7 +97,8 @@ def _rounded(values: np.ndarray) -> list[Any]:
     known = np.where(finite, values, 0.0)
     size = np.floor(np.log10(np.maximum(np.abs(known), EXACT)))
     up, down = 10.0 ** np.maximum(4 - size, 0), 10.0 ** np.maximum(size - 4, 0)
-    rounded: np.ndarray = np.where(finite, np.round(known * up / down) / up * down, None)
+    rounded = (np.round(known * up / down) / up * down).astype(object)
+    rounded[~finite] = None
     for place in zip(
         *np.nonzero(finite & (known != 0) & ((np.abs(known) < EXACT) | (np.abs(known) > 1 / EXACT))), strict=True
     ):
