@@ -33,7 +33,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.cases(4)
+@pytest.mark.cases(2)
 def test_each_command_does_what_it_says(command: str, files: None, fashion_root: Path) -> None:
     data = (
         ("data.train_subset=64",) if "model=mlp" not in command else (f"data.root={fashion_root}", "data.val_size=60")

@@ -67,7 +67,7 @@ def assert_same(undisturbed: Path, resumed: Path) -> None:
     ("averaging=ema", "averaging.decay=0.9"),
     ("averaging=swa", "averaging.start=0.25", "model.norm=batch"),
 ], ids=lambda typed: " ".join(typed))  # fmt: skip
-@pytest.mark.cases(6)
+@pytest.mark.cases(4)
 def test_a_resumed_run_equals_the_undisturbed_one(train: Train, killed: Path, typed: tuple[str, ...]) -> None:
     undisturbed = train(*SHORT, *typed)
     assert main("train.py", f"resume={killed}") == 0

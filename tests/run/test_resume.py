@@ -39,7 +39,7 @@ def test_it_equals_the_undisturbed_run_wherever_it_was_killed(train: Train, snap
     ("+callbacks.stop._target_=lightning.pytorch.callbacks.EarlyStopping", "+callbacks.stop.monitor=val/loss",
      "+callbacks.stop.patience=3", "+callbacks.stop.min_delta=900"),
 ])  # fmt: skip
-@pytest.mark.cases(4)
+@pytest.mark.cases(2)
 def test_it_equals_the_undisturbed_run_whatever_it_is(train: Train, snapshot: Any, overrides: tuple[str, ...]) -> None:
     killed = [snapshot(3), snapshot("end")]
     undisturbed = train(*SHORT, *overrides)

@@ -34,7 +34,7 @@ def test_optimizers(both: Both, optim: str) -> None:  # noqa: F811
     "model.norm=group activation=prelu",
     "model.norm=rms activation=relu2",
 ])  # fmt: skip
-@pytest.mark.cases(4)
+@pytest.mark.cases(2)
 def test_values(both: Both, values: str) -> None:  # noqa: F811
     separate = [value for value in values.split() if "," in value and value.startswith(("scheduler=", "warmup="))]
     if separate:  # runs with and without, or of two classes, are no stack

@@ -21,7 +21,7 @@ DATA = {"concrete": ("data.train_subset=60",), "mlp": ("data.train_subset=60", "
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-@pytest.mark.cases(6)
+@pytest.mark.cases(4)
 def test_it_runs_a_short_epoch(experiment: str, tmp_path: Path, fashion_root: Path, cifar_root: Path) -> None:
     kind = experiment.split("_")[0]
     roots = {"mlp": (f"data.root={fashion_root}",), "vgg6": (f"data.root={cifar_root}",), "concrete": ()}
@@ -105,7 +105,7 @@ LARGE = {"vgg6_activations", "vgg6_report"}  # their runs are those of the stand
 
 
 @pytest.mark.parametrize("experiment", sorted(set(EXPERIMENTS) - LARGE))
-@pytest.mark.cases(5)
+@pytest.mark.cases(3)
 def test_all_its_runs_compose_and_have_names_of_their_own(experiment: str) -> None:
     jobs = planned(experiment) if experiment.startswith("vgg6_report") else planned(experiment, "seed=1,2")
     assert len({job.directory.name for job in jobs}) == len(jobs)

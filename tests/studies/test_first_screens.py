@@ -106,7 +106,7 @@ def line(found: Verdict, label: str) -> str:
     + [(name, kind) for name in ("concrete_optimizers", "concrete_schedulers", "mlp_activations", "concrete_depths", "vgg6_report")
        for kind in ("noise", "diverged")],
 )  # fmt: skip
-@pytest.mark.cases(12)
+@pytest.mark.cases(8)
 def test_the_first_screen_of_every_experiment_fits_and_leads_on(experiment: str, kind: str) -> None:
     scales: dict[str, float] = {}
 

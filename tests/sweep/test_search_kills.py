@@ -45,6 +45,7 @@ def read_study(study: str) -> pandas.DataFrame:
 
 
 @pytest.mark.parametrize("method", ["sobol", "halving", "optuna"])
+@pytest.mark.cases(1)
 def test_a_killed_search_finds_the_same(method: str) -> None:
     if method == "optuna":
         pytest.importorskip("optuna")
