@@ -59,8 +59,8 @@ def write(material: Material, page: Path = PAGE) -> list[str]:
         {"a report says": c.said, "its figure": c.theirs, "here": c.ours, "what may be concluded": c.concluded}
         for c in claims
     ]
-    lines = _merge_claims(_claims_of(before) if missing else [], table(rows).splitlines()) if rows else []
-    summary = ["## In short", "\n".join(lines)] if rows else []
+    lines = _merge_claims(_claims_of(before) if missing else [], table(rows).splitlines() if rows else [])
+    summary = ["## In short", "\n".join(lines)] if lines else []
     text = "\n\n".join([HEAD, *summary, *parts, _made_with(material)])
     with record.replace_file(page) as temporary:
         temporary.write_text(text.rstrip() + "\n", encoding="utf-8")
@@ -80,16 +80,17 @@ def _sections_of(page: str) -> dict[tuple[str, str], str]:
 
 def _merge_claims(before: list[str], now: list[str]) -> list[str]:
     """Return the table of claims `now` with the rows of `before` that it lacks, in the order of `before`."""
+    if not now:
+        return before
     head, rows = [now[0], "| --- | --- | --- | --- |"], {line.split(" | ")[0]: line for line in now[2:]}
-    known = {line.split(" | ")[0]: line for line in before}
+    known = {line.split(" | ")[0]: line for line in before[2:]}
     return [*head, *({**known, **rows}.values())]
 
 
 def _claims_of(page: str) -> list[str]:
-    """The rows of a page's first table."""
+    """Return the lines of a page's first table."""
     _, _, rest = page.partition("## In short")
-    rows = [line for line in rest.split("\n## ")[0].splitlines() if line.startswith("| ")]
-    return rows[2:]
+    return [line for line in rest.split("\n## ")[0].splitlines() if line.startswith("| ")]
 
 
 def _made_with(material: Material) -> str:

@@ -12,7 +12,7 @@ from scipy import stats
 from multirun_analysis import load_runs
 from multirun_analysis.compare.comparison import compare
 from multirun_analysis.report.result_tables import comparison_csv
-from studies import boosting, concrete, concrete_depth, concrete_tested, fashion_mnist, page, reports, vgg6
+from studies import boosting, concrete, concrete_depth, concrete_tested, fashion_mnist, page, reports, vgg6, writing
 from studies.catalogue import STUDIES
 from studies.page import Material, NotMade, further, number, percent, spread
 from studies.writing import REPORTS, write
@@ -213,3 +213,10 @@ def test_of_the_reports_runs_the_confounded_are_counted(tmp_path: Path) -> None:
     assert confounded > 0
     assert section.claims[0].ours.startswith(f"{confounded} of {len(pairs)} pairs")
     assert "34 different runs" in "".join(section.blocks)
+
+
+def test_claims_stay_where_no_section_makes_any() -> None:
+    before = ["| a report says | here |", "| --- | --- |", "| relu is best | 3 |"]
+    assert writing._merge_claims(before, []) == before
+    now = ["| a report says | here |", "| --- | --- |", "| tanh is best | 4 |"]
+    assert writing._merge_claims(before, now)[-2:] == ["| relu is best | 3 |", "| tanh is best | 4 |"]
