@@ -160,7 +160,8 @@ def _best(comparison: Comparison) -> list[str]:
 def _describe_best(comparison: Comparison, setting: Setting) -> str:
     metric, n, block = comparison.metric, setting.finished, setting.block(comparison.blocks)
     what = f"{describe(comparison, setting)}: {metric.short} {metric.show(setting.mean.mean)}"
-    seeds = f"{n} {'fresh ' * setting.confirms}seed{'s' * (n != 1)}"
+    unit = "run" if any(run.own for run in comparison.described.values()) else "seed"  # with seeds of several sources
+    seeds = f"{n} {'fresh ' * setting.confirms}{unit}{'s' * (n != 1)}"
     rivals = [s for s in comparison.tried if s.finished and not s.confirms and s.block(comparison.blocks) == block]
     candidates = {s.cell for s in comparison.candidates}
     few = sum(s.usable and s.cell not in candidates for s in rivals)
