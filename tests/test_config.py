@@ -15,6 +15,8 @@ from paribus.config.compose import to_resolved
 from paribus.run.build import build_learner, build_network
 from paribus.run.factory import make_factory
 
+pytestmark = [pytest.mark.slow, pytest.mark.cases(999)]
+
 OPTIONS = {
     group.name: sorted(path.stem for path in group.glob("*.yaml"))
     for group in (ROOT / "conf").iterdir()

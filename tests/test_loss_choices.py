@@ -20,6 +20,8 @@ from paribus.config.check import Choices, read_choices
 from paribus.config.compose import Composer
 from paribus.run.load import load_run
 
+pytestmark = [pytest.mark.slow, pytest.mark.cases(999)]
+
 Train = Callable[..., Path]
 SMALL = ("threads=1", "callbacks=none", "logger=none", "trainer.max_epochs=2")
 NUMBERS = ("model=regression", "model.hidden=[4]", "data.train_subset=64", *SMALL)
@@ -149,7 +151,6 @@ def test_counts_are_not_negative(own: str, tmp_path: Path, capsys: Any) -> None:
     assert "loss=poisson is for counts, which are not negative; some targets are." in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_networks_yaml_may_name_its_loss_as_before(train: Train, own: str) -> None:
     old, new = (train(own, f"model={name}", *SMALL, directory=name) for name in ("old", "plain"))
     pd.testing.assert_frame_equal(
@@ -159,7 +160,6 @@ def test_a_networks_yaml_may_name_its_loss_as_before(train: Train, own: str) -> 
     assert first["identity"] == second["identity"] and first["choices"]["loss"] == second["choices"]["loss"]
 
 
-@pytest.mark.slow
 def test_an_own_loss_of_samples_and_an_own_metric(train: Train, own: str) -> None:
     run = load_run(train(own, "model=plain", "loss=focal", "metrics=[sure,f1]", *SMALL), "last", trust=True)
     run.data.setup("fit")
@@ -172,7 +172,6 @@ def test_an_own_loss_of_samples_and_an_own_metric(train: Train, own: str) -> Non
     assert row["val/sure"] == pytest.approx(float(p.amax(1).mean()), rel=1e-5)
 
 
-@pytest.mark.slow
 def test_a_loss_that_is_no_mean_is_that_of_all_samples_and_executed_alone(own: str, capsys: Any) -> None:
     sweep = ("--multirun", own, *NUMBERS, "loss=whole", "trainer=cpu", "seed=1,2", "study=s", "hydra/launcher=stacked")
     assert main("train.py", *sweep) == 0
@@ -183,7 +182,6 @@ def test_a_loss_that_is_no_mean_is_that_of_all_samples_and_executed_alone(own: s
         assert folds["val/loss"].to_numpy() == pytest.approx(folds["val/mse"].to_numpy() ** 0.5, rel=1e-5)
 
 
-@pytest.mark.slow
 def test_poisson_predicts_counts(train: Train) -> None:
     directory = train(*NUMBERS[:-4], "loss=poisson", "threads=1", "logger=none", "trainer.max_epochs=2")
     run = load_run(directory)
@@ -204,7 +202,6 @@ def test_poisson_predicts_counts(train: Train) -> None:
 FIRST = ROOT / "tests" / "records_0.1" / "single"
 
 
-@pytest.mark.slow
 def test_a_record_that_names_its_loss_in_the_model_is_repeated(tmp_path: Path, capsys: Any) -> None:
     """The record of version 0.1, as if model.loss=mse had been typed."""
     old = Path(shutil.copytree(FIRST, tmp_path / "old"))
@@ -217,7 +214,6 @@ def test_a_record_that_names_its_loss_in_the_model_is_repeated(tmp_path: Path, c
     assert len(record.read_metrics(old)) == 3
 
 
-@pytest.mark.slow
 def test_losses_are_compared_by_another_metric_than_themselves(train: Train) -> None:
     for loss in ("mse", "huber"):
         train(*NUMBERS, f"loss={loss}", "metrics=r2", directory=f"runs/{loss}")

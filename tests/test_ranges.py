@@ -106,6 +106,8 @@ def test_words() -> None:
     "bad", ["optim.lr=-1", "data.batch_size=0", "data.path=nowhere.csv", "trainer.max_epochs=0", "data.val_fraction=2"]
 )
 @pytest.mark.parametrize("study", [False, True])
+@pytest.mark.slow
+@pytest.mark.cases(999)
 def test_a_dry_run_is_not_in_order(bad: str, study: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """And the runs of a study before the bad one are not trained."""
     typed = ["model=regression", "dry_run=true"]
@@ -130,6 +132,8 @@ def test_a_dry_run_is_not_in_order(bad: str, study: bool, capsys: pytest.Capture
         ("+optim.foreach=3", "optim"),
     ],
 )
+@pytest.mark.slow
+@pytest.mark.cases(999)
 def test_a_dry_run_builds_what_it_calls_in_order(bad: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main("train.py", "model=regression", "dry_run=true", bad) == 1
     assert said in capsys.readouterr().err

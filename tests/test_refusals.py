@@ -9,6 +9,8 @@ import torch
 
 from paribus import record
 
+pytestmark = [pytest.mark.slow, pytest.mark.cases(999)]
+
 Train = Callable[..., Path]
 SHORT = ("model=regression", "trainer.max_epochs=3", "threads=1")
 

@@ -161,6 +161,8 @@ def test_what_unusable_settings_have_not_is_no_reason() -> None:
 
 
 @pytest.mark.parametrize("count", [4, 12])
+@pytest.mark.slow
+@pytest.mark.cases(999)
 def test_levels_that_are_not_told_from_the_best_are_named_or_counted(count: int) -> None:
     """A parabola over many rates, so flat around its vertex that noise hides which one is best."""
     random, rates = np.random.default_rng(0), [float(f"{10**-e:.2g}") for e in np.linspace(0, 5, 3 * count)]

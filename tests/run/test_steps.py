@@ -85,6 +85,8 @@ def test_each_step_is_that_of_a_plain_loop(train: Train) -> None:
     ],
     ids=lambda typed: typed[0],
 )
+@pytest.mark.slow
+@pytest.mark.cases(999)
 def test_validation_within_an_epoch_is_that_of_a_run_that_ends_there(train: Train, typed: tuple[str, ...]) -> None:
     """And nothing of the run depends on it."""
     whole, without = train(*FOUR, *typed), train(*FOUR, *typed, "~callbacks.steps", directory="without")

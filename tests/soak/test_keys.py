@@ -17,6 +17,8 @@ from keys import NO_NUMBERS, VALUES, Answer, dry_run, is_number
 from paribus.config.compose import Composer
 from paribus.process import silence_libraries
 
+pytestmark = [pytest.mark.slow, pytest.mark.cases(999)]
+
 SOAK = bool(os.environ.get("PARIBUS_SOAK"))
 SAMPLE = 4  # keys with a value each, of a part of conf/
 SIGNED = ("activation.negative_slope", "data.mean")  # the numbers of conf/ that may be negative
