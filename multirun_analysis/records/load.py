@@ -216,14 +216,14 @@ def _task(metrics: pd.DataFrame, described: Described) -> str | None:
 
 def _tidy(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     parts: dict[tuple[str, ...], list[pd.DataFrame]] = {}  # by their columns, which differ between tasks
-    for name, metrics in curves.items():
-        wide = metrics.assign(run=name)
+    for place, metrics in enumerate(curves.values()):
+        wide = metrics.assign(run=place)
         if "epoch_seconds" in wide:
             wide["seconds"] = wide["epoch_seconds"].cumsum()
         parts.setdefault(tuple(wide.columns), []).append(wide)
     keys = ["run", "epoch", "step"]
     long = [pd.concat(alike).melt(keys, var_name="metric", value_name="value") for alike in parts.values()]
     tidy = pd.concat(long, ignore_index=True).astype({"epoch": int, "step": int})
-    tidy["run"] = pd.Categorical(tidy["run"], list(curves))
+    tidy["run"] = pd.Categorical.from_codes(tidy["run"].astype(int), list(curves))
     tidy["metric"] = tidy["metric"].astype("category")
     return tidy.sort_values(["run", "metric", "epoch"], ignore_index=True)

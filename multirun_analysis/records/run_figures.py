@@ -38,7 +38,7 @@ def figures_of_curves(
     """
     found: dict[str, float] = {}
     validated = metrics[~metrics["epoch"].isin(unvalidated)] if len(unvalidated) else metrics
-    for column in map(str, metrics.columns.difference(NOT_METRICS)):
+    for column in sorted(set(map(str, metrics.columns)).difference(NOT_METRICS)):
         rows = validated if column.startswith("val/") else metrics
         rows = rows[rows[column].notna()] if column in measured else rows
         if not len(rows):
