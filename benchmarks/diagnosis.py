@@ -1,4 +1,4 @@
-"""How often a diagnosis is right: small networks with a planted fault, and healthy ones.
+"""Measure how often a diagnosis is right, on small networks with a planted fault and on healthy ones.
 
     python benchmarks/diagnosis.py [--first-seed N] [--seeds N] [--only NAME ...] [--keep DIR]
 

@@ -48,7 +48,7 @@ def simulate_coverage(
 
 
 def noise(random: Random, studies: int) -> Iterator[Row]:
-    """How often the intervals of shares cover the true ones: of each source alone, with others, in combination."""
+    """Simulate how often intervals of shares cover the true ones: of a source alone, with others, in combination."""
     for title, levels, variances, heavy in CASES:
         covered = simulate_coverage(random, levels, variances, heavy, studies)
         for kind in ("alone", "total", "combined"):

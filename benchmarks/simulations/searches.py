@@ -76,7 +76,7 @@ def _place(rate: object) -> int:
 
 
 def _concludes_wrongly(random: Random, levels: int, noise: float, shape: str) -> bool:
-    """Whether a level is called better whose chosen setting is not better than that of the other."""
+    """Say whether a level is called better whose chosen setting is not better than that of the other."""
     scale = {f"o{i}": 1.0 if i == 0 else noise for i in range(levels)}
     truth = {name: profile(shape, TRIALS, scale[name], name != "o0") for name in scale}
     found = _search(random, truth, scale)

@@ -50,7 +50,7 @@ def _null(
 
 
 def _coverage(random: Random, studies: int, what: str, target: float, seeds: int) -> Row:
-    """How often the interval holds the true difference, or ratio, of the restricted mean times without jitter."""
+    """Simulate how often the interval holds the true difference, or ratio, of restricted mean times without jitter."""
     runs, places = crossed((2,), PLAIN, seeds)
     ratio = np.where(places[:, 0] == 0, 1.3, 1.0)
     many = np.exp(BETWEEN * random.normal(size=100_000))

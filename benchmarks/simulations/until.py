@@ -27,7 +27,7 @@ POWERS: tuple[tuple[int, float, str, tuple[float | None, float | None]], ...] = 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a study ended: its results, the looks it took, and how many runs were trained."""
+    """The end of a study: its results, the looks it took, and how many runs were trained."""
 
     results: list[Result]
     looks: int
@@ -101,14 +101,14 @@ def _any(results: Sequence[Result], *verdicts: Verdict) -> bool:
 
 
 def _finds(results: Sequence[Result]) -> bool:
-    """Whether the level in front is called better than all others."""
+    """Say whether the level in front is called better than all others."""
     return any(result.winner == "activation0" for result in results)
 
 
 def _power(
     random: Random, studies: int, levels: int, gap: float, what: str, required: tuple[float | None, float | None]
 ) -> Iterator[Row]:
-    """How often a level that is ahead is found, and how many runs it takes beside a fixed number of seeds."""
+    """Simulate how often a level that is ahead is found, and how many runs it takes beside a fixed number of seeds."""
     runs, places = crossed((levels,), PLAIN, AT[-1])
     ahead = np.where(places[:, 0] == 0, gap, 0)
     ended = [watch(runs, random.normal(size=len(runs)) + ahead) for _ in range(studies)]
@@ -126,7 +126,7 @@ def _at_least(least: float | None) -> tuple[float, float] | None:
 def _fixed_runs(random: Random, studies: int, levels: int, gap: float, power: float) -> float:
     """The runs of a fixed design with this power, between two numbers of seeds by a line."""
 
-    def found(seeds: int) -> float:
+    def measure_power(seeds: int) -> float:
         runs, places = crossed((levels,), PLAIN, seeds)
         ahead = np.where(places[:, 0] == 0, gap, 0)
         return float(np.mean([_finds(judge(runs, random.normal(size=len(runs)) + ahead)) for _ in range(studies)]))
@@ -134,7 +134,7 @@ def _fixed_runs(random: Random, studies: int, levels: int, gap: float, power: fl
     (low, of_low), (high, of_high) = (2, 0.0), (MOST_FIXED, 1.0)
     while high - low > 1:
         seeds = (low + high) // 2
-        rate = found(seeds)
+        rate = measure_power(seeds)
         if rate >= power:
             high, of_high = seeds, rate
         else:
@@ -143,7 +143,7 @@ def _fixed_runs(random: Random, studies: int, levels: int, gap: float, power: fl
 
 
 def _coverage(random: Random, studies: int) -> Iterator[Row]:
-    """How often the interval of a difference holds the true one, wherever the study stopped."""
+    """Simulate how often the interval of a difference holds the true one, wherever the study stopped."""
     for gap in (0.0, 1.0, 2.0):
         runs, places = crossed((2,), PLAIN, AT[-1])
         ahead = np.where(places[:, 0] == 0, gap, 0)

@@ -67,7 +67,7 @@ def best_of_elsewhere(table: np.ndarray, sign: int) -> dict[int, np.ndarray]:
 
 @dataclass(frozen=True)
 class BudgetCurve:
-    """What a level is worth when it may try 1, 2, 4, ... trials, with 95 % intervals over seeds (Student)."""
+    """Compute what a level is worth when it may try 1, 2, 4, ... trials, with 95 % intervals over seeds (Student)."""
 
     level: Hashable
     trials: list[int]

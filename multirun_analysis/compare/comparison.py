@@ -170,7 +170,7 @@ class Comparison:
 
     @cached_property
     def inner(self) -> list[InnerDifference]:
-        """What differs inside the networks between the best level of each factor and another one."""
+        """Find what differs inside the networks between the best level of each factor and another one."""
         return find_inner_differences(self.results, collect_inner_values(self.study), self.study.diagnoses)
 
     @property

@@ -56,7 +56,7 @@ class InnerDifference:
 
     @property
     def clear(self) -> bool:
-        """Whether the difference is beyond chance, and large enough to be worth a word."""
+        """Return whether the difference is beyond chance, and large enough to be worth a word."""
         if not self.p < ALPHA:
             return False
         return abs(math.log(self.mean)) > math.log(LEAST_RATIO) if self.place.ratio else abs(self.mean) > LEAST_SHARE

@@ -68,7 +68,7 @@ def _keep(earlier: Sequence[Result], now: Result) -> Result:
 
 
 def _agree(old: Pair, pair: Pair) -> bool:
-    """Whether a level was called better that is still ahead: one that has fallen behind is not named."""
+    """Return whether a level was called better that is still ahead: one that has fallen behind is not named."""
     return old.verdict in AHEAD and old.estimate.mean * pair.estimate.mean > 0
 
 
@@ -100,7 +100,7 @@ def _conclude(pair: Pair, better: Mapping[tuple[Hashable, Hashable], float]) -> 
 
 @dataclass(frozen=True)
 class OpenPairs:
-    """What a factor leaves undecided: pairs of levels of which none is out."""
+    """List what a factor leaves undecided: pairs of levels of which none is out."""
 
     result: Result
     pairs: list[Pair]

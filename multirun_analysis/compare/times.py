@@ -23,7 +23,7 @@ from multirun_analysis.records.described import in_words
 
 @dataclass(frozen=True)
 class TimeComparison:
-    """How fast the levels of each factor reach a target.
+    """The times in which the levels of each factor reach a target.
 
     Attributes:
         limit: the number of epochs to which times are restricted: the smallest that was planned for a run.

@@ -19,7 +19,7 @@ Twins = dict[str, np.ndarray]  # the arrays of twins.npz
 
 @dataclass(frozen=True)
 class Parting:
-    """How far pairs of runs are apart, by epoch.
+    """The distances of pairs of runs, by epoch.
 
     Attributes:
         level: the level that is held against another; None: pairs of runs of one setting, with different seeds.

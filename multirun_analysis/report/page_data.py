@@ -142,7 +142,7 @@ def _curves(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _by_step(comparison: Comparison, names: Sequence[str]) -> dict[str, tuple[list[float], list[list[float | None]]]]:
-    """What is recorded of every step, averaged over bins of steps: by name, the bins' centres and a line a run."""
+    """Average what is recorded of every step over bins of steps: by name, the bins' centres and a line a run."""
     found = {}
     for column in ("train/loss", "grad_norm"):
         table = average_bins(comparison.study.steps, column)

@@ -44,7 +44,7 @@ def why(comparison: Comparison) -> str:
 
 
 def _reversed(one: InnerDifference) -> bool:
-    """Whether the level that is behind has fewer dead or saturated units: that explains nothing."""
+    """Return whether the level that is behind has fewer dead or saturated units: that explains nothing."""
     return one.place.quantity in SHARES and one.mean < 0
 
 

@@ -46,7 +46,7 @@ class LayerTable:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a diagnosis looks at.
+    """The part of a record that a diagnosis looks at.
 
     Attributes:
         summary: the content of summary.json, as far as it is known.

@@ -31,7 +31,7 @@ class TakenLook:
 
 @dataclass(frozen=True)
 class UntilPlan:
-    """What was fixed before the first run, and the looks since.
+    """The plan that was fixed before the first run, and the looks since.
 
     Attributes:
         seeds: all seeds, in the order in which they are added.
@@ -58,7 +58,7 @@ class UntilPlan:
 
     @property
     def ended(self) -> bool:
-        """Whether there is no further look: all is decided, or all seeds are there."""
+        """Return whether there is no further look: all is decided, or all seeds are there."""
         return len(self.taken) == len(self.looks) or self.stopped >= set(self.settings)
 
     def take(self, look: TakenLook) -> "UntilPlan":
@@ -68,7 +68,7 @@ class UntilPlan:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a look found.
+    """The findings of a look.
 
     Attributes:
         metric: the figure by which it was judged.

@@ -56,7 +56,7 @@ class PlannedRun:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do now: the run has ended, or reached the epoch after which it is to pause."""
+        """Return whether nothing is left to do now: the run has ended, or reached the epoch where it is to pause."""
         pause = self.job.composed.get("pause")
         if self.status in record.FINISHED or pause is None:
             return self.status in record.FINISHED
