@@ -224,6 +224,6 @@ def _tidy(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     keys = ["run", "epoch", "step"]
     long = [pd.concat(alike).melt(keys, var_name="metric", value_name="value") for alike in parts.values()]
     tidy = pd.concat(long, ignore_index=True).astype({"epoch": int, "step": int})
-    tidy["run"] = pd.Categorical.from_codes(tidy["run"].astype(int), list(curves))
+    tidy["run"] = pd.Categorical.from_codes(tidy["run"].astype(int), pd.Index(list(curves)))
     tidy["metric"] = tidy["metric"].astype("category")
     return tidy.sort_values(["run", "metric", "epoch"], ignore_index=True)
