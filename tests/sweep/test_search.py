@@ -85,6 +85,7 @@ def test_halving_goes_on_from_checkpoints() -> None:
     for optim in RATES:
         assert sorted(runs[runs["optim"] == optim]["epochs"]) == [1, 1, 1, 2, 4, 4]
     assert statuses(directory) == ["completed"] * 4 + ["interrupted"] * 8
+    assert not [log for log in directory.rglob("*.log") if "ERROR" in log.read_text()], "a pause is no error"
     whole = runs[(runs["epochs"] == 4) & (runs["optim"] == "adam")].iloc[0]
     alone = sweep("optim=adam", f"optim.lr={whole['lr']}", "seed=1", "model.hidden=[8]", "trainer.max_epochs=4",
                   "scheduler=cosine", of="alone")  # fmt: skip
