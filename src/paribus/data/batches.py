@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from paribus.errors import UserError, unknown_name
 
-
 FLIPS = ("random", "alternating", "none")
 FILLS = ("zeros", "reflect")
 
@@ -85,8 +84,8 @@ def make_augmentation(
     most = min(in_shape[1:]) - 1
     if augmentation.padding > most and (shift is not None or fill == "reflect"):
         raise UserError(
-            f"data.shift is {augmentation.padding}; images of {in_shape[1]} x {in_shape[2]} pixels are shifted by up to "
-            f"{most}."
+            f"data.shift is {augmentation.padding}; images of {in_shape[1]} x {in_shape[2]} pixels are shifted by up "
+            f"to {most}."
         )
     return augmentation
 
