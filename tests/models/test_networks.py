@@ -145,11 +145,25 @@ def test_convolutions_are_drawn_too_and_an_unknown_scheme_is_refused() -> None:
         initialise(network, "kaimin", nn.ReLU())
 
 
+def test_dirac_filters_pass_their_channels_on_and_the_others_are_torchs() -> None:
+    torch.manual_seed(3)
+    network, few = nn.Conv2d(4, 6, 3, padding=1), nn.Conv2d(4, 2, 3, padding=1)
+    drawn = network.weight.detach().clone()
+    for layer in (network, few):
+        initialise(layer, "dirac", nn.ReLU())
+    images = torch.randn(2, 4, 5, 5)
+    assert torch.equal(network(images)[:, :4], images)
+    assert torch.equal(few(images), images[:, :2])
+    assert torch.equal(network.weight[4:], drawn[4:])
+    with pytest.raises(UserError, match="dirac is for convolutions, and MLP has none"):
+        initialise(MLP((8,), 1, nn.ReLU), "dirac", nn.ReLU())
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_initialisation_follows_torchs_seed(scheme: str) -> None:
     def draw() -> torch.Tensor:
         torch.manual_seed(3)
-        network = nn.Linear(4, 4)
+        network = nn.Conv1d(4, 8, 1)
         initialise(network, scheme, nn.ReLU())
         return network.weight.detach()
 

@@ -51,9 +51,16 @@ NAMED_LOSSES: dict[str, dict[str, Any]] = {
     "mae": {"_target_": "torch.nn.L1Loss"},
 }
 
+# Options of data that came after version 0.1, by the value that means what was done before: at that value they are left
+# out of records' identities. They belong to the image sets that can be augmented.
+LATER_DATA_OPTIONS = {"shift": None, "flip": "random", "fill": "zeros", "average_flips": False}
+
 
 def use_stable_targets(config: Any) -> Any:
-    """Return a plain configuration with every `_target_` as records name the class, and a named loss as model.loss."""
+    """Return a plain configuration with every `_target_` as records name the class, and a named loss as model.loss.
+
+    Options that version 0.1 did not know are left out where they are at their defaults.
+    """
     stable = _replace_targets(config, [*STABLE_PREFIXES.items()])
     loss = stable.get("loss")
     named = [name for name, node in NAMED_LOSSES.items() if isinstance(loss, Mapping) and {**node, **loss} == node]
@@ -62,12 +69,17 @@ def use_stable_targets(config: Any) -> Any:
         stable["model"]["loss"] = named[0]
     if not stable.get("metrics"):
         stable.pop("metrics", None)
+    data = stable.get("data")
+    for key, value in LATER_DATA_OPTIONS.items() if _can_augment(data) else ():
+        if data.get(key, value) == value:
+            data.pop(key, None)
     return stable
 
 
 def use_current_targets(config: Any) -> Any:
     """Return a plain configuration with every `_target_` as this version names the class, and its loss as a node.
 
+    Options that the version of a record did not know have their defaults.
     A network's YAML may still name its loss by model.loss; another one that was chosen takes its place.
     """
     current = _replace_targets(config, [(first, now) for now, first in STABLE_PREFIXES.items()])
@@ -76,7 +88,14 @@ def use_current_targets(config: Any) -> Any:
         del model["loss"]
         current.setdefault("loss", dict(NAMED_LOSSES[name]))
     current.setdefault("metrics", {})
+    for key, value in LATER_DATA_OPTIONS.items() if _can_augment(current.get("data")) else ():
+        current["data"].setdefault(key, value)
     return current
+
+
+def _can_augment(data: Any) -> bool:
+    """Return whether data are images of Paribus' own that can be augmented."""
+    return isinstance(data, Mapping) and "augment" in data and str(data.get("_target_")).startswith("paribus.data.")
 
 
 def _replace_targets(value: Any, prefixes: Sequence[tuple[str, str]], key: Any = None) -> Any:
