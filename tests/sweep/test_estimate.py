@@ -88,7 +88,9 @@ def test_the_time_is_estimated_by_a_trial_where_there_are_none(
     planned = [one_job(composer, "trainer.max_epochs=7", "threads=3")]
     used: list[int] = []
     step = torch.optim.Adam.step
-    monkeypatch.setattr(torch.optim.Adam, "step", lambda *given: (used.append(torch.get_num_threads()), step(*given))[1])
+    monkeypatch.setattr(
+        torch.optim.Adam, "step", lambda *given: (used.append(torch.get_num_threads()), step(*given))[1]
+    )
     found = timing.estimate_seconds(planned, tmp_path / "outputs" / "s")
     assert found is not None
     assert set(used) == {3} and torch.get_num_threads() != 3
