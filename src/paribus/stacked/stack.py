@@ -14,11 +14,13 @@ from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.loggers.histogram import Histogram
 from paribus.randomness import make_generator
 from paribus.stacked.checks import check_outputs, check_step
+from paribus.stacked.clipping import Clipping
 from paribus.stacked.instruments import StackInstruments
 from paribus.stacked.member import Member
 from paribus.stacked.modules import NotStackable, set_generators
-from paribus.stacked.optimizer import Sources, StackedOptimizer
+from paribus.stacked.optimizer import StackedOptimizer
 from paribus.stacked.scores import StackScores
+from paribus.stacked.sources import Sources
 from paribus.stacked.view import StackProbes, StackView, share_memory
 from paribus.training.checkpoints import SECONDS_BETWEEN
 from paribus.training.layer_rows import LayerRows
@@ -58,7 +60,9 @@ class Stack:
         self.sources = Sources([(m.prepared.config, m.learner) for m in members], self.steps * self.epochs)
         self.sketch = WeightSketch(self.view.network.parameters(), lead=1)
         self.parameters = [p for p in self.view.network.parameters() if p.requires_grad]
-        self.optimizer = StackedOptimizer(self.parameters, [optimizer for optimizer, _ in self.sources.by_run])
+        sources = self.sources
+        self.optimizer = StackedOptimizer(self.parameters, sources.optimizers, sources.groups, sources.build)
+        self.clipping = Clipping([member.prepared.config["trainer"] for member in members], self.parameters)
         self.epoch = 0 if members[0].stored is None else int(members[0].stored["recorder"]["epoch"])  # epochs done
         self.view.optimizer = self.optimizer
         self.step_log = next((i for i in instruments.values() if isinstance(i, Steps)), None)
@@ -142,6 +146,8 @@ class Stack:
                 outputs.append(detached)
             loss.backward(ones)
             self.instruments.before_step(step, n)
+            if self.clipping.active:
+                self.clipping.clip()
             self.optimizer.step()
             for p in self.parameters:
                 p.grad = None
