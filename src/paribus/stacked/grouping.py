@@ -15,9 +15,11 @@ from paribus.instruments.divergence import Divergence
 from paribus.run.build import build_callbacks, build_data, build_initial
 from paribus.run.factory import is_foreign
 from paribus.run.spec import Job
-from paribus.stacked.modules import NotStackable, stack_modules
+from paribus.stacked.checks import check_outputs, check_step
+from paribus.stacked.modules import NotStackable
 from paribus.stacked.optimizer import StackedOptimizer, require_stackable_optimizer
 from paribus.stacked.sources import Sources
+from paribus.stacked.view import StackView
 from paribus.training.learner import Learner
 from paribus.training.progress import Progress
 
@@ -91,9 +93,13 @@ def require_stackable(job: Job) -> None:
         raise NotStackable("the schedule depends on the run's own metrics")
     if not learner.loss.has_samples:
         raise NotStackable("its loss gives no value for each sample (it takes no reduction)")
-    network = stack_modules([learner.network, learner.network])
+    view = StackView([learner, learner])
+    inputs = data.get_first_inputs("train", 4)
+    inputs = torch.stack([inputs, inputs])
+    check_outputs([learner, learner], view, inputs)
+    check_step(view, inputs)
     sources = Sources([(config, learner)] * 2, 1)
-    StackedOptimizer(list(network.parameters()), sources.optimizers, sources.groups, sources.build)
+    StackedOptimizer(list(view.network.parameters()), sources.optimizers, sources.groups, sources.build)
     instruments, others = build_callbacks(config)
     # in_stack counts only where the class itself sets it: a subclass may do what a stack does not support
     alone = [name for name, instrument in instruments.items() if vars(type(instrument)).get("in_stack") is None]
