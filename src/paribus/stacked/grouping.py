@@ -7,7 +7,6 @@ from typing import Any
 
 import lightning
 import torch
-from torch import nn
 from torch.optim import Optimizer
 
 from paribus.config.targets import find_kind, find_target
@@ -16,8 +15,11 @@ from paribus.instruments.divergence import Divergence
 from paribus.run.build import build_callbacks, build_data, build_initial
 from paribus.run.factory import is_foreign
 from paribus.run.spec import Job
-from paribus.stacked.modules import NotStackable, stack_modules
+from paribus.stacked.checks import check_outputs, check_step
+from paribus.stacked.modules import NotStackable
 from paribus.stacked.optimizer import StackedOptimizer, require_stackable_optimizer
+from paribus.stacked.sources import Sources
+from paribus.stacked.view import StackView
 from paribus.training.learner import Learner
 from paribus.training.progress import Progress
 
@@ -27,7 +29,8 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 COPIES = 12  # copies of a parameter in memory
-TRAINER = {"_target_", "accelerator", "devices", "precision", "max_epochs", "gradient_clip_val", "deterministic"}
+TRAINER = {"_target_", "accelerator", "devices", "precision", "max_epochs", "gradient_clip_val", "deterministic",
+           "gradient_clip_algorithm"}  # fmt: skip
 
 
 def find_reason_alone(config: Mapping[str, Any]) -> str | None:
@@ -53,10 +56,6 @@ def find_reason_alone(config: Mapping[str, Any]) -> str | None:
         return "it uses several devices"
     if trainer["precision"] not in ("32-true", 32, "32"):
         return f"its precision is {trainer['precision']}"
-    if trainer["gradient_clip_val"] is not None:
-        return "its gradients are clipped"
-    if config["data"].get("augment"):
-        return "its data are augmented"
     if config.get("averaging") is not None:
         return "its weights are averaged"
     if config["figures"]:
@@ -72,8 +71,9 @@ def make_stack_key(config: Mapping[str, Any]) -> str:
     model = {key: value for key, value in config["model"].items() if key != "init"}
     model["dropout"] = bool(model.get("dropout"))
     data = {key: value for key, value in config["data"].items() if key not in ("seed", "log_age")}
-    rest = {key: config[key] for key in ("activation", "loss", "metrics", "trainer", "callbacks", "logger", "threads")}
-    return json.dumps([shared, model, data, rest], sort_keys=True, default=str)
+    trainer = {key: value for key, value in config["trainer"].items() if key != "gradient_clip_val"}
+    rest = {key: config[key] for key in ("activation", "loss", "metrics", "callbacks", "logger", "threads")}
+    return json.dumps([shared, model, data, trainer, rest], sort_keys=True, default=str)
 
 
 def _build(job: Job) -> tuple[InMemory, Learner]:
@@ -91,13 +91,15 @@ def require_stackable(job: Job) -> None:
     data, learner = _build(job)
     if learner.monitor is not None:
         raise NotStackable("the schedule depends on the run's own metrics")
-    if data.augment is not None:
-        raise NotStackable("its data are augmented")
     if not learner.loss.has_samples:
         raise NotStackable("its loss gives no value for each sample (it takes no reduction)")
-    network = stack_modules([learner.network, learner.network])
-    optimizer = learner.build_optimizer([nn.Parameter(torch.zeros(1))])
-    StackedOptimizer([next(network.parameters())], [optimizer, optimizer])
+    view = StackView([learner, learner])
+    inputs = data.get_first_inputs("train", 4)
+    inputs = torch.stack([inputs, inputs])
+    check_outputs([learner, learner], view, inputs)
+    check_step(view, inputs)
+    sources = Sources([(config, learner)] * 2, 1)
+    StackedOptimizer(list(view.network.parameters()), sources.optimizers, sources.groups, sources.build)
     instruments, others = build_callbacks(config)
     # in_stack counts only where the class itself sets it: a subclass may do what a stack does not support
     alone = [name for name, instrument in instruments.items() if vars(type(instrument)).get("in_stack") is None]

@@ -14,11 +14,13 @@ from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.loggers.histogram import Histogram
 from paribus.randomness import make_generator
 from paribus.stacked.checks import check_outputs, check_step
+from paribus.stacked.clipping import Clipping
 from paribus.stacked.instruments import StackInstruments
 from paribus.stacked.member import Member
 from paribus.stacked.modules import NotStackable, set_generators
-from paribus.stacked.optimizer import Sources, StackedOptimizer
+from paribus.stacked.optimizer import StackedOptimizer
 from paribus.stacked.scores import StackScores
+from paribus.stacked.sources import Sources
 from paribus.stacked.view import StackProbes, StackView, share_memory
 from paribus.training.checkpoints import SECONDS_BETWEEN
 from paribus.training.layer_rows import LayerRows
@@ -58,7 +60,9 @@ class Stack:
         self.sources = Sources([(m.prepared.config, m.learner) for m in members], self.steps * self.epochs)
         self.sketch = WeightSketch(self.view.network.parameters(), lead=1)
         self.parameters = [p for p in self.view.network.parameters() if p.requires_grad]
-        self.optimizer = StackedOptimizer(self.parameters, [optimizer for optimizer, _ in self.sources.by_run])
+        sources = self.sources
+        self.optimizer = StackedOptimizer(self.parameters, sources.optimizers, sources.groups, sources.build)
+        self.clipping = Clipping([member.prepared.config["trainer"] for member in members], self.parameters)
         self.epoch = 0 if members[0].stored is None else int(members[0].stored["recorder"]["epoch"])  # epochs done
         self.view.optimizer = self.optimizer
         self.step_log = next((i for i in instruments.values() if isinstance(i, Steps)), None)
@@ -122,14 +126,17 @@ class Stack:
         epoch, network = self.epoch, self.view.network
         network.train()
         set_generators(network, lambda: [make_generator(m.learner.seed, "training", epoch) for m in self.members])
-        inputs, targets = self._arrange_epoch(epoch)
+        inputs, targets, drawn = self._arrange_epoch(epoch)
         outputs: list[Tensor] = []
         finite_runs = [k for k, member in enumerate(self.members) if member.active]
         sums, ones = self.view.training_sums, torch.ones(len(self.members))
         due = self.step_log.find_next(self._steps_done, epoch) if self.step_log and self.scores.validates else None
         self._refresh_rates()
         for step, start in enumerate(range(0, self.samples, self.batch_size)):
-            batch, target = inputs[:, start : start + self.batch_size], targets[:, start : start + self.batch_size]
+            chosen = slice(start, start + self.batch_size)
+            batch, target = inputs[:, chosen], targets[:, chosen]
+            if drawn is not None:
+                batch = self._augment(batch, drawn[:, chosen])
             output = network(self.scores.to_inputs(batch))
             sample_losses, n = self.scores.compute_sample_losses(output, target), target.shape[1]
             loss = self.learner.loss.average(sample_losses.flatten(1), target)
@@ -142,6 +149,8 @@ class Stack:
                 outputs.append(detached)
             loss.backward(ones)
             self.instruments.before_step(step, n)
+            if self.clipping.active:
+                self.clipping.clip()
             self.optimizer.step()
             for p in self.parameters:
                 p.grad = None
@@ -174,12 +183,23 @@ class Stack:
         self.step_log.validated[step] = {name: np.array([run[name] for run in found]) for name in found[0]}
         return self.step_log.find_next(step, self.epoch)
 
-    def _arrange_epoch(self, epoch: int) -> tuple[Tensor, Tensor]:
-        """Arrange each run's training part in its order of the epoch. Return inputs and targets, (K, samples, ...)."""
+    def _arrange_epoch(self, epoch: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Arrange each run's training part in its order of the epoch.
+
+        Return inputs, targets and the draws of the augmentation, if there is one: (K, samples, ...).
+        """
         batches = [member.data.make_training_batches(lambda: epoch) for member in self.members]
-        for k, own_batches in enumerate(batches):
-            own_batches.arrange_epoch(into=(self.inputs[k], self.targets[k]))
-        return self.inputs, self.targets
+        arranged = [
+            own.arrange_epoch(into=(self.inputs[k], self.targets[k]))[2] for k, own in enumerate(batches)
+        ]
+        drawn = [own for own in arranged if own is not None]
+        return self.inputs, self.targets, torch.stack(drawn) if drawn else None
+
+    def _augment(self, batch: Tensor, drawn: Tensor) -> Tensor:
+        """Augment a batch (K, n, ...) by the draws (K, n, 3)."""
+        augment = self.members[0].data.augment
+        assert augment is not None
+        return augment(batch.flatten(0, 1), drawn.flatten(0, 1)).unflatten(0, batch.shape[:2])
 
     def _inspect_step(self, step: int, batch: Tensor, output: Tensor, losses: Tensor, runs: Sequence[int]) -> list[int]:
         """Let each of `runs` with a non-finite loss find the layer that broke. Return those whose loss is finite."""
