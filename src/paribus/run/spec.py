@@ -69,6 +69,11 @@ class Job:
         """True if this process executes the run as part of a study."""
         return bool(self.hydra.mode is RunMode.MULTIRUN)
 
+    @property
+    def stop_directories(self) -> tuple[Path, ...]:
+        """The directories in which a request to stop concerns this process's attempt at the run."""
+        return (self.directory, self.directory.parent) if self.in_study else (self.directory,)
+
     @cached_property
     def study(self) -> str | None:
         """The study in which the run in this directory was started; None for a single run."""

@@ -2,9 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 from paribus import record
 from paribus.run.attempt import Outcome
@@ -21,7 +22,8 @@ def execute_plan(
 ) -> None:
     """Execute the unfinished runs; call `on_outcome` with each run as soon as its attempt has ended.
 
-    A run that another process executes is executed last, and only if that process does not finish it.
+    A run that another process executes is executed last, and only if that process does not finish it. Raises
+    KeyboardInterrupt once somebody has asked to stop the study.
     """
     waiting = {run.job.directory: run for run in planned if not run.finished}
     while waiting:
@@ -29,6 +31,7 @@ def execute_plan(
         if not available:
             log.info("Waiting for %d of the runs, which another process is executing.", len(waiting))
         while not available:
+            raise_if_stopped(waiting)
             time.sleep(1)
             available = [run.job for directory, run in waiting.items() if not record.is_running(directory)]
         with closing(executor(available)) as outcomes:  # an interruption ends the workers before anything is reported
@@ -36,5 +39,14 @@ def execute_plan(
                 if outcome.moved_to is not None:
                     run = waiting.pop(job.directory)
                     waiting[outcome.moved_to] = replace(run, job=run.job.move_to(outcome.moved_to))
-                elif not outcome.busy:
+                elif not (outcome.busy or outcome.stopped):
                     on_outcome(waiting.pop(job.directory).update(outcome), outcome)
+                raise_if_stopped([job.directory])
+
+
+def raise_if_stopped(runs: Iterable[Path]) -> None:
+    """Raise KeyboardInterrupt where somebody has asked to stop the study of these directories of runs."""
+    request = record.find_stop({directory.parent for directory in runs})
+    if request is not None:
+        log.warning("Stopped on request of %s.", request.by)
+        raise KeyboardInterrupt
