@@ -42,8 +42,8 @@ def attempt(job: Job, console: bool) -> Outcome:
 
     try:
         setup_globals()  # registers the resolvers of Hydra in a new process
-        if job.in_study and record.find_stop([job.directory.parent]):
-            return Outcome(stopped=True)  # a job that a cluster had in its queue
+        if job.find_study_stop():
+            return Outcome(stopped=True)
         claimed = claim(job)
         if claimed != job.directory:
             return Outcome(moved_to=claimed)
