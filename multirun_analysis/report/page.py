@@ -26,7 +26,7 @@ from multirun_analysis.report.page_pictures import picture
 from multirun_analysis.report.verdict import Verdict
 from paribus.record import replace_file
 
-SCRIPTS = ("shared.js", "charts.js", "table.js")  # in this order, as one
+SCRIPTS = ("basics.js", "shared.js", "charts.js", "table.js")  # in this order, as one
 MOST_PICTURES = 6
 MOST_ROWS = 60  # of a table behind the first screen
 MOST_DETAILS = 60

@@ -142,9 +142,10 @@ def _lock_and_build(job: Job, size: int) -> LockedMember | Outcome | None:
         )
         instruments, _ = build_callbacks(prepared.config)
         stored = None if resume_point is None else read_checkpoint(resume_point.path)
-        member = Member(
-            prepared, recording, instruments, Checkpoints(job.directory, prepared.description, prepared.metric), stored
+        checkpoints = Checkpoints(
+            job.directory, prepared.description, prepared.metric, stop_directories=job.stop_directories
         )
+        member = Member(prepared, recording, instruments, checkpoints, stored)
         member.attach_instruments()
         return LockedMember(job, keeper, member, exits.pop_all())
     raise AssertionError

@@ -168,6 +168,7 @@ class Stack:
             sums.add_sums({name: values.sum(1) for name, values in scores.items()})
         self.epoch += 1
         self._record_epoch(started, lr, momenta)
+        self._stop_members()
         if time.monotonic() - self.written_at >= max(SECONDS_BETWEEN, self.write_seconds / MAX_WRITE_SHARE):
             self._write_checkpoints()
 
@@ -261,6 +262,14 @@ class Stack:
             self._steps_done, self._steps_done - self.steps, bad_step, val_loss, self.instruments.list_finders(k),
             member.learner.has_finite_weights,
         )  # fmt: skip
+
+    def _stop_members(self) -> None:
+        """End the runs that somebody has asked to stop, each with a checkpoint to go on from."""
+        for k, member in enumerate(self.members if self.epoch < self.epochs else ()):
+            if member.active and (stop := member.checkpoints.find_stop(self.epochs)) is not None:
+                with member.isolating_failures():
+                    self._write_checkpoint(k, member)
+                    raise stop
 
     def _write_checkpoints(self) -> None:
         started = time.monotonic()

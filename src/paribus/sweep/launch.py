@@ -28,6 +28,8 @@ def limit_threads(job: Job, threads: int) -> Job:
 def run_serially(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
     """Execute runs one after the other, in this process."""
     for number, job in enumerate(jobs, 1):
+        if job.find_study_stop():
+            return
         log.info("\nRun %d of %d: %s", number, len(jobs), job.label)
         yield job, attempt_task([job], console=True)[0]
 
@@ -116,8 +118,8 @@ def run_in_processes(tasks: Sequence[Sequence[Job]], at_once: int) -> Generator[
     running: dict[Worker, tuple[Sequence[Job], int]] = {}
     idle: list[Worker] = []
     try:
-        while waiting or running:
-            while waiting and slots:
+        while True:
+            while waiting and slots and not waiting[0][0].find_study_stop():
                 jobs, slot = waiting.popleft(), slots.popleft()
                 task = [assign_device(job, slot, at_once) for job in jobs]
                 if idle and idle[-1].call_again(task):
@@ -126,6 +128,8 @@ def run_in_processes(tasks: Sequence[Sequence[Job]], at_once: int) -> Generator[
                 worker = Worker(attempt_task, task)
                 running[worker] = jobs, slot  # before its start, so that an interruption finds it
                 worker.start()
+            if not running:
+                break
             for worker in wait_for_workers(running):
                 jobs, slot = running.pop(worker)
                 slots.append(slot)
