@@ -54,6 +54,7 @@ from paribus.record.schema import (
     METRICS,
     N_FOLDS,
     N_PROBE,
+    PATCH,
     PAUSED,
     PREDICTIONS,
     RUNNING,
@@ -72,7 +73,7 @@ from paribus.record.until import Judgement, TakenLook, UntilPlan, read_plan, wri
 __all__ = [
     "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED", "FINISHED",
     "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "NAMED_LOSSES", "N_FOLDS",
-    "N_PROBE", "OWN_CALLBACKS", "PAUSED", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SKETCH_SIZE", "SOURCES",
+    "N_PROBE", "OWN_CALLBACKS", "PATCH", "PAUSED", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SKETCH_SIZE", "SOURCES",
     "STEPS", "SUMMARY", "TRASH", "TWINS", "UNFINISHED", "UNTIL", "WEIGHTS",
     "BusyError", "Judgement", "Metric", "RecordError", "TakenLook", "UntilPlan",
     "claim_directory", "clear_record", "find_config_fault", "find_fault", "find_runs", "flatten", "identify",
