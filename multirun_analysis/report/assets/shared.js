@@ -1,6 +1,7 @@
 "use strict";
 // Draws the runs in #data. Text from records goes into text nodes, or through plain() where Plotly would read it as markup.
 const D = JSON.parse(document.getElementById("data").textContent);
+const CHARTS = "Plotly" in window;
 const $ = id => document.getElementById(id);
 const LIGHT = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F6F00", "#000000"];
 const DARK = ["#4FA8E0", "#E69F00", "#2BC59A", "#E29AC4", "#9ADBFF", "#F07A3A", "#C9B63C", "#FFFFFF"];
