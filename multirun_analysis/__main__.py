@@ -135,6 +135,8 @@ def answer(study: "Study", known: Sequence[str], options: argparse.Namespace) ->
     """Print what programs ask for: the verdict as JSON, or what came of a claim, whose answer is the exit code."""
     from multirun_analysis.compare.claims import check_claim
     from multirun_analysis.compare.comparison import compare
+    from multirun_analysis.compare.targets import target_of
+    from multirun_analysis.compare.times import compare_times
     from multirun_analysis.report.verdict import verdict
     from multirun_analysis.report.verdict_json import as_json, as_object
 
@@ -143,7 +145,9 @@ def answer(study: "Study", known: Sequence[str], options: argparse.Namespace) ->
     comparison = compare(study, known[0], options.metric, options.by, options.margin, options.direction)
     claim = None if options.claim is None else check_claim(comparison, options.claim)
     if options.json:
-        print(as_json(as_object(comparison, verdict(comparison), claim)))  # noqa: T201
+        target = target_of(comparison, options.target)
+        compared = None if target is None else compare_times(comparison, target)
+        print(as_json(as_object(comparison, verdict(comparison), claim, target, compared)))  # noqa: T201
     elif claim is not None:
         print(claim.sentence)  # noqa: T201
     if claim is not None:
@@ -157,10 +161,12 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
 
     from multirun_analysis.compare.interactions import interactions
     from multirun_analysis.compare.targets import target_of
+    from multirun_analysis.compare.times import compare_times
     from multirun_analysis.figures.gallery import drawing, gallery
     from multirun_analysis.report import documents, result_tables, tables, terminal
     from multirun_analysis.report.output import Output
-    from multirun_analysis.report.page import write_report
+    from multirun_analysis.report.page import compose_parts, write_page
+    from multirun_analysis.report.page_sections import first_figures
     from multirun_analysis.report.verdict import WIDTH, verdict
     from multirun_analysis.report.verdict_json import as_json, as_object
 
@@ -175,7 +181,8 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
     found = verdict(comparison)
     console.print(Text(found.text(min(WIDTH, console.width))), soft_wrap=True)
     console.print()
-    behind = documents.details(comparison, crossed, target)
+    compared_times = None if target is None else compare_times(comparison, target)
+    behind = documents.details(comparison, crossed, target, compared_times)
     if options.details:
         for title, part in behind:
             if isinstance(part, list):
@@ -189,7 +196,7 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
     with drawing(drawings, folder / "figures", options.pdf) as figures:
         whole = documents.document(comparison, found, behind)
         contents = {
-            "verdict.json": as_json(as_object(comparison, found, None)) + "\n",
+            "verdict.json": as_json(as_object(comparison, found, None, target, compared_times)) + "\n",
             "runs.csv": tables.runs_csv(comparison).to_csv(),
             "comparison.csv": tables.defuse_formulas(result_tables.comparison_csv(comparison)).to_csv(index=False),
             "tables.md": documents.as_markdown(whole),
@@ -197,17 +204,20 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
         }
         for name, text in contents.items():
             output.write_text(name, text)
-        write_report(comparison, found, behind, folder / "report.html")
-        console.print(Text(f"Page: {folder / 'report.html'}"), soft_wrap=True)
+        page = compose_parts(comparison, found, behind, folder)
         waited = track(figures, "Drawing", console=console, transient=True, disable=not console.is_terminal)
         outcomes = [draw() for draw in waited]
     drawn = [outcome.name for outcome in outcomes if outcome.drawn]
+    write_page(page, folder / "report.html", drawn)
+    console.print(Text(f"Page: {folder / 'report.html'}"), soft_wrap=True)
     output.finish([*names, *(f"figures/{name}{kind}" for name in drawn for kind in kinds)])
     if output.foreign_figures:
         console.print(Text(output.foreign_figures), soft_wrap=True)
     for outcome in outcomes:
         if outcome.trouble:
             console.print(Text(f"Not drawn: {outcome.name}: {outcome.trouble}"), soft_wrap=True)
+    if drawn:
+        console.print(Text(f"Figures to see first: {', '.join(first_figures(drawn))}"), soft_wrap=True)
     console.print(
         Text(f"Also: tables.md, verdict.json, runs.csv, comparison.csv, {len(drawn)} figures; --details"),
         soft_wrap=True,

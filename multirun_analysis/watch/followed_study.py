@@ -228,7 +228,9 @@ class FollowedStudy:
             try:
                 record.request_stop(directory, by)
             except OSError as error:
-                raise UserError(f"{directory} cannot be written ({error.strerror}). Ask who may write there.") from error
+                raise UserError(
+                    f"{directory} cannot be written ({error.strerror}). Ask who may write there."
+                ) from error
             self._look()
         if run is None:
             return "The study begins no further run. Each run that is being trained stops at the end of its epoch."

@@ -1,5 +1,6 @@
 // Draws the runs in #data. Text from records goes into text nodes, or through plain() where Plotly would read it as markup.
 const D = JSON.parse(document.getElementById("data").textContent);
+const CHARTS = "Plotly" in window;
 const MARKS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star"];
 const T975 = [NaN, NaN, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145,
   2.131, 2.120, 2.110, 2.101, 2.093]; // Student's, by the number of seeds

@@ -106,6 +106,7 @@ if (L.quantities.length) {
   options($("layer"), Array.from({ length: deepest }, (_, i) => [i, L.architectures.length === 1 ? `${i + 1}: ${L.architectures[0][i]}` : i + 1]));
   $("epoch").max = L.epochs.length - 1; $("epoch").value = L.epochs.length - 1;
 } else { $("layers").hidden = true; $("to-layers").hidden = true; }
+for (const section of ["why", "figures"]) $(`to-${section}`).hidden = !$(section);
 if (statuses.length > 1) for (const status of statuses) {
   const label = el("label"), box = el("input", undefined, { type: "checkbox", checked: "" });
   box.addEventListener("change", () => { state.statuses[box.checked ? "add" : "delete"](status); update(); });

@@ -9,6 +9,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from paribus import record
 from paribus.cli.errors import report_errors
 from paribus.errors import UserError
 from paribus.housekeeping import archive, shelf, trash
@@ -16,6 +17,7 @@ from paribus.housekeeping.difference import compare_runs
 from paribus.paths import parse_path
 from paribus.terminal import make_console
 
+MOST_LINES = 200  # of the difference of two patches
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -145,6 +147,11 @@ def diff(options: argparse.Namespace) -> int:
         if found[part]:
             _print_table([part, "first", "second"], [[k, *map(_show, pair)] for k, pair in found[part].items()])
             print()
+    for line in found["patch"][:MOST_LINES]:
+        print(line)
+    left = len(found["patch"]) - MOST_LINES
+    if left > 0:
+        print(f"... {left} more lines: {record.PATCH} of both runs, or --json")
     if found["curves"]:
         rows = [[c, str(d["first_epoch"]), *map(_show, d["last"])] for c, d in found["curves"].items()]
         _print_table(["curve", "differs from epoch", "last of first", "last of second"], rows)

@@ -54,6 +54,7 @@ from paribus.record.schema import (
     METRICS,
     N_FOLDS,
     N_PROBE,
+    PATCH,
     PAUSED,
     PLAN,
     PREDICTIONS,
@@ -76,7 +77,7 @@ from paribus.record.until import Judgement, TakenLook, UntilPlan, read_plan, wri
 __all__ = [
     "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED", "FINISHED",
     "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "NAMED_LOSSES", "N_FOLDS",
-    "N_PROBE", "OWN_CALLBACKS", "PAUSED", "PLAN", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SKETCH_SIZE",
+    "N_PROBE", "OWN_CALLBACKS", "PATCH", "PAUSED", "PLAN", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SKETCH_SIZE",
     "SOURCES", "STEPS", "STOP", "SUMMARY", "TRASH", "TWINS", "UNFINISHED", "UNTIL", "WEIGHTS",
     "AlreadyRequestedError", "BusyError", "Judgement", "Metric", "PlanEntry", "RecordError", "StopRequest",
     "StudyPlan", "TakenLook", "UntilPlan",

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from paribus import record
 from paribus.config.messages import explain
 from paribus.errors import Paused, RunFailed, Stopped, UserError
-from paribus.record.provenance import collect_provenance
+from paribus.record.provenance import collect_provenance, write_patch
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
 
@@ -39,6 +39,7 @@ class SummaryKeeper:
         """Start the record of this attempt. Call before anything else is written to the record."""
         self.job.save_composition()
         (self.job.directory / record.SUMMARY).unlink(missing_ok=True)
+        write_patch(self.job.directory)
         self.begun = True
 
 
