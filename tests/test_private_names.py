@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import lightning
 import torch
+import torchmetrics
 from conftest import ROOT
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from lightning.pytorch.loops import _FitLoop, _TrainingEpochLoop
@@ -20,6 +21,7 @@ USED = [
     (DictConfig, "_get_root"),
     (torch.optim.Optimizer, next((n for n in GRAPH_CHECKS if hasattr(torch.optim.Optimizer, n)), GRAPH_CHECKS[0])),
     (torch, "_foreach_norm"),
+    (torchmetrics, "_logger"),
     (_TrainingEpochLoop, "_broadcast_sigterm_tensor"),
     (SummaryWriter, "_get_file_writer"),  # overridden in loggers/writer.py
     (_FitLoop(lightning.Trainer(logger=False)), "_data_fetcher"),

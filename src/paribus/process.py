@@ -43,7 +43,7 @@ def find_rank() -> int | None:
 
 @contextmanager
 def importing_torch() -> Iterator[None]:
-    """Import torch and Lightning, then more in the block, without the garbage collector; keep freed memory from then on.
+    """Import torch, Lightning and what the block imports without the garbage collector; keep freed memory from then on.
 
     The collector would take a sixth of 4 s, looking again and again through objects that stay, and 0.8 s more when the
     process ends. Where torch is imported already, nothing is changed.
