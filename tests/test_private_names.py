@@ -62,4 +62,4 @@ def test_no_private_name_is_used_elsewhere() -> None:
 def test_the_module_waits_for_no_library() -> None:
     source = (ROOT / "src/paribus/private_names.py").read_text(encoding="utf-8")
     imported = {node.module for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)}
-    assert imported == {"collections.abc", "typing"}
+    assert imported == {"collections.abc", "types", "typing"}
