@@ -1,4 +1,7 @@
-"""Write the tables and arrays of a run record; imports no torch."""
+"""Write the tables and arrays of a run record; imports no torch.
+
+pandas is imported where it is used: a run on images that is not resumed need not wait for it.
+"""
 
 import csv
 import logging
@@ -7,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas
 import pyarrow
 import pyarrow.parquet
 
@@ -58,6 +60,8 @@ class LayersWriter:
         """Load the rows up to `epoch` from the file, if it exists."""
         if not self.path.exists():
             return
+        import pandas
+
         frame = pandas.read_parquet(self.path, filters=[("epoch", "<=", epoch)])
         kinds = {"epoch": int, "depth": int, "value": float, "layer": str, "tensor": str, "quantity": str}
         frame = frame.astype(kinds)
@@ -119,6 +123,8 @@ class FoldsWriter:
         """Load the rows of `epochs` from the file. Raises RecordError if it lacks any of them."""
         if not epochs:
             return
+        import pandas
+
         try:
             frame = pandas.read_parquet(self.path, filters=[("epoch", "<=", epochs[-1])])
             found = list(zip(frame["epoch"], frame["fold"], strict=True))
@@ -170,6 +176,8 @@ def write_predictions(directory: Path, parts: Mapping[str, tuple[np.ndarray, np.
 
     `parts`: targets (n,) and predictions (n,) by split ("train", "val", "test").
     """
+    import pandas
+
     frames = [pandas.DataFrame({"split": split, "target": targets, "prediction": predictions})
               for split, (targets, predictions) in parts.items()]  # fmt: skip
     with replace_file(directory / PREDICTIONS) as temporary:

@@ -2,12 +2,15 @@
 
 import logging
 import os
+import sys
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import cache
 
 from paribus.config.ranges import COUNT, MOST_PROCESSES, Range, check_value
-from paribus.process import prepare_to_train
+from paribus.errors import UserError
+from paribus.process import importing_torch, prepare_to_train
 from paribus.run.attempt import Outcome, attempt
 from paribus.run.spec import Job
 from paribus.sweep.execute import Executor
@@ -41,10 +44,32 @@ def count_cores() -> int:
 
 def count_gpus(job: Job) -> int:
     """Count the GPUs that the job could use; return 0 if it trains on the CPU."""
+    return count_devices() if job.config["trainer"]["accelerator"] in ("auto", "gpu", "cuda", "mps") else 0
+
+
+def count_devices() -> int:
+    """Count the GPUs of this machine: in a worker where this process has not imported torch, and can do without."""
+    if "torch" in sys.modules:
+        return _count_devices_here()
+    return _count_devices_in_worker()
+
+
+def _count_devices_here() -> int:
     import torch
 
-    trainer = job.config["trainer"]
-    return torch.accelerator.device_count() if trainer["accelerator"] in ("auto", "gpu", "cuda", "mps") else 0
+    return torch.accelerator.device_count()
+
+
+@cache
+def _count_devices_in_worker() -> int:
+    worker = Worker(_count_devices_here)
+    worker.start()
+    while not wait_for_workers([worker]):
+        pass
+    if worker.result is None:
+        raise UserError(f"The GPUs cannot be counted: {worker.explain_exit()}. Set hydra.launcher.n_jobs=N.")
+    worker.retire()
+    return int(worker.result)
 
 
 def assign_device(job: Job, slot: int, slots: int) -> Job:
@@ -83,7 +108,8 @@ def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
     check_value("hydra.launcher.most", most, COUNT)
 
     def execute_jobs(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
-        from paribus.stacked.grouping import group_runs, split_group
+        with importing_torch():
+            from paribus.stacked.grouping import group_runs, split_group
 
         at_once = n_jobs or count_cores()
         groups, alone = group_runs(jobs)
@@ -101,6 +127,8 @@ def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
 
 def attempt_task(jobs: Sequence[Job], console: bool = False) -> list[Outcome]:
     """Execute one run, or several as a stack; with `console`, a run also logs to the terminal."""
+    with importing_torch():  # here and not before: a study whose runs are all finished needs no torch
+        import paribus.run.execute  # noqa: F401
     with prepare_to_train():
         if len(jobs) == 1:
             return [attempt(jobs[0], console)]
