@@ -78,7 +78,9 @@ class ElementwiseSteps:
         sources: an optimizer for each run, whose group number `group` has the run's learning rate and options.
     """
 
-    def __init__(self, kind: type[Optimizer], parameters: Sequence[Tensor], sources: Sequence[Optimizer], group: int = 0):
+    def __init__(
+        self, kind: type[Optimizer], parameters: Sequence[Tensor], sources: Sequence[Optimizer], group: int = 0
+    ):
         self.kind: Any = kind
         self.parameters = list(parameters)
         self.sources = list(sources)

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from paribus.config.targets import find_kind, find_target
 from paribus.data.module import InMemory
 from paribus.instruments.divergence import Divergence
-from paribus.models.layers import Call
+from paribus.models.layers import CONVOLUTIONS, Call
 from paribus.run.build import build_callbacks, build_data, build_initial
 from paribus.run.factory import is_foreign
 from paribus.run.spec import Job
@@ -31,6 +31,7 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 COPIES = 12  # copies of a parameter in memory
+WIDEST = 16  # channels of a convolution; grouped, wider ones take longer than alone (docs/sweeps.md has the times)
 OUTPUT_COPIES = 2  # of a layer's output: its gradient too
 TRAINER = {"_target_", "accelerator", "devices", "precision", "max_epochs", "gradient_clip_val", "deterministic",
            "gradient_clip_algorithm"}  # fmt: skip
@@ -93,6 +94,10 @@ def require_stackable(job: Job) -> None:
         raise NotStackable("the schedule depends on the run's own metrics")
     if not learner.loss.has_samples:
         raise NotStackable("its loss gives no value for each sample (it takes no reduction)")
+    widest = max((m.out_channels for m in learner.network.modules() if isinstance(m, CONVOLUTIONS)), default=0)
+    device = choose_device(config["trainer"])
+    if widest > WIDEST and device is not None and device.type == "cpu":
+        raise NotStackable(f"it has a convolution of {widest} channels; on the CPU a stack gains up to {WIDEST}")
     view = StackView([learner, learner])
     inputs = data.get_first_inputs("train", 4)
     inputs = torch.stack([inputs, inputs])

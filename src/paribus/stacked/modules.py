@@ -206,7 +206,9 @@ def _stack_layers(path: str, modules: Sequence[nn.Module]) -> nn.Module:
         return StackedConv2d(modules)  # type: ignore[arg-type]
     if kind in POOLS and not any(getattr(m, "return_indices", False) for m in modules):
         return StackedPool(copy.deepcopy(modules[0]))
-    if kind in STACKED_BATCH_NORMS and all(m.affine and m.track_running_stats and m.momentum is not None for m in modules):
+    if kind in STACKED_BATCH_NORMS and all(
+        m.affine and m.track_running_stats and m.momentum is not None for m in modules
+    ):
         return StackedBatchNorm(modules)  # type: ignore[arg-type]
     if kind in SAMPLE_NORMS and all(m.weight is not None for m in modules):
         return StackedSampleNorm(modules)  # type: ignore[arg-type]

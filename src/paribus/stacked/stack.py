@@ -201,9 +201,7 @@ class Stack:
         Return inputs, targets and the draws of the augmentation, if there is one: (K, samples, ...).
         """
         batches = [member.data.make_training_batches(lambda: epoch) for member in self.members]
-        arranged = [
-            own.arrange_epoch(into=(self.inputs[k], self.targets[k]))[2] for k, own in enumerate(batches)
-        ]
+        arranged = [own.arrange_epoch(into=(self.inputs[k], self.targets[k]))[2] for k, own in enumerate(batches)]
         drawn = [own for own in arranged if own is not None]
         return self.inputs, self.targets, torch.stack(drawn) if drawn else None
 
