@@ -95,7 +95,7 @@ class StackedLauncher(StudyLauncher):
     """A launcher that trains similar runs as one stack, and others alone, in several processes on this machine.
 
     Args:
-        n_jobs: number of processes; None: one a core.
+        n_jobs: number of processes; None: one a GPU, or one a core without GPUs.
         most: largest number of runs in a stack; None: as many as memory holds.
     """
 

@@ -51,7 +51,7 @@ def std(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     # torch's std along an axis is not vectorised
     centred = [flat - flat.mean(-1, keepdim=True) for flat in (_flatten(t, lead) for t in tensors)]
     sizes = torch.tensor([c.shape[-1] for c in centred], dtype=torch.float64)
-    return (_compute_row_norms(centred) / sizes.sqrt()).to(centred[0].dtype)
+    return (_compute_row_norms(centred) / sizes.sqrt().to(centred[0].device)).to(centred[0].dtype)
 
 
 def zero_fraction(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
@@ -141,11 +141,13 @@ def _compute_norms(tensors: Sequence[Tensor], order: int, dtype: torch.dtype | N
 
 
 def _compute_row_norms(tensors: Sequence[Tensor]) -> Tensor:
-    """Return the 2-norms (K, n), in float64, of the rows of n tensors (K, m) on the CPU.
+    """Return the 2-norms (K, n), in float64, of the rows of n tensors (K, m).
 
-    Squares in float64 take eight times as long. So squares are summed in float32 over short pieces (relative error at
+    On the CPU squares in float64 take eight times as long. So squares are summed in float32 over short pieces (relative error at
     most 1e-6), and the pieces in float64; tensors whose squares may leave float32 are computed in float64 throughout.
     """
+    if not tensors[0].is_cpu:  # where choosing tensors by their norms would wait for the device
+        return torch.stack([torch.linalg.vector_norm(rows, dim=-1, dtype=torch.float64) for rows in tensors], -1)
     norms = torch.stack([_compute_norms_by_pieces(rows) for rows in tensors], -1)
     doubtful = ~((norms > 1e-12) & (norms < 1e18)).all(0)
     for i in doubtful.nonzero().flatten().tolist():

@@ -30,12 +30,14 @@ def check_step(view: StackView, inputs: Tensor) -> None:
     name = type(network).__name__
     buffers = {path: buffer.clone() for path, buffer in network.named_buffers()}
     set_generators(network, lambda: [torch.Generator(inputs.device) for _ in inputs])
-    state = torch.get_rng_state()
+    states = _read_generators(inputs.device)
     network.train()
     with _explaining_failures(name):
         network(inputs).sum().backward()
-    if not torch.equal(state, torch.get_rng_state()):
-        torch.set_rng_state(state)
+    if any(not torch.equal(*pair) for pair in zip(states, _read_generators(inputs.device), strict=True)):
+        torch.set_rng_state(states[0])
+        if inputs.is_cuda:
+            torch.cuda.set_rng_state(states[1], inputs.device)
         raise NotStackable(f"{name} draws random numbers outside its dropout layers")
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if any(parameter.grad is None for parameter in trained):
@@ -44,6 +46,11 @@ def check_step(view: StackView, inputs: Tensor) -> None:
         parameter.grad = None
     for path, buffer in network.named_buffers():
         buffer.copy_(buffers[path])
+
+
+def _read_generators(device: torch.device) -> list[Tensor]:
+    """Return the states of torch's global generators of the CPU and, if it is another one, of the device."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
 
 
 @contextmanager

@@ -36,7 +36,7 @@ class Clipping:
                 limit = self.limits.view(-1, *(1,) * (gradient.ndim - 1))
                 gradient.clamp_(-limit, limit)
             return
-        norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients])
+        norms = torch.stack([torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in gradients])
         factors = (self.limits / (torch.linalg.vector_norm(norms, dim=0) + EPS)).clamp(max=1.0)
         factors = torch.where(self.limits.isinf(), 1.0, factors)  # a run without a limit keeps infinite gradients
         for gradient in gradients:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from paribus.instruments.subject import select_moments
+from paribus.stacked.device import send_values
 from paribus.stacked.elementwise import ElementwiseSteps, is_elementwise
 from paribus.stacked.modules import NotStackable
 from paribus.stacked.muon import HiddenSteps
@@ -71,7 +72,7 @@ class StackedOptimizer:
         device = self.parameters[0].device
         for number, part in enumerate(self.parts):
             rates = [float(source.param_groups[number]["lr"]) for source in self.sources]
-            part.refresh(torch.tensor(rates, device=device))
+            part.refresh(send_values(rates, device))
 
     @torch.no_grad()
     def step(self) -> None:

@@ -56,6 +56,8 @@ class Stack:
         self.inputs, self.targets = (part.new_empty(len(members), *part.shape) for part in first.data.train)
         self.scores = StackScores(members, self.view)
         self.scores_training = any(name.startswith("train/") for name in set(self.learner.columns) - {"train/loss"})
+        # As for a run alone, each loss is tested at once where that waits for no device.
+        self.looks = self.view.device.type == "cpu"
         self.steps = math.ceil(self.samples / self.batch_size)
         self.sources = Sources([(m.prepared.config, m.learner) for m in members], self.steps * self.epochs)
         self.sketch = WeightSketch(self.view.network.parameters(), lead=1)
@@ -78,8 +80,17 @@ class Stack:
         inputs = StackProbes(data).get_first_inputs("train", 4)
         check_outputs([member.learner for member in members], self.view, inputs)
         check_step(self.view, inputs)
+        if not self.looks:
+            self._check_memory()
         for k, member in enumerate(self.members):
             share_memory(member.learner.network, self.view.network, k)
+
+    def _check_memory(self) -> None:
+        """Take whole batches, so that torch.OutOfMemoryError comes before training, where the stack can be cut."""
+        probes = StackProbes([member.data for member in self.members])
+        check_step(self.view, probes.get_first_inputs("train", self.batch_size))
+        if self.scores.validates:
+            self.view.infer(probes.get_first_inputs("val", self.members[0].data.eval_batch_size))
 
     def fit(self) -> None:
         """Train all epochs, and finish every record. Raises Paused after the last epoch to train now."""
@@ -125,11 +136,13 @@ class Stack:
         started = time.perf_counter()
         epoch, network = self.epoch, self.view.network
         network.train()
-        set_generators(network, lambda: [make_generator(m.learner.seed, "training", epoch) for m in self.members])
+        device = self.view.device
+        seeds = [member.learner.seed for member in self.members]
+        set_generators(network, lambda: [make_generator(seed, "training", epoch, device) for seed in seeds])
         inputs, targets, drawn = self._arrange_epoch(epoch)
         outputs: list[Tensor] = []
         finite_runs = [k for k, member in enumerate(self.members) if member.active]
-        sums, ones = self.view.training_sums, torch.ones(len(self.members))
+        sums, ones = self.view.training_sums, torch.ones(len(self.members), device=device)
         due = self.step_log.find_next(self._steps_done, epoch) if self.step_log and self.scores.validates else None
         self._refresh_rates()
         for step, start in enumerate(range(0, self.samples, self.batch_size)):
@@ -141,8 +154,7 @@ class Stack:
             sample_losses, n = self.scores.compute_sample_losses(output, target), target.shape[1]
             loss = self.learner.loss.average(sample_losses.flatten(1), target)
             detached, losses = output.detach(), loss.detach()
-            finite_losses = losses if len(finite_runs) == len(self.members) else losses[finite_runs]
-            if step == 0 or not math.isfinite(finite_losses.sum()):
+            if step == 0 or (self.looks and self._finds_broken(losses, finite_runs)):
                 finite_runs = self._inspect_step(step, batch, detached, losses, finite_runs)
             sums.add(n, losses, {})
             if self.scores_training:
@@ -199,6 +211,10 @@ class Stack:
         augment = self.members[0].data.augment
         assert augment is not None
         return augment(batch.flatten(0, 1), drawn.flatten(0, 1)).unflatten(0, batch.shape[:2])
+
+    def _finds_broken(self, losses: Tensor, runs: Sequence[int]) -> bool:
+        """Return whether the loss of one of `runs` is not finite. This waits for the device."""
+        return not math.isfinite((losses if len(runs) == len(self.members) else losses[runs]).sum())
 
     def _inspect_step(self, step: int, batch: Tensor, output: Tensor, losses: Tensor, runs: Sequence[int]) -> list[int]:
         """Let each of `runs` with a non-finite loss find the layer that broke. Return those whose loss is finite."""

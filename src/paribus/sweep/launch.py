@@ -100,7 +100,7 @@ def make_parallel_executor(n_jobs: int | None) -> Executor:
 
 
 def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
-    """Return an executor that trains similar runs as stacks in `n_jobs` processes (None: one a core).
+    """Return an executor that trains similar runs as stacks in `n_jobs` processes (None: one a GPU, or one a core).
 
     A stack has at most `most` runs (None: as many as fit). Other runs are trained alone, as by `parallel`.
     """
@@ -111,7 +111,7 @@ def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
         with importing_torch():
             from paribus.stacked.grouping import group_runs, split_group
 
-        at_once = n_jobs or count_cores()
+        at_once = n_jobs or max(map(count_gpus, jobs)) or count_cores()
         groups, alone = group_runs(jobs)
         chunks = [chunk for group in groups for chunk in split_group(group, at_once, most)]
         if chunks:
