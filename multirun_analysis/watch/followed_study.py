@@ -217,6 +217,8 @@ class FollowedStudy:
         """
         with self._lock:
             self._look()
+            if self.gone:
+                raise UserError(f"{self.path} is not there any more.")
             if name is not None and name not in self.runs:
                 raise UserError(f"There is no run {name}.")
             run = None if name is None else self.runs[name]
@@ -228,7 +230,9 @@ class FollowedStudy:
             try:
                 record.request_stop(directory, by)
             except OSError as error:
-                raise UserError(f"{directory} cannot be written ({error.strerror}). Ask who may write there.") from error
+                raise UserError(
+                    f"{directory} cannot be written ({error.strerror}). Ask who may write there."
+                ) from error
             self._look()
         if run is None:
             return "The study begins no further run. Each run that is being trained stops at the end of its epoch."

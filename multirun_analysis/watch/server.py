@@ -66,7 +66,9 @@ class WatchApplication:
             return refuse(403, "This server answers to 127.0.0.1 and localhost only.")
         token, _, name = request.path.removeprefix("/").partition("/")
         if not hmac.compare_digest(token.encode(), self.token.encode()):
-            return refuse(403, "The token is missing or wrong. Copy the whole address that `paribus watch` has printed.")
+            return refuse(
+                403, "The token is missing or wrong. Copy the whole address that `paribus watch` has printed."
+            )
         if name == "stop":
             return self._stop(request, host)
         if request.method not in ("GET", "HEAD"):
@@ -150,9 +152,7 @@ def open_server(study: FollowedStudy, port: int) -> Iterator[tuple[BaseWSGIServe
             what = "in use by another program" if error.errno == errno.EADDRINUSE else f"refused ({error.strerror})"
             raise UserError(f"Port {port} is {what}. Choose another one with --port N, or leave --port out.") from error
         chosen = opened.getsockname()[1]
-        server = make_server(
-            HOST, chosen, application, threaded=True, request_handler=QuietHandler, fd=opened.fileno()
-        )
+        server = make_server(HOST, chosen, application, threaded=True, request_handler=QuietHandler, fd=opened.fileno())
         try:
             yield server, f"http://{HOST}:{chosen}/{quote(application.token)}/"
         finally:
