@@ -217,6 +217,8 @@ class FollowedStudy:
         """
         with self._lock:
             self._look()
+            if self.gone:
+                raise UserError(f"{self.path} is not there any more.")
             if name is not None and name not in self.runs:
                 raise UserError(f"There is no run {name}.")
             run = None if name is None else self.runs[name]

@@ -30,7 +30,7 @@ class VerdictCommand:
         self.close()
         self._result = None
         if key is not None:
-            self._files = (tempfile.TemporaryFile(), tempfile.TemporaryFile())
+            self._files = (tempfile.TemporaryFile(), tempfile.TemporaryFile())  # noqa: SIM115  closed once read
             command = [sys.executable, "-m", "multirun_analysis", str(self.path), "--json"]
             self._process = subprocess.Popen(command, stdout=self._files[0], stderr=self._files[1])
 

@@ -9,9 +9,16 @@ const count = (n, one, many) => `${n.toLocaleString("en")} ${n === 1 ? one : man
 // ---- what is known of the study ---------------------------------------------------------------------------------------
 const settingOf = run => run.setting ? run.setting.join(" ") || "all runs" : run.name.split(",").filter(part => !/^seed=\d+$/.test(part)).join(" ") || run.name;
 const labelOf = run => run.setting ? [...run.setting, ...(run.seed === null ? [] : [`seed=${run.seed}`])].join(" ") || run.name : run.name;
-const settings = () => {
+const chosen = () => {
+  const words = $("query").value.toLowerCase().split(/\s+/).filter(Boolean);
+  return [...state.runs.values()].filter(run => {
+    const text = `${labelOf(run)} ${run.name} ${word(run.status)} ${run.status} ${run.message}`.toLowerCase();
+    return words.every(part => text.includes(part));
+  });
+};
+const group = runs => {
   const found = new Map();
-  for (const run of state.runs.values()) {
+  for (const run of runs) {
     const setting = settingOf(run);
     if (!found.has(setting)) found.set(setting, []);
     found.get(setting).push(run);
@@ -36,11 +43,14 @@ const take = found => {
   showColumns(found.columns);
   showStudy();
   showVerdict();
-  if (found.runs.length || anew) {
-    showSettings();
-    showRuns(found.runs.map(run => run.id));
-    drawCurves();
-  }
+  for (const run of found.runs) showRun(state.runs.get(run.id));
+  if (found.runs.length || anew) showChosen();
+};
+const showChosen = () => {
+  const runs = chosen(), groups = [...group(runs)];
+  showSettings(groups);
+  showRuns(runs);
+  drawCurves(groups);
 };
 
 // ---- the study --------------------------------------------------------------------------------------------------------
@@ -70,6 +80,7 @@ const showStudy = () => {
   if (s.stop) lines.push(["STOP", `${s.stop} to stop the study. ${s.busy || s.counts.running ? "Runs in training stop at the end of their epoch." : "It has stopped."}`]);
   if (!s.busy && !s.gone && s.command && s.finished < s.runs) lines.push(["TO GO ON", s.command]);
   fillLines($("lines"), lines);
+  if (lines.at(-1)[0] === "TO GO ON") $("lines").lastChild.lastChild.replaceChildren(el("code", s.command));
   $("stop-study").hidden = s.alone || s.gone || !!s.stop || !(s.busy || s.counts.running);
 };
 const showVerdict = () => {
@@ -114,8 +125,8 @@ const fillTable = (table, headings, rows) => {
     return row;
   }));
 };
-const showSettings = () => {
-  const groups = settings(), rows = [];
+const showSettings = groups => {
+  const rows = [];
   for (const [setting, runs] of groups) {
     const values = runs.filter(run => run.settled !== null).map(run => run.settled);
     const mean = values.reduce((a, b) => a + b, 0) / values.length;
@@ -138,45 +149,54 @@ const showColumns = columns => {
   select.value = state.column;
 };
 const meanOf = runs => { // at the epochs that all of them have
-  const x = runs[0].x.filter(epoch => runs.every(run => run.x.includes(epoch)));
-  return { x, y: x.map(epoch => runs.reduce((sum, run) => sum + run.y[run.x.indexOf(epoch)], 0) / runs.length) };
+  const values = runs.map(run => new Map(run.x.map((epoch, i) => [epoch, run.y[i]])));
+  const x = runs[0].x.filter(epoch => values.every(of => of.has(epoch)));
+  return { x, y: x.map(epoch => values.reduce((sum, of) => sum + of.get(epoch), 0) / runs.length) };
 };
-const drawCurves = () => {
-  const groups = [...settings()], traces = [], every = $("lines-of").value === "runs", notes = [], legend = [];
+let drawing = null, drawAgain = 0;
+const drawCurves = groups => { // drawing takes at most a tenth of the time, however many lines there are
+  clearTimeout(drawing);
+  const draw = () => {
+    const started = performance.now();
+    drawLines(groups);
+    drawAgain = performance.now() + 10 * (performance.now() - started);
+  };
+  if (performance.now() >= drawAgain) draw();
+  else drawing = setTimeout(draw, drawAgain - performance.now());
+};
+const drawLines = groups => {
+  const traces = [], every = $("lines-of").value === "runs", notes = [], legend = [];
   const log = $("log").checked, place = v => v === null || (log && v <= 0) ? null : v;
-  let lines = 0, means = 0, left = 0;
+  let lines = 0;
   groups.forEach(([setting, runs], i) => {
-    const colour = colourAmong(i, groups.length), begun = runs.filter(run => run.x.length), drawn = traces.length;
-    const completed = begun.filter(run => run.status === "completed");
-    const trace = (x, y, name, line) => traces.push({ type: "scatter", mode: x.length > 1 ? "lines" : "markers", x, y: y.map(place), name: plain(name), marker: { color: colour, size: 6 },
-      line: { color: colour, dash: DASHES[i % DASHES.length], ...line }, hovertemplate: `${plain(name)}<br>epoch %{x}: %{y:.5g}<extra></extra>` });
-    if (!every && completed.length && means++ < MOST_MEANS) {
+    const colour = i < MOST_MEANS ? colourAmong(i, Math.min(groups.length, MOST_MEANS)) : GREY, drawn = traces.length;
+    const begun = runs.filter(run => run.x.length), completed = begun.filter(run => run.status === "completed");
+    const trace = (x, y, name, width) => traces.push({ type: "scatter", mode: x.length > 1 ? "lines" : "markers", x, y: y.map(place), marker: { color: colour, size: 6 },
+      line: { color: colour, dash: DASHES[i % DASHES.length], width }, hovertemplate: `${plain(name)}<br>epoch %{x}: %{y:.5g}<extra></extra>` });
+    if (!every && completed.length && i < MOST_MEANS) {
       const { x, y } = meanOf(completed);
-      trace(x, y, `${setting}: mean of ${completed.length}`, { width: 2.5 });
+      trace(x, y, `${setting}: mean of ${completed.length}`, 2.5);
     }
-    for (const run of begun.filter(run => every || run.status === "running")) {
-      if (lines++ < MOST_LINES) trace(run.x, run.y, labelOf(run), { width: every && run.status !== "running" ? 1.5 : 1 });
-      else left++;
-    }
-    if (traces.length > drawn && legend.length < MOST_MEANS) {
+    for (const run of begun.filter(run => every || run.status === "running")) if (lines++ < MOST_LINES) trace(run.x, run.y, labelOf(run), 1.2);
+    if (traces.length > drawn && i < MOST_MEANS) {
       const entry = el("span"), swatch = el("i", "", { class: "swatch" });
       swatch.style.borderColor = colour;
       entry.append(swatch, setting);
       legend.push(entry);
     }
   });
-  if (means > MOST_MEANS) notes.push(`${means - MOST_MEANS} more settings have a mean that is not drawn.`);
-  if (left) notes.push(`${left} more runs are not drawn.`);
   notes.push(every ? "A line for each run." : "Thick: the mean over the completed runs of a setting. Thin: runs in training.", "No intervals: they come with the verdict.");
+  if (groups.length > MOST_MEANS) notes.push(`${groups.length - MOST_MEANS} more settings have no colour and no mean; words under Find choose others.`);
+  if (lines > MOST_LINES) notes.push(`${lines - MOST_LINES} more runs are not drawn.`);
   $("legend").replaceChildren(...legend);
   $("chart-note").textContent = notes.join(" ");
   if (!traces.length) {
     Plotly.purge($("chart"));
-    $("chart").replaceChildren(el("p", "No run has reached the end of its first epoch.", { class: "none" }));
+    $("chart").replaceChildren(el("p", "None of these runs has reached the end of its first epoch.", { class: "none" }));
     return;
   }
   $("chart").querySelector(".none")?.remove();
-  const last = Math.max(...traces.flatMap(trace => trace.x));
+  const last = Math.max(...traces.map(trace => trace.x.at(-1)));
   Plotly.react($("chart"), traces, layout({ height: 420, uirevision: `${state.column} ${log}`, xaxis: { title: { text: "epoch" }, dtick: last <= 12 ? 1 : undefined },
     yaxis: { title: { text: plain(state.column) }, type: log ? "log" : "linear", tickformat: shares() ? ".0%" : undefined } }), CONFIG);
 };
@@ -209,23 +229,13 @@ const showRun = run => {
   button.hidden = run.status !== "running" || !!run.stop;
   button.setAttribute("aria-label", `Stop ${label}`);
 };
-const showRuns = changed => {
-  const top = el("tr");
+const showRuns = runs => {
+  const top = el("tr"), shown = runs.sort((a, b) => rankOf(a) - rankOf(b)).slice(0, MOST_ROWS), key = shown.map(run => run.id).join();
   top.append(...["run", "status", "epochs", `last ${state.column}`, ""].map((heading, i) => el("th", heading, { scope: "col", class: i === 3 ? "figure" : "" })));
   $("table-of-runs").tHead.replaceChildren(top);
-  for (const id of changed) showRun(state.runs.get(id));
-  filterRuns();
-};
-const filterRuns = () => {
-  const words = $("query").value.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = [...state.runs.values()].filter(run => {
-    const text = `${labelOf(run)} ${run.name} ${word(run.status)} ${run.status} ${run.message}`.toLowerCase();
-    return words.every(part => text.includes(part));
-  }).sort((a, b) => rankOf(a) - rankOf(b));
-  const shown = found.slice(0, MOST_ROWS), key = shown.map(run => run.id).join();
-  $("count").textContent = `${shown.length.toLocaleString("en")} of ${count(state.runs.size, "run", "runs")} shown`;
+  $("count").textContent = `${runs.length.toLocaleString("en")} of ${count(state.runs.size, "run", "runs")}` + (runs.length > MOST_ROWS ? `; the table has the first ${MOST_ROWS}` : "");
   const body = $("table-of-runs").tBodies[0];
-  if (body.dataset.key === key && body.childElementCount) return; // a row that has the focus keeps it
+  if (body.dataset.key === key && body.childElementCount) return; // a button that has the focus keeps it
   body.dataset.key = key;
   body.replaceChildren(...shown.map(run => state.rows.get(run.id).row));
 };
@@ -252,7 +262,7 @@ const poll = async () => {
 };
 document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
 $("column").addEventListener("change", poll);
-for (const id of ["lines-of", "log"]) $(id).addEventListener("change", drawCurves);
-$("query").addEventListener("input", filterRuns);
-dark.addEventListener("change", drawCurves);
+for (const id of ["lines-of", "log"]) $(id).addEventListener("change", showChosen);
+$("query").addEventListener("input", showChosen);
+dark.addEventListener("change", showChosen);
 poll();

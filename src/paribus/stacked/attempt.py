@@ -87,6 +87,8 @@ class LockedMember:
 def attempt_stack(jobs: Sequence[Job]) -> list[Outcome]:
     """Execute runs as one stack, and alone those that turn out not to be stackable. Return an outcome for each."""
     setup_globals()
+    if jobs[0].find_study_stop():
+        return [Outcome(stopped=True)] * len(jobs)
     outcomes: dict[Path, Outcome] = {}
     locked: list[LockedMember] = []
     interruption: KeyboardInterrupt | None = None
