@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,11 @@ NAMED_LOSSES: dict[str, dict[str, Any]] = {
     "mae": {"_target_": "torch.nn.L1Loss"},
 }
 
-# Options of data that came after version 0.1, by the value that means what was done before: at that value they are left
-# out of records' identities. They belong to the image sets that can be augmented.
+# Options that came after version 0.1, by the value that means what was done before: at that value they are left out of
+# records' identities. Those of data belong to the image sets that can be augmented, those of models to MLPs.
 LATER_DATA_OPTIONS = {"shift": None, "flip": "random", "fill": "zeros", "average_flips": False}
+LATER_MODEL_OPTIONS = {"skip": False}
+MLPS = ("paribus.models.mlp.MLP", "paribus.models.regression.RegressionNet")
 
 
 def use_stable_targets(config: Any) -> Any:
@@ -69,10 +71,10 @@ def use_stable_targets(config: Any) -> Any:
         stable["model"]["loss"] = named[0]
     if not stable.get("metrics"):
         stable.pop("metrics", None)
-    data = stable.get("data")
-    for key, value in LATER_DATA_OPTIONS.items() if _can_augment(data) else ():
-        if data.get(key, value) == value:
-            data.pop(key, None)
+    for node, later in _find_later_options(stable):
+        for key, value in later.items():
+            if node.get(key, value) == value:
+                node.pop(key, None)
     return stable
 
 
@@ -88,14 +90,19 @@ def use_current_targets(config: Any) -> Any:
         del model["loss"]
         current.setdefault("loss", dict(NAMED_LOSSES[name]))
     current.setdefault("metrics", {})
-    for key, value in LATER_DATA_OPTIONS.items() if _can_augment(current.get("data")) else ():
-        current["data"].setdefault(key, value)
+    for node, later in _find_later_options(current):
+        for key, value in later.items():
+            node.setdefault(key, value)
     return current
 
 
-def _can_augment(data: Any) -> bool:
-    """Return whether data are images of Paribus' own that can be augmented."""
-    return isinstance(data, Mapping) and "augment" in data and str(data.get("_target_")).startswith("paribus.data.")
+def _find_later_options(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
+    """Yield each node of a configuration that has options which version 0.1 did not know, with their defaults."""
+    data, model = config.get("data"), config.get("model")
+    if isinstance(data, dict) and "augment" in data and str(data.get("_target_")).startswith("paribus.data."):
+        yield data, LATER_DATA_OPTIONS
+    if isinstance(model, dict) and model.get("_target_") in MLPS:
+        yield model, LATER_MODEL_OPTIONS
 
 
 def _replace_targets(value: Any, prefixes: Sequence[tuple[str, str]], key: Any = None) -> Any:
