@@ -59,8 +59,8 @@ def _pass_channels_on(network: nn.Module) -> None:
     if not plain:
         raise UserError(f"model.init=dirac is for convolutions, and {type(network).__name__} has none that takes it. "
                         "Choose another, such as model.init=auto.")  # fmt: skip
-    for layer in plain:
-        nn.init.dirac_(layer.weight[: layer.in_channels])
+    for convolution in plain:
+        nn.init.dirac_(convolution.weight[: convolution.in_channels])
     for layer in layers:
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
