@@ -11,6 +11,7 @@ from pathlib import Path
 import hydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from paribus.config.messages import explain
 from paribus.errors import RunFailed, UserError
@@ -40,7 +41,7 @@ def report_errors(exit_code: int = 1) -> Iterator[None]:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
-    except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
+    except (UserError, HydraException, OmegaConfBaseException, OSError, MarkedYAMLError) as error:
         print(f"error: {explain(error)}", file=sys.stderr)
         sys.exit(exit_code)
     except ValueError as error:
