@@ -48,10 +48,11 @@ def _find_message(error: Exception) -> str | None:
     import hydra  # with what explains errors 0.15 s: longer than `paribus ls` takes without an error
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import MarkedYAMLError
 
     from paribus.config.messages import explain
 
-    if isinstance(error, UserError | HydraException | OmegaConfBaseException | OSError):
+    if isinstance(error, UserError | HydraException | OmegaConfBaseException | OSError | MarkedYAMLError):
         return explain(error)
     if isinstance(error, ValueError):
         if isinstance(error.__cause__, OSError):  # logging cannot open a log file
