@@ -28,6 +28,7 @@ Say what the change did, and how sure one can be; write tables, figures, verdict
   python -m multirun_analysis outputs/STUDY --details           all tables on the terminal
   python -m multirun_analysis outputs/STUDY --by optim          only the comparison of optimizers
   python -m multirun_analysis outputs/STUDY --margin 0.2pt      differences up to 0.2 percentage points count as none
+  python -m multirun_analysis outputs/NEW --against outputs/OLD the same runs after and before a change of the code
   python -m multirun_analysis outputs/STUDY --claim "optim: adam >= sgd - 0.3pt"    exit code 0 holds, 1 refuted,
                                                                 2 undecided, 3 error
 
@@ -77,6 +78,12 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--margin", metavar="VALUE", help="differences up to it count as none: 0.2pt, or a loss's 0.5")
     parser.add_argument("--claim", metavar="TEXT", help='hold a claim against the runs: "optim: adam >= sgd - 0.3pt"')
+    parser.add_argument(
+        "--against",
+        type=partial(parse_path, option="--against"),
+        metavar="DIR",
+        help="the same study before a change of the code: which runs changed, by how much, and is it noise?",
+    )
     parser.add_argument("--json", action="store_true", help="print verdict.json, and write nothing")
     parser.add_argument("--details", action="store_true", help="print all tables too")
     parser.add_argument(
@@ -112,8 +119,12 @@ def main() -> None:
         shown = console.is_terminal and len(items) > 50
         return track(items, what, console=console, transient=True) if shown else items
 
-    study = load_runs(options.paths, lambda found: progress("Reading runs", found))
+    read = [*options.paths, options.against] if options.against else options.paths
+    study = load_runs(read, lambda found: progress("Reading runs", found))
     known = tasks(study)
+    if options.against is not None:
+        compare_with_before(study, known, options, console)
+        return
     if options.claim is not None or options.json:
         answer(study, known, options)
         return
@@ -152,6 +163,40 @@ def answer(study: "Study", known: Sequence[str], options: argparse.Namespace) ->
         print(claim.sentence)  # noqa: T201
     if claim is not None:
         sys.exit(claim.answer.exit_code)
+
+
+def compare_with_before(study: "Study", known: Sequence[str], options: argparse.Namespace, console: "Console") -> None:
+    """Print what became of the runs of --against."""
+    from rich.text import Text
+
+    from multirun_analysis.compare.revisions import compare_revisions
+    from multirun_analysis.report.revision import as_object, describe_revision
+    from multirun_analysis.report.verdict import WIDTH
+    from multirun_analysis.report.verdict_json import as_json
+
+    unused = {"--by": options.by, "--claim": options.claim, "--target": options.target, "--out": options.out,
+              "--pdf": options.pdf, "--latex": options.latex, "--details": options.details}  # fmt: skip
+    given = [name for name, value in unused.items() if value not in (None, False, [])]
+    if given:
+        raise UserError(f"--against prints what changed, and knows no {given[0]}. Leave it out.")
+    root = options.against.resolve()
+    folders = {name: Path(folder).resolve() for name, folder in study.runs["directory"].items()}
+    before = {name for name, folder in folders.items() if folder.is_relative_to(root)}
+    if any(path.resolve().is_relative_to(root) or root.is_relative_to(path.resolve()) for path in options.paths):
+        raise UserError(f"{options.against} is one of the studies that it is held against. Name the other one.")
+    found = []
+    for task in known:
+        mine = study.of(task)
+        if {True, False} <= {name in before for name in mine.runs.index}:
+            found.append(compare_revisions(mine, before, options.metric, options.margin, options.direction))
+    if not found:
+        raise UserError(f"{options.against} has no run of a task of the other runs: nothing can be compared.")
+    if options.json:
+        objects = [as_object(revision) for revision in found]
+        print(as_json(objects[0] if len(objects) == 1 else {"tasks": objects}))  # noqa: T201
+        return
+    for revision in found:
+        console.print(Text(describe_revision(revision).text(min(WIDTH, console.width))), soft_wrap=True)
 
 
 def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, console: "Console") -> None:

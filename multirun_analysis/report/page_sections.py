@@ -32,20 +32,20 @@ def compose_gallery(names: Sequence[str]) -> str:
         return ""
     first = first_figures(names)
     rest = [name for name in names if name not in first]
-    folded = f"<details><summary>{len(rest)} more figures</summary>{_figures(rest)}</details>" if rest else ""
+    folded = f"<details><summary>{len(rest)} more figures</summary>{_figures(rest, 'lazy')}</details>" if rest else ""
     return (
-        f"<section id='figures'><h2>Figures</h2>{_figures(first)}{folded}"
+        f"<section id='figures'><h2>Figures</h2>{_figures(first, 'eager')}{folded}"
         "<p class='caption'>They are files in the folder figures beside this page, which has to be kept with it.</p>"
         "</section>"
     )
 
 
-def _figures(names: Sequence[str]) -> str:
+def _figures(names: Sequence[str], loading: str) -> str:
     html = []
     for name in names:
         address, title = f"figures/{quote(name)}.png", escape(name.replace("_", " "))
         html.append(
-            f"<figure><a href='{address}'><img src='{address}' alt='Figure: {title}' loading='lazy'></a>"
+            f"<figure><a href='{address}'><img src='{address}' alt='Figure: {title}' loading='{loading}'></a>"
             f"<figcaption>{title}</figcaption></figure>"
         )
     return f"<div class='gallery'>{''.join(html)}</div>"

@@ -87,7 +87,7 @@ def test_it_fits_a_phone_and_the_dark(browser: Browser, report: Path) -> None:
         opened.set_viewport_size({"width": width, "height": 800})
         opened.emulate_media(color_scheme=scheme)
         opened.wait_for_function(
-            "colour => document.getElementById('curve-chart').layout.font.color === colour", arg=colour
+            "colour => document.getElementById('curve-chart').layout?.font.color === colour", arg=colour
         )
         assert opened.evaluate("document.documentElement.scrollWidth") <= width
         background = opened.evaluate("getComputedStyle(document.body).backgroundColor")

@@ -32,7 +32,7 @@ const colourAmong = (level, count) => count > LIGHT.length ? shade((dark.matches
 const layout = more => {
   const t = theme(), axis = { gridcolor: t.line, zerolinecolor: t.line, linecolor: t.soft, tickcolor: t.soft, automargin: true };
   return { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: t.fg, size: 13 }, showlegend: false,
-    margin: { l: 60, r: 20, t: 30, b: 50 }, hovermode: "closest", ...more,
+    margin: { l: 60, r: 20, t: 30, b: 60 }, hovermode: "closest", ...more,
     hoverlabel: { namelength: -1, align: "left" },
     xaxis: { ...axis, ...more.xaxis }, yaxis: { ...axis, ...more.yaxis } };
 };

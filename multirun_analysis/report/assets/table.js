@@ -79,7 +79,7 @@ const drawLegend = () => {
   if (factor() && anyUnknown) add("unknown", -1);
   $("legend").replaceChildren(...items);
 };
-const update = (parallel = true) => {
+const choose = () => { // all but the charts
   shown = filtered().filter(passes);
   if (state.focus !== null && !shown.includes(state.focus)) focus(null, false);
   const there = new Set(shown);
@@ -87,6 +87,9 @@ const update = (parallel = true) => {
   $("count").textContent = `${shown.length.toLocaleString("en")} of ${D.runs.length.toLocaleString("en")} runs shown`;
   $("parallel-note").textContent = shown.length ? "" : NOTHING;
   drawLegend();
+};
+const update = (parallel = true) => {
+  choose();
   if (parallel) drawParallel();
   drawCurves(); drawLayers();
 };
@@ -131,4 +134,5 @@ $("copy")?.addEventListener("click", () => { navigator.clipboard?.writeText(docu
 makeTable();
 tellEpoch();
 suitLog();
-update();
+choose();
+for (const draw of [drawCurves, drawLayers, drawParallel]) setTimeout(draw); // a task each: one can scroll between them
