@@ -15,7 +15,6 @@ from torch import Tensor
 
 from paribus.data.module import InMemory
 from paribus.errors import UserError
-from paribus.instruments import quantities
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import require_positive
 from paribus.models.layers import evaluation_mode
@@ -65,7 +64,6 @@ class Steps(Instrument):
         self._momenta: list[Any] = []
         self._norms: list[Tensor] = []
         self._batches: list[int] = []  # batches of the epoch up to each step
-        self._parameters: list[Tensor] = []
 
     def find_next(self, step: int, epoch: int) -> int | None:
         """Return the first step above `step` that is followed by validation; None in an `epoch` (from 0) without any.
@@ -81,15 +79,9 @@ class Steps(Instrument):
 
     def before_step(self, step: int, samples: int) -> None:
         learner = cast(Trained, self.learner)
-        if step == 0:  # a user's callback may have unfrozen some
-            chosen = learner.stepping
-            self._parameters = [
-                p for p in learner.network.parameters() if p.requires_grad and (chosen is None or id(p) in chosen)
-            ]
         self._rates.append(learner.lr)
         self._momenta.append(learner.momentum)
-        gradients = [p.grad.to_dense() if p.grad.is_sparse else p.grad for p in self._parameters if p.grad is not None]
-        self._norms.append(quantities.total_norm(gradients, learner.lead) if gradients else torch.zeros(()))
+        self._norms.append(self.gradients.norms)
 
     def after_step(self, step: int) -> None:
         self._batches.append(cast(Trained, self.learner).training_sums.batches)
@@ -110,7 +102,7 @@ class Steps(Instrument):
         rows = {"step": steps, "epoch": np.full(n, epoch), "train/loss": _average(sizes, losses, self._batches)}
         rows["lr"], rows["momentum"] = (np.array(values[:n], dtype=float) for values in (self._rates, self._momenta))
         if n:
-            rows["grad_norm"] = torch.stack(self._norms[:n]).cpu().double().numpy()
+            rows["grad_norm"] = torch.stack(self._norms[:n]).cpu().double().norm(dim=-1).numpy()
         for name in {column: None for values in self.validated.values() for column in values}:
             missing = np.full_like(next(iter(self.validated.values()))[name], np.nan, dtype=float)
             rows[name] = np.array([self.validated.get(int(step), {}).get(name, missing) for step in steps])
