@@ -19,8 +19,10 @@ def time_median(work: Callable[[], object]) -> float:
     return statistics.median(times)
 
 
-def time_arithmetic(network: nn.Module, inputs: Tensor, trains: bool = True) -> float:
+def time_arithmetic(network: nn.Module, inputs: Tensor, trains: bool = True, runs: int = 1) -> float:
     """Return the seconds that the products of one step take, on tensors of the same shapes and nothing else.
+
+    Those of several runs are batched products, of linear layers alone.
 
     Each linear and convolutional layer is multiplied with its input; with `trains` its gradient also with its input and
     its weight, where a layer comes before it. No activations, loss, autograd or Python around them.
@@ -32,10 +34,10 @@ def time_arithmetic(network: nn.Module, inputs: Tensor, trains: bool = True) -> 
         network(inputs)
         for handle in handles:
             handle.remove()
-        return sum(_time_layer(layer, given, trains, i > 0) for i, (layer, given) in enumerate(met))
+        return sum(_time_layer(layer, given, trains, i > 0, runs) for i, (layer, given) in enumerate(met))
 
 
-def _time_layer(layer: nn.Module, given: Tensor, trains: bool, passes_on: bool) -> float:
+def _time_layer(layer: nn.Module, given: Tensor, trains: bool, passes_on: bool, runs: int) -> float:
     output = torch.randn_like(layer(given))
     weight = layer.weight
     assert isinstance(weight, Tensor)
@@ -47,12 +49,13 @@ def _time_layer(layer: nn.Module, given: Tensor, trains: bool, passes_on: bool) 
             backward = torch.ops.aten.convolution_backward
             times.append(time_median(lambda: backward(output, given, weight, *options)))
         return sum(times)
-    times = [time_median(lambda: torch.mm(given, weight.t(), out=output))]
+    if runs > 1:
+        given, weight, output = (t.expand(runs, *t.shape).contiguous() for t in (given, weight, output))
+    times = [time_median(lambda: given @ weight.mT)]
     if trains:
-        into_weight, into_input = torch.empty_like(weight), torch.empty_like(given)
-        times.append(time_median(lambda: torch.mm(output.t(), given, out=into_weight)))
+        times.append(time_median(lambda: output.mT @ given))
         if passes_on:
-            times.append(time_median(lambda: torch.mm(output, weight, out=into_input)))
+            times.append(time_median(lambda: output @ weight))
     return sum(times)
 
 
@@ -64,7 +67,9 @@ def time_traffic(size: int, reads: int, writes: int = 0) -> float:
     return copies + (reads - min(reads, writes)) * time_median(values.sum)
 
 
-def time_epoch(network: nn.Module, inputs: Tensor, steps: int, validation: Tensor, validations: int) -> float:
+def time_epoch(
+    network: nn.Module, inputs: Tensor, steps: int, validation: Tensor, validations: int, runs: int = 1
+) -> float:
     """Return the seconds of the floor of an epoch with Adam: products and traffic of its steps and of its validation.
 
     Of the traffic it counts what the update reads (weight, gradient, two averages) and writes (all but the gradient).
@@ -72,10 +77,11 @@ def time_epoch(network: nn.Module, inputs: Tensor, steps: int, validation: Tenso
     Args:
         inputs, validation: a batch of each.
         steps, validations: number of batches of each.
+        runs: number of networks of this shape that are trained as one.
     """
-    size = sum(4 * p.numel() for p in network.parameters())
-    step = time_arithmetic(network, inputs) + time_traffic(size, reads=4, writes=3)
-    return steps * step + validations * time_arithmetic(network, validation, trains=False)
+    size = runs * sum(4 * p.numel() for p in network.parameters())
+    step = time_arithmetic(network, inputs, runs=runs) + time_traffic(size, reads=4, writes=3)
+    return steps * step + validations * time_arithmetic(network, validation, False, runs)
 
 
 def show_shares(floor: float, plain: float, ours: float) -> None:
