@@ -74,7 +74,7 @@ def compute_norms(tensors: "Sequence[Tensor]", order: int, dtype: Any = None) ->
     """
     import torch
 
-    return tuple(torch._foreach_norm(list(tensors), order, dtype=dtype))
+    return torch._foreach_norm(tensors, order, dtype=dtype)  # type: ignore[arg-type,return-value]
 
 
 def skip_sigterm_broadcast(trainer: "Trainer") -> None:

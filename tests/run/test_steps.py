@@ -100,6 +100,22 @@ def test_validation_within_an_epoch_is_that_of_a_run_that_ends_there(train: Trai
     assert not (without / record.STEPS).exists()
 
 
+def test_validation_within_an_epoch_is_on_evenly_spaced_samples(train: Train) -> None:
+    directory = train(*FOUR, "callbacks.steps.validate_samples=50", "trainer.max_epochs=1")
+    ended = train(*FOUR, "+trainer.limit_train_batches=2", "trainer.max_epochs=1", directory="ended")
+    config = record.read_summary(directory)["config"]
+    data = build_data(config)
+    data.setup("fit")
+    network = build_network(config, data)
+    state = torch.load(ended / record.LAST, weights_only=True)["state_dict"]
+    network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state.items()})
+    assert data.val is not None
+    inputs, targets = data.val
+    chosen = [i * len(inputs) // 50 for i in range(50)]
+    expected = nn.functional.mse_loss(network(inputs[chosen]), targets[chosen]).item()
+    assert read(directory).set_index("step").loc[2, "val/loss"] == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("typed", [
     ("optim=lbfgs",), ("data.train_on_validation=true",), ("data.batch_size=5000",), ("optim=sam",),

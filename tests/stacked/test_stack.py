@@ -117,7 +117,7 @@ def test_images_too(both: Both, fashion_root: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_layers_files_and_summaries(both: Both) -> None:
-    for alone, stacked in both("seed=1,2", "activation=tanh"):
+    for alone, stacked in both("seed=1,2", "activation=tanh", "callbacks.steps.validate_samples=40"):
         one, other = read_layers(alone), read_layers(stacked)
         keys = ["epoch", "layer", "depth", "tensor", "quantity"]
         merged = one.merge(other, on=keys, how="outer", suffixes=("", "_stacked"))

@@ -192,7 +192,8 @@ class Stack:
     def _validate_within_epoch(self, step: int) -> int | None:
         """Validate after an optimizer step, for steps.parquet. Return the step after which it is done next."""
         assert self.step_log is not None
-        found = [means for means, _ in self.scores.validate()]
+        chosen = self.step_log.choose_samples(self.scores.data.count("val"))
+        found = [means for means, _ in self.scores.validate(chosen)]
         self.step_log.validated[step] = {name: np.array([run[name] for run in found]) for name in found[0]}
         return self.step_log.find_next(step, self.epoch)
 
