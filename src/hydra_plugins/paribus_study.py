@@ -52,7 +52,7 @@ class StudyLauncher(Launcher):
 
         returned = []
         for run in run_study(start, self.loader, self.study, self.make_executor, self.live, self.elsewhere):
-            job = JobReturn(overrides=run.job.overrides, cfg=run.job.composed)
+            job = JobReturn(overrides=run.job.overrides)  # without cfg, which nobody reads: it takes 10 ms
             job.working_dir = str(run.job.directory)
             if run.finished:
                 job.status, job.return_value = JobStatus.COMPLETED, run.best

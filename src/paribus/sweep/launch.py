@@ -99,6 +99,7 @@ def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
 
 def attempt_task(jobs: Sequence[Job], console: bool = False) -> list[Outcome]:
     """Execute one run, or several as a stack; with `console`, a run also logs to the terminal."""
+    jobs = [job.compose() for job in jobs]
     with prepare_to_train():
         if len(jobs) == 1:
             return [attempt(jobs[0], console)]
