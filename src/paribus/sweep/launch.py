@@ -108,9 +108,12 @@ def attempt_task(jobs: Sequence[Job], console: bool = False) -> list[Outcome]:
         return attempt_stack(jobs)
 
 
-def run_in_processes(tasks: Sequence[Sequence[Job]], at_once: int) -> Generator[tuple[Job, Outcome], None, None]:
+def run_in_processes(
+    tasks: Sequence[Sequence[Job]], at_once: int, share_cores: bool = True
+) -> Generator[tuple[Job, Outcome], None, None]:
     """Execute the tasks, `at_once` at a time, each a run or a stack of runs, in one of so many processes.
 
+    Without `share_cores`, each has as many threads as by itself in the main process.
     When the block that consumes the results is left, running workers save their state, and end.
     """
     waiting, slots = deque(tasks), deque(range(at_once))
@@ -120,7 +123,7 @@ def run_in_processes(tasks: Sequence[Sequence[Job]], at_once: int) -> Generator[
         while waiting or running:
             while waiting and slots:
                 jobs, slot = waiting.popleft(), slots.popleft()
-                task = [assign_device(job, slot, at_once) for job in jobs]
+                task = [assign_device(job, slot, at_once) for job in jobs] if share_cores else list(jobs)
                 if idle and idle[-1].call_again(task):
                     running[idle.pop()] = jobs, slot
                     continue
