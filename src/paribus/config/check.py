@@ -95,8 +95,22 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
     Raises UserError for an unused key, a value of another type than in the option's file, or width and depth together
     with hidden.
     """
+    return check_choices(to_unresolved(config), lambda: to_resolved(config), chosen, composer)
+
+
+def check_choices(
+    raw: dict[str, Any],
+    get_resolved: Callable[[], dict[str, Any]],
+    chosen: Mapping[str, Any],
+    composer: Composer,
+    keys_checked: bool = False,
+) -> Choices:
+    """Check the choices of a configuration that is given as plain values, unresolved and resolved; see `read_choices`.
+
+    `keys_checked` means that a configuration of the same keys and classes has been checked.
+    """
     options = get_chosen_options(chosen)
-    _check_packages(to_unresolved(config), options)
+    _check_packages(raw, options)
     for group in REQUIRED:
         if group not in options:
             raise UserError(
@@ -104,7 +118,6 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
             )
     without_experiment = {group: option for group, option in options.items() if group != "experiment"}
     raw_base, base = composer.compose_options(without_experiment)
-    raw = to_unresolved(config)
     named = raw["model"].get("loss")
     if "loss" in options and named is not None and "loss" not in raw_base["model"]:
         raise UserError(suggest_key("model.loss", ()))
@@ -115,9 +128,10 @@ def read_choices(config: DictConfig, chosen: Mapping[str, Any], composer: Compos
         raw_base, base = ({**node, "model": {**node["model"], "loss": named}} for node in (raw_base, base))
     raw, raw_base, base = map(use_current_targets, (raw, raw_base, base))
     known = composer.has_own_files(without_experiment)
-    _check_targets(raw, raw_base, "", known)
-    _check_keys(raw, raw_base, "")
-    plain = use_current_targets(to_resolved(config))
+    if not keys_checked:
+        _check_targets(raw, raw_base, "", known)
+        _check_keys(raw, raw_base, "")
+    plain = use_current_targets(get_resolved())
     _check_seeds(plain)
     check_values(plain, base, "", _find_signature, known)
     check_ranges(plain)

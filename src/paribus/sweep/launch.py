@@ -129,6 +129,7 @@ def attempt_task(jobs: Sequence[Job], console: bool = False) -> list[Outcome]:
     """Execute one run, or several as a stack; with `console`, a run also logs to the terminal."""
     with importing_torch():  # here and not before: a study whose runs are all finished needs no torch
         import paribus.run.execute  # noqa: F401
+    jobs = [job.compose() for job in jobs]
     with prepare_to_train():
         if len(jobs) == 1:
             return [attempt(jobs[0], console)]
@@ -137,9 +138,12 @@ def attempt_task(jobs: Sequence[Job], console: bool = False) -> list[Outcome]:
         return attempt_stack(jobs)
 
 
-def run_in_processes(tasks: Sequence[Sequence[Job]], at_once: int) -> Generator[tuple[Job, Outcome], None, None]:
+def run_in_processes(
+    tasks: Sequence[Sequence[Job]], at_once: int, share_cores: bool = True
+) -> Generator[tuple[Job, Outcome], None, None]:
     """Execute the tasks, `at_once` at a time, each a run or a stack of runs, in one of so many processes.
 
+    Without `share_cores`, each has as many threads as by itself in the main process.
     When the block that consumes the results is left, running workers save their state, and end.
     """
     waiting, slots = deque(tasks), deque(range(at_once))
@@ -149,7 +153,7 @@ def run_in_processes(tasks: Sequence[Sequence[Job]], at_once: int) -> Generator[
         while True:
             while waiting and slots and not waiting[0][0].find_study_stop():
                 jobs, slot = waiting.popleft(), slots.popleft()
-                task = [assign_device(job, slot, at_once) for job in jobs]
+                task = [assign_device(job, slot, at_once) for job in jobs] if share_cores else list(jobs)
                 if idle and idle[-1].call_again(task):
                     running[idle.pop()] = jobs, slot
                     continue

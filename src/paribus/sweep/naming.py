@@ -38,7 +38,7 @@ def name_study(study: DictConfig) -> bool:
 def require_same_study(planned: list[PlannedRun], directory: Path) -> None:
     """Raise UserError where the directory that was chosen by default holds runs that are not planned now."""
     ours = {run.job.directory for run in planned}
-    others = [path.name for path in find_known_runs(directory).values() if path not in ours]
+    others = [path.name for path, _ in find_known_runs(directory).values() if path not in ours]
     if others:
         raise UserError(
             f"{directory} holds {len(others)} runs that are not of this experiment as it is now (such as "
