@@ -215,7 +215,7 @@ def test_the_steps_that_are_followed_by_validation() -> None:
     assert list_steps(Steps()) == [1, 2, 5, 10, 20, 50, 100, 200, 500]
     assert list_steps(Steps(1, 1)) == [1, 10, 100, 1000]
     assert Steps(2).find_next(7, 2) is None
-    for arguments in ((-1, 3), (3, 0), (True, 3)):
+    for arguments in ((-1, 3), (3, 0), (True, 3), (3, 3, 0)):
         with pytest.raises(UserError, match=r"callbacks\.steps\.validate"):
             Steps(*arguments)
 
