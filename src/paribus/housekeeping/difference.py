@@ -26,7 +26,7 @@ def compare_runs(first: Path, second: Path) -> dict[str, Any]:
     parts = {
         "settings": _differ(*configs),
         "versions": _differ(*(summary.get("versions") or {} for summary in summaries)),
-        "code": _differ(*(summary.get("git") or {} for summary in summaries)),
+        "code": _differ(*({k: v for k, v in (s.get("git") or {}).items() if v != []} for s in summaries)),
         "data": _differ(*(summary.get("data") or {} for summary in summaries)),
         "execution": _differ(*({key: summary.get(key) for key in EXACT_KEYS} for summary in summaries)),
         "patch": _compare_patches(first, second),
@@ -45,7 +45,7 @@ def _compare_patches(first: Path, second: Path) -> list[str]:
     """Compare what was not committed of the code; a run without code.patch has nothing."""
     texts = [path.read_text(errors="replace") if path.exists() else ""
              for path in (first / record.PATCH, second / record.PATCH)]  # fmt: skip
-    names = f"{first.name}/{record.PATCH}", f"{second.name}/{record.PATCH}"
+    names = str(first / record.PATCH), str(second / record.PATCH)
     return list(difflib.unified_diff(*(text.splitlines() for text in texts), *names, n=1, lineterm=""))
 
 
