@@ -11,6 +11,7 @@ from small_studies import statuses, sweep
 
 from paribus import record
 from paribus.record.tables import MetricsWriter
+from paribus.training import checkpoints
 
 Ask = Callable[[str, Callable[[Path], Path]], None]
 
@@ -28,6 +29,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
                 asked.append(record.request_stop(place(self.path.parent), "anna@here"))
 
         monkeypatch.setattr(MetricsWriter, "write", write_and_ask)
+        monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_LOOKS", 0.0)
 
     return prepare
 
