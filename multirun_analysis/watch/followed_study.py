@@ -203,8 +203,8 @@ class FollowedStudy:
         planned = len(self.plan.runs)
         if left:
             return (
-                f"No verdict before all planned runs are finished: {left:,} of {planned:,} are not. Which setting is "
-                "ahead changes until then, and a look at each run finds winners where there are none."
+                f"No verdict before all planned runs are finished: {left:,} of {planned:,} are not. Until then "
+                "another setting may come ahead, and looking after each run finds winners where there are none."
             )
         if not self.plan.whole:
             return "No verdict yet: the study may add runs in a further round."

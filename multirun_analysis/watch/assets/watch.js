@@ -137,7 +137,7 @@ const showSettings = groups => {
   }
   const left = rows.length - MOST_ROWS;
   fillTable($("table-of-settings"), ["setting", "completed", `mean ${state.column}`, "sd", "in training", "diverged", "ended otherwise"], rows.slice(0, MOST_ROWS));
-  $("settings-note").textContent = `In the order of the plan. Mean and standard deviation over completed runs of the settled ${state.column}, the mean over the last tenth of a run's epochs.`
+  $("settings-note").textContent = `So far, in the order of the plan. Mean and standard deviation over completed runs of the settled ${state.column}, the mean over the last tenth of a run's epochs.`
     + (left > 0 ? ` ${left} more settings are not shown.` : "");
 };
 
