@@ -5,6 +5,7 @@ import shlex
 import threading
 import time
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +69,17 @@ class FollowedStudy:
 
     def _look(self) -> None:
         self._version += 1
-        self.gone = not self.root.is_dir()
-        if self.gone:
-            self.busy = False
+        try:
+            children = {child.name for child in self.root.iterdir()}
+        except (FileNotFoundError, NotADirectoryError):
+            self.gone, self.busy = True, False
             return
+        self.gone = False
         if not self.alone:
             self._read_plan()
             self.busy = is_running(self.root)
             self.stop = record.find_stop([self.root])
-        self._find_runs()
+        self._find_runs(children)
         for run in self.runs.values():
             run.refresh(self._version)
         self.verdict.update(self._find_verdict_key())
@@ -91,15 +94,14 @@ class FollowedStudy:
         except record.RecordError as error:
             self.plan, self.trouble = None, str(error)
 
-    def _find_runs(self) -> None:
-        """Keep the runs that are planned or there, in the order of the plan, then of their names."""
+    def _find_runs(self, children: Collection[str]) -> None:
+        """Keep the runs that are planned or among the children, in the order of the plan, then of their names."""
         entries = {} if self.plan is None else {entry.path: entry for entry in self.plan.runs}
         if self.alone:
             found = [self.path.absolute().name]
         else:
-            children = sorted(child.name for child in self.root.iterdir() if child.name not in entries)
-            found = [*entries, *(name for name in children if name in self.runs or is_run(self.root / name))]
-            found = [name for name in found if name in entries or (self.root / name).is_dir()]
+            others = sorted(name for name in children if name not in entries)
+            found = [*entries, *(name for name in others if name in self.runs or is_run(self.root / name))]
         if found[: len(self.runs)] != [*self.runs]:
             self.runs = {}
             self._generation = secrets.token_hex(4)
@@ -201,8 +203,8 @@ class FollowedStudy:
         planned = len(self.plan.runs)
         if left:
             return (
-                f"No verdict before all planned runs are finished: {left:,} of {planned:,} are not. Which setting is "
-                "ahead changes until then, and a look at each run finds winners where there are none."
+                f"No verdict before all planned runs are finished: {left:,} of {planned:,} are not. Until then "
+                "another setting may come ahead, and looking after each run finds winners where there are none."
             )
         if not self.plan.whole:
             return "No verdict yet: the study may add runs in a further round."

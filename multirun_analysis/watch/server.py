@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
+from types import EllipsisType
 from typing import Any
 from urllib.parse import quote
 
@@ -90,24 +91,25 @@ class WatchApplication:
             return refuse(405, "To stop takes POST.")
         if request.headers.get("Origin", f"http://{host}") != f"http://{host}":
             return refuse(403, "The request comes from another page.")
-        if request.mimetype != "application/json" or (request.content_length or 0) > MOST_BYTES:
-            return refuse(400, "To stop takes a short JSON object.")
-        asked = json.loads(request.get_data() or b"null") if is_json(request.get_data()) else None
-        if not isinstance(asked, dict) or "run" not in asked or not isinstance(asked["run"], str | None):
-            return refuse(400, 'To stop takes {"run": NAME}, or {"run": null} for the whole study.')
+        name = read_name(request)
+        if name is ...:
+            return refuse(400, 'To stop takes the JSON {"run": NAME}, or {"run": null} for the whole study.')
         try:
-            return to_json_response({"message": self.study.ask_to_stop(asked["run"], self.by)})
+            return to_json_response({"message": self.study.ask_to_stop(name, self.by)})
         except UserError as error:
             return refuse(409, str(error))
 
 
-def is_json(data: bytes) -> bool:
-    """Return whether `data` is JSON."""
+def read_name(request: Request) -> str | EllipsisType | None:
+    """Read which run a request is to stop: its name, None for the whole study, ... where the request is not valid."""
+    if request.mimetype != "application/json" or not 0 < (request.content_length or 0) <= MOST_BYTES:
+        return ...
     try:
-        json.loads(data)
+        asked = json.loads(request.get_data())
     except (ValueError, RecursionError):
-        return False
-    return True
+        return ...
+    name = asked.get("run", ...) if isinstance(asked, dict) else ...
+    return name if isinstance(name, str | None) else ...
 
 
 def refuse(status: int, message: str) -> Response:

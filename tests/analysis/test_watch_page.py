@@ -47,7 +47,7 @@ def sweep(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 @pytest.fixture
 def address(sweep: subprocess.Popen[bytes]) -> Iterator[str]:
     study = Path("outputs/live")
-    write_run(study / NASTY.replace("/", "\u2044"), seed=9)
+    write_run(study / NASTY.replace("/", ""), seed=9)
     with open_server(FollowedStudy(study), 0) as (server, address):
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -9,6 +9,7 @@ from paribus import record
 from paribus.run.attempt import Outcome
 from paribus.stacked.attempt import attempt_stack
 from paribus.stacked.stack import Stack
+from paribus.training import checkpoints
 
 
 def test_a_run_of_a_stack_stops_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,6 +22,7 @@ def test_a_run_of_a_stack_stops_alone(tmp_path: Path, monkeypatch: pytest.Monkey
         train_epoch(self)
 
     monkeypatch.setattr(Stack, "_train_epoch", ask_first)
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_LOOKS", 0.0)
     assert attempt_stack(three) == [Outcome()] * 3
     assert [record.read_status(job.directory)[0] for job in three] == ["completed", "interrupted", "completed"]
     assert len(record.read_metrics(second)) == 2

@@ -11,6 +11,7 @@ from small_studies import statuses, sweep
 
 from paribus import record
 from paribus.record.tables import MetricsWriter
+from paribus.training import checkpoints
 
 Ask = Callable[[str, Callable[[Path], Path]], None]
 
@@ -28,6 +29,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
                 asked.append(record.request_stop(place(self.path.parent), "anna@here"))
 
         monkeypatch.setattr(MetricsWriter, "write", write_and_ask)
+        monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_LOOKS", 0.0)
 
     return prepare
 
@@ -42,6 +44,7 @@ def same_curves(one: Path, other: Path) -> None:
     pandas.testing.assert_frame_equal(*frames, check_exact=True)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_leaves_the_others_alone_and_is_resumed(ask: Ask) -> None:
     undisturbed = sweep("trainer.max_epochs=4", "seed=1", of="undisturbed")
     ask("seed=1", lambda run: run)
@@ -55,6 +58,7 @@ def test_a_run_that_is_stopped_leaves_the_others_alone_and_is_resumed(ask: Ask) 
     same_curves(find(undisturbed, "seed=1"), stopped)
 
 
+@pytest.mark.slow
 def test_a_study_that_is_stopped_begins_no_further_run_until_it_is_started_again(ask: Ask) -> None:
     ask("seed=1", lambda run: run.parent)
     directory = sweep("trainer.max_epochs=4", "seed=1,2", code=130)
@@ -91,6 +95,7 @@ def test_the_second_who_asks_is_told_of_the_first(tmp_path: Path) -> None:
     assert record.find_stop([tmp_path]) is None
 
 
+@pytest.mark.slow
 def test_the_plan_of_a_study_says_what_there_is_to_be() -> None:
     brief = "trainer.max_epochs=1"
     directory = sweep("activation=relu,tanh", "seed=1", brief)
@@ -112,6 +117,7 @@ def test_the_plan_of_a_study_says_what_there_is_to_be() -> None:
     assert alone is not None and len(alone.runs) == 2
 
 
+@pytest.mark.slow
 def test_the_plan_of_a_study_in_rounds_is_whole_after_the_last_one() -> None:
     looks = ("until=decided", "until.looks=[3]", "until.max_seeds=4", "until.margin=1000")
     directory = sweep("activation=relu,tanh", "trainer.max_epochs=1", *looks)

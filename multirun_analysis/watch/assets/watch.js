@@ -3,7 +3,7 @@ const MOST_MEANS = 40, MOST_LINES = 300, MOST_ROWS = 200;
 const POLL_MS = 2000, HIDDEN_MS = 15000;
 const WORDS = { absent: "to train", running: "in training" };
 const word = status => WORDS[status] || status;
-const state = { version: 0, generation: "", column: null, runs: new Map(), rows: new Map(), study: null, failed: 0 };
+const state = { version: 0, generation: "", column: null, wanted: null, runs: new Map(), rows: new Map(), study: null, failed: 0 };
 const count = (n, one, many) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 
 // ---- what is known of the study ---------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ const showSettings = groups => {
   }
   const left = rows.length - MOST_ROWS;
   fillTable($("table-of-settings"), ["setting", "completed", `mean ${state.column}`, "sd", "in training", "diverged", "ended otherwise"], rows.slice(0, MOST_ROWS));
-  $("settings-note").textContent = `In the order of the plan. Mean and standard deviation over completed runs of the settled ${state.column}, the mean over the last tenth of a run's epochs.`
+  $("settings-note").textContent = `So far, in the order of the plan. Mean and standard deviation over completed runs of the settled ${state.column}, the mean over the last tenth of a run's epochs.`
     + (left > 0 ? ` ${left} more settings are not shown.` : "");
 };
 
@@ -146,7 +146,8 @@ const showColumns = columns => {
   const select = $("column");
   if ([...select.options].map(option => option.value).join("\n") !== columns.join("\n"))
     select.replaceChildren(...columns.map(column => el("option", column, { value: column })));
-  select.value = state.column;
+  if (!columns.includes(state.wanted)) state.wanted = null;
+  select.value = state.wanted ?? state.column;
 };
 const meanOf = runs => { // at the epochs that all of them have
   const values = runs.map(run => new Map(run.x.map((epoch, i) => [epoch, run.y[i]])));
@@ -231,7 +232,7 @@ const showRun = run => {
 };
 const showRuns = runs => {
   const top = el("tr"), shown = runs.sort((a, b) => rankOf(a) - rankOf(b)).slice(0, MOST_ROWS), key = shown.map(run => run.id).join();
-  top.append(...["run", "status", "epochs", `last ${state.column}`, ""].map((heading, i) => el("th", heading, { scope: "col", class: i === 3 ? "figure" : "" })));
+  top.append(...["run", "status", "epochs", `last ${state.column}`, "note"].map((heading, i) => el("th", heading, { scope: "col", class: i === 3 ? "figure" : "" })));
   $("table-of-runs").tHead.replaceChildren(top);
   $("count").textContent = `${runs.length.toLocaleString("en")} of ${count(state.runs.size, "run", "runs")}` + (runs.length > MOST_ROWS ? `; the table has the first ${MOST_ROWS}` : "");
   const body = $("table-of-runs").tBodies[0];
@@ -246,9 +247,9 @@ const poll = async () => {
   clearTimeout(timer);
   if (asking) return;
   asking = true;
-  const column = $("column").value || null, anew = column !== state.column;
+  const column = state.wanted ?? state.column, version = column === state.column ? state.version : 0;
   try {
-    const query = new URLSearchParams({ version: anew ? 0 : state.version, generation: state.generation, ...(column ? { column } : {}) });
+    const query = new URLSearchParams({ version, generation: state.generation, ...(column ? { column } : {}) });
     const reply = await fetch(`state?${query}`);
     if (!reply.ok) throw new Error((await reply.text()).trim());
     take(await reply.json());
@@ -258,10 +259,11 @@ const poll = async () => {
     alertAbout(`No answer from the command \`paribus watch\` since ${new Date(state.failed).toLocaleTimeString("en-GB")}: it has ended, or its machine cannot be reached. Training goes on without it. (${error.message})`);
   }
   asking = false;
+  if (state.wanted !== null && state.wanted !== column) return poll(); // chosen meanwhile
   timer = setTimeout(poll, document.hidden ? HIDDEN_MS : POLL_MS);
 };
 document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
-$("column").addEventListener("change", poll);
+$("column").addEventListener("change", () => { state.wanted = $("column").value; poll(); });
 for (const id of ["lines-of", "log"]) $(id).addEventListener("change", showChosen);
 $("query").addEventListener("input", showChosen);
 dark.addEventListener("change", showChosen);

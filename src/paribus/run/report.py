@@ -63,15 +63,12 @@ def report_end(summary: Mapping[str, Any], directory: Path) -> None:
 
 
 def report_diagnosis(summary: Mapping[str, Any]) -> None:
-    """Log what was found in one line, and once what could not be looked for; nothing of a healthy run.
-
-    A run that has not ended, after a pause or a stop on request, is not diagnosed.
-    """
+    """Log what was found in one line, and once what could not be looked for; nothing of a healthy run."""
     findings = recorded_findings(summary) or ()
     if findings:
         names = [f"Diagnosis: {'; '.join(NAMES[found.finding] for found in findings)}"] if summary["study"] else []
         log.info("Diagnosis: %s", describe_findings(findings), extra={"shorter": names})
-    unseen = [NAMES[name] for name in summary.get("undiagnosed", ()) if name not in OPTIONAL]
+    unseen = [NAMES[name] for name in summary["undiagnosed"] if name not in OPTIONAL]
     if unseen:
         text = f"Not diagnosed, since the record lacks the quantities: {', '.join(unseen)}."
         shorter = [f"Not diagnosed, since the record lacks the quantities: {len(unseen)} findings."]

@@ -19,6 +19,7 @@ from paribus.record.statistics import score_epoch
 from paribus.training.evaluated import show_evaluated
 
 SECONDS_BETWEEN = 10.0
+SECONDS_BETWEEN_LOOKS = 1.0  # for a request to stop: a file system that machines share may answer slowly
 # The kinds of the parts of a checkpoint and its description: of both files, and of the one to resume from.
 NEEDED: dict[str, Any] = {
     "state_dict": dict, "config": dict, "statistics": dict, "epoch": int, "identity": str, "target_mean": float | None,
@@ -47,8 +48,8 @@ class Checkpoints(Checkpoint):
         description: plain values for both files: configuration, statistics of the data.
         metric: the metric by which the best epoch is chosen.
         pause: after this epoch, both files are written and Paused is raised; None: the run is trained to its end.
-        stop_directories: where a request to stop is looked for after each epoch but the last: both files are then
-            written, and Stopped is raised.
+        stop_directories: where a request to stop is looked for after an epoch, if SECONDS_BETWEEN_LOOKS have passed and
+            it is not the last one: both files are then written, and Stopped is raised.
 
     Attributes:
         complete_row: returns the row of metrics.csv of an epoch, once everybody has logged.
@@ -73,7 +74,7 @@ class Checkpoints(Checkpoint):
         self._score = -math.inf
         self._epoch = 0
         self._best_written = True
-        self._written_at = -math.inf
+        self._written_at = self._looked_at = -math.inf
 
     def resume(self, epoch: int, state: dict[str, Any]) -> None:
         """Restore the state from a checkpoint that was written after `epoch` epochs."""
@@ -115,6 +116,9 @@ class Checkpoints(Checkpoint):
 
     def find_stop(self, max_epochs: int) -> Stopped | None:
         """Return what ends the run after this epoch where somebody has asked to stop it; None otherwise."""
+        if time.monotonic() - self._looked_at < SECONDS_BETWEEN_LOOKS:
+            return None
+        self._looked_at = time.monotonic()
         request = record.find_stop(self.stop_directories)
         if request is None:
             return None
