@@ -149,7 +149,7 @@ def count_spikes(losses: Tensor, before: Tensor, window: int, deviations: float 
 def _compute_row_norms(tensors: Sequence[Tensor]) -> Tensor:
     """Return the 2-norms (K, n), in float64, of the rows of n tensors (K, m).
 
-    On the CPU squares in float64 take eight times as long. So squares are summed in float32 over short pieces (relative
+    On the CPU squares in float64 take eight times as long. So they are summed in float32 over short pieces (relative
     error at most 1e-6), and the pieces in float64; tensors whose squares may leave float32 are computed in float64.
     """
     if not tensors[0].is_cpu:  # where choosing tensors by their norms would wait for the device

@@ -59,7 +59,7 @@ class HiddenSteps:
         self._decays = any(decays)
 
     def _view(self, i: int, gradient: bool = False) -> Tensor:
-        """Return a hidden weight, or its gradient, with its axes in the order of the matrix, not flattened."""
+        """Return a hidden weight, or its gradient, with its axes in the order of the matrix, not yet flattened."""
         parameter = self.parameters[i]
         tensor = parameter.grad if gradient else parameter.detach()
         assert tensor is not None

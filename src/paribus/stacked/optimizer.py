@@ -1,4 +1,4 @@
-"""One optimizer of many runs: a group of parameters is stepped for all runs at once, where its optimizer allows it."""
+"""One optimizer of many runs: a group of parameters is stepped for all runs at once, where its steps allow it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
