@@ -23,6 +23,36 @@ def bench_config(rounds: int) -> None:
     print(f"  floor {least:.2f} s: import hydra.main", flush=True)
 
 
+def time_process(*command: str) -> tuple[float, float]:
+    """Return the CPU time of a process and of those that it starts, in seconds, and the time until it ends."""
+    before = os.times()
+    subprocess.run([sys.executable, *command], check=True, capture_output=True)
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return cpu, after.elapsed - before.elapsed
+
+
+def bench_start(rounds: int) -> None:
+    """Time the shortest runs, and a study that is finished, each in turn with the import of torch."""
+    train, where = str(ROOT / "train.py"), Path(SCRATCH.name) / "start"
+    run = (train, "model=regression", "trainer.max_epochs=1", "trainer=cpu", "callbacks=none")
+    study = (*run, "--multirun", f"hydra.sweep.dir={where / 'study'}", "study=study", "seed=1,2")
+    time_process(*study)
+    commands = {
+        "concrete run of one epoch": (*run, "hydra.run.dir={}"),
+        "concrete run of one epoch, logger=none": (*run, "logger=none", "hydra.run.dir={}"),
+        "study of 2 finished runs, started again": study,
+    }
+    for what, command in commands.items():
+        pairs = []
+        for i in range(rounds):
+            alone = time_process("-c", "import torch")
+            pairs.append((time_process(*(text.format(where / what / str(i)) for text in command)), alone))
+        for name, kind in enumerate(("CPU time", "time")):
+            ours, theirs = ([pair[side][name] for pair in pairs] for side in (0, 1))
+            show(f"{what} / import torch, {kind}", ours, theirs, 2.0)
+
+
 def bench_studies(rounds: int) -> None:
     where = Path(SCRATCH.name)
     pairs = [sweeps.side_by_side(where / str(i), epochs=5) for i in range(max(1, rounds // 5))]
