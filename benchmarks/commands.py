@@ -56,13 +56,20 @@ def bench_start(rounds: int) -> None:
 def bench_studies(rounds: int) -> None:
     where = Path(SCRATCH.name)
     pairs = [sweeps.side_by_side(where / str(i), epochs=5) for i in range(max(1, rounds // 5))]
-    together, alone = zip(*pairs, strict=True)
-    show("12 MLP runs of 5 epochs, one after the other / in parallel", alone, together, 1.5, least=True)
+    together, alone, one_core = zip(*pairs, strict=True)
+    show("12 MLP runs of 5 epochs, one after the other with all cores / in parallel", alone, together, 1.7, least=True)
     print(f"  floor: {os.cpu_count()}, the number of cores, is the most", flush=True)
-    show("500 finished runs started again, in seconds", [sweeps.started_again(where / "again")], [1.0], 20)
+    show("the same, one after the other with one core each / in parallel", one_core, together)
+    show("the same, one after the other with one core each / with all cores", one_core, alone)
+    many, one = sweeps.started_again(where / "again")
+    show("500 finished runs started again, in seconds of CPU", [many], [1.0], 6)
     summaries = list((where / "again" / "outputs" / "s").rglob("summary.json"))
     least = seconds(lambda: [json.loads(path.read_bytes()) for path in summaries])
     print(f"  floor {least:.2f} s: {len(summaries)} summary.json are read", flush=True)
+    show("of it for each run, in milliseconds", [1000 * (many - one) / 499], [1.0], 4)
+    (where / "leader").mkdir()
+    tenth, whole = sweeps.leader_memory(where / "leader", 1000)
+    show("memory of a study's leader after 1,000 runs / after 100", [whole], [tenth], 1.1)
 
 
 def bench_stacks(rounds: int) -> None:
