@@ -59,10 +59,9 @@ class Stack:
         # As for a run alone, each loss is tested at once where that waits for no device.
         self.looks = self.view.device.type == "cpu"
         self.steps = math.ceil(self.samples / self.batch_size)
-        self.sources = Sources([(m.prepared.config, m.learner) for m in members], self.steps * self.epochs)
+        sources = self.sources = Sources([(m.prepared.config, m.learner) for m in members], self.steps * self.epochs)
         self.sketch = WeightSketch(self.view.network.parameters(), lead=1)
         self.parameters = [p for p in self.view.network.parameters() if p.requires_grad]
-        sources = self.sources
         self.optimizer = StackedOptimizer(self.parameters, sources.optimizers, sources.groups, sources.build)
         self.clipping = Clipping([member.prepared.config["trainer"] for member in members], self.parameters)
         self.epoch = 0 if members[0].stored is None else int(members[0].stored["recorder"]["epoch"])  # epochs done
@@ -134,9 +133,8 @@ class Stack:
 
     def _train_epoch(self) -> None:
         started = time.perf_counter()
-        epoch, network = self.epoch, self.view.network
+        epoch, network, device = self.epoch, self.view.network, self.view.device
         network.train()
-        device = self.view.device
         seeds = [member.learner.seed for member in self.members]
         set_generators(network, lambda: [make_generator(seed, "training", epoch, device) for seed in seeds])
         inputs, targets, drawn = self._arrange_epoch(epoch)
