@@ -48,6 +48,15 @@ def test_a_file_with_a_name_of_ours_is_refused(tmp_path: Path, name: str, named:
         assert part in str(error.value)
 
 
+def test_what_a_file_of_ones_own_says_is_checked_against_its_class(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "_target_: lightning.Trainer\naccelerator: cpu\ndevices: 1\nmax_epochs: 1\nprecision: 31-true\n"
+    write(tmp_path / "conf" / "trainer" / "odd.yaml", text)
+    assert main("train.py", "model=regression", "trainer=odd", "dry_run=true") == 1
+    assert "trainer.precision is '31-true'; it must be" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_run_is_taken_up_with_the_directory_that_it_was_made_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

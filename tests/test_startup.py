@@ -74,6 +74,21 @@ def test_a_run_imports_no_metrics_of_images_and_sound(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_torchmetrics_is_whole_once_something_else_of_it_is_used() -> None:
+    code = """
+import sys, types
+from paribus.private_names import import_lightning
+import_lightning()
+assert "torchmetrics.functional" not in sys.modules
+import torchmetrics
+metric = torchmetrics.MeanSquaredError()
+assert type(torchmetrics) is types.ModuleType and set(torchmetrics.__all__) <= set(vars(torchmetrics))
+assert isinstance(metric, torchmetrics.Metric) and torchmetrics.Metric is sys.modules["torchmetrics.metric"].Metric
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
 def test_a_study_imports_torch_in_its_workers_alone(tmp_path: Path) -> None:
     command = ("train", "--multirun", "study=s", *RUN, "seed=1", "model.width=4", "model.depth=1")
     first = list_imports(tmp_path, *command, "hydra/launcher=parallel")
