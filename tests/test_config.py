@@ -38,6 +38,8 @@ def composed(*overrides: str) -> dict[str, Any]:
 class Shapes:
     """Stands for a data module where only its shapes matter."""
 
+    average_flips = False
+
     def __init__(self, config: dict[str, Any]):
         self.task = "regression" if config["loss"]["_target_"] == "torch.nn.MSELoss" else "classification"
         self.in_shape, self.out_features = ((8,), 1) if self.task == "regression" else ((3, 8, 8), 10)

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from paribus.data.batches import Batches, CropFlip
+from paribus.data.batches import Batches, CropFlip, make_augmentation
+from paribus.errors import UserError
 
 
 def numbered(n: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,19 +47,20 @@ def test_prepare_sees_the_raw_batch() -> None:
     assert inputs.tolist() == [[3.5], [3.5]]
 
 
+@pytest.mark.parametrize(("fill", "mode"), [("zeros", "constant"), ("reflect", "reflect")])
 @given(st.integers(0, 1000), st.sampled_from([(1, 5, 7), (3, 8, 8)]), st.sampled_from([torch.uint8, torch.float32]))
 def test_each_image_is_shifted_and_mirrored_as_drawn(
-    seed: int, shape: tuple[int, int, int], dtype: torch.dtype
+    fill: str, mode: str, seed: int, shape: tuple[int, int, int], dtype: torch.dtype
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(256, (6, *shape), generator=generator).to(dtype)
-    augment = CropFlip(padding=2)
+    augment = CropFlip(padding=2, fill=fill)
     drawn = augment.draw(6, generator)
     result = augment(images, drawn)
     assert result.dtype == dtype
     _, height, width = shape
     for image, (top, left, mirror), new in zip(images, drawn.tolist(), result, strict=True):
-        padded = F.pad(image, (2, 2, 2, 2))
+        padded = F.pad(image.float(), (2, 2, 2, 2), mode=mode).to(dtype)
         expected = padded[:, top : top + height, left : left + width]
         assert torch.equal(new, expected.flip(2) if mirror else expected)
 
@@ -92,3 +94,20 @@ def test_augmented_images_do_not_depend_on_the_batch_size(size: int) -> None:
         )
 
     assert torch.equal(epoch(size), epoch(8))
+
+
+def test_flips_change_what_is_mirrored_and_not_the_shifts() -> None:
+    drawn = {flip: CropFlip(4, flip).draw(50, torch.Generator().manual_seed(1)) for flip in ("random", "none")}
+    assert torch.equal(drawn["random"][:, :2], drawn["none"][:, :2])
+    assert drawn["random"][:, 2].any() and not drawn["none"][:, 2].any()
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    ((True, 8, "random", "zeros"), "data.shift is 8; images of 8 x 9 pixels are shifted by up to 7"),
+    ((True, None, "random", "reflekt"), "Did you mean 'reflect'"),
+    ((True, None, "alternate", "zeros"), "Did you mean 'alternating'"),
+    ((False, None, "alternating", "zeros"), "training images are not augmented. Set data.augment=true"),
+])  # fmt: skip
+def test_an_augmentation_that_cannot_be_is_refused(arguments: tuple, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        make_augmentation(*arguments, padding=2, in_shape=(3, 8, 9))

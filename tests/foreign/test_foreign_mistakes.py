@@ -26,6 +26,7 @@ Fit = Callable[..., Path]
         (("model=gan", "optim=adam"), "GAN steps its optimizers itself"),
         (("model=autoencoder", "scheduler=cosine"), "LitAutoEncoder brings its own (optim=own)"),
         (("model=autoencoder", "seeds.order=1"), "draws order, augmentation and dropout from the same generators"),
+        (("model=lit", "data=fashion_mnist", "data.average_flips=true"), "has its own validation_step"),
         (("model=autoencoder", "activation=tanh"), "LitAutoEncoder takes no argument `activation`"),
         (("model=autoencoder", "data=raw_dict_bars"), "LitAutoEncoder fails in its first step: KeyError: 0"),
         (("model=autoencoder", "optim._target_=torch.optim.SparseAdam"), "SparseAdam"),

@@ -37,6 +37,21 @@ def test_an_mlp_is_what_it_says() -> None:
     assert torch.allclose(network(x), torch.tanh(x.flatten(1) @ w1.T + b1) @ w2.T + b2, atol=1e-6)
 
 
+def test_a_skip_adds_the_input_of_a_layer_where_the_units_are_equal() -> None:
+    network = MLP((3,), 2, nn.Tanh, [4, 4, 5, 5], skip=True, norm="layer")
+    own = dict(network.named_parameters())
+    paths = [name.removesuffix(".weight") for name in own if "linear" in name and name.endswith("weight")]
+    weights = {path: (own[f"{path}.weight"], own[f"{path}.bias"]) for path in paths}
+    assert list(weights) == ["linear1", "residual2.linear2", "linear3", "residual4.linear4", "linear5"]
+    h = x = torch.randn(6, 3)
+    for i, (weight, bias) in enumerate(weights.values(), start=1):
+        y = h @ weight.T + bias
+        if i < 5:  # a layer norm with its initial weights and biases
+            y = torch.tanh((y - y.mean(1, keepdim=True)) / (y.var(1, unbiased=False, keepdim=True) + 1e-5).sqrt())
+        h = h + y if i in (2, 4) else y
+    assert torch.allclose(network(x), h, atol=1e-6)
+
+
 def test_width_and_depth_are_as_many_layers() -> None:
     deep = RegressionNet((8,), 1, nn.ReLU, width=32, depth=128)
     assert count(deep) == 8 * 32 + 32 + 127 * (32 * 32 + 32) + 33
@@ -145,11 +160,25 @@ def test_convolutions_are_drawn_too_and_an_unknown_scheme_is_refused() -> None:
         initialise(network, "kaimin", nn.ReLU())
 
 
+def test_dirac_filters_pass_their_channels_on_and_the_others_are_torchs() -> None:
+    torch.manual_seed(3)
+    network, few = nn.Conv2d(4, 6, 3, padding=1), nn.Conv2d(4, 2, 3, padding=1)
+    drawn = network.weight.detach().clone()
+    for layer in (network, few):
+        initialise(layer, "dirac", nn.ReLU())
+    images = torch.randn(2, 4, 5, 5)
+    assert torch.equal(network(images)[:, :4], images)
+    assert torch.equal(few(images), images[:, :2])
+    assert torch.equal(network.weight[4:], drawn[4:])
+    with pytest.raises(UserError, match="dirac is for convolutions, and MLP has none"):
+        initialise(MLP((8,), 1, nn.ReLU), "dirac", nn.ReLU())
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_initialisation_follows_torchs_seed(scheme: str) -> None:
     def draw() -> torch.Tensor:
         torch.manual_seed(3)
-        network = nn.Linear(4, 4)
+        network = nn.Conv1d(4, 8, 1)
         initialise(network, scheme, nn.ReLU())
         return network.weight.detach()
 

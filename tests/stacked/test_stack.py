@@ -96,6 +96,7 @@ def test_every_activation(both: Both, activation: str) -> None:
         "data.batch_size=50",
         "data.train_on_validation=true",
         "model.width=4 model.depth=12",
+        "model.width=4 model.depth=3 model.skip=true",
     ],
 )
 @pytest.mark.cases(2)

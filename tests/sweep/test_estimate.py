@@ -1,9 +1,13 @@
 """A dry run of a study, and the time that it estimates."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import ROOT
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -24,6 +28,25 @@ def composer() -> Composer:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
     return Composer(loader, "train")
+
+
+def test_a_dry_run_prints_nothing_of_lightning() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            ROOT / "train.py",
+            "--multirun",
+            "study=new",
+            "model=regression",
+            "trainer=cpu",
+            "dry_run=true",
+        ],
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "GPU" not in done.stdout + done.stderr and "litlogger" not in done.stdout + done.stderr
 
 
 def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(capsys: Any) -> None:
@@ -62,9 +85,15 @@ def test_the_time_is_estimated_by_a_trial_where_there_are_none(
     composer: Composer, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(timing, "TRIAL_S", 0.05)
-    planned = [one_job(composer, "trainer.max_epochs=7")]
+    planned = [one_job(composer, "trainer.max_epochs=7", "threads=3")]
+    used: list[int] = []
+    step = torch.optim.Adam.step
+    monkeypatch.setattr(
+        torch.optim.Adam, "step", lambda *given: (used.append(torch.get_num_threads()), step(*given))[1]
+    )
     found = timing.estimate_seconds(planned, tmp_path / "outputs" / "s")
     assert found is not None
+    assert set(used) == {3} and torch.get_num_threads() != 3
     assert 7 * 12 * 0.00005 < found < 7 * 12 * 0.5, "an epoch has 12 steps of some milliseconds at most"
     own = tmp_path / "own.csv"
     own.write_text("a,strength\n1,2\n")

@@ -76,7 +76,7 @@ def test_optuna_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 
 @pytest.mark.slow
-def test_halving_goes_on_from_checkpoints() -> None:
+def test_halving_goes_on_from_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:
     """What halving trains to the end has the numbers of a run without pauses, and each level the same budget."""
     tuned = ("tune=lr", "tune.method=halving", "tune.confirm=0", "tune.widen=0", "tune.trials=6", "tune.reduction=2",
              "optim=adam,sgd_momentum", "seed=1", "model.hidden=[8]", "trainer.max_epochs=4", "scheduler=cosine")  # fmt: skip
@@ -85,6 +85,9 @@ def test_halving_goes_on_from_checkpoints() -> None:
     for optim in RATES:
         assert sorted(runs[runs["optim"] == optim]["epochs"]) == [1, 1, 1, 2, 4, 4]
     assert statuses(directory) == ["completed"] * 4 + ["interrupted"] * 8
+    assert not [log for log in directory.rglob("*.log") if "ERROR" in log.read_text()], "a pause is no error"
+    out = capsys.readouterr().out
+    assert "8 paused" in out and "interrupted" not in out
     whole = runs[(runs["epochs"] == 4) & (runs["optim"] == "adam")].iloc[0]
     alone = sweep("optim=adam", f"optim.lr={whole['lr']}", "seed=1", "model.hidden=[8]", "trainer.max_epochs=4",
                   "scheduler=cosine", of="alone")  # fmt: skip

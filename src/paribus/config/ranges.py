@@ -83,6 +83,7 @@ RANGES: dict[str, Range] = {
     "data.test_fraction": SHARE,
     "data.train_subset": COUNT,
     "data.size": Range(1, 4096, whole=True),
+    "data.shift": Range(0, 4095, whole=True),
     "data.bins": Range(2, 1000, whole=True),
     "data.mean": Range(length=0),
     "data.std": Range(0, open_low=True, length=0),

@@ -44,8 +44,15 @@ class CIFAR10(Images):
         mean: list[float],
         std: list[float],
         seed: int,
+        shift: int | None = None,
+        flip: str = "random",
+        fill: str = "zeros",
+        average_flips: bool = False,
     ):
-        super().__init__(root, batch_size, val_size, train_subset, train_on_validation, mean, std, seed, augment)
+        super().__init__(
+            root, batch_size, val_size, train_subset, train_on_validation, mean, std, seed, augment, shift, flip, fill,
+            average_flips,
+        )  # fmt: skip
         self.verify = verify
 
     @property

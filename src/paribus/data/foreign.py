@@ -35,6 +35,7 @@ class ForeignData:
     """
 
     train = val = test = augment = None  # nothing of it is known to be in memory
+    average_flips = False
 
     def __init__(self, module: lightning.LightningDataModule, adapter: Callable[[Any], Any] | None, seed: int):
         self.module = module

@@ -36,7 +36,7 @@ class ImageFolder(Images):
         val_fraction: of the images in path/train, or of all images where there is no such folder.
         test_fraction: of all images where there is no folder path/train.
         mean, std: per channel, of pixels scaled to 0..1; None: those of all images that are not for the test.
-        augment: whether to shift training images by up to an eighth of their size and mirror them, at random.
+        augment, shift, flip, fill, average_flips: those of Images; a shift of None is an eighth of `size`.
     """
 
     def __init__(
@@ -53,6 +53,10 @@ class ImageFolder(Images):
         mean: list[float] | None,
         std: list[float] | None,
         seed: int,
+        shift: int | None = None,
+        flip: str = "random",
+        fill: str = "zeros",
+        average_flips: bool = False,
     ):
         if path is None:
             raise UserError("data.path is null; name a folder of images with data.path=DIR.")
@@ -64,7 +68,7 @@ class ImageFolder(Images):
         channels = self.in_shape[0]
         super().__init__(
             path, batch_size, 0, train_subset, train_on_validation, mean or [0.0] * channels, std or [1.0] * channels,
-            seed, augment,
+            seed, augment, shift, flip, fill, average_flips,
         )  # fmt: skip
         self.path = parse_path(path, "data.path")
         self.val_fraction = val_fraction

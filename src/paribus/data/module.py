@@ -10,7 +10,7 @@ import lightning
 import torch
 from torch import Tensor
 
-from paribus.data.batches import Batches, CropFlip
+from paribus.data.batches import Batches, CropFlip, make_augmentation
 from paribus.errors import UserError
 from paribus.randomness import make_generator
 from paribus.record import N_FOLDS
@@ -30,6 +30,7 @@ class InMemory(lightning.LightningDataModule, ABC):
         out_features: number of classes; 1 for regression.
         class_names: names of the classes, for tables.
         augment: augmentation of training batches.
+        average_flips: whether outputs for validation and test images are means over each image and its mirror image.
         stores_inputs: whether `load` returns network inputs; False: raw values, which `inputs` converts batch by batch.
         fingerprint: hash of the data as read, set by `load`.
         seed, order_seed, augmentation_seed: seeds of the split, of the order of the batches, and of augmentation.
@@ -40,6 +41,7 @@ class InMemory(lightning.LightningDataModule, ABC):
     out_features: int
     class_names: list[str] | None = None
     augment: CropFlip | None = None
+    average_flips = False
     stores_inputs = True
     eval_batch_size = 1000
 
@@ -128,16 +130,27 @@ class InMemory(lightning.LightningDataModule, ABC):
         """
         assert self.train is not None, "setup() comes first"
         repeated = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        alternating = self.augment is not None and self.augment.flip == "alternating"
         return Batches(
             *self._on_device(self.train),
             self.batch_size,
             generator=None if repeated else lambda: make_generator(self.order_seed, "batches", epoch()),
             augment=self.augment,
             augment_generator=lambda: make_generator(self.augmentation_seed, "batches", epoch()),
+            mirrored=(lambda: self.alternate_flips(epoch())) if alternating else None,
             prepare=None if self.stores_inputs else self.inputs,
             rank=self.trainer.global_rank if self.trainer else 0,
             processes=self.trainer.world_size if self.trainer else 1,
         )
+
+    def alternate_flips(self, epoch: int) -> Tensor:
+        """Return for each training sample (n,) 1 where it is mirrored in `epoch` (from 0), else 0.
+
+        In the first epoch it is drawn from the seed of augmentation; then it changes with every epoch.
+        """
+        assert self.train is not None, "setup() comes first"
+        first = torch.randint(2, (len(self.train[0]),), generator=make_generator(self.augmentation_seed, "flips"))
+        return (first + epoch) % 2
 
     def val_dataloader(self) -> Batches | list[Batches]:
         """Return batches of the validation part; if it is empty, [], which disables validation in Lightning."""
@@ -197,12 +210,13 @@ class Images(InMemory):
         root: directory of the files.
         val_size: number of validation images.
         mean, std: per channel, of pixels scaled to 0..1; inputs are (pixel / 255 - mean) / std.
-        augment: whether to shift training images by up to `padding` pixels and mirror them, at random.
+        augment: whether to augment training images, by `make_augmentation` with shift, flip and fill.
+        average_flips: that of InMemory.
     """
 
     task = "classification"
     stores_inputs = False
-    padding: int
+    padding = 0
     _scale: Tensor
     _shift: Tensor
 
@@ -217,13 +231,18 @@ class Images(InMemory):
         std: list[float],
         seed: int,
         augment: bool = False,
+        shift: int | None = None,
+        flip: str = "random",
+        fill: str = "zeros",
+        average_flips: bool = False,
     ):
         super().__init__(batch_size, seed, train_subset, train_on_validation)
         if not root:
             raise UserError("data.root is empty; name a directory.")
         self.root = root
         self.val_size = val_size
-        self.augment = CropFlip(self.padding) if augment else None
+        self.average_flips = average_flips
+        self.augment = make_augmentation(augment, shift, flip, fill, self.padding, self.in_shape)
         self.restore({"mean": mean, "std": std})
 
     @abstractmethod

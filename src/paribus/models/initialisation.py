@@ -4,10 +4,10 @@ from typing import Literal
 
 from torch import nn
 
-from paribus.errors import unknown_name
-from paribus.models.layers import CONVOLUTIONS
+from paribus.errors import UserError, unknown_name
+from paribus.models.layers import CONVOLUTIONS, TRANSPOSED
 
-SCHEMES = ("torch", "kaiming", "xavier", "orthogonal", "auto")
+SCHEMES = ("torch", "kaiming", "xavier", "orthogonal", "dirac", "auto")
 # Activations with a gain of their own in torch.nn.init.calculate_gain; smooth variants of ReLU count as ReLU.
 _SATURATING: dict[type[nn.Module], Literal["tanh", "sigmoid"]] = {nn.Tanh: "tanh", nn.Sigmoid: "sigmoid"}
 
@@ -21,13 +21,18 @@ def initialise(network: nn.Module, scheme: str, activation: nn.Module) -> None:
             for SELU and the identity.
         xavier: uniform, variance 2 gain^2 / (fan_in + fan_out) with the activation's gain (Glorot & Bengio, 2010).
         orthogonal: a random orthogonal matrix times that gain (Saxe et al., 2014).
+        dirac: torch's weights, but the first filters of a convolution, one for each input channel, each pass their
+            channel on unchanged (Jordan, 2024, arXiv:2404.00498, section 3.1). Where filters are fewer, all of them do.
         auto: xavier for tanh and sigmoid, kaiming for all others.
 
-    Raises UserError for any other scheme.
+    Raises UserError for any other scheme, and for dirac without a convolution of one group that is not transposed.
     """
     if scheme not in SCHEMES:
         raise unknown_name(scheme, "model.init", SCHEMES)
     if scheme == "torch":
+        return
+    if scheme == "dirac":
+        _pass_channels_on(network)
         return
     saturating = next((name for kind, name in _SATURATING.items() if isinstance(activation, kind)), None)
     linear = isinstance(activation, nn.Identity | nn.SELU)
@@ -45,3 +50,17 @@ def initialise(network: nn.Module, scheme: str, activation: nn.Module) -> None:
                 nn.init.orthogonal_(layer.weight, gain)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def _pass_channels_on(network: nn.Module) -> None:
+    """Have the first filters of each convolution pass a channel on; set all biases to 0."""
+    layers = [layer for layer in network.modules() if isinstance(layer, (nn.Linear, *CONVOLUTIONS))]
+    plain = [layer for layer in layers if not isinstance(layer, (nn.Linear, *TRANSPOSED)) and layer.groups == 1]
+    if not plain:
+        raise UserError(f"model.init=dirac is for convolutions, and {type(network).__name__} has none that takes it. "
+                        "Choose another, such as model.init=auto.")  # fmt: skip
+    for layer in plain:
+        nn.init.dirac_(layer.weight[: layer.in_channels])
+    for layer in layers:
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)

@@ -3,9 +3,16 @@
 from collections.abc import Callable, Sequence
 from math import prod
 
-from torch import nn
+from torch import Tensor, nn
 
 from paribus.models.norms import make_norm
+
+
+class Residual(nn.Sequential):
+    """Modules whose input is added to their output: x + f(x) (He et al. 2016). Input and output have the same shape."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input + super().forward(input)
 
 
 class MLP(nn.Sequential):
@@ -22,6 +29,8 @@ class MLP(nn.Sequential):
         width, depth: `depth` hidden layers of `width` units; given together or not at all.
         dropout: probability of dropping a hidden unit in training.
         norm: normalisation before the activation, a name of `make_norm`.
+        skip: add the input of a hidden layer to its output, where both have the same number of units. Such a layer is
+            called residual2.linear2.
 
     Input (n, *in_shape), output (n, out_features).
     """
@@ -38,6 +47,7 @@ class MLP(nn.Sequential):
         depth: int | None = None,
         dropout: float = 0.0,
         norm: str = "none",
+        skip: bool = False,
     ):
         super().__init__()
         widths = expand_widths(width, depth)
@@ -49,12 +59,16 @@ class MLP(nn.Sequential):
         features = prod(in_shape)
         self.add_module("flatten", nn.Flatten())
         for i, units in enumerate(hidden, start=1):
-            self.add_module(f"linear{i}", nn.Linear(features, units))
+            layer: nn.Sequential = self
+            if skip and i > 1 and units == features:
+                layer = Residual()
+                self.add_module(f"residual{i}", layer)
+            layer.add_module(f"linear{i}", nn.Linear(features, units))
             if (normalisation := make_norm(norm, units)) is not None:
-                self.add_module(f"norm{i}", normalisation)
-            self.add_module(f"activation{i}", activation())
+                layer.add_module(f"norm{i}", normalisation)
+            layer.add_module(f"activation{i}", activation())
             if dropout:
-                self.add_module(f"dropout{i}", nn.Dropout(dropout))
+                layer.add_module(f"dropout{i}", nn.Dropout(dropout))
             features = units
         self.add_module(f"linear{len(hidden) + 1}", nn.Linear(features, out_features))
 

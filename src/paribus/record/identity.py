@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,18 @@ NAMED_LOSSES: dict[str, dict[str, Any]] = {
     "mae": {"_target_": "torch.nn.L1Loss"},
 }
 
+# Options that came after version 0.1, by the value that means what was done before: at that value they are left out of
+# records' identities. Those of data belong to the image sets that can be augmented, those of models to MLPs.
+LATER_DATA_OPTIONS = {"shift": None, "flip": "random", "fill": "zeros", "average_flips": False}
+LATER_MODEL_OPTIONS = {"skip": False}
+MLPS = ("paribus.models.mlp.MLP", "paribus.models.regression.RegressionNet")
+
 
 def use_stable_targets(config: Any) -> Any:
-    """Return a plain configuration with every `_target_` as records name the class, and a named loss as model.loss."""
+    """Return a plain configuration with every `_target_` as records name the class, and a named loss as model.loss.
+
+    Options that version 0.1 did not know are left out where they are at their defaults.
+    """
     stable = _replace_targets(config, [*STABLE_PREFIXES.items()])
     loss = stable.get("loss")
     named = [name for name, node in NAMED_LOSSES.items() if isinstance(loss, Mapping) and {**node, **loss} == node]
@@ -62,12 +71,17 @@ def use_stable_targets(config: Any) -> Any:
         stable["model"]["loss"] = named[0]
     if not stable.get("metrics"):
         stable.pop("metrics", None)
+    for node, later in _find_later_options(stable):
+        for key, value in later.items():
+            if node.get(key, value) == value:
+                node.pop(key, None)
     return stable
 
 
 def use_current_targets(config: Any) -> Any:
     """Return a plain configuration with every `_target_` as this version names the class, and its loss as a node.
 
+    Options that the version of a record did not know have their defaults.
     A network's YAML may still name its loss by model.loss; another one that was chosen takes its place.
     """
     current = _replace_targets(config, [(first, now) for now, first in STABLE_PREFIXES.items()])
@@ -76,7 +90,19 @@ def use_current_targets(config: Any) -> Any:
         del model["loss"]
         current.setdefault("loss", dict(NAMED_LOSSES[name]))
     current.setdefault("metrics", {})
+    for node, later in _find_later_options(current):
+        for key, value in later.items():
+            node.setdefault(key, value)
     return current
+
+
+def _find_later_options(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
+    """Yield each node of a configuration that has options which version 0.1 did not know, with their defaults."""
+    data, model = config.get("data"), config.get("model")
+    if isinstance(data, dict) and "augment" in data and str(data.get("_target_")).startswith("paribus.data."):
+        yield data, LATER_DATA_OPTIONS
+    if isinstance(model, dict) and model.get("_target_") in MLPS:
+        yield model, LATER_MODEL_OPTIONS
 
 
 def _replace_targets(value: Any, prefixes: Sequence[tuple[str, str]], key: Any = None) -> Any:

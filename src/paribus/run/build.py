@@ -44,6 +44,11 @@ def build_data(config: Mapping[str, Any]) -> InMemory | ForeignData:
         in_memory = make_factory("data", node, InMemory)()  # type: ignore[type-abstract]
         in_memory.order_seed, in_memory.augmentation_seed = seeds["order"], seeds["augmentation"]
         return in_memory
+    if issubclass(kind, InMemory) and node.get("average_flips"):
+        raise UserError(
+            "data.average_flips is for networks that Paribus validates; a LightningModule of your own has its own "
+            "validation_step. Set data.average_flips=false."
+        )
     seed = config["seed"] if (config.get("seeds") or {}).get("split") is None else seeds["split"]
     adapter = None if issubclass(kind, InMemory) else find_adapter(node.pop("adapter", None))
     with restoring_seed_variables():
@@ -80,7 +85,7 @@ def build_learner(config: Mapping[str, Any], network: nn.Module, data: InMemory 
     make_optimizer, plan = make_optimizer_factory(config), plan_schedule(config)
     seed = resolve_seeds(config)["dropout"]
     learner = find_learner(loss)(network, loss, make_optimizer, plan.make, plan.interval, seed, metrics)
-    learner.monitor = plan.monitor
+    learner.monitor, learner.average_flips = plan.monitor, data.average_flips
     return learner
 
 

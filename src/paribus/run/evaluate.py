@@ -21,6 +21,7 @@ from paribus.record.tables import write_predictions
 from paribus.run.criteria import build_metrics
 from paribus.run.load import Run
 from paribus.run.testing import run_test_step, show_tested
+from paribus.training.flips import compute_outputs
 from paribus.training.losses import Loss
 from paribus.training.metrics import WholeMetrics
 
@@ -52,6 +53,7 @@ def evaluate(run: Run, device: torch.device) -> dict[str, Any]:
     metrics = {
         **_describe(run),
         "samples": len(targets),
+        **({"average_flips": True} if run.data.average_flips else {}),
         "loss": float(run.loss(output, targets)),
         **measure(output, targets, run, run.loss),
         **WholeMetrics(run.loss, build_metrics(run.config, run.loss, run.data)).compute(output, targets),
@@ -79,7 +81,10 @@ def _predict(run: Run, batches: Iterable[tuple[Tensor, Tensor]], device: torch.d
     """Return the network's outputs for `batches` and their targets, on the CPU."""
     run.network.to(device)
     with torch.no_grad():
-        pairs = [(run.network(inputs.to(device)).float().cpu(), targets.cpu()) for inputs, targets in batches]
+        pairs = [
+            (compute_outputs(run.network, inputs.to(device), run.data.average_flips).float().cpu(), targets.cpu())
+            for inputs, targets in batches
+        ]
     run.network.to("cpu")
     return torch.cat([output for output, _ in pairs]), torch.cat([targets for _, targets in pairs])
 
@@ -132,6 +137,10 @@ def show(console: Console, evaluated: list[tuple[Run, dict[str, Any]]]) -> None:
             cells = ["" if c not in metrics else format(metrics[c], ".2%" if c == "acc" else ".4g") for c in columns]
             table.add_row(*cells, f"{metrics['epoch']} ({metrics['checkpoint']})", format_run_name(run))
         console.print(table)
+        averaged = sum(metrics.get("average_flips", False) for _, metrics in chosen)
+        if averaged:
+            whose = "" if averaged == len(chosen) else f" of {averaged} of the {len(chosen)} runs"
+            console.print(f"Outputs{whose} are means over each image and its mirror image (data.average_flips).")
         if task == "classification" and len(chosen) == 1:
             console.print(_tabulate_classes(chosen[0][1]))
 

@@ -24,6 +24,7 @@ from paribus.run.criteria import build_loss
 from paribus.run.factory import is_foreign
 from paribus.run.foreign import build_module
 from paribus.training.checkpoints import read_described
+from paribus.training.flips import compute_outputs
 from paribus.training.learner import Learner, find_learner
 from paribus.training.losses import Loss
 
@@ -60,13 +61,15 @@ class Run:
     def predict(self, raw: Any) -> Tensor:
         """Predict new inputs, normalised with the statistics of the training part.
 
+        With data.average_flips the outputs are means over each image and its mirror image, as in validation.
+
         For images: bytes (n, channels, height, width) or (n, height, width). Returns probabilities (n, classes) for
         classification.
         For a table: a data frame with the feature columns, or an array (n, features); returns (n,), the target's unit.
         A LightningModule of your own gets `raw` as a tensor, and returns what its forward returns.
         """
         with torch.no_grad():
-            output: Tensor = self.network(self.data.inputs(raw))
+            output = compute_outputs(self.network, self.data.inputs(raw), self.data.average_flips)
         if self.loss is None:
             return output
         predictions = self.loss.interpret(output)

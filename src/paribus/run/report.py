@@ -54,7 +54,8 @@ def report_end(summary: Mapping[str, Any], directory: Path) -> None:
         baseline = statistics.get("baseline_val_loss")
         mean = "" if baseline is None else f" (predicting the training mean: {baseline:.4g})"
         log.info("Best validation loss %.4g, epoch %d%s.", statistics["best_val_loss"], statistics["best_epoch"], mean)
-    report_diagnosis(summary)
+    if "diagnosis" in summary:  # a paused run is diagnosed at its end
+        report_diagnosis(summary)
     shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     took = f"Took {statistics['train_seconds']:.1f} s."
     # on the terminal, a study says once where its runs are

@@ -78,7 +78,8 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     if ranks.number > 1:
         where = f"{ranks.number} processes, each on {where}"
     counts = (_say(data.count(split)) for split in ("train", "val"))
-    samples = "{} training, {} validation samples; {}".format(*counts, where)
+    mirrored = ", each with its mirror image" if data.average_flips else ""
+    samples = "{} training, {} validation samples{}; {}".format(*counts, mirrored, where)
     log.info("%s", samples, extra={"once": samples})
     if resume_point is not None:
         keeper.begin()

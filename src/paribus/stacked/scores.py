@@ -10,6 +10,7 @@ from paribus.models.layers import evaluation_mode
 from paribus.record import N_PROBE
 from paribus.stacked.member import Member
 from paribus.stacked.view import StackView
+from paribus.training.flips import compute_outputs
 from paribus.training.sums import average_by_fold
 from paribus.training.twins import read_predictions
 
@@ -61,7 +62,8 @@ class StackScores:
         with evaluation_mode(self.view.network):
             for start in range(0, inputs.shape[1], batches[0].batch_size):
                 chosen = slice(start, start + batches[0].batch_size)
-                output, target = self.view.network(self.to_inputs(inputs[:, chosen])), targets[:, chosen]
+                images, target = self.to_inputs(inputs[:, chosen]), targets[:, chosen]
+                output = compute_outputs(self.view.network, images, self.data.average_flips)
                 losses.append(self.compute_sample_losses(output, target).flatten(1))
                 sums.add(target.shape[1], self.learner.loss.average(losses[-1], target), {})
                 outputs.append(output)

@@ -19,7 +19,7 @@ from paribus.run.attempt import Outcome
 from paribus.run.report import format_best
 from paribus.sweep.plan import PlannedRun, count_epochs
 from paribus.sweep.rounds import Round
-from paribus.sweep.tables import STYLES, get_planned_epochs
+from paribus.sweep.tables import PAUSED, STYLES, get_planned_epochs, name_status
 
 SECONDS_BETWEEN_LINES = 60.0  # used without a terminal
 LOG = "study.log"
@@ -54,7 +54,7 @@ class Board:
         self._ended.add(run.job.directory)
         statistics = (run.summary or {}).get("statistics", {})
         seconds = statistics.get("train_seconds")
-        cells = [f"[{len(self._ended)}/{len(self._unfinished)}]", f"{run.status:<9}", format_best(run.summary)]
+        cells = [f"[{len(self._ended)}/{len(self._unfinished)}]", f"{name_status(run):<9}", format_best(run.summary)]
         cells.append(format_duration(seconds) if seconds is not None else "")
         noted = [*cells, run.name, run.message or ""]
         self.note("  ".join(filter(None, noted)) + (f"\n{outcome.traceback}" if outcome.traceback else ""))
@@ -70,12 +70,13 @@ class Board:
 
     def format_line(self) -> str:
         """Summarise the progress of the study in a line."""
-        counts = Counter(run.status for run in self.runs.values())
+        counts = Counter(map(name_status, self.runs.values()))
         done = counts[record.COMPLETED]
         running = len(self._find_running())
         name = self.current.name and f"{self.current.name}: "
         text = f"{name}{len(self.runs)} runs: {done} completed, {running} running"
         text += f", {counts[record.DIVERGED]} diverged, {counts[record.FAILED]} failed"
+        text += f", {counts[PAUSED]} paused" if counts[PAUSED] else ""
         seconds_left = self._estimate_seconds_left()
         return text if seconds_left is None else f"{text}; about {format_duration(seconds_left)} left"
 

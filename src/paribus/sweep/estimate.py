@@ -2,7 +2,8 @@
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ RECORDING_FACTOR = 1.25  # an epoch with record, instruments and validation, aga
 def estimate_seconds(planned: Sequence[PlannedRun], directory: Path) -> float | None:
     """Estimate the seconds that the unfinished runs will take, one after the other; return None if unknown.
 
-    The time of an epoch is the median over finished runs of the same network on the same data, in the study's
-    directory or beside it. Without such runs, it is measured in a trial of a few steps.
+    The time of an epoch is the median over finished runs of the same network and optimizer on the same data, in the
+    study's directory or beside it. Without such runs, it is measured in a trial of a few steps.
     """
     known: dict[str, list[float]] = {}
     for path in {*directory.glob(f"*/{record.SUMMARY}"), *directory.parent.glob(f"*/*/{record.SUMMARY}")}:
@@ -39,7 +40,8 @@ def estimate_seconds(planned: Sequence[PlannedRun], directory: Path) -> float | 
         if not run.finished:
             key = _make_epoch_key(run.job.config)
             if key not in known:
-                epoch_seconds = time_epoch(run.job)
+                with _using_threads(run.job.config["threads"]):
+                    epoch_seconds = time_epoch(run.job)
                 if epoch_seconds is None:
                     return None
                 known[key] = [epoch_seconds]
@@ -77,11 +79,22 @@ def _make_epoch_key(config: Mapping[str, Any]) -> str:
         for key, value in dict(config.get("data", {})).items()
         if key not in ("seed", "root", "path", "verify")
     }
-    return repr((config.get("model"), data))
+    return repr((config.get("model"), config.get("optim", {}).get("_target_"), data))
+
+
+@contextmanager
+def _using_threads(threads: int | None) -> Iterator[None]:
+    """Have torch compute with so many threads in the block; with its own number where it is None."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def time_epoch(job: Job) -> float | None:
-    """Estimate the seconds of an epoch of the job's run from up to a second of training steps.
+    """Estimate the seconds of an epoch of the job's run from up to a second of training steps, with its threads.
 
     Return None before its data are downloaded, and for what is not Paribus' own. Raises UserError for a run that cannot
     be built.

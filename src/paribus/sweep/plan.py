@@ -65,6 +65,11 @@ class PlannedRun:
         return reached and self.status in (record.INTERRUPTED, record.UNFINISHED, record.RUNNING)
 
     @property
+    def paused(self) -> bool:
+        """Return whether the run waits at the epoch where it was to pause."""
+        return self.finished and self.status not in record.FINISHED
+
+    @property
     def best(self) -> float | None:
         """The best value of the metric, validation accuracy, or loss, if there is one."""
         return None if self.summary is None else read_best(self.summary)
@@ -75,6 +80,8 @@ class PlannedRun:
         if outcome.message is not None and status not in (record.FAILED, record.INTERRUPTED):
             status, summary = record.UNFINISHED if status == record.UNFINISHED else record.FAILED, None
         message = outcome.message or (summary or {}).get("message")
+        if (summary or {}).get("paused"):
+            message = None  # nothing is amiss
         return replace(self, status=status, summary=summary, message=message)
 
 

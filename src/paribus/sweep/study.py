@@ -112,8 +112,10 @@ def show_plan(
 
     `later` is the number of epochs that later rounds are expected to train.
     """
+    from paribus.process import silence_libraries
     from paribus.sweep.estimate import check_buildable, estimate_seconds
 
+    silence_libraries()
     console.print(tabulate_study(planned, shown, to_do=True))
     with console.status("Building each setting once"):
         check_buildable(planned, elsewhere)

@@ -27,6 +27,7 @@ TO_DO = {
     record.ABSENT: "to train",
 }
 MOST_REASONS = 5  # why a run stopped early, below the table
+PAUSED = "paused"
 NOT_TRAINED = "not trained"  # shown for an absent run of a study that has ended
 STYLES = {record.COMPLETED: "green", record.DIVERGED: "yellow", record.FAILED: "red"}
 
@@ -50,6 +51,11 @@ def announce_study(
         console.print(Text(f"In all of them: {' '.join(shared)}"), no_wrap=True, overflow="ellipsis")
 
 
+def name_status(run: PlannedRun) -> str:
+    """Return the word for the status of a run, as tables and progress show it."""
+    return NOT_TRAINED if run.status == record.ABSENT else PAUSED if run.paused else run.status
+
+
 def tabulate_study(planned: Sequence[PlannedRun], directory: Path, to_do: bool = False, again: bool = True) -> Group:
     """Tabulate a study: a row for each run, a line of totals, and error messages.
 
@@ -65,15 +71,13 @@ def tabulate_study(planned: Sequence[PlannedRun], directory: Path, to_do: bool =
     for run, row in zip(planned, rows, strict=True):
         trained = count_epochs(run.job.directory)
         seconds = (run.summary or {}).get("statistics", {}).get("train_seconds")
-        paused = run.finished and run.status not in record.FINISHED
-        word = NOT_TRAINED if run.status == record.ABSENT else "paused" if paused else run.status
-        status = Text(TO_DO[run.status] if to_do else word, style=STYLES.get(run.status, ""))
+        status = Text(TO_DO[run.status] if to_do else name_status(run), style=STYLES.get(run.status, ""))
         took = format_duration(seconds) if seconds is not None else ""
         grid.add_row(status, format_best(run.summary), f"{trained}/{get_planned_epochs(run)}", took, *map(Text, row))
-    counts = Counter(run.status for run in planned)
+    counts = Counter(map(name_status, planned))
     lines: list[Any] = [grid]
     if not to_do:
-        parts = ", ".join(f"{number} {status}".replace(record.ABSENT, NOT_TRAINED) for status, number in counts.items())
+        parts = ", ".join(f"{number} {status}" for status, number in counts.items())
         lines.append(Text(f"{len(planned)} runs: {parts}"))
         if again and not all(run.finished for run in planned):
             lines.append(Text("Run the same command again to finish the other runs and retry those that failed."))

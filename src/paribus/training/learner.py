@@ -18,6 +18,7 @@ from paribus.models.layers import WeightLayer
 from paribus.private_names import HOOK_NAME, skip_graph_check
 from paribus.randomness import derive_seed
 from paribus.record import N_PROBE
+from paribus.training.flips import compute_outputs
 from paribus.training.losses import Loss
 from paribus.training.metrics import WholeMetrics
 from paribus.training.observed import Observed
@@ -45,6 +46,7 @@ class Learner(Observed, ABC):
     prefix: ClassVar[str] = "network."  # of the network's tensors in the state_dict
     calls_loss_hook: ClassVar[bool] = True
     stepping: ClassVar[None] = None  # all parameters belong to the one optimizer
+    average_flips = False  # in validation, as InMemory says
     lead: ClassVar[int] = 0  # number of leading axes of runs in the layers' tensors; 1 in a stack
 
     def __init__(
@@ -145,7 +147,7 @@ class Learner(Observed, ABC):
 
     def validation_step(self, batch: tuple[Any, ...], batch_idx: int) -> None:
         inputs, targets, *shared = batch
-        output = self.network(inputs)
+        output = compute_outputs(self.network, inputs, self.average_flips)
         own, whole = shared or (len(targets), None)
         first = self.validation_sums.samples
         if whole is not None:
