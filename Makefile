@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo studies docs check test soak lint bench clean
+.PHONY: help install demo studies pictures docs check test soak lint bench clean
 
 help:
-	@echo "make demo     install, get Fashion-MNIST, compare three activations over a few epochs, and write the page of it"
+	@echo "make demo     install, get Fashion-MNIST, compare three activations of a deep network, and write the page of it"
 	@echo "make studies  make the studies of the three reports that are not made yet (hours), and write STUDIES.md"
+	@echo "make pictures draw the pictures of README and docs, and the notebook's, from the demo's study"
 	@echo "make docs     build the documentation, which opens from disk: build/site/index.html"
 	@echo "make check    install and run the fast tests, in under 90 seconds on two cores"
 	@echo "make test     install and run all tests"
@@ -34,15 +35,26 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/python train.py --multirun study=demo activation=relu,tanh,sigmoid seed=1,2,3 trainer.max_epochs=5 hydra/launcher=parallel
+	$(BIN)/python train.py --multirun experiment=demo hydra/launcher=parallel
 	@echo
-	$(BIN)/python -m multirun_analysis outputs/demo
+	$(BIN)/python -m multirun_analysis outputs/demo --margin 1pt
 	@echo
-	@echo "Three activations, three seeds each, from the same weights on the same batches: what may be concluded is above."
+	@echo "Three activations, twelve seeds each, on the same batches: what may be concluded is above."
 	@echo "The page, to open in a browser:  outputs/demo/analysis/report.html"
+	@echo "The same, word by word:          docs/first_study.md"
 	@echo "Curves while runs are made:      $(BIN)/tensorboard --logdir outputs   (then open http://localhost:6006)"
 	@echo "The one you choose, on test:     $(BIN)/python evaluate.py run=outputs/demo/..."
-	@echo "More seeds, the same command:    $(BIN)/python train.py --multirun study=demo activation=relu,tanh,sigmoid seed=1,2,3,4,5 trainer.max_epochs=5"
+	@echo "More seeds, the same command:    $(BIN)/python train.py --multirun experiment=demo 'seed=range(1,21)' hydra/launcher=parallel"
+
+$(VENV)/installed-pictures: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[pictures]'
+	@touch $@
+
+# The pictures of README and docs, from the demo's study; those of STUDIES.md come from make studies. Needs Chromium.
+pictures: $(VENV)/installed-pictures
+	$(BIN)/python train.py --multirun experiment=demo hydra/launcher=parallel
+	$(BIN)/python docs/pictures.py
+	$(BIN)/python -m nbconvert --to notebook --execute --ExecutePreprocessor.record_timing=False --inplace examples/first_study.ipynb
 
 $(VENV)/installed-studies: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --editable '.[studies]'

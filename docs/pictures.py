@@ -24,7 +24,7 @@ from rich.text import Text
 DOCS = Path(__file__).parent
 STUDY = Path("outputs/demo")
 COMMAND = ["-m", "multirun_analysis", str(STUDY), "--margin", "1pt"]
-SCREEN = {"width": 1180, "height": 760}  # pixels
+SCREEN = {"width": 1180, "height": 720}  # pixels
 COLOURS = 96  # of a PNG; fewer give one level the colour of another
 SVG = """\
 <svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">

@@ -165,8 +165,9 @@ def test_each_command_that_reads_runs_does(
         arguments[arguments.index("--margin") + 1] = "0.2"
     if "--claim" in arguments:
         arguments[arguments.index("--claim") + 1] = "optim: adam <= sgd + 0.3"
-    if arguments[0] in ("outputs/concrete", "outputs/optimizers"):
-        arguments[0] = "outputs/STUDY"
+    prefix, _, path = arguments[0].rpartition("outputs/")
+    if not (place / "outputs" / path).exists():  # one of the studies that the pages have trained by then
+        arguments[0] = f"{prefix}outputs/STUDY"
     code = main("evaluate.py", *arguments) if arguments[0].startswith("run=") else analyse(*arguments)
     assert code in ((0, 1, 2) if "--claim" in arguments else (0,)), capfd.readouterr()
     assert "Traceback" not in capfd.readouterr().err
