@@ -43,10 +43,9 @@ def _differ(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, li
 
 def _compare_patches(first: Path, second: Path) -> list[str]:
     """Compare what was not committed of the code; a run without code.patch has nothing."""
-    texts = [path.read_text(errors="replace") if path.exists() else ""
-             for path in (first / record.PATCH, second / record.PATCH)]  # fmt: skip
-    names = str(first / record.PATCH), str(second / record.PATCH)
-    return list(difflib.unified_diff(*(text.splitlines() for text in texts), *names, n=1, lineterm=""))
+    files = first / record.PATCH, second / record.PATCH
+    ours, theirs = (file.read_text(errors="replace").splitlines() if file.exists() else [] for file in files)
+    return list(difflib.unified_diff(ours, theirs, str(files[0]), str(files[1]), n=1, lineterm=""))
 
 
 def _compare_curves(
