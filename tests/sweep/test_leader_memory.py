@@ -29,7 +29,7 @@ MOST_PLANNED, MOST_FINISHED = 20_000, 4_000  # bytes a run
 
 @pytest.mark.slow
 def test_a_run_costs_the_leader_a_few_kilobytes(tmp_path: Path) -> None:
-    """Each run's summary has 60 kB here, and a composition takes 300 kB: neither is kept."""
+    """Each run's summary has 60 kB here, and a composition takes 200 kB: neither is kept."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         study = loader.load_configuration("train", ["study=s"], RunMode.MULTIRUN)

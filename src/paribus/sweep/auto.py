@@ -128,7 +128,7 @@ def make_choice(stacks: Sequence[Sequence[Job]], alone: Sequence[Job]) -> Choice
     if first.config["trainer"].get("devices") != 1:
         return Choice("serial", len(jobs), reason="a run in several processes is not measured")
     size = max(map(len, stacks), default=1)
-    measured = measure(first, cores, min(size, MOST_MEASURED))
+    measured = measure(first, min(cores, len(jobs)), min(size, MOST_MEASURED))
     if isinstance(measured["serial"], str):
         return Choice("serial", len(jobs), reason=f"nothing can be measured ({measured['serial']})")
     seconds = {engine: t for engine, t in measured.items() if isinstance(t, float)}
@@ -143,30 +143,31 @@ def make_choice(stacks: Sequence[Sequence[Job]], alone: Sequence[Job]) -> Choice
     return Choice(fast[0], len(jobs), total)
 
 
-def measure(job: Job, cores: int, size: int) -> dict[Engine, float | str]:
+def measure(job: Job, at_once: int, size: int) -> dict[Engine, float | str]:
     """Return the seconds of a training step by engine, or the reason why they cannot be measured.
 
-    A step of one run with all cores, of a run beside others on each core, and of a stack of `size` beside others.
+    A step of one run with all cores; of a run with a core, while `at_once` are trained; of a stack of `size`, likewise.
     """
     from paribus.sweep.timing import time_steps
 
     job = job.compose()
+    own = job.config["threads"]
     measured: dict[Engine, float | str] = {}
-    workers = [Worker(time_steps, job, 1, None, 0.0)]
+    workers = [Worker(time_steps, job, 1, own, 0.0)]
     try:
         workers[0].start()
         _await(workers)
-        measured["serial"] = _time(workers, job, 1, None)
-        threads = job.config["threads"] or 1
-        workers += [Worker(time_steps, job, 1, threads, 0.0) for _ in range(cores - 1)]
+        measured["serial"] = _time(workers, job, 1, own)
+        if isinstance(measured["serial"], str):
+            return measured
+        workers += [Worker(time_steps, job, 1, own or 1, 0.0) for _ in range(at_once - 1)]
         for worker in workers[1:]:
             worker.start()
         _await(workers[1:])
-        if isinstance(measured["serial"], float):
-            if cores > 1:
-                measured["parallel"] = _time(workers, job, 1, threads)
-            if size > 1:
-                measured["stacked"] = _time(workers, job, size, threads)
+        if at_once > 1:
+            measured["parallel"] = _time(workers, job, 1, own or 1)
+        if size > 1:
+            measured["stacked"] = _time(workers, job, size, own or 1)
     finally:
         for worker in workers:
             worker.retire()

@@ -90,7 +90,7 @@ class _Family:
 
 @dataclass(frozen=True)
 class LateComposition:
-    """A composition that is made where it is needed, and never kept: a thousand of them would take 300 MB."""
+    """A composition that is made where it is needed, and never kept: a thousand of them would take 200 MB."""
 
     composer: JobComposer
     number: int
