@@ -39,15 +39,15 @@ def bench_start(rounds: int) -> None:
     study = (*run, "--multirun", f"hydra.sweep.dir={where / 'study'}", "study=study", "seed=1,2")
     time_process(*study)
     commands = {
-        "concrete run of one epoch": (*run, "hydra.run.dir={}"),
-        "concrete run of one epoch, logger=none": (*run, "logger=none", "hydra.run.dir={}"),
+        "concrete run of one epoch": (*run, f"hydra.run.dir={where}/run{{}}"),
+        "concrete run of one epoch, logger=none": (*run, "logger=none", f"hydra.run.dir={where}/bare{{}}"),
         "study of 2 finished runs, started again": study,
     }
     for what, command in commands.items():
         pairs = []
         for i in range(rounds):
             alone = time_process("-c", "import torch")
-            pairs.append((time_process(*(text.format(where / what / str(i)) for text in command)), alone))
+            pairs.append((time_process(*(text.format(i) for text in command)), alone))
         for name, kind in enumerate(("CPU time", "time")):
             ours, theirs = ([pair[side][name] for pair in pairs] for side in (0, 1))
             show(f"{what} / import torch, {kind}", ours, theirs, 2.0)

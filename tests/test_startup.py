@@ -12,7 +12,16 @@ HYDRA = {"hydra", "hydra_plugins", "omegaconf", "antlr4", "yaml", "attr", "packa
 PLANNING = HYDRA | {"rich", "numpy", "filelock"}
 TENSORBOARD = {"tensorboard", "google", "google_crc32c", "absl", "fsspec"}  # its format, for the table of a study
 EVERYWHERE = {"paribus", "__main__", "__mp_main__"}
-UNUSED_IN_A_RUN = {"torchvision", "scipy", "sklearn", "statsmodels", "plotly", "multirun_analysis", "optuna"}
+UNUSED_IN_A_RUN = {
+    "torchvision",
+    "matplotlib",
+    "scipy",
+    "sklearn",
+    "statsmodels",
+    "plotly",
+    "multirun_analysis",
+    "optuna",
+}
 
 LIGHT = {
     "--help": set[str](),
@@ -79,8 +88,13 @@ def test_torchmetrics_is_whole_once_something_else_of_it_is_used() -> None:
 import sys, types
 from paribus.private_names import import_lightning
 import_lightning()
-assert "torchmetrics.functional" not in sys.modules
-import torchmetrics
+assert not {"torchmetrics.functional", "matplotlib"} & set(sys.modules)
+import torch, torchmetrics
+class Two(torchmetrics.Metric):
+    def update(self): pass
+    def compute(self): return 2.0
+figure, axes = Two()._plot(torch.tensor(2.0))  # by matplotlib alone
+assert axes.lines[0].get_ydata() == [2.0] and "torchmetrics.functional" not in sys.modules
 metric = torchmetrics.MeanSquaredError()
 assert type(torchmetrics) is types.ModuleType and set(torchmetrics.__all__) <= set(vars(torchmetrics))
 assert isinstance(metric, torchmetrics.Metric) and torchmetrics.Metric is sys.modules["torchmetrics.metric"].Metric

@@ -5,8 +5,12 @@ imported within functions, so that a command does not wait for one that it does 
 """
 
 import gc
+import logging
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -95,42 +99,62 @@ def renew_iterator(trainer: "Trainer") -> None:
     iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
 
 
-class _DeferredTorchmetrics(ModuleType):
-    """The package torchmetrics, of which most is imported once something asks for more than Lightning does."""
+class _Deferred(ModuleType):
+    """A module that is imported once a name is looked up in it that it has not been given."""
 
     def __getattr__(self, name: str) -> Any:
-        assert self.__spec__ is not None and self.__spec__.loader is not None
-        self.__class__ = ModuleType  # type: ignore[assignment]  from here on a package that is being imported
-        collects = gc.isenabled()
-        gc.disable()  # as in process.importing_torch
-        try:
-            self.__spec__.loader.exec_module(self)
-        finally:
-            if collects:
-                gc.enable()
+        if name == "__path__":  # by which Python asks whether it is a package
+            raise AttributeError(name)
+        _load(self)
         return getattr(self, name)
+
+
+def _defer(name: str, path: Sequence[str] | None = None) -> Any:
+    """Put a deferred module into sys.modules; `path`: where to find it, of a module in a package."""
+    spec = PathFinder.find_spec(name, path)
+    assert spec is not None
+    sys.modules[name] = module = module_from_spec(spec)
+    module.__class__ = _Deferred
+    return module
+
+
+def _load(module: ModuleType) -> None:
+    """Import a deferred module, unless it is imported, without the garbage collector, as process.importing_torch."""
+    if type(module) is not _Deferred:
+        return
+    assert module.__spec__ is not None and module.__spec__.loader is not None
+    module.__class__ = ModuleType  # from here on a module that is being imported
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        module.__spec__.loader.exec_module(module)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _plot(*arguments: Any, **options: Any) -> Any:
+    plot: Any = sys.modules["torchmetrics.utilities.plot"]
+    _load(plot)
+    return plot.plot_single_or_multi_val(*arguments, **options)
 
 
 def import_lightning() -> None:
     """Import Lightning, and of torchmetrics only the two classes that it needs, until somebody asks for more.
 
-    torchmetrics imports scipy, torchvision and whatever else is installed, for metrics of sound, images and text:
-    1.3 s of 3.2 s of CPU time for Lightning without torch. As a package in which any other name is looked up, it
-    imports the rest of itself first, and is then as it would have been.
+    torchmetrics imports scipy, torchvision, matplotlib and whatever else is installed, for metrics of sound, images and
+    text: 1.6 s of the 3.2 s of CPU time that Lightning takes beside torch. As a package in which any other name is
+    looked up, it imports the rest of itself first, and is then as it would have been; likewise its module that plots.
     """
     if "torchmetrics" not in sys.modules:
-        import logging
-        from importlib import import_module
-        from importlib.util import find_spec, module_from_spec
-
-        spec = find_spec("torchmetrics")
-        assert spec is not None  # Lightning requires it
-        package = module_from_spec(spec)
-        package.__class__ = _DeferredTorchmetrics
-        package._logger = logging.getLogger("torchmetrics")  # type: ignore[attr-defined]  what its modules import
-        sys.modules["torchmetrics"] = package
-        package.__version__ = import_module("torchmetrics.__about__").__version__  # type: ignore[attr-defined]
-        import_module("torchmetrics.utilities")  # before the next: they import each other, and this order works
-        package.Metric = import_module("torchmetrics.metric").Metric  # type: ignore[attr-defined]
-        package.MetricCollection = import_module("torchmetrics.collections").MetricCollection  # type: ignore[attr-defined]
+        package = _defer("torchmetrics")
+        package._logger = logging.getLogger("torchmetrics")  # what its modules import
+        plot = _defer("torchmetrics.utilities.plot", [f"{package.__path__[0]}/utilities"])
+        plot._AX_TYPE = plot._PLOT_OUT_TYPE = Any  # of annotations
+        plot.plot_single_or_multi_val = _plot
+        package.__version__ = import_module("torchmetrics.__about__").__version__
+        utilities: Any = import_module("torchmetrics.utilities")  # before the next, which it needs while it is imported
+        utilities.plot = plot
+        package.Metric = import_module("torchmetrics.metric").Metric
+        package.MetricCollection = import_module("torchmetrics.collections").MetricCollection
     import lightning  # noqa: F401
