@@ -214,7 +214,7 @@ def _stack_layers(path: str, modules: Sequence[nn.Module]) -> nn.Module:
         return StackedSampleNorm(modules)  # type: ignore[arg-type]
     if kind is nn.PReLU and all(m.num_parameters == 1 for m in modules):
         return StackedPReLU(modules)  # type: ignore[arg-type]
-    if kind is nn.Flatten and all((m.start_dim, m.end_dim) == (1, -1) for m in modules):
+    if all(isinstance(m, nn.Flatten) and (m.start_dim, m.end_dim) == (1, -1) for m in modules):
         return nn.Flatten(start_dim=2)
     if kind in ELEMENTWISE:
         return copy.deepcopy(modules[0])
