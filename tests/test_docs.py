@@ -110,6 +110,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main("train.py", *short, "hydra.run.dir=outputs/2026-01-01/12-00-00.000000") == 0
     study = ("optim=sgd,adam", "activation=relu,tanh", "seed=1,2")
     assert main("train.py", "--multirun", "study=STUDY", *short, *study) == 0
+    for name in ("OLD", "NEW"):  # before and after a change of the code
+        shutil.copytree(where / "outputs" / "STUDY", where / "outputs" / name)
     patch.undo()
     return where
 

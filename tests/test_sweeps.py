@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 
 from paribus import record
 from paribus.config.check import Choices
-from paribus.run.spec import Job
+from paribus.run.spec import Composed, Job
 from paribus.sweep import launch as engines
 from paribus.sweep.board import LOG
 
@@ -247,7 +247,7 @@ def test_the_cores_and_the_gpus_are_divided(monkeypatch: Any, gpus: int, threads
     monkeypatch.setattr(engines, "count_cores", lambda: 8)
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: gpus)
     config = {"threads": None, "trainer": {"accelerator": "auto", "devices": 1}}
-    job = Job(Path(), OmegaConf.create(), OmegaConf.create(), Choices({}, {}, config))  # type: ignore[arg-type]
+    job = Job(Path(), Composed(OmegaConf.create(), OmegaConf.create()), Choices({}, {}, config))  # type: ignore[arg-type]
     made = engines.assign_device(job, slot=1, slots=4)
     assert (made.threads, made.config["trainer"]["devices"]) == (threads, devices)
     assert config == {"threads": None, "trainer": {"accelerator": "auto", "devices": 1}}

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from paribus.run.logs import BelowError, FittedFormatter
-from paribus.run.spec import Job
+from paribus.run.spec import Composed, Job
 from paribus.sweep.labels import label_runs, split_labels
 from paribus.sweep.means import tabulate_means
 from paribus.sweep.plan import PlannedRun
@@ -29,7 +29,7 @@ def planned(*typed: str, best: list[float] | None = None, metric: str = "best_va
     for i, texts in enumerate(typed):
         hydra: Any = SimpleNamespace(overrides=SimpleNamespace(task=texts.split()))
         summary = None if best is None else {"statistics": {metric: best[i]}}
-        job = Job(Path(f"/s/{texts.replace(' ', ',')}"), OmegaConf.create(), hydra)
+        job = Job(Path(f"/s/{texts.replace(' ', ',')}"), Composed(OmegaConf.create(), hydra))
         runs.append(PlannedRun(job, "completed" if best else "absent", summary))
     return runs
 

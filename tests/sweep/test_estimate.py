@@ -16,7 +16,7 @@ from small_studies import contents, sweep
 from paribus import record
 from paribus.config.check import read_choices
 from paribus.config.compose import Composer
-from paribus.run.spec import Job
+from paribus.run.spec import Composed, Job
 from paribus.sweep import estimate as timing
 from paribus.sweep.plan import PlannedRun
 
@@ -63,11 +63,8 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(capsys: Any) -> Non
 
 def one_job(composer: Composer, *overrides: str) -> PlannedRun:
     config = composer.compose(["model=regression", "trainer=cpu", *overrides])
-    return PlannedRun(
-        Job(Path("nowhere"), config, config.hydra, read_choices(config, config.hydra.runtime.choices, composer)),
-        record.ABSENT,
-        None,
-    )
+    choices = read_choices(config, config.hydra.runtime.choices, composer)
+    return PlannedRun(Job(Path("nowhere"), Composed(config, config.hydra), choices), record.ABSENT, None)
 
 
 def test_the_time_is_estimated_from_runs_like_them(composer: Composer, capsys: Any) -> None:

@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from paribus import record
 from paribus.run.attempt import Outcome
-from paribus.run.spec import Job
+from paribus.run.spec import Composed, Job
 from paribus.sweep.execute import execute_plan
 from paribus.sweep.plan import PlannedRun
 
 
 def jobs(tmp_path: Path, n: int) -> list[PlannedRun]:
     return [
-        PlannedRun(Job(tmp_path / str(i), OmegaConf.create(), OmegaConf.create()), record.ABSENT, None)
+        PlannedRun(Job(tmp_path / str(i), Composed(OmegaConf.create(), OmegaConf.create({"mode": RunMode.MULTIRUN}))), record.ABSENT, None)
         for i in range(n)
     ]  # type: ignore[arg-type]
 

@@ -19,7 +19,7 @@ from paribus import record
 from paribus.config.compose import Composer
 from paribus.errors import UserError
 from paribus.sweep.expand import expand_sweep
-from paribus.sweep.plan import name_run
+from paribus.sweep.jobs import name_run
 
 
 @pytest.fixture(scope="module")

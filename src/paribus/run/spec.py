@@ -1,10 +1,11 @@
 """Describe a run as plain values, which can be sent to another process."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import yaml
 from hydra.conf import HydraConf
@@ -21,22 +22,71 @@ from paribus.private_names import resolve_below_root
 from paribus.record import PROCESS_KEYS, replace_file
 
 
+class Composition(Protocol):
+    """What Hydra composes for a run, made already or to be made when it is needed.
+
+    Attributes:
+        overrides: the overrides as typed.
+        pause: the last epoch to train now; None: all.
+    """
+
+    @property
+    def overrides(self) -> Sequence[str]: ...
+
+    @property
+    def pause(self) -> int | None: ...
+
+    def make(self) -> "Composed":
+        """Return the composition, made."""
+
+    def move_to(self, directory: Path) -> "Composition":
+        """Return the composition for the same run with its record in another directory."""
+
+
+@dataclass(frozen=True)
+class Composed:
+    """What Hydra has composed for a run.
+
+    Attributes:
+        config: the configuration, without the node `hydra`.
+        hydra: the node `hydra`.
+    """
+
+    config: DictConfig
+    hydra: HydraConf
+
+    @property
+    def overrides(self) -> Sequence[str]:
+        return to_plain_list(self.hydra.overrides.task)
+
+    @property
+    def pause(self) -> int | None:
+        return cast("int | None", self.config.get("pause"))
+
+    def make(self) -> "Composed":
+        return self
+
+    def move_to(self, directory: Path) -> "Composed":
+        """Return this composition, changed in place."""
+        with open_dict(cast(DictConfig, self.hydra)):
+            self.hydra.runtime.output_dir = str(directory)
+        return self
+
+
 @dataclass(frozen=True)
 class Job:
     """A run to execute.
 
     Attributes:
         directory: the absolute path of the directory of its record.
-        composed: the configuration as composed by Hydra, without the node `hydra`.
-        hydra: the node `hydra`.
+        composition: what Hydra composes for it.
         choices: the checked choices; None before the check, and where it refused them.
         threads: the number of threads where the configuration sets none; None: torch's choice.
         varying: the overrides in which it differs from the other runs of its study.
     """
 
     directory: Path
-    composed: DictConfig
-    hydra: HydraConf
+    composition: Composition
     choices: Choices | None = None
     threads: int | None = None
     varying: tuple[str, ...] = ()
@@ -45,13 +95,23 @@ class Job:
     def from_hydra(cls, config: DictConfig) -> "Job":
         """Return the job of the single run that Hydra has composed `config` for."""
         hydra = HydraConfig.get()
-        return cls(Path(hydra.runtime.output_dir), config, hydra)
+        return cls(Path(hydra.runtime.output_dir), Composed(config, hydra))
 
     def move_to(self, directory: Path) -> "Job":
         """Return the same run with its record and log in another directory. Do not use the old job afterwards."""
-        with open_dict(cast(DictConfig, self.hydra)):
-            self.hydra.runtime.output_dir = str(directory)
-        return replace(self, directory=directory)
+        return replace(self, directory=directory, composition=self.composition.move_to(directory))
+
+    def compose(self) -> "Job":
+        """Return the job with its composition made."""
+        return replace(self, composition=self.composition.make())
+
+    @property
+    def composed(self) -> DictConfig:
+        return self.composition.make().config
+
+    @property
+    def hydra(self) -> HydraConf:
+        return self.composition.make().hydra
 
     @property
     def config(self) -> dict[str, Any]:
@@ -68,6 +128,15 @@ class Job:
     def in_study(self) -> bool:
         """True if this process executes the run as part of a study."""
         return bool(self.hydra.mode is RunMode.MULTIRUN)
+
+    @property
+    def stop_directories(self) -> tuple[Path, ...]:
+        """The directories in which a request to stop concerns this process's attempt at the run."""
+        return (self.directory, self.directory.parent) if self.in_study else (self.directory,)
+
+    def find_study_stop(self) -> record.StopRequest | None:
+        """Find a request to stop the study that executes the run; None where there is none."""
+        return record.find_stop(self.stop_directories[1:])
 
     @cached_property
     def study(self) -> str | None:
@@ -89,7 +158,7 @@ class Job:
     def overrides(self) -> list[str]:
         """The overrides as typed, without those for this process only."""
         prefixes = tuple(f"{key}{sign}" for key in PROCESS_KEYS for sign in "=.")
-        return [text for text in to_plain_list(self.hydra.overrides.task) if not text.startswith(prefixes)]
+        return [text for text in self.composition.overrides if not text.startswith(prefixes)]
 
     @property
     def command(self) -> str:

@@ -1,31 +1,27 @@
 """Plan a study: compose its runs and read what is recorded of them."""
 
-import hashlib
 import logging
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from paribus import record
-from paribus.config.check import read_choices
 from paribus.config.compose import Composer, to_resolved
 from paribus.config.messages import explain
 from paribus.errors import UserError
-from paribus.record import PROCESS_KEYS
 from paribus.run.attempt import Outcome
 from paribus.run.report import read_best
 from paribus.run.resume import make_conflict_error
 from paribus.run.spec import Job
+from paribus.sweep.jobs import JobComposer
 
 log = logging.getLogger(__name__)
-MAX_NAME_BYTES = 100  # of a directory's name
+KEPT = ("status", "identity", "statistics", "metric", "message", "stopped", "data")  # of a summary, in a plan
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,7 @@ class PlannedRun:
     Attributes:
         job: the job that executes the run.
         status: the status of the record, such as record.COMPLETED.
-        summary: the content of summary.json, if there is one.
+        summary: what the plan needs of summary.json (KEPT), if there is one; the whole would be 40 kB a run.
         message: the reason why the run is not finished, if known.
         composed_from: the lists of overrides that came to this run.
     """
@@ -57,7 +53,7 @@ class PlannedRun:
     @property
     def finished(self) -> bool:
         """Return whether nothing is left to do now: the run has ended, or reached the epoch where it is to pause."""
-        pause = self.job.composed.get("pause")
+        pause = self.job.composition.pause
         if self.status in record.FINISHED or pause is None:
             return self.status in record.FINISHED
         # a run without a summary that has gone on beyond the pause was killed later
@@ -82,7 +78,12 @@ class PlannedRun:
         message = outcome.message or (summary or {}).get("message")
         if (summary or {}).get("paused"):
             message = None  # nothing is amiss
-        return replace(self, status=status, summary=summary, message=message)
+        return replace(self, status=status, summary=_shorten(summary), message=message)
+
+
+def _shorten(summary: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the part of a summary that a plan needs."""
+    return None if summary is None else {key: summary[key] for key in KEPT if key in summary}
 
 
 def count_epochs(directory: Path) -> int:
@@ -102,12 +103,14 @@ def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictCo
     """
     directory = Path(study.hydra.sweep.dir).absolute()
     known = find_known_runs(directory)
+    jobs = JobComposer(composer, study)
     planned: dict[str, PlannedRun] = {}
+    directories: set[Path] = set()
     conflicts: list[UserError] = []
     repeated: list[str] = []
     for number, overrides in enumerate(sweep):
         try:
-            job = _compose_job(number, overrides, composer, study, directory)
+            job = jobs.compose_job(number, overrides)
         except (UserError, HydraException, OmegaConfBaseException) as error:
             raise UserError(f"{explain(error)} (In the run {' '.join(overrides)}; nothing was run.)") from error
         identity = record.identify(job.config)
@@ -116,14 +119,16 @@ def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictCo
             first = planned[identity]
             planned[identity] = replace(first, composed_from=(*first.composed_from, tuple(overrides)))
             continue
-        if identity in known:
-            job = job.move_to(known[identity])
-        if record.is_running(job.directory):
-            status, summary = record.RUNNING, None
+        where, summary = known.get(identity, (job.directory, None))
+        if where != job.directory:
+            job = job.move_to(where)
+        if summary is not None:
+            status = summary["status"]  # which is written last
+        elif record.is_running(job.directory):
+            status = record.RUNNING
         else:
             status, summary = record.read_status(job.directory)
-        same_directory = [other for other in planned.values() if other.job.directory == job.directory]
-        if same_directory:
+        if job.directory in directories:
             raise UserError(
                 f"Two runs of the sweep would have one directory, {job.directory}. Leave hydra.sweep.subdir out, or "
                 "make it unique to each run."
@@ -132,7 +137,8 @@ def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictCo
             conflicts.append(make_conflict_error(job.directory, summary["config"], job.config))
         if status == record.DAMAGED:
             log.warning("%s cannot be read: that run is trained again.", job.directory / record.SUMMARY)
-        planned[identity] = PlannedRun(job, status, summary, composed_from=(tuple(overrides),))
+        directories.add(job.directory)
+        planned[identity] = PlannedRun(job, status, _shorten(summary), composed_from=(tuple(overrides),))
     if repeated:
         log.info("%s to a run that the sweep already contains (%s): each run is trained once.",
                  "1 combination comes" if len(repeated) == 1 else f"{len(repeated)} combinations come",
@@ -143,59 +149,23 @@ def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictCo
     return list(planned.values())
 
 
-def _compose_job(number: int, overrides: Sequence[str], composer: Composer, study: DictConfig, directory: Path) -> Job:
-    """Compose and check the job of a run of the study."""
-    composed = composer.compose(overrides)
-    OmegaConf.copy_cache(study, composed)  # keeps the date of the start in the study's name
-    HydraConfig.instance().cfg = cast(Any, composed)  # for ${hydra:...} in it
-    with open_dict(composed):
-        composed.hydra.job.num, composed.hydra.job.id = number, str(number)
-        composed.study = str(study.study)  # resolved, since another process would use another date
-        composed.hydra.job.override_dirname = name_run(overrides, composer, composed.study)
-        composed.hydra.runtime.output_dir = str(directory / composed.hydra.sweep.subdir)
-        hydra = HydraConfig.get()
-        choices = read_choices(composed, hydra.runtime.choices, composer)
-        del composed["hydra"]
-    return Job(Path(hydra.runtime.output_dir), composed, hydra, choices)
+def find_known_runs(directory: Path) -> dict[str, tuple[Path, dict[str, Any] | None]]:
+    """Find the runs in a study's directory by identity, ended or not; of two with the same one, prefer the finished.
 
-
-def name_run(overrides: Sequence[str], composer: Composer, study: str) -> str:
-    """Name a run's directory by its sorted overrides as typed, without those that are not part of the experiment.
-
-    An experiment that has the study's name is left out too. Characters that are unsafe in a file name become _. A name
-    of more than 100 bytes is cut. A changed name ends with a hash, which makes it unique.
+    Return their directories, and of those that are finished the part of the summary that a plan needs.
     """
-    kept = []
-    for override in map(composer.parse, overrides):
-        key = override.key_or_group
-        tables = ("default_lr", "default_epochs")  # their values are part of the experiment
-        execution = any(
-            key == k or key.startswith(f"{k}.") for k in (*record.EXECUTION_KEYS, *PROCESS_KEYS) if k not in tables
-        )
-        named = key == "experiment" and override.value() == study
-        if not execution and not named and not override.is_hydra_override():
-            kept.append(str(override.input_line))
-    text = ",".join(sorted(kept)) or "defaults"
-    safe = re.sub(r"[^A-Za-z0-9._=,+\-\[\]]", "_", text)
-    if safe == text and len(text) <= MAX_NAME_BYTES:
-        return text
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{safe[: MAX_NAME_BYTES - 9]}-{digest}"
-
-
-def find_known_runs(directory: Path) -> dict[str, Path]:
-    """Find the runs in a study's directory by identity, ended or not; of two with the same one, prefer the finished."""
-    found: dict[str, Path] = {}
+    found: dict[str, tuple[Path, dict[str, Any] | None]] = {}
     children = sorted(directory.iterdir()) if directory.is_dir() else []
     for run in (child for child in children if child.is_dir()):
         status, summary = record.read_status(run)
         if summary is not None:
-            if "identity" in summary and (status in record.FINISHED or summary["identity"] not in found):
-                found[summary["identity"]] = run
+            finished = status in record.FINISHED
+            if "identity" in summary and (finished or summary["identity"] not in found):
+                found[summary["identity"]] = run, _shorten(summary) if finished else None
         elif status == record.UNFINISHED or record.is_running(run):
             identity = _identify_unfinished(run)
             if identity is not None:
-                found.setdefault(identity, run)
+                found.setdefault(identity, (run, None))
     return found
 
 

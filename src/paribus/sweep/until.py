@@ -14,7 +14,8 @@ from paribus import record
 from paribus.config.compose import Composer, to_resolved
 from paribus.config.ranges import check_ranges
 from paribus.errors import UserError
-from paribus.sweep.plan import PlannedRun, find_known_runs, name_run
+from paribus.sweep.jobs import name_run
+from paribus.sweep.plan import PlannedRun, find_known_runs
 from paribus.sweep.rounds import Driver, Round, StartDriver
 
 MOST_NAMED = 6  # undecided pairs in a line
@@ -185,7 +186,7 @@ def begin_plan(directory: Path, mine: record.UntilPlan, dry_run: bool) -> record
 
 def find_begun(directory: Path, confirms: bool) -> Path | None:
     """Find a run in a study's directory, of a confirmation or not; None where there is none."""
-    for path in find_known_runs(directory).values():
+    for path, _ in find_known_runs(directory).values():
         config = record.read_yaml(path / record.COMPOSITION)
         if bool(config.get("confirm")) == confirms:
             return path
