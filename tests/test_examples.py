@@ -20,6 +20,7 @@ from examples.own_optimizer import GradientDirection
 from multirun_analysis import load_runs
 from multirun_analysis.compare.comparison import compare
 from paribus import load_run, record
+from paribus.run.build import build_network
 
 SMALL = ("trainer=cpu", "threads=1", "logger=none", "figures=false")
 
@@ -56,6 +57,20 @@ def test_a_step_has_the_length_of_the_learning_rate() -> None:
     weight.grad = torch.tensor([3.0, -4.0])
     GradientDirection([weight], lr=0.5).step()
     assert weight.tolist() == pytest.approx([1 - 0.3, 1 + 0.4])
+
+
+def test_a_model_without_init_keeps_its_own_weights() -> None:
+    config = {
+        "model": {"_target_": "examples.own_model.Residual", "width": 4, "depth": 1},
+        "activation": {"_target_": "torch.nn.ReLU"},
+        "loss": {"_target_": "torch.nn.CrossEntropyLoss"},
+    }
+    data = Spirals(noise=0.0, batch_size=10, seed=1, train_subset=None, train_on_validation=False)
+    torch.manual_seed(3)
+    built = build_network(config, data)
+    torch.manual_seed(3)
+    made = Residual((2,), 2, torch.nn.ReLU, width=4, depth=1)
+    assert all(torch.equal(a, b) for a, b in zip(built.parameters(), made.parameters(), strict=True))
 
 
 @pytest.mark.slow

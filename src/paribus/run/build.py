@@ -57,7 +57,10 @@ def build_data(config: Mapping[str, Any]) -> InMemory | ForeignData:
 
 
 def build_network(config: Mapping[str, Any], data: InMemory | ForeignData) -> nn.Module:
-    """Build the network of `config` for the shapes of `data`; draw initial weights from torch's generator."""
+    """Build the network of `config` for the shapes of `data`; draw initial weights from torch's generator.
+
+    A model of the user's whose YAML has no `init` keeps the weights that its constructor gives it.
+    """
     node = {key: value for key, value in config["model"].items() if key not in ("init", "loss")}
     activation = make_factory("activation", config["activation"], nn.Module)
     make_network = partial(
@@ -69,7 +72,7 @@ def build_network(config: Mapping[str, Any], data: InMemory | ForeignData) -> nn
     if str(node["_target_"]).startswith("paribus."):
         check_memory(make_network)
     network = make_network()
-    initialise(network, config["model"]["init"], activation())
+    initialise(network, config["model"].get("init", "torch"), activation())
     return network
 
 
