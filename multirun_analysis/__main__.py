@@ -180,7 +180,7 @@ def compare_with_before(study: "Study", known: Sequence[str], options: argparse.
     if given:
         raise UserError(f"--against prints what changed, and knows no {given[0]}. Leave it out.")
     root = options.against.resolve()
-    folders = {name: Path(folder).resolve() for name, folder in study.runs["directory"].items()}
+    folders = {str(name): Path(folder).resolve() for name, folder in study.runs["directory"].items()}
     before = {name for name, folder in folders.items() if folder.is_relative_to(root)}
     if any(path.resolve().is_relative_to(root) or root.is_relative_to(path.resolve()) for path in options.paths):
         raise UserError(f"{options.against} is one of the studies that it is held against. Name the other one.")

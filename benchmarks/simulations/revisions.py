@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from multirun_analysis.compare.design import Levels, Outcome
+from multirun_analysis.compare.design import Levels, Outcome, Replicate
 from multirun_analysis.compare.results import Result, Verdict
 from multirun_analysis.compare.revisions import AFTER, BEFORE, judge_revision
 from simulations.made_studies import Random
@@ -17,10 +17,10 @@ SIZES = ((1, 3), (1, 10), (4, 5), (9, 3), (9, 10))  # settings and seeds
 def judge(before: np.ndarray, after: np.ndarray) -> tuple[list[Result], list[tuple[Levels, Result]]]:
     """Judge figures (settings, seeds) before and after, of which more is better; settings without a change are out."""
 
-    def outcomes(values: np.ndarray) -> dict[tuple[int, int], Outcome]:
+    def outcomes(values: np.ndarray) -> dict[Replicate, Outcome]:
         return {(k, k): Outcome("", (k, k), float(v), float(v)) for k, v in enumerate(values)}
 
-    cells = {
+    cells: dict[Levels, dict[str, dict[Replicate, Outcome]]] = {
         (f"a{i}",): {BEFORE: outcomes(old), AFTER: outcomes(new)}
         for i, (old, new) in enumerate(zip(before, after, strict=True))
         if (old != new).any()
