@@ -17,7 +17,7 @@ from paribus.sweep.plan import PlannedRun
 
 def jobs(tmp_path: Path, n: int) -> list[PlannedRun]:
     return [
-        PlannedRun(Job(tmp_path / str(i), OmegaConf.create(), OmegaConf.create()), record.ABSENT, None)
+        PlannedRun(Job(tmp_path / str(i), OmegaConf.create(), OmegaConf.create({"mode": "RUN"})), record.ABSENT, None)
         for i in range(n)
     ]  # type: ignore[arg-type]
 
