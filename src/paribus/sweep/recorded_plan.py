@@ -1,7 +1,7 @@
 """Record the plan of a study, for those who watch it: which runs there are to be, and whether a command trains them."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,7 +27,7 @@ class PlanKeeper:
         self.directory = directory
         self.command = command
         self._exits = ExitStack()
-        self._others: Mapping[str, record.PlanEntry] = {}
+        self._others: dict[str, record.PlanEntry] = {}
         try:
             self._exits.enter_context(record.lock_directory(directory))
         except record.BusyError:
