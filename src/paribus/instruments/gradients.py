@@ -94,7 +94,8 @@ class Gradients(Instrument):
         counts = torch.where(steps < n, 1, (len(norms) - steps).clamp(max=n))  # the steps that each stands for
         sampled_norm, sums, std, zero_fraction = self._average(sampled[0] * counts, sampled[1])
         self._steps = []
-        ratio = torch.where(sampled_norm == 0, 1, norm / sampled_norm)
+        as_sampled = (norm == sampled_norm) | ((sampled_norm == 0) & norm.isfinite())  # also where both are infinite
+        ratio = torch.where(as_sampled, 1, norm / sampled_norm)
         values = {"grad_mean_abs": sums / self._sizes * ratio, "grad_norm": norm, "grad_std": std * ratio}
         for name, value in {**values, "grad_zero_fraction": zero_fraction}.items():
             yield from split_by_tensor(name, self._owners, value)
