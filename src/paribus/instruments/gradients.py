@@ -31,8 +31,7 @@ class Gradients(Instrument):
     The last three are measured in the first `every_n_steps` steps of an epoch, and then in every n-th one, which counts
     for those up to the next. Where steps are left out, grad_mean_abs and grad_std are estimates: grad_norm times the
     ratio of their mean to that of ‖g‖ in the sampled steps (a ratio estimator: Cochran, Sampling Techniques, 1977,
-    chapter 6). On the MLP, with n = 10, mean |g| of a weight is within 1 % of the mean over all steps; the mean of the
-    sampled steps alone is within 8 %. Where all sampled gradients are 0, both are 0.
+    chapter 6). docs/instruments.md has their errors. Where all sampled gradients are 0, both are 0.
 
     A layer without influence on the loss has gradients of 0; frozen layers are not measured. Steps that a loss scaler
     skips do not count.
@@ -95,7 +94,8 @@ class Gradients(Instrument):
         counts = torch.where(steps < n, 1, (len(norms) - steps).clamp(max=n))  # the steps that each stands for
         sampled_norm, sums, std, zero_fraction = self._average(sampled[0] * counts, sampled[1])
         self._steps = []
-        ratio = torch.where(sampled_norm == 0, 1, norm / sampled_norm)
+        as_sampled = (norm == sampled_norm) | ((sampled_norm == 0) & norm.isfinite())  # also where both are infinite
+        ratio = torch.where(as_sampled, 1, norm / sampled_norm)
         values = {"grad_mean_abs": sums / self._sizes * ratio, "grad_norm": norm, "grad_std": std * ratio}
         for name, value in {**values, "grad_zero_fraction": zero_fraction}.items():
             yield from split_by_tensor(name, self._owners, value)
