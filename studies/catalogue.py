@@ -62,6 +62,7 @@ STUDIES = (
     Study("concrete_optimizers"),
     Study("concrete_schedulers"),
     Study("concrete_depths"),
+    Study("concrete_deep"),
     Study("concrete_final", tested="last"),
     Study("concrete_splits"),
     Study("concrete_init"),

@@ -10,7 +10,7 @@ from multirun_analysis.compare.design import Kind
 from multirun_analysis.figures import settings
 from multirun_analysis.report import tables
 from paribus import record
-from studies import concrete_depth, concrete_tested, edge, noise, reports, tuned
+from studies import concrete_depth, concrete_tested, deep, edge, noise, reports, tuned
 from studies.page import (
     Claim,
     Material,
@@ -48,6 +48,7 @@ def sections() -> list[Callable[[Material], Section]]:
         batch_sizes,
         losses,
         concrete_depth.depths,
+        deep.concrete,
         concrete_depth.initial_weights,
         concrete_depth.splits,
         tuned.concrete,
