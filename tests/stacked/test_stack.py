@@ -230,7 +230,14 @@ def test_without_instruments_and_with_all_digits(both: Both) -> None:
 @pytest.mark.cases(2)
 def test_narrow_convolutions(both: Both, cifar_root: Path, more: str) -> None:
     typed = ["model=vgg6", "model.width_multiplier=0.05", f"data.root={cifar_root}", "data.verify=false"]
-    typed += ["data.val_size=20", "data.batch_size=16", "seed=1,2", "optim=sgd", "optim.lr=0.02", *more.split()]
+    typed += [
+        "data.val_size=20",
+        "data.batch_size=16",
+        "seed=1,2",
+        "optim=sgd",
+        "optim.lr=0.0005",
+        *more.split(),
+    ]  # rounding grows fast at larger rates
     pairs = both(*typed)
     same_curves(pairs)
     one, other = (read_layers(where) for where in pairs[0])
