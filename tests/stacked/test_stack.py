@@ -224,7 +224,6 @@ def test_without_instruments_and_with_all_digits(both: Both) -> None:
         "model.norm=none data.augment=true trainer.gradient_clip_val=0.5,null",
         "model.norm=batch data.augment=false trainer.gradient_clip_val=0.01 +trainer.gradient_clip_algorithm=value",
         "model.norm=group activation=prelu",
-        "model.norm=layer",
     ],
 )
 @pytest.mark.cases(2)
@@ -244,4 +243,5 @@ def test_narrow_convolutions(both: Both, cifar_root: Path, more: str) -> None:
     keys = ["epoch", "layer", "tensor", "quantity"]
     merged = one.merge(other, on=keys, how="outer", suffixes=("", "_stacked"))
     assert len(merged) == len(one) == len(other)
-    assert (merged["value"] - merged["value_stacked"]).abs().max() < 1e-3
+    rounded = merged["quantity"] == "grad_zero_fraction"  # of a bias before a batch norm: its gradient is only rounding
+    assert (merged["value"] - merged["value_stacked"])[~rounded].abs().max() < 1e-3
