@@ -123,7 +123,7 @@ def _load(module: ModuleType) -> None:
     if type(module) is not _Deferred:
         return
     assert module.__spec__ is not None and module.__spec__.loader is not None
-    module.__class__ = ModuleType  # from here on a module that is being imported
+    module.__class__ = ModuleType  # type: ignore[assignment]  # from here on a module that is being imported
     collects = gc.isenabled()
     gc.disable()
     try:
