@@ -71,14 +71,14 @@ def skip_graph_check(optimizer: "Optimizer") -> None:
             setattr(optimizer, name, lambda: None)
 
 
-def compute_norms(tensors: "Sequence[Tensor]", order: int, dtype: Any = None) -> "tuple[Tensor, ...]":
+def compute_norms(tensors: "list[Tensor]", order: int, dtype: Any = None) -> "tuple[Tensor, ...]":
     """Return the norm of each tensor.
 
     Takes 14 µs for the six tensors of the regression net, where one call a tensor takes 19 µs: in each step.
     """
     import torch
 
-    return torch._foreach_norm(tensors, order, dtype=dtype)  # type: ignore[arg-type,return-value]
+    return torch._foreach_norm(tensors, order, dtype=dtype)
 
 
 def skip_sigterm_broadcast(trainer: "Trainer") -> None:
