@@ -10,7 +10,7 @@ changes spoils few of them. The data are random numbers in the shapes of the rea
 import argparse
 
 import torch
-from commands import bench_analysis, bench_config, bench_stacks, bench_studies
+from commands import bench_analysis, bench_config, bench_stacks, bench_start, bench_studies
 from instruments import bench_instruments
 from loops import bench_memory, bench_mlp, bench_regression, bench_vgg6
 from timing import SCRATCH
@@ -20,6 +20,7 @@ from paribus.process import keep_freed_memory
 if __name__ == "__main__":
     benches = {
         "config": bench_config,
+        "start": bench_start,
         "regression": bench_regression,
         "mlp": bench_mlp,
         "vgg6": bench_vgg6,

@@ -10,7 +10,20 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-from simulations import claims, curves, divergence, effects, noise, searches, times, trends, tuning, until, why
+from simulations import (
+    claims,
+    curves,
+    divergence,
+    effects,
+    noise,
+    revisions,
+    searches,
+    times,
+    trends,
+    tuning,
+    until,
+    why,
+)
 from simulations.made_studies import Random
 from simulations.rows import Row
 
@@ -37,6 +50,9 @@ PARTS: Mapping[str, Callable[[Random, int], Iterator[Row]]] = {
     "why": why.null,
     "why_named": why.power,
     "noise": noise.noise,
+    "code": revisions.null,
+    "code_power": revisions.power,
+    "code_interval": revisions.unit,
 }
 
 

@@ -1,5 +1,6 @@
-"""Add the checkout's own pages (README.md and others) to the site that mkdocs builds of docs/."""
+"""Add the checkout's own pages (README.md and others) and examples to the site that mkdocs builds of docs/."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,5 +25,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Make links from docs/ to the root lead to the pages that `on_files` has added."""
+    """Show examples in full, and make links from docs/ to the root lead to the pages that `on_files` has added.
+
+    A paragraph that is a link to a file of examples/ becomes the file's text. Other links to examples/ lead nowhere on
+    the site, and become text.
+    """
+    markdown = re.sub(r"^\[[^]]+\]\(\.\./(examples/\S+)\)$", _show_file, markdown, flags=re.MULTILINE)
+    markdown = re.sub(r"\[([^]]+)\]\((?:\.\./)?examples/\S+\)", r"`\1`", markdown)
     return markdown.replace("](../README.md", "](index.md").replace("](../", "](")
+
+
+def _show_file(link: re.Match[str]) -> str:
+    path = ROOT / link[1]
+    language = {".py": "python", ".yaml": "yaml"}[path.suffix]
+    return f'```{language} title="{link[1]}"\n{path.read_text(encoding="utf-8")}```'

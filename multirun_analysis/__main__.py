@@ -28,6 +28,7 @@ Say what the change did, and how sure one can be; write tables, figures, verdict
   python -m multirun_analysis outputs/STUDY --details           all tables on the terminal
   python -m multirun_analysis outputs/STUDY --by optim          only the comparison of optimizers
   python -m multirun_analysis outputs/STUDY --margin 0.2pt      differences up to 0.2 percentage points count as none
+  python -m multirun_analysis outputs/NEW --against outputs/OLD the same runs after and before a change of the code
   python -m multirun_analysis outputs/STUDY --claim "optim: adam >= sgd - 0.3pt"    exit code 0 holds, 1 refuted,
                                                                 2 undecided, 3 error
 
@@ -77,6 +78,12 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--margin", metavar="VALUE", help="differences up to it count as none: 0.2pt, or a loss's 0.5")
     parser.add_argument("--claim", metavar="TEXT", help='hold a claim against the runs: "optim: adam >= sgd - 0.3pt"')
+    parser.add_argument(
+        "--against",
+        type=partial(parse_path, option="--against"),
+        metavar="DIR",
+        help="the same study before a change of the code: which runs changed, by how much, and is it noise?",
+    )
     parser.add_argument("--json", action="store_true", help="print verdict.json, and write nothing")
     parser.add_argument("--details", action="store_true", help="print all tables too")
     parser.add_argument(
@@ -112,8 +119,12 @@ def main() -> None:
         shown = console.is_terminal and len(items) > 50
         return track(items, what, console=console, transient=True) if shown else items
 
-    study = load_runs(options.paths, lambda found: progress("Reading runs", found))
+    read = [*options.paths, options.against] if options.against else options.paths
+    study = load_runs(read, lambda found: progress("Reading runs", found))
     known = tasks(study)
+    if options.against is not None:
+        compare_with_before(study, known, options, console)
+        return
     if options.claim is not None or options.json:
         answer(study, known, options)
         return
@@ -135,6 +146,8 @@ def answer(study: "Study", known: Sequence[str], options: argparse.Namespace) ->
     """Print what programs ask for: the verdict as JSON, or what came of a claim, whose answer is the exit code."""
     from multirun_analysis.compare.claims import check_claim
     from multirun_analysis.compare.comparison import compare
+    from multirun_analysis.compare.targets import target_of
+    from multirun_analysis.compare.times import compare_times
     from multirun_analysis.report.verdict import verdict
     from multirun_analysis.report.verdict_json import as_json, as_object
 
@@ -143,11 +156,47 @@ def answer(study: "Study", known: Sequence[str], options: argparse.Namespace) ->
     comparison = compare(study, known[0], options.metric, options.by, options.margin, options.direction)
     claim = None if options.claim is None else check_claim(comparison, options.claim)
     if options.json:
-        print(as_json(as_object(comparison, verdict(comparison), claim)))  # noqa: T201
+        target = target_of(comparison, options.target)
+        compared = None if target is None else compare_times(comparison, target)
+        print(as_json(as_object(comparison, verdict(comparison), claim, target, compared)))  # noqa: T201
     elif claim is not None:
         print(claim.sentence)  # noqa: T201
     if claim is not None:
         sys.exit(claim.answer.exit_code)
+
+
+def compare_with_before(study: "Study", known: Sequence[str], options: argparse.Namespace, console: "Console") -> None:
+    """Print what became of the runs of --against."""
+    from rich.text import Text
+
+    from multirun_analysis.compare.revisions import compare_revisions
+    from multirun_analysis.report.revision import as_object, describe_revision
+    from multirun_analysis.report.verdict import WIDTH
+    from multirun_analysis.report.verdict_json import as_json
+
+    unused = {"--by": options.by, "--claim": options.claim, "--target": options.target, "--out": options.out,
+              "--pdf": options.pdf, "--latex": options.latex, "--details": options.details}  # fmt: skip
+    given = [name for name, value in unused.items() if value not in (None, False, [])]
+    if given:
+        raise UserError(f"--against prints what changed, and knows no {given[0]}. Leave it out.")
+    root = options.against.resolve()
+    folders = {name: Path(folder).resolve() for name, folder in study.runs["directory"].items()}
+    before = {name for name, folder in folders.items() if folder.is_relative_to(root)}
+    if any(path.resolve().is_relative_to(root) or root.is_relative_to(path.resolve()) for path in options.paths):
+        raise UserError(f"{options.against} is one of the studies that it is held against. Name the other one.")
+    found = []
+    for task in known:
+        mine = study.of(task)
+        if {True, False} <= {name in before for name in mine.runs.index}:
+            found.append(compare_revisions(mine, before, options.metric, options.margin, options.direction))
+    if not found:
+        raise UserError(f"{options.against} has no run of a task of the other runs: nothing can be compared.")
+    if options.json:
+        objects = [as_object(revision) for revision in found]
+        print(as_json(objects[0] if len(objects) == 1 else {"tasks": objects}))  # noqa: T201
+        return
+    for revision in found:
+        console.print(Text(describe_revision(revision).text(min(WIDTH, console.width))), soft_wrap=True)
 
 
 def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, console: "Console") -> None:
@@ -157,10 +206,12 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
 
     from multirun_analysis.compare.interactions import interactions
     from multirun_analysis.compare.targets import target_of
+    from multirun_analysis.compare.times import compare_times
     from multirun_analysis.figures.gallery import drawing, gallery
     from multirun_analysis.report import documents, result_tables, tables, terminal
     from multirun_analysis.report.output import Output
-    from multirun_analysis.report.page import write_report
+    from multirun_analysis.report.page import compose_parts, write_page
+    from multirun_analysis.report.page_sections import first_figures
     from multirun_analysis.report.verdict import WIDTH, verdict
     from multirun_analysis.report.verdict_json import as_json, as_object
 
@@ -175,7 +226,8 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
     found = verdict(comparison)
     console.print(Text(found.text(min(WIDTH, console.width))), soft_wrap=True)
     console.print()
-    behind = documents.details(comparison, crossed, target)
+    compared_times = None if target is None else compare_times(comparison, target)
+    behind = documents.details(comparison, crossed, target, compared_times)
     if options.details:
         for title, part in behind:
             if isinstance(part, list):
@@ -189,7 +241,7 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
     with drawing(drawings, folder / "figures", options.pdf) as figures:
         whole = documents.document(comparison, found, behind)
         contents = {
-            "verdict.json": as_json(as_object(comparison, found, None)) + "\n",
+            "verdict.json": as_json(as_object(comparison, found, None, target, compared_times)) + "\n",
             "runs.csv": tables.runs_csv(comparison).to_csv(),
             "comparison.csv": tables.defuse_formulas(result_tables.comparison_csv(comparison)).to_csv(index=False),
             "tables.md": documents.as_markdown(whole),
@@ -197,17 +249,20 @@ def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, c
         }
         for name, text in contents.items():
             output.write_text(name, text)
-        write_report(comparison, found, behind, folder / "report.html")
-        console.print(Text(f"Page: {folder / 'report.html'}"), soft_wrap=True)
+        page = compose_parts(comparison, found, behind, folder)
         waited = track(figures, "Drawing", console=console, transient=True, disable=not console.is_terminal)
         outcomes = [draw() for draw in waited]
     drawn = [outcome.name for outcome in outcomes if outcome.drawn]
+    write_page(page, folder / "report.html", drawn)
+    console.print(Text(f"Page: {folder / 'report.html'}"), soft_wrap=True)
     output.finish([*names, *(f"figures/{name}{kind}" for name in drawn for kind in kinds)])
     if output.foreign_figures:
         console.print(Text(output.foreign_figures), soft_wrap=True)
     for outcome in outcomes:
         if outcome.trouble:
             console.print(Text(f"Not drawn: {outcome.name}: {outcome.trouble}"), soft_wrap=True)
+    if drawn:
+        console.print(Text(f"Figures to see first: {', '.join(first_figures(drawn))}"), soft_wrap=True)
     console.print(
         Text(f"Also: tables.md, verdict.json, runs.csv, comparison.csv, {len(drawn)} figures; --details"),
         soft_wrap=True,

@@ -5,6 +5,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -99,6 +100,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a", encoding="utf-8") as file:  # a module may be made of the parts of several pages
                 file.write(content)
+    shutil.copytree(ROOT / "examples", where / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     table = pandas.DataFrame({"rooms": range(60), "area": [30.0 + i % 7 for i in range(60)]})
     table.assign(price=table.rooms * 3 + table.area).to_csv(where / "my.csv", index=False)
     patch = pytest.MonkeyPatch()
@@ -108,6 +110,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main("train.py", *short, "hydra.run.dir=outputs/2026-01-01/12-00-00.000000") == 0
     study = ("optim=sgd,adam", "activation=relu,tanh", "seed=1,2")
     assert main("train.py", "--multirun", "study=STUDY", *short, *study) == 0
+    for name in ("OLD", "NEW"):  # before and after a change of the code
+        shutil.copytree(where / "outputs" / "STUDY", where / "outputs" / name)
     patch.undo()
     return where
 

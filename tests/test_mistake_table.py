@@ -1,9 +1,11 @@
 """Mistakes that people make who know other programs: each is answered in a line that contains what they meant."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import ROOT
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -110,7 +112,7 @@ def answer(composer: Composer, typed: list[str]) -> str | None:
         check_arguments(typed)
         composed = composer.compose(["model=regression", *typed])
         read_choices(composed, composed.hydra.runtime.choices, composer)
-    except (UserError, HydraException, OmegaConfBaseException) as error:
+    except (UserError, HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         return explain(error)
     return None
 
@@ -143,6 +145,24 @@ def test_a_file_without_its_package_line(name: str, text: str, tmp_path: Path, c
     composed = composer.compose([f"{group}=flat"])
     with pytest.raises(UserError, match=f"{group}=flat: its file must begin with the line `# @package _global_`"):
         read_choices(composed, composed.hydra.runtime.choices, composer)
+
+
+@pytest.mark.parametrize(("typed", "said"), [
+    ("optim=broken", r"broken\.yaml, line 3, column 1: this is not YAML: expected ',' or ']'"),
+    ("model=narrow optim=rmsprop", r"no rate for optim=rmsprop\. Give one: optim\.lr=VALUE"),
+])  # fmt: skip
+def test_what_is_wrong_in_a_file(typed: str, said: str, tmp_path: Path, composer: Composer) -> None:
+    files = {
+        "optim/broken": "_target_: torch.optim.SGD\nlr: [0.1\n",
+        "model/narrow": "# @package _global_\ndefaults: [{/data@_global_.data: concrete}, {/loss@_global_.loss: mse}, _self_]\n"
+        "model: {_target_: paribus.models.regression.RegressionNet}\ndefault_epochs: 1\ndefault_lr: {adam: 1}\n",
+    }
+    for name, text in files.items():
+        (tmp_path / "own" / name).parent.mkdir(parents=True)
+        (tmp_path / "own" / f"{name}.yaml").write_text(text)
+    search = [f"hydra.searchpath=[file://{tmp_path / 'own'}]"]
+    found = answer(Composer(GlobalHydra.instance().config_loader(), "train", search), typed.split())
+    assert found is not None and re.search(said, found)
 
 
 def test_every_word_of_another_program_leads_to_a_key_that_there_is(composer: Composer) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import lightning
 import torch
+import torchmetrics
 from conftest import ROOT
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from lightning.pytorch.loops import _FitLoop, _TrainingEpochLoop
@@ -20,6 +21,7 @@ USED = [
     (DictConfig, "_get_root"),
     (torch.optim.Optimizer, next((n for n in GRAPH_CHECKS if hasattr(torch.optim.Optimizer, n)), GRAPH_CHECKS[0])),
     (torch, "_foreach_norm"),
+    (torchmetrics, "_logger"),
     (_TrainingEpochLoop, "_broadcast_sigterm_tensor"),
     (SummaryWriter, "_get_file_writer"),  # overridden in loggers/writer.py
     (_FitLoop(lightning.Trainer(logger=False)), "_data_fetcher"),
@@ -60,4 +62,4 @@ def test_no_private_name_is_used_elsewhere() -> None:
 def test_the_module_waits_for_no_library() -> None:
     source = (ROOT / "src/paribus/private_names.py").read_text(encoding="utf-8")
     imported = {node.module for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)}
-    assert imported == {"collections.abc", "typing"}
+    assert imported == {"collections.abc", "types", "typing"}

@@ -87,6 +87,7 @@ def test_no_file_is_long(folder: str) -> None:
         "paribus.config.check",
         "paribus.cli.train",
         "paribus.cli.housekeeping",
+        "multirun_analysis.watch.server",
     ],
 )
 def test_imports_no_torch(module: str) -> None:

@@ -112,7 +112,7 @@ def find_inner_differences(
         half = quantile(e.df, e.look) * e.error
         ends = (-e.mean, -e.mean - half, -e.mean + half)  # other against best
         if one.place.ratio:
-            ends = tuple(math.exp(min(end, 700.0)) for end in ends)  # type: ignore[assignment]
+            ends = tuple(math.exp(max(-700.0, min(end, 700.0))) for end in ends)  # type: ignore[assignment]
         p = min(1.0, tests * p_two_sided(e))
         found.append(InnerDifference(one.result.factor, one.pair.a, one.pair.b, _concluded(one.pair), one.place,
                                      *ends, one.levels, e.n, p))  # fmt: skip

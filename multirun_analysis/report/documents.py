@@ -11,7 +11,7 @@ from multirun_analysis.compare.design import Kind
 from multirun_analysis.compare.interactions import Interaction
 from multirun_analysis.compare.metric import WORDS
 from multirun_analysis.compare.targets import Target
-from multirun_analysis.compare.times import compare_times
+from multirun_analysis.compare.times import TimeComparison
 from multirun_analysis.records.described import GROUPS
 from multirun_analysis.report import diagnosis_tables, result_tables
 from multirun_analysis.report.noise import noise_table
@@ -32,7 +32,12 @@ def document(comparison: Comparison, found: Verdict, behind: Sequence[Part]) -> 
     return [verdict, *behind, ("Runs", runs(comparison))]
 
 
-def details(comparison: Comparison, crossed_factors: Sequence[Interaction], target: Target | None) -> list[Part]:
+def details(
+    comparison: Comparison,
+    crossed_factors: Sequence[Interaction],
+    target: Target | None,
+    compared_times: TimeComparison | None = None,
+) -> list[Part]:
     """Compose what stands behind the first screen."""
     metric = comparison.metric
     parts: list[Part] = []
@@ -65,15 +70,15 @@ def details(comparison: Comparison, crossed_factors: Sequence[Interaction], targ
         title = f"Exploratory: {' and '.join(interaction.factors)}{where}, means of {metric.name}"
         parts.append((title, crossed(interaction, comparison)))
     if target is not None:
-        parts += _times(comparison, target)
+        parts += _times(comparison, target, compared_times)
     parts.append(("Settings; ±: half of the 95 % interval over seeds (Student)", settings(comparison)))
     if metric.figure:
         parts.append(("How it was compared", [f"{metric.name}: {WORDS[metric.figure]}."]))
     return [(title, part) for title, part in parts if len(part)]
 
 
-def _times(comparison: Comparison, target: Target) -> list[Part]:
-    title, found = f"Time to {target.in_words}", compare_times(comparison, target)
+def _times(comparison: Comparison, target: Target, found: TimeComparison | None) -> list[Part]:
+    title = f"Time to {target.in_words}"
     parts: list[Part] = [(title, times(comparison, target))]
     if found is None:
         return parts

@@ -1,60 +1,77 @@
-"""One HTML file that opens offline: the verdict with a picture of each factor, details, and every run to look at.
+"""One HTML file that opens offline: the verdict with a picture of each factor, why, and every run to look at.
 
-What is text in a record (names, overrides, messages) stays text: it is escaped here, and the page's script writes text
-nodes alone.
+What is text in a record (names, overrides, messages, notes) stays text: it is escaped here, and the page's script
+writes text nodes alone. Plotly, most of the file, is compressed; the page's loader unpacks it.
 """
 
 import base64
+import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from html import escape
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.metric import WORDS
-from multirun_analysis.compare.results import Result
 from multirun_analysis.figures.overview import overview
 from multirun_analysis.report.documents import Part
 from multirun_analysis.report.page_data import data_of
-from multirun_analysis.report.page_pictures import picture
+from multirun_analysis.report.page_pictures import pictures
+from multirun_analysis.report.page_sections import compose_details, compose_gallery, compose_notes, compose_why
 from multirun_analysis.report.verdict import Verdict
 from paribus.record import replace_file
 
-SCRIPTS = ("shared.js", "charts.js", "table.js")  # in this order, as one
-MOST_PICTURES = 6
-MOST_ROWS = 60  # of a table behind the first screen
-MOST_DETAILS = 60
+SCRIPTS = ("basics.js", "shared.js", "charts.js", "table.js")  # in this order, as one
 
 
-def write_report(comparison: Comparison, found: Verdict, details: Sequence[Part], path: Path) -> None:
-    """Write the page."""
+def compose_parts(comparison: Comparison, found: Verdict, details: Sequence[Part], folder: Path) -> dict[str, str]:
+    """Compose all parts of the page but its gallery, in the order in which page.html has them.
+
+    Args:
+        folder: where the page will be; the folder above it names a study that has no other name.
+    """
     page = files("multirun_analysis") / "report" / "assets"
     studies = sorted({str(s.get("study")) for s in comparison.study.summaries.values() if s.get("study")})
-    title = ", ".join(studies[:3]) + (" ..." if len(studies) > 3 else "") or path.absolute().parent.parent.name
-    parts = {
+    title = ", ".join(studies[:3]) + (" ..." if len(studies) > 3 else "") or folder.absolute().parent.name
+    return {
         "title": escape(title),
+        "style": (page / "page.css").read_text(encoding="utf-8"),
         "heading": escape(title),
         "subtitle": escape(f"{comparison.task}; made {datetime.now():%Y-%m-%d %H:%M}"),
-        "style": (page / "page.css").read_text(encoding="utf-8"),
         "verdict": _verdict(found, comparison),
-        "details": _details(details),
+        "notes": compose_notes(comparison),
+        "why": compose_why(details),
+        "figures": "",
+        "details": compose_details(details),
         "data": _json(data_of(comparison)),
-        "plotly": (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8"),
+        "plotly": _packed_plotly(),
         "script": "".join((page / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        "load": (page / "load.js").read_text(encoding="utf-8"),
     }
-    text = (page / "page.html").read_text(encoding="utf-8")
-    for name, part in parts.items():  # plotly last but one: nothing in it is looked at again
-        before, mark, after = text.partition(f"<!--{name}-->")
+
+
+def write_page(parts: Mapping[str, str], path: Path, figures: Sequence[str]) -> None:
+    """Write the page from its parts and the names of the figures in the folder `figures` beside it."""
+    text = (files("multirun_analysis") / "report" / "assets" / "page.html").read_text(encoding="utf-8")
+    pieces = []
+    for name, part in {**parts, "figures": compose_gallery(figures)}.items():
+        before, mark, text = text.partition(f"<!--{name}-->")  # what was put in is not looked at again
         assert mark, name
-        text = before + part + after
+        pieces += [before, part]
     with replace_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text("".join([*pieces, text]), encoding="utf-8")
+
+
+@cache
+def _packed_plotly() -> str:
+    """Return plotly.min.js as base64 of gzip: 2 MB instead of 5."""
+    script = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+    return base64.b64encode(gzip.compress(script, 6, mtime=0)).decode()
 
 
 def _json(data: Any) -> str:
@@ -63,32 +80,22 @@ def _json(data: Any) -> str:
 
 
 def _verdict(found: Verdict, comparison: Comparison) -> str:
-    """The lines of the first screen, each factor's with its picture beside it."""
-    results: dict[str, list[Result]] = {}
-    for result in comparison.results:
-        results.setdefault(result.factor, []).append(result)
-    html, drawn = [f"<p class='caption'>{escape(found.heading)}{_figure(comparison)}</p><dl class='lines'>"], 0
-    for line in found.lines:
-        said = "".join(f"<p>{escape(sentence)}</p>" for sentence in line.sentences)
-        pictures = ""
-        for result in results.get(line.factor or "", []):
-            if drawn < MOST_PICTURES:
-                pictures += picture(result, comparison)
-                drawn += 1
-        html.append(f"<div><dt>{escape(line.label)}</dt><dd>{said}{pictures}</dd></div>")
-    html.append("</dl>")
-    html.append(_picture_of_run(comparison))
-    if found.command:
-        html.append(
-            f"<p class='next'><code>{escape(found.command)}</code> <button type='button' id='copy'>Copy</button></p>"
-        )
-    if drawn:
-        html.append(
-            "<p class='caption'>Pictures: paired differences from the best level (diamond), with their 95 % intervals; "
-            "filled where decided, after correction for all that the study tests"
-            + ("; shaded: the margin" if comparison.margin is not None else "") + ".</p>"
-        )  # fmt: skip
-    return "".join(html)
+    """The first screen: the factors' pictures, and beside them its lines; then the command that comes next."""
+    drawn = pictures(comparison, [line.factor for line in found.lines if line.factor])
+    lines = "".join(
+        f"<div><dt>{escape(line.label)}</dt><dd>{''.join(f'<p>{escape(s)}</p>' for s in line.sentences)}</dd></div>"
+        for line in found.lines
+    )
+    command = (
+        f"<p class='next'><code>{escape(found.command)}</code> <button type='button' id='copy'>Copy</button></p>"
+        if found.command
+        else ""
+    )
+    return (
+        f"<p class='caption'>{escape(found.heading)}{_figure(comparison)}</p>"
+        f"{_picture_of_run(comparison)}<div class='{'first' if drawn else 'alone'}'>"
+        f"{f'<div>{drawn}</div>' if drawn else ''}<div><dl class='lines'>{lines}</dl>{command}</div></div>"
+    )
 
 
 def _picture_of_run(comparison: Comparison) -> str:
@@ -112,32 +119,3 @@ def _picture_of_run(comparison: Comparison) -> str:
 def _figure(comparison: Comparison) -> str:
     figure = comparison.metric.figure
     return f" ({WORDS[figure]})" if figure else ""
-
-
-def _details(details: Sequence[Part]) -> str:
-    """Everything else, folded: a heading each."""
-    html = [_detail(title, part) for title, part in details[:MOST_DETAILS]]
-    left = len(details) - MOST_DETAILS
-    more = f"<p class='caption'>{left} more tables are in tables.md.</p>" if left > 0 else ""
-    return "".join(html) + more
-
-
-def _detail(title: str, part: pd.DataFrame | list[str]) -> str:
-    if isinstance(part, list):
-        body = "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in part) + "</ul>"
-    else:
-        more = f" (the first {MOST_ROWS} of {len(part)} rows; all are in tables.md)" if len(part) > MOST_ROWS else ""
-        title += more
-        region = f"class='scroll' tabindex='0' role='region' aria-label='{escape(title)}'"
-        body = f"<div {region}>{_table(part.head(MOST_ROWS))}</div>"
-    return f"<details><summary>{escape(title)}</summary>{body}</details>"
-
-
-def _table(frame: pd.DataFrame) -> str:
-    """A frame of words."""
-    top = "".join(f"<th scope='col'>{escape(str(column))}</th>" for column in frame.columns)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>"
-        for row in frame.itertuples(index=False)
-    )
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table>"

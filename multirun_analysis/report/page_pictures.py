@@ -1,59 +1,96 @@
-"""A small picture of a factor for the page: paired differences from its best level, and the level means beside them."""
+"""Pictures of factors for the page: paired differences from the best level, and the level means beside them."""
 
 import math
+from collections.abc import Sequence
 from html import escape
 
 from multirun_analysis.compare.comparison import Comparison
-from multirun_analysis.compare.results import LevelResult, Pair, Result, Verdict
+from multirun_analysis.compare.results import Pair, Result, Verdict
 from multirun_analysis.figures.outcomes import differences_from_best, reach_of
 from multirun_analysis.records.described import in_words
 from multirun_analysis.report.factor_lines import less_optimism
+from multirun_analysis.report.verdict import describe
 
 MOST_ROWS = 12
+MOST_PICTURES = 6
+MOST_UNUSABLE = 6  # settings that are named
 WIDTH, ROW = 240, 20  # of a drawing
 
 
+def pictures(comparison: Comparison, factors: Sequence[str]) -> str:
+    """Draw the results of these factors, one below the other, and name the settings that are unusable."""
+    results = [result for factor in factors for result in comparison.results if result.factor == factor]
+    drawn = [html for result in results[:MOST_PICTURES] if (html := picture(result, comparison))]
+    if not drawn:
+        return ""
+    margin = " Shaded: the margin, within which levels count as the same." if comparison.margin is not None else ""
+    said = (
+        "Each row is the paired difference of a level from the best one (diamond), with its 95 % interval; filled "
+        "where decided, after correction for all that the study tests. Means are over the settings that levels share."
+    )
+    return "".join([*drawn, _unusable(comparison), f"<p class='caption'>{said}{margin}</p>"])
+
+
 def picture(result: Result, comparison: Comparison) -> str:
-    """Draw a row a level, best first, as an HTML table with a drawing in each row."""
+    """Draw a row a level, best first, as an HTML table with a drawing in each row; unusable levels stand apart."""
     best = result.best
     if best is None or len(result.levels) < 2:
         return ""
     metric, pairs = comparison.metric, {pair.a: pair for pair in differences_from_best(result)}
     reach = reach_of(list(pairs.values()), 1.0)
-    rows = []
+    rows: list[str] = []
+    apart: list[str] = []
     for level in result.levels[:MOST_ROWS]:
         pair = pairs.get(level.level)
+        mean = f"mean {metric.show(level.mean)}" if level.usable and math.isfinite(level.mean) else ""
+        broken = f"{level.diverged} diverged" if level.diverged and level.usable else ""
+        drawing = ""
         if level is best:
             drawing, said = _svg("best", _diamond(), None, comparison, reach, result.log), "best"
         elif not level.usable:
             ended = level.diverged + level.finished
             said = f"unusable: {level.diverged} of {ended} runs diverged" if ended else f"no {metric.short} yet"
-            drawing = ""
         elif pair is None or not pair.estimate.n:
-            drawing, said = "", "no seed in common with the best" if pair else "not compared with the best"
+            said = "no seed in common with the best" if pair else "not compared with the best"
         else:
             said = metric.show_estimate(pair.estimate, result.log) + less_optimism(pair, metric, result.log)
             drawing = _svg(said, _interval(pair, reach), pair, comparison, reach, result.log)
         word = "" if pair is None or level is best else str(pair.verdict)
-        rows.append(
-            f"<tr><th scope='row'>{escape(in_words(level.level))}</th><td>{drawing}</td><td>{escape(said)}</td>"
-            f"<td>{escape(word)}</td><td>{escape(_mean(level, comparison))}</td></tr>"
+        below = ", ".join(filter(None, (mean, broken)))
+        (rows if level.usable else apart).append(
+            f"<tr><th scope='row'>{escape(in_words(level.level))}{_small(below)}</th><td>{drawing}</td>"
+            f"<td>{escape(said)}{_small(word)}</td></tr>"
         )
     left = len(result.levels) - MOST_ROWS
     more = f"<p class='caption'>{left} more levels: see the details.</p>" if left > 0 else ""
-    head = "".join(f"<th scope='col'>{escape(text)}</th>" for text in (
-        result.factor, "difference", "from the best", "verdict", f"mean {metric.short}"))  # fmt: skip
     where = f"<caption>{escape(result.contest.where)}</caption>" if result.contest.block else ""
     name = escape(f"{result.factor}: differences from the best level")
     return (
         f"<div class='scroll picture' tabindex='0' role='region' aria-label='{name}'><table>{where}"
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{more}"
+        f"<thead><tr><th scope='col'>{escape(result.factor)}</th><th scope='col'>{_direction(metric.sign)}</th>"
+        f"<th scope='col'>{escape(metric.short)}, from the best</th></tr></thead><tbody>{''.join(rows)}</tbody>"
+        f"<tbody class='apart'>{''.join(apart)}</tbody></table></div>{more}"
     )
 
 
-def _mean(level: LevelResult, comparison: Comparison) -> str:
-    broken = f" ({level.diverged} diverged)" if level.diverged and level.usable else ""
-    return comparison.metric.show(level.mean) + broken
+def _small(text: str) -> str:
+    return f"<small>{escape(text)}</small>" if text else ""
+
+
+def _direction(sign: int) -> str:
+    """Say to which side of a drawing levels are worse; nothing where nobody knows which end is better."""
+    words = {1: ("&larr; worse", "better &rarr;"), -1: ("&larr; better", "worse &rarr;")}.get(sign, ("less", "more"))
+    return f"<span class='ends'><span>{words[0]}</span><span>{words[1]}</span></span>"
+
+
+def _unusable(comparison: Comparison) -> str:
+    """Name the settings that diverge in most of their seeds."""
+    broken = [describe(comparison, setting) for setting in comparison.tried if setting.diverged and not setting.usable]
+    if not broken:
+        return ""
+    left = len(broken) - MOST_UNUSABLE
+    more = f" and {left} more" if left > 0 else ""
+    return f"<p class='apart'>Unusable, so in no mean: {escape('; '.join(broken[:MOST_UNUSABLE]))}{more}.</p>"
 
 
 def _x(value: float, reach: float) -> float:

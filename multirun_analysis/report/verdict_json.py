@@ -11,6 +11,8 @@ from multirun_analysis.compare.inference import ALPHA
 from multirun_analysis.compare.inner import clearest
 from multirun_analysis.compare.results import Result
 from multirun_analysis.compare.settings import Setting
+from multirun_analysis.compare.targets import UNITS, Target, to_target
+from multirun_analysis.compare.times import TimeComparison
 from multirun_analysis.records.described import in_words
 from multirun_analysis.report.looks_line import looks_as_object
 from multirun_analysis.report.noise import noise_object
@@ -20,7 +22,13 @@ from multirun_analysis.report.why import as_objects
 SCHEMA = 1  # raised when a key is renamed, removed or changes its meaning
 
 
-def as_object(comparison: Comparison, found: Verdict, claim: Claim | None) -> dict[str, Any]:
+def as_object(
+    comparison: Comparison,
+    found: Verdict,
+    claim: Claim | None,
+    target: Target | None = None,
+    compared_times: TimeComparison | None = None,
+) -> dict[str, Any]:
     """Compose the object; numbers that do not exist are null."""
     bests = [_setting(comparison, setting) for setting in comparison.best_by_block]
     return {
@@ -53,6 +61,7 @@ def as_object(comparison: Comparison, found: Verdict, claim: Claim | None) -> di
         },
         "looks": looks_as_object(comparison),
         "noise": noise_object(comparison),
+        "times": None if target is None else _times(comparison, target, compared_times),
         "claim": None if claim is None else {
             "text": claim.text, "answer": str(claim.answer), "difference": claim.difference[0],
             "interval": list(claim.difference[1:]), "replicates": claim.seeds,
@@ -109,6 +118,30 @@ def _factor(result: Result) -> dict[str, Any]:
             for t in result.divergence
         ],
     }  # fmt: skip
+
+
+def _times(comparison: Comparison, target: Target, found: TimeComparison | None) -> dict[str, Any]:
+    """Compose the times to a target: medians by setting, and the comparison of levels, a family of its own."""
+    rows = to_target(comparison, target).to_dict("records")
+    factors = [] if found is None else [_factor(result) | _missed(found, result) for result in found.results]
+    return {
+        "target": {"column": target.column, "value": target.value, "why": target.why,
+                   "direction": "higher" if target.higher else "lower"},
+        "settings": [
+            {"levels": {factor: row[factor] for factor in comparison.factors}, "runs": row["seeds"],
+             "reached": row["reached"], "unknown": row["unknown"],
+             **{f"median_{unit}": row[f"median_{unit}"] for unit in UNITS}}
+            for row in rows
+        ],
+        "limit_epochs": None if found is None else found.limit,
+        "factors": factors,
+    }  # fmt: skip
+
+
+def _missed(found: TimeComparison, result: Result) -> dict[str, Any]:
+    """Count by level the runs that never reached the target, and all of which one knows."""
+    counts = {in_words(level): found.count_missed(result, level) for level in result.contest.levels}
+    return {"never_reached": {level: list(count) for level, count in counts.items()}}
 
 
 def as_json(found: dict[str, Any]) -> str:

@@ -132,7 +132,8 @@ def _mean(one: InnerDifference, which: int) -> str:
 def _difference(one: InnerDifference) -> str:
     if one.place.ratio:
         return f"{_ratio(one.mean)} times [{_ratio(one.low)}, {_ratio(one.high)}]"
-    ends = "" if math.isnan(one.low) else f" [{100 * one.low:+.0f}, {100 * one.high:+.0f}]"
+    low, high = max(one.low, -1.0), min(one.high, 1.0)  # two shares cannot be further apart
+    ends = "" if math.isnan(one.low) else f" [{100 * low:+.0f}, {100 * high:+.0f}]"
     return f"{100 * one.mean:+.0f} points{ends}"
 
 

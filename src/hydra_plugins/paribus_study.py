@@ -14,7 +14,6 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from paribus.process import importing_torch
 from paribus.sweep.workers import start_forkserver
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ class StackedLauncher(StudyLauncher):
     """A launcher that trains similar runs as one stack, and others alone, in several processes on this machine.
 
     Args:
-        n_jobs: number of processes; None: one a core.
+        n_jobs: number of processes; None: one a GPU, or one a core without GPUs.
         most: largest number of runs in a stack; None: as many as memory holds.
     """
 
@@ -208,6 +207,7 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         from paribus.errors import RunFailed, UserError, unknown_name
+        from paribus.sweep.expand import expand_sweep
 
         for key in self.others:
             raise unknown_name(key, "hydra.sweeper", ("params", "grids"))
@@ -217,11 +217,6 @@ class StudySweeper(Sweeper):
             )
         if not self.study.dry_run:
             self.study_launcher.start()
-        with importing_torch():
-            import lightning  # noqa: F401  here, since checking a configuration imports it anyway
-
-            from paribus.sweep.expand import expand_sweep
-
         sweep = expand_sweep(arguments, self.loader, self.study, self.params, self.grids)
         judge = make_judge() if self.study.until.looks else None
         if self.study.tune.space:

@@ -27,5 +27,9 @@ class Paused(Exception):
     """The end of a run's part that it was to train now; `pause` names its last epoch."""
 
 
+class Stopped(Exception):
+    """The end of a run that somebody has asked to stop. It can be resumed."""
+
+
 class RunFailed(Exception):
     """A run failed, and its log and the terminal say why already."""

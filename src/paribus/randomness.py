@@ -20,9 +20,9 @@ def derive_seed(seed: int, stream: str, epoch: int = 0) -> int:
     return int(sequence.generate_state(1, np.uint64)[0]) >> 1
 
 
-def make_generator(seed: int, stream: str, epoch: int = 0) -> torch.Generator:
-    """Return the stream's generator, on the CPU so that the draws do not depend on the device."""
-    return torch.Generator().manual_seed(derive_seed(seed, stream, epoch))
+def make_generator(seed: int, stream: str, epoch: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
+    """Return the stream's generator, on the CPU unless the draws may depend on the device."""
+    return torch.Generator(device).manual_seed(derive_seed(seed, stream, epoch))
 
 
 def seed_globally(seed: int, stream: str, epoch: int = 0) -> None:

@@ -13,7 +13,7 @@ from multirun_analysis.figures.curvature import stability_margin
 from multirun_analysis.figures.gallery import gallery
 from multirun_analysis.figures.overview import overview
 from multirun_analysis.records.run_figures import figures_of_curves
-from multirun_analysis.report.page import write_report
+from multirun_analysis.report.page import compose_parts, write_page
 from multirun_analysis.report.verdict import verdict
 
 SHARP = {"curvature/stability_margin": [0.1, NAN, 0.5, NAN], "curvature/largest_eigenvalue": [100.0, NAN, 200.0, NAN]}
@@ -61,5 +61,5 @@ def test_the_overview_of_a_record_shows_its_layers(tmp_path: Path) -> None:
     figure = drawn(gallery(found, [])["overview"]())
     headings = [axes.get_title(loc="left").strip() for axes in figure.axes if axes.get_title(loc="left")]
     assert "gradients" in headings and "performance" in headings
-    write_report(found, verdict(found), [], tmp_path / "report.html")
+    write_page(compose_parts(found, verdict(found), [], tmp_path), tmp_path / "report.html", [])
     assert "src='data:image/png;base64," in (tmp_path / "report.html").read_text(encoding="utf-8")

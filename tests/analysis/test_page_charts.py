@@ -48,7 +48,7 @@ def test_the_slider_shows_the_layers_of_an_epoch(page: Page) -> None:
     page.focus("#epoch")
     page.keyboard.press("ArrowLeft")
     assert page.inner_text("#epoch-shown") == "2"
-    page.wait_for_function("document.querySelector('#depth-chart .gtitle').textContent.startsWith('epoch 2')")
+    page.wait_for_function("document.getElementById('depth-title').textContent.startsWith('epoch 2')")
     line = page.evaluate(
         "document.getElementById('depth-chart').data.find(t => t.mode.startsWith('lines')).y.slice(0, 3)"
     )
@@ -138,7 +138,7 @@ def test_a_layer_that_the_runs_shown_lack_is_not_drawn(odd: Page) -> None:
     odd.select_option("#layer", label="6")
     assert "6 of the runs shown have no layer 6." in odd.inner_text("#layer-note")
     find(odd, "optim.lr=0.01", 3)
-    assert odd.text_content("#flow-chart .gtitle") == "no layer 6: the runs shown have 2"
+    assert odd.text_content("#flow-title") == "no layer 6: the runs shown have 2"
     assert odd.locator("#layer option:not([disabled])").count() == 2
     odd.click("#reset")
     assert odd.locator("#layer option:not([disabled])").count() == 6

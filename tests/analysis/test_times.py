@@ -1,5 +1,6 @@
 """Times to a target by optimizer steps, their comparison, and what is drawn by step."""
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from multirun_analysis.compare.times import compare_times
 from multirun_analysis.figures.by_step import average_bins, loss_by_step
 from multirun_analysis.report import documents
 from multirun_analysis.report.page_data import data_of
+from multirun_analysis.report.verdict import verdict
+from multirun_analysis.report.verdict_json import as_json, as_object
 from paribus import record
 
 STEPS = np.array([1.0, 2, 5, 10])
@@ -120,8 +123,15 @@ def test_levels_are_compared_by_restricted_times(tmp_path: Path) -> None:
     first, second = found.describe()
     assert first.startswith("activation: relu is there ") and first.endswith("sooner than tanh.")
     assert "1 of 4 runs with tanh did not reach it within 3 epochs" in second
-    titles = [title for title, _ in documents.details(comparison, [], target)]
+    titles = [title for title, _ in documents.details(comparison, [], target, found)]
     assert sum(title.startswith("Time to val/loss at most 9.4") for title in titles) == 3
+    told = json.loads(as_json(as_object(comparison, verdict(comparison), None, target, found)))["times"]
+    assert told["target"] == {"column": "val/loss", "value": 9.4, "why": "as asked for", "direction": "lower"}
+    assert told["limit_epochs"] == 3 and told["factors"][0]["pairs"][0]["p"] == pytest.approx(expected.pvalue)
+    assert told["factors"][0]["never_reached"] == {"relu": [0, 4], "tanh": [1, 4]}
+    assert [(row["levels"]["activation"], row["reached"], row["runs"]) for row in told["settings"]] == [
+        ("relu", 4, 4), ("tanh", 3, 4)]  # fmt: skip
+    assert told["settings"][1]["median_epochs"] == pytest.approx(np.median(epochs[4:]))
 
 
 def test_what_is_drawn_by_step(tmp_path: Path) -> None:

@@ -106,3 +106,12 @@ def test_findings_are_quoted_where_they_differ_between_levels(tmp_path: Path) ->
     told = json.loads(as_json(as_object(found, verdict(found), None)))
     assert {one["quantity"] for one in told["why"]} == {"gradients_vanish", "dead_fraction"}
     assert told["diagnosis"]["study/sigmoid1" if "study/sigmoid1" in told["diagnosis"] else "sigmoid1"] == [finding]
+
+
+def test_two_seeds_that_tell_nothing_have_a_finite_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one degree of freedom the corrected interval of a ratio has ends that no float holds."""
+    monkeypatch.setitem(globals(), "SEEDS", (1, 2))
+    monkeypatch.setitem(globals(), "NOISE", {1: 1.0, 2: -1.5})
+    found = study(tmp_path)
+    assert all(0 < one.low < one.mean < one.high for one in found.inner if one.place.ratio)
+    assert len(inner_table(found)) == 2

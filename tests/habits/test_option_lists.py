@@ -63,7 +63,7 @@ def test_lists_in_a_sweep() -> None:
         (("optim=[adam,sgd]",), "optim needs one option"),
         (("~optim",), "optim needs one option"),
         (("model._target_=abc",), "model._target_: abc is a module, which cannot be called"),
-        (("model._target_=no.such.thing",), "model._target_: No module named 'no'"),
+        (("model._target_=no.such.thing",), "model._target_: Python finds no module 'no'"),
         (("model._target_=null",), "model._target_ is null; it must name a class"),
         (("trainer._target_=null",), "trainer._target_ is null"),
         (("callbacks.progress._target_=null",), "callbacks.progress._target_ is null"),

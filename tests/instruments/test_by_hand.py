@@ -86,17 +86,19 @@ def by_hand(config: dict[str, Any]) -> tuple[dict[tuple, float], dict[str, int],
         told = {"current_epoch": epoch, "strategy": device, "global_rank": 0, "world_size": 1, "overfit_batches": 0}
         data.trainer = type("Epoch", (), told)  # type: ignore[assignment]
         seen: dict[tuple, list[tuple[int, float]]] = {}
-        for step, (x, y) in enumerate(data.train_dataloader()):
+        sampled: dict[tuple, list[tuple[int, np.ndarray]]] = {}  # gradients
+        batches = list(data.train_dataloader())
+        for step, (x, y) in enumerate(batches):
             loss = LOSSES[config["loss"]["_target_"]](network(x), y)
             gradients = torch.autograd.grad(loss, [p for _, _, p in parameters], retain_graph=True)
             for (path, tensor, _), gradient in zip(parameters, gradients, strict=True):
                 g = doubles(gradient)
-                found = {"grad_mean_abs": np.abs(g).mean()}
-                if step % instruments["gradients"]["every_n_steps"] == 0:
-                    found["grad_std"], found["grad_norm"] = g.std(), (g**2).sum() ** 0.5
-                    found["grad_zero_fraction"] = (g == 0).mean()
-                for quantity, value in found.items():
-                    seen.setdefault((epoch + 1, path, tensor, quantity), []).append((len(x), value))
+                norm, every = (g**2).sum() ** 0.5, instruments["gradients"]["every_n_steps"]
+                seen.setdefault((epoch + 1, path, tensor, "grad_norm"), []).append((len(x), norm))
+                if step < every or step % every == 0:
+                    found = [np.abs(g).mean(), g.std(), (g == 0).mean(), norm]
+                    weight = len(x) * (1 if step < every else min(every, len(batches) - step))
+                    sampled.setdefault((epoch + 1, path, tensor), []).append((weight, np.array(found)))
             before = [doubles(p).copy() for _, _, p in parameters]
             optimizer.zero_grad()
             loss.backward()
@@ -111,6 +113,11 @@ def by_hand(config: dict[str, Any]) -> tuple[dict[tuple, float], dict[str, int],
                         seen.setdefault((epoch + 1, path, tensor, "update_ratio"), []).append((len(x), ratio))
         for key, pairs in seen.items():
             values[key] = sum(n * v for n, v in pairs) / sum(n for n, _ in pairs)
+        for owner, rows in sampled.items():
+            mean_abs, std, zero, norm = sum(n * row for n, row in rows) / sum(n for n, _ in rows)
+            ratio = values[*owner, "grad_norm"] / norm if norm else 1.0
+            estimates = {"grad_mean_abs": mean_abs * ratio, "grad_std": std * ratio, "grad_zero_fraction": zero}
+            values |= {(*owner, quantity): value for quantity, value in estimates.items()}
         at_the_end_of(epoch + 1)
     return values, depth, network
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from paribus import record
 from paribus.instruments import quantities
+from paribus.instruments.calls import InstrumentCalls
 from paribus.instruments.grad_signal import GradSignal
 from paribus.instruments.spectrum import Spectrum
 from paribus.models.layers import WeightLayer
@@ -49,7 +50,7 @@ def test_rms_and_largest_value_are_numpys() -> None:
 
 def make_subject(module: nn.Linear) -> SimpleNamespace:
     layer = WeightLayer("layer", 0, "0 layer", module, module.weight, module.bias)
-    return SimpleNamespace(stepping=None, layers=[layer], lead=0, loss_scaled=False)
+    return SimpleNamespace(network=module, stepping=None, layers=[layer], lead=0, loss_scaled=False)
 
 
 def test_grad_signal_is_what_was_planted() -> None:
@@ -58,11 +59,12 @@ def test_grad_signal_is_what_was_planted() -> None:
     module = nn.Linear(d, 1)
     signal = torch.randn(1, d, generator=generator)
     instrument = GradSignal()
+    calls = InstrumentCalls({"grad_signal": instrument})
     instrument.attach(make_subject(module), None)  # type: ignore[arg-type]
     for step in range(n):
         module.weight.grad = signal + noise * torch.randn(1, d, generator=generator)
         module.bias.grad = torch.tensor([2.0])
-        instrument.before_step(step, 10)
+        calls.before_step(step, 10)
     weight, bias = instrument.measure(1)
     squared = float(signal.square().sum())
     expected = (squared + noise**2 * d / n) / (squared + noise**2 * d)
@@ -73,10 +75,11 @@ def test_grad_signal_is_what_was_planted() -> None:
 def test_grad_signal_weighs_batches_by_their_samples() -> None:
     module = nn.Linear(1, 1, bias=False)
     instrument = GradSignal()
+    calls = InstrumentCalls({"grad_signal": instrument})
     instrument.attach(make_subject(module), None)  # type: ignore[arg-type]
     for step, (gradient, samples) in enumerate([(3.0, 30), (-1.0, 10)]):
         module.weight.grad = torch.tensor([[gradient]])
-        instrument.before_step(step, samples)
+        calls.before_step(step, samples)
     (measured,) = instrument.measure(1)
     assert measured.values.item() == pytest.approx(((30 * 3 - 10 * 1) / 40) ** 2 / ((30 * 9 + 10 * 1) / 40))
 

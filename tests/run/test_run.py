@@ -112,7 +112,7 @@ def test_what_is_recorded(train: Train, tmp_path: Path) -> None:
     assert "linear1" in log
     assert "9,473" in log
     assert (directory / ".hydra" / "overrides.yaml").exists()
-    assert {p.name for p in directory.iterdir()} == {
+    assert {p.name for p in directory.iterdir()} - {record.PATCH} == {
         ".hydra", ".lock", "train.log", "metrics.csv", "layers.parquet", "folds.parquet", "steps.parquet", "twins.npz", "summary.json",
         "checkpoints", "predictions.parquet", "weights.npz",
         next(directory.glob("events.out.tfevents.*")).name,

@@ -100,6 +100,22 @@ def test_validation_within_an_epoch_is_that_of_a_run_that_ends_there(train: Trai
     assert not (without / record.STEPS).exists()
 
 
+def test_validation_within_an_epoch_is_on_evenly_spaced_samples(train: Train) -> None:
+    directory = train(*FOUR, "callbacks.steps.validate_samples=50", "trainer.max_epochs=1")
+    ended = train(*FOUR, "+trainer.limit_train_batches=2", "trainer.max_epochs=1", directory="ended")
+    config = record.read_summary(directory)["config"]
+    data = build_data(config)
+    data.setup("fit")
+    network = build_network(config, data)
+    state = torch.load(ended / record.LAST, weights_only=True)["state_dict"]
+    network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state.items()})
+    assert data.val is not None
+    inputs, targets = data.val
+    chosen = [i * len(inputs) // 50 for i in range(50)]
+    expected = nn.functional.mse_loss(network(inputs[chosen]), targets[chosen]).item()
+    assert read(directory).set_index("step").loc[2, "val/loss"] == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("typed", [
     ("optim=lbfgs",), ("data.train_on_validation=true",), ("data.batch_size=5000",), ("optim=sam",),
@@ -199,7 +215,7 @@ def test_the_steps_that_are_followed_by_validation() -> None:
     assert list_steps(Steps()) == [1, 2, 5, 10, 20, 50, 100, 200, 500]
     assert list_steps(Steps(1, 1)) == [1, 10, 100, 1000]
     assert Steps(2).find_next(7, 2) is None
-    for arguments in ((-1, 3), (3, 0), (True, 3)):
+    for arguments in ((-1, 3), (3, 0), (True, 3), (3, 3, 0)):
         with pytest.raises(UserError, match=r"callbacks\.steps\.validate"):
             Steps(*arguments)
 

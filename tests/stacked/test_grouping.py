@@ -13,16 +13,22 @@ pytestmark = pytest.mark.slow
 
 
 def test_what_can_be_stacked_and_what_cannot(tmp_path: Path, cifar_root: Path) -> None:
+    narrow = ["model=vgg6", f"data.root={cifar_root}", "data.verify=false", "data.val_size=10"]
     groups, alone = group_runs([
         *jobs(tmp_path, "seed=1,2,3", "optim.lr=0.01,0.1"),
         *jobs(tmp_path, "seed=1,2", "activation=tanh"),
         *jobs(tmp_path, "seed=1", "activation=elu"),
-        *jobs(tmp_path, "seed=1,2", "trainer.gradient_clip_val=1"),
-        *jobs(tmp_path, "seed=1,2", "model=vgg6", "model.width_multiplier=0.1", f"data.root={cifar_root}", "data.verify=false", "data.val_size=10", "data.augment=false"),
+        *jobs(tmp_path, "seed=1,2", "trainer.gradient_clip_val=1", "trainer.max_epochs=3"),
+        *jobs(tmp_path, "seed=1,2", "model.width=9", "model.depth=1", "+callbacks.summary._target_=lightning.pytorch.callbacks.ModelSummary"),
+        *jobs(tmp_path, "seed=1,2", *narrow, "model.width_multiplier=0.05"),
+        *jobs(tmp_path, "seed=1,2", *narrow, "model.width_multiplier=0.25"),
     ])  # fmt: skip
-    assert sorted(map(len, groups)) == [2, 6]
+    assert sorted(map(len, groups)) == [2, 2, 2, 6]
     assert {reason: len(those) for reason, those in alone.items()} == {
-        "no other run is like it": 1, "its gradients are clipped": 2, "conv1 is a Conv2d": 2}  # fmt: skip
+        "no other run is like it": 1,
+        "callbacks.ModelSummary does not support stacks": 2,
+        "it has a convolution of 64 channels; on the CPU a stack gains up to 16": 2,
+    }
 
 
 def test_stacks_are_spread_over_processes_and_bounded(tmp_path: Path) -> None:
@@ -34,8 +40,9 @@ def test_stacks_are_spread_over_processes_and_bounded(tmp_path: Path) -> None:
 
 def test_a_stack_takes_half_of_the_free_memory_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [group] = group_runs(jobs(tmp_path, "seed=range(10)", "model.hidden=[1000]"))[0]
-    # 1000 x 8 + 1000 + 1000 + 1 parameters in 12 copies, two copies of 876 rows of 9 floats, and of an output for each
-    needed = 4 * (12 * 10_001 + 2 * 876 * 9 + 2 * 876)
+    # 1000 x 8 + 1000 + 1000 + 1 parameters in 12 copies, two copies of 876 rows of 9 floats, and of an output for each;
+    # of the 8 flattened inputs, the 2 x 1000 hidden outputs, and the last one, two copies for a batch of 64
+    needed = 4 * (12 * 10_001 + 2 * 876 * 9 + 2 * 876 + 2 * 64 * (8 + 2 * 1000 + 1))
     for fit, largest in ((3, 3), (100, 10), (0, 1)):
         free = 2 * needed * fit + 1
         memory = {"SC_PAGE_SIZE": 1, "SC_AVPHYS_PAGES": free, "SC_PHYS_PAGES": 2**40}
@@ -66,7 +73,7 @@ def changed(config: dict, **values: object) -> dict:
 
 
 @pytest.mark.parametrize(("values", "reason"), [
-    ({"trainer__accelerator": "gpu"}, "it trains on a GPU"),
+    ({"trainer__accelerator": "gpu"}, "it trains on gpu, and a stack on the CPU or a GPU of CUDA that is there"),
     ({"trainer___target_": "mine.Trainer"}, "its trainer is mine.Trainer"),
     ({"trainer__accumulate_grad_batches": 2}, "trainer.accumulate_grad_batches is set"),
     ({"trainer__devices": 2}, "it uses several devices"),

@@ -117,7 +117,7 @@ def test_images_too(both: Both, fashion_root: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_layers_files_and_summaries(both: Both) -> None:
-    for alone, stacked in both("seed=1,2", "activation=tanh"):
+    for alone, stacked in both("seed=1,2", "activation=tanh", "callbacks.steps.validate_samples=40"):
         one, other = read_layers(alone), read_layers(stacked)
         keys = ["epoch", "layer", "depth", "tensor", "quantity"]
         merged = one.merge(other, on=keys, how="outer", suffixes=("", "_stacked"))
@@ -216,3 +216,25 @@ def test_without_instruments_and_with_all_digits(both: Both) -> None:
     for alone, stacked in both("callbacks=none", "optim.lr=0.01,0.003"):
         assert files(alone) == files(stacked)
         assert (curves(alone)["lr"] == curves(stacked)["lr"]).all()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "model.norm=none data.augment=true trainer.gradient_clip_val=0.5,null",
+        "model.norm=batch data.augment=false trainer.gradient_clip_val=0.01 +trainer.gradient_clip_algorithm=value",
+        "model.norm=group activation=prelu",
+        "model.norm=layer",
+    ],
+)
+@pytest.mark.cases(2)
+def test_narrow_convolutions(both: Both, cifar_root: Path, more: str) -> None:
+    typed = ["model=vgg6", "model.width_multiplier=0.05", f"data.root={cifar_root}", "data.verify=false"]
+    typed += ["data.val_size=20", "data.batch_size=16", "seed=1,2", "optim=sgd", "optim.lr=0.02", *more.split()]
+    pairs = both(*typed)
+    same_curves(pairs)
+    one, other = (read_layers(where) for where in pairs[0])
+    keys = ["epoch", "layer", "tensor", "quantity"]
+    merged = one.merge(other, on=keys, how="outer", suffixes=("", "_stacked"))
+    assert len(merged) == len(one) == len(other)
+    assert (merged["value"] - merged["value_stacked"]).abs().max() < 1e-3

@@ -1,12 +1,17 @@
 """Networks and optimizers that can be stacked compute what each computes alone; others are refused."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from paribus.stacked.modules import NotStackable, StackedLinear, stack_modules
+from paribus.models.norms import make_norm
+from paribus.stacked.checks import check_step
+from paribus.stacked.clipping import Clipping
+from paribus.stacked.elementwise import ElementwiseSteps
+from paribus.stacked.modules import NotStackable, StackedLinear, get_member_state, stack_modules
 from paribus.stacked.optimizer import StackedOptimizer
 
 KINDS = {
@@ -38,7 +43,8 @@ def test_steps_are_those_of_torch(kind: str, agree: bool) -> None:
     sources = [sources[0]] * runs if agree else sources
     together = [nn.Parameter(t.clone()) for t in start]
     stacked = StackedOptimizer(together, sources)
-    assert [part.identical for part in stacked.slices] == [agree]
+    [steps] = stacked.parts
+    assert isinstance(steps, ElementwiseSteps) and [part.identical for part in steps.slices] == [agree]
     for step in range(12):
         gradients = [torch.randn(runs, *shape, generator=generator) for shape in shapes]
         for p, gradient in zip(together, gradients, strict=True):
@@ -97,8 +103,7 @@ def test_gradients_of_stacked_layers_are_those_of_their_outputs(bias: bool) -> N
 
 
 @pytest.mark.parametrize(("make", "why"), [(frozen, "frozen"), (twice, "two names"), (buffered, "buffers of its own"),
-                                           (lambda: nn.Sequential(nn.PReLU(3)), "PReLU"),
-                                           (lambda: nn.Sequential(nn.Conv2d(1, 1, 1)), "Conv2d")])  # fmt: skip
+                                           (lambda: nn.Sequential(nn.BatchNorm3d(3)), "BatchNorm3d, which may")])  # fmt: skip
 def test_networks_that_cannot_be_stacked(make: Callable[[], nn.Module], why: str) -> None:
     with pytest.raises(NotStackable, match=why):
         stack_modules([make(), make()])
@@ -113,7 +118,85 @@ def test_optimizers_that_cannot_be_stacked() -> None:
         (of(torch.optim.SGD), of(torch.optim.Adam)): "Adam and SGD",
         (of(torch.optim.NAdam), of(torch.optim.NAdam, decoupled_weight_decay=True)): "decoupled",
         (of(torch.optim.SGD, maximize=True), of(torch.optim.SGD)): "maximizes",
-        (of(torch.optim.Rprop), of(torch.optim.Rprop)): "Rprop",
+        (of(torch.optim.LBFGS), of(torch.optim.LBFGS)): "the optimizer is LBFGS, whose step may need more",
     }.items():
         with pytest.raises(NotStackable, match=why):
             StackedOptimizer(p, pair)
+
+
+class Scaled(nn.Module):
+    """A layer that stacks do not know: its weight times the features, in another order of axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(5, 4))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("oi,ni->no", self.kernel.softmax(0), inputs)
+
+
+def convolutional(norm: str) -> nn.Module:
+    layers = [nn.Conv2d(2, 4, 3, stride=2, bias=False), make_norm(norm, 4, images=True), nn.PReLU(4), nn.MaxPool2d(2)]
+    more = [nn.Conv2d(4, 4, (1, 3), padding="same", groups=2), nn.Softmax(1), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*(layer for layer in layers if layer is not None), *more, Scaled(), nn.LayerNorm(5))
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "layer", "group", "rms"])
+def test_images_and_unknown_layers_have_the_outputs_and_gradients_of_their_networks(norm: str) -> None:
+    torch.manual_seed(0)
+    networks = [convolutional(norm) for _ in range(3)]
+    for parameter in (p for network in networks for p in network.parameters()):
+        parameter.data += torch.randn_like(parameter) / 10
+    stacked, inputs = stack_modules(networks), torch.randn(3, 6, 2, 12, 12)
+    expected = torch.stack([network(own) for network, own in zip(networks, inputs, strict=True)])
+    torch.testing.assert_close(stacked(inputs), expected, rtol=1e-4, atol=1e-5)
+    pull = torch.randn_like(expected)
+    (stacked(inputs) * pull).sum().backward()
+    (expected * pull).sum().backward()
+    for network, own in zip(networks, inputs, strict=True):
+        network(own)  # a second forward pass in training mode, of which running means know
+    for k, network in enumerate(networks):
+        for name, tensor in network.state_dict().items():
+            torch.testing.assert_close(get_member_state(stacked, k)[name], tensor, rtol=1e-4, atol=1e-5)
+        for name, parameter in network.named_parameters():
+            torch.testing.assert_close(stacked.get_parameter(name).grad[k], parameter.grad, rtol=1e-3, atol=1e-4)
+    stacked.eval()
+    expected = torch.stack([network.eval()(own) for network, own in zip(networks, inputs, strict=True)])
+    torch.testing.assert_close(stacked(inputs), expected, rtol=1e-4, atol=1e-5)
+
+
+class Noisy(nn.Module):
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs + torch.randn_like(inputs)
+
+
+class Branching(nn.Module):
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs if inputs.mean() > 0 else -inputs
+
+
+@pytest.mark.parametrize("layer", [Noisy, Branching, lambda: nn.Dropout2d(0.5)])
+def test_a_layer_that_cannot_be_mapped_says_why(layer: Callable[[], nn.Module]) -> None:
+    with pytest.raises(NotStackable, match=r"Sequential fails in a stack \(.*vmap"):
+        check_step(SimpleNamespace(network=stack_modules([nn.Sequential(nn.Conv1d(3, 3, 1), layer())] * 2)), torch.ones(2, 4, 3, 5))  # type: ignore[arg-type]  # fmt: skip
+
+
+@pytest.mark.parametrize("by_value", [False, True])
+def test_gradients_are_clipped_as_torch_clips_those_of_each_run(by_value: bool) -> None:
+    torch.manual_seed(0)
+    limits, shapes = [0.5, None, 100.0, 1e-3], [(3, 2), (5,), ()]
+    stacked = [nn.Parameter(torch.zeros(4, *shape)) for shape in shapes]
+    for p in stacked:
+        p.grad = torch.randn_like(p)
+    alone = [[nn.Parameter(torch.zeros_like(p[k])) for p in stacked] for k in range(4)]
+    clip: Callable[..., object] = nn.utils.clip_grad_value_ if by_value else nn.utils.clip_grad_norm_
+    for own, limit, k in zip(alone, limits, range(4), strict=True):
+        for p, whole in zip(own, stacked, strict=True):
+            p.grad = whole.grad[k].clone()  # type: ignore[index]
+        if limit is not None:
+            clip(own, limit)
+    algorithm = {"gradient_clip_algorithm": "value"} if by_value else {}
+    Clipping([{"gradient_clip_val": limit, **algorithm} for limit in limits], stacked).clip()
+    for k, own in enumerate(alone):
+        for p, whole in zip(own, stacked, strict=True):
+            torch.testing.assert_close(whole.grad[k], p.grad)  # type: ignore[index]

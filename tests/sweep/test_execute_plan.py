@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from paribus import record
@@ -17,7 +18,7 @@ from paribus.sweep.plan import PlannedRun
 
 def jobs(tmp_path: Path, n: int) -> list[PlannedRun]:
     return [
-        PlannedRun(Job(tmp_path / str(i), Composed(OmegaConf.create(), OmegaConf.create())), record.ABSENT, None)
+        PlannedRun(Job(tmp_path / str(i), Composed(OmegaConf.create(), OmegaConf.create({"mode": RunMode.MULTIRUN}))), record.ABSENT, None)
         for i in range(n)
     ]  # type: ignore[arg-type]
 

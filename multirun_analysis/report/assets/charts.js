@@ -9,7 +9,7 @@ const niceTicks = (low, high) => {
 };
 const decades = (low, high) => {
   const ticks = [];
-  for (let k = Math.floor(low); k <= Math.ceil(high); k++) for (const m of high - low < 1.2 ? [1, 2, 5] : [1]) {
+  for (let k = Math.floor(low); k <= Math.ceil(high); k++) for (const m of high - low < 2.2 ? [1, 2, 5] : [1]) {
     const at = k + Math.log10(m);
     if (at >= low - 1e-9 && at <= high + 1e-9) ticks.push(at);
   }
@@ -74,6 +74,7 @@ const drawTicks = () => {
 };
 
 const drawParallel = () => {
+  if (!CHARTS) return;
   const node = $("parallel"), rows = filtered(), t = theme();
   if (node.dataset.lacking) return;
   if (!D.factors.length || D.runs.length < 2) {
@@ -232,6 +233,7 @@ const suitLog = () => {
   $("curve-log").checked = !$("metric").value.endsWith("acc") && values[0] > 0 && high / low >= 20;
 };
 const drawCurves = () => {
+  if (!CHARTS) return;
   const metric = $("metric").value, values = D.curves.values[metric];
   if (!values) { $("curve-chart").replaceChildren(el("p", "No run has recorded an epoch.", { class: "none" })); return; }
   const share = metric.endsWith("acc"), log = $("curve-log").checked && !share;
@@ -277,23 +279,23 @@ const inMeans = runs => $("lines").value === "means" && cellsOf(runs).size <= MO
 const scaleOf = q => ({ type: q.log ? "log" : "linear", title: { text: plain(q.label) }, ...(q.log ? { exponentformat: "power", dtick: undefined } : { range: [-.03, 1.03] }) });
 const epochOf = at => L.epochs[at] === 0 ? "0 (untrained)" : L.epochs[at];
 const drawDepth = () => {
-  if (!L.quantities.length) return;
+  if (!CHARTS || !L.quantities.length) return;
   const { q, grid, runs, floor, deepest, names } = inside(), at = +$("epoch").value;
   const every = Math.ceil(deepest / 24), ticks = Array.from({ length: deepest }, (_, i) => i).filter(i => i % every === 0);
   const byDepth = run => { const line = grid[run].map(layer => layer[at] ?? null); return [line.map((_, i) => i), line]; };
+  $("depth-title").textContent = `epoch ${L.epochs[at]}, from input to output`;
   Plotly.react($("depth-chart"), tracesOf(runs, byDepth, inMeans(runs), q.log, floor, floor, false), layout({ height: 420, uirevision: q.key + deepest,
-    title: { text: `epoch ${L.epochs[at]}, from input to output`, font: { size: 14 } },
     xaxis: { title: { text: "layer" }, tickvals: ticks, ticktext: ticks.map(i => names && deepest <= 24 ? plain(names[i]) : i + 1) }, yaxis: scaleOf(q) }), CONFIG);
   tellLayers();
 };
 const drawFlow = () => {
-  if (!L.quantities.length) return;
+  if (!CHARTS || !L.quantities.length) return;
   const { q, grid, runs, floor, deepest, names } = inside(), layer = +$("layer").value;
   [...$("layer").options].forEach((option, i) => { option.disabled = runs.length > 0 && i >= deepest; });
   const overEpochs = run => [L.epochs, layer < grid[run].length ? grid[run][layer] : []];
-  const title = runs.length && layer >= deepest ? `no layer ${layer + 1}: the runs shown have ${deepest}` : `layer ${layer + 1}${names ? ` (${plain(names[layer])})` : ""}, over epochs`;
+  $("flow-title").textContent = runs.length && layer >= deepest ? `no layer ${layer + 1}: the runs shown have ${deepest}` : `layer ${layer + 1}${names ? ` (${names[layer]})` : ""}, over epochs`;
   Plotly.react($("flow-chart"), tracesOf(runs, overEpochs, inMeans(runs), q.log, floor, floor, false), layout({ height: 420, uirevision: q.key + layer,
-    title: { text: title, font: { size: 14 } }, xaxis: { title: { text: "epoch" }, dtick: wholeEpochs(L.epochs) }, yaxis: scaleOf(q) }), CONFIG);
+    xaxis: { title: { text: "epoch" }, dtick: wholeEpochs(L.epochs) }, yaxis: scaleOf(q) }), CONFIG);
 };
 const tellLayers = () => {
   const { grid, last, runs, zeros, deepest } = inside(), at = +$("epoch").value, layer = +$("layer").value, notes = shown.length ? [] : [NOTHING];

@@ -79,7 +79,7 @@ const drawLegend = () => {
   if (factor() && anyUnknown) add("unknown", -1);
   $("legend").replaceChildren(...items);
 };
-const update = (parallel = true) => {
+const choose = () => { // all but the charts
   shown = filtered().filter(passes);
   if (state.focus !== null && !shown.includes(state.focus)) focus(null, false);
   const there = new Set(shown);
@@ -87,6 +87,9 @@ const update = (parallel = true) => {
   $("count").textContent = `${shown.length.toLocaleString("en")} of ${D.runs.length.toLocaleString("en")} runs shown`;
   $("parallel-note").textContent = shown.length ? "" : NOTHING;
   drawLegend();
+};
+const update = (parallel = true) => {
+  choose();
   if (parallel) drawParallel();
   drawCurves(); drawLayers();
 };
@@ -106,6 +109,7 @@ if (L.quantities.length) {
   options($("layer"), Array.from({ length: deepest }, (_, i) => [i, L.architectures.length === 1 ? `${i + 1}: ${L.architectures[0][i]}` : i + 1]));
   $("epoch").max = L.epochs.length - 1; $("epoch").value = L.epochs.length - 1;
 } else { $("layers").hidden = true; $("to-layers").hidden = true; }
+for (const section of ["why", "figures"]) $(`to-${section}`).hidden = !$(section);
 if (statuses.length > 1) for (const status of statuses) {
   const label = el("label"), box = el("input", undefined, { type: "checkbox", checked: "" });
   box.addEventListener("change", () => { state.statuses[box.checked ? "add" : "delete"](status); update(); });
@@ -130,4 +134,5 @@ $("copy")?.addEventListener("click", () => { navigator.clipboard?.writeText(docu
 makeTable();
 tellEpoch();
 suitLog();
-update();
+choose();
+for (const draw of [drawCurves, drawLayers, drawParallel]) setTimeout(draw); // a task each: one can scroll between them

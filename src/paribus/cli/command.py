@@ -12,6 +12,7 @@ COMMANDS = {
     "train": "paribus.cli.train:main",
     "evaluate": "paribus.cli.evaluate:main",
     "compare": "multirun_analysis.__main__:run",
+    "watch": "multirun_analysis.watch.command:main",
     "data": "paribus.cli.data:main",
     **{name: f"paribus.cli.housekeeping:{name}" for name in ("ls", "diff", "note", "tag", "rm", "export", "open")},
 }
@@ -21,6 +22,7 @@ usage: paribus [--help] [--version] COMMAND ...
   paribus train       train one run, or with --multirun the runs of a study
   paribus evaluate    evaluate finished runs on their test sets
   paribus compare     compare runs: what a change did, and how certain that is
+  paribus watch       follow a study in a browser while it is trained
   paribus data        inspect a data set before training
 
   paribus ls          list studies, or the runs of one

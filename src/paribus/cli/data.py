@@ -18,6 +18,7 @@ from paribus.cli.errors import report_errors
 from paribus.errors import UserError, unknown_name
 from paribus.installation import find_config_directory, name_commands
 from paribus.paths import parse_path
+from paribus.process import importing_torch
 
 DESCRIPTION = """\
 Inspect a data set before training: figures in a directory, a table on the terminal.
@@ -69,7 +70,8 @@ def read_node(options: argparse.Namespace) -> dict[str, Any]:
     config = OmegaConf.load(find_config_directory() / "data" / f"{options.name}.yaml")
     node: Any = OmegaConf.to_container(OmegaConf.create({"seed": 0, "data": config}), resolve=True)
     node = node["data"]
-    signature = inspect.signature(get_object(node["_target_"]))
+    with importing_torch():
+        signature = inspect.signature(get_object(node["_target_"]))
     valid = sorted({*node, *signature.parameters} - {"_target_", "others"})
     typed = {name: str(value) for name in FLAGS if (value := getattr(options, name)) is not None}
     for name in typed:

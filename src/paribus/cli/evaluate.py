@@ -3,7 +3,12 @@
 import argparse
 
 from paribus.cli.errors import report_errors
+from paribus.errors import UserError
 from paribus.installation import name_commands
+from paribus.paths import parse_path
+from paribus.process import importing_torch
+from paribus.record import find_runs
+from paribus.terminal import make_console
 
 DESCRIPTION = """\
 Evaluate finished runs on their test sets, write the metrics into their records (summary.json, "test") and print them.
@@ -44,14 +49,11 @@ def main() -> None:
 def evaluate_runs() -> None:
     """Evaluate each run that sys.argv names, and print a table. Raises UserError at the end for runs that failed."""
     options = parse_arguments()
-    import torch  # slow, so only after the options: --help and wrong options are answered at once
+    with importing_torch():  # slow, so only after the options: --help and wrong options are answered at once
+        import torch
 
-    from paribus.errors import UserError
-    from paribus.paths import parse_path
-    from paribus.record import find_runs
-    from paribus.run.evaluate import evaluate, show
-    from paribus.run.load import load_run
-    from paribus.terminal import make_console
+        from paribus.run.evaluate import evaluate, show
+        from paribus.run.load import load_run
 
     device = torch.device(options.device)
     try:

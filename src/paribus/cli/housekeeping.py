@@ -9,13 +9,15 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from paribus import record
 from paribus.cli.errors import report_errors
 from paribus.errors import UserError
-from paribus.housekeeping import archive, shelf, trash
+from paribus.housekeeping import archive, shelf, trackers, trash
 from paribus.housekeeping.difference import compare_runs
 from paribus.paths import parse_path
 from paribus.terminal import make_console
 
+MOST_LINES = 200  # of the difference of two patches
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -145,6 +147,11 @@ def diff(options: argparse.Namespace) -> int:
         if found[part]:
             _print_table([part, "first", "second"], [[k, *map(_show, pair)] for k, pair in found[part].items()])
             print()
+    for line in found["patch"][:MOST_LINES]:
+        print(line)
+    left = len(found["patch"]) - MOST_LINES
+    if left > 0:
+        print(f"... {left} more lines: {record.PATCH} of both runs, or --json")
     if found["curves"]:
         rows = [[c, str(d["first_epoch"]), *map(_show, d["last"])] for c, d in found["curves"].items()]
         _print_table(["curve", "differs from epoch", "last of first", "last of second"], rows)
@@ -240,13 +247,22 @@ def _shorten(path: Path) -> Path:
 
 def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", help="a study or run")
-    parser.add_argument("--to", metavar="FILE", help="the archive (default: STUDY.tar.gz in the working directory)")
+    parser.add_argument(
+        "--to",
+        metavar="FILE|wandb|mlflow",
+        help="the archive (default: STUDY.tar.gz in the working directory), or a tracker that is installed",
+    )
 
 
 @command(_export)
 def export(options: argparse.Namespace) -> None:
-    """Pack a study or run into one archive with checksums; `paribus open` unpacks it."""
+    """Pack a study or run into one archive with checksums, which `paribus open` unpacks; or export its finished runs to
+    Weights & Biases or MLflow."""
     study = require_record(to_path(options.study))
+    if options.to in trackers.TRACKERS:
+        new, known, where = trackers.export_runs(study, options.to)
+        print(f"{new} run{'s' * (new != 1)} exported, {known} there already: {where}")
+        return
     target = to_path(options.to) if options.to is not None else Path(f"{study.resolve().name}.tar.gz")
     files = archive.pack(study, target)
     print(f"{target}: {files} files, {format_size(target.stat().st_size)}")

@@ -1,6 +1,7 @@
 """Add the overrides of a recorded run to a command that resumes or repeats it."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ def add_recorded(typed: list[str]) -> list[str]:
         _require_own_files(directory, [*flags, *stored])
     flags += swept
     composed = _read_recorded(directory, "config.yaml")
+    if order == "rerun":
+        _warn_of_other_code(directory)
     fixed = [f"{order}={_quote(str(directory))}"]
     if order == "resume" and in_study:
         fixed.append(f"study={_quote(str(composed.get('study') or directory.parent.name))}")
@@ -58,6 +61,15 @@ def add_recorded(typed: list[str]) -> list[str]:
         fixed.append(f"threads={threads if isinstance(threads, int) else 'null'}")
     stored = [text for text in stored if _get_key(text) not in {_get_key(text) for text in fixed}]
     return [*flags, *stored, *given, *fixed]
+
+
+def _warn_of_other_code(directory: Path) -> None:
+    """Print how to get the code that made a record, before anything of it is composed with other code."""
+    from paribus.record.provenance import collect_code, explain_other_code
+
+    said = explain_other_code(directory, collect_code())
+    if said is not None:
+        print(f"note: {said}", file=sys.stderr)
 
 
 def _names_loss_by_model(hydra: Any) -> bool:

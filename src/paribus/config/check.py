@@ -1,6 +1,7 @@
 """Check a composed configuration, and read its choices and the values set beyond them.
 
-Does not import torch; `read_choices` imports the classes that the configuration names, to inspect their signatures.
+Imports classes that the configuration names, and torch with them, only where something has to be known of them that the
+files of conf/ do not say: of the user's own classes, and of what the command line adds.
 """
 
 import inspect
@@ -24,9 +25,10 @@ from paribus.config.compose import (
 from paribus.config.ranges import check_ranges
 from paribus.config.schedules import check_schedules
 from paribus.config.suggestions import suggest_key
-from paribus.config.targets import find_callable
+from paribus.config.targets import PACKAGES, find_callable
 from paribus.config.values import check_values
 from paribus.errors import UserError, unknown_name
+from paribus.process import importing_torch
 from paribus.record import (
     NAMED_LOSSES,
     PROCESS_KEYS,
@@ -125,11 +127,13 @@ def check_choices(
         options["loss"] = named  # a network's own YAML may name its loss as in version 0.1
         raw_base, base = ({**node, "model": {**node["model"], "loss": named}} for node in (raw_base, base))
     raw, raw_base, base = map(use_current_targets, (raw, raw_base, base))
+    known = composer.has_own_files(without_experiment)
     if not keys_checked:
+        _check_targets(raw, raw_base, "", known)
         _check_keys(raw, raw_base, "")
     plain = use_current_targets(get_resolved())
     _check_seeds(plain)
-    check_values(plain, base, "", _find_signature)
+    check_values(plain, base, "", _find_signature, known)
     check_ranges(plain)
     check_schedules(plain)
     least, most = plain["trainer"].get("min_epochs") or 0, plain["trainer"]["max_epochs"]
@@ -183,9 +187,22 @@ def _check_seeds(config: Mapping[str, Any]) -> None:
         raise UserError(f"seeds.split is {split} and data.seed {of_data}; both seed the split. Set one of them.")
 
 
+def _check_targets(node: Mapping[str, Any], base: Mapping[str, Any], path: str, known: bool) -> None:
+    """Raise UserError for a `_target_` that names no class; where `base` is `known`, its own are not looked at.
+
+    Those of optional packages are, since these may be missing.
+    """
+    target = node.get("_target_")
+    if not (known and target == base.get("_target_") and str(target).partition(".")[0] not in PACKAGES):
+        _find_signature(node, path)
+    for key, value in node.items():
+        if isinstance(value, Mapping) and (isinstance(base.get(key), Mapping) or key not in base):
+            _check_targets(value, base.get(key, {}), f"{path}{key}.", known)
+
+
 def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:
     """Raise UserError for keys added to `base` that no constructor accepts, and for keys removed from it."""
-    accepted = _find_arguments(node, path)
+    accepted = None if set(node) <= set(base) else _find_arguments(node, path)
     node_path = path.rstrip(".")
     for key in base:
         if key not in node and node_path not in OPEN_GROUPS:
@@ -211,7 +228,9 @@ def _find_signature(node: Mapping[str, Any], path: str) -> inspect.Signature | N
     """Return the signature of a node's _target_, or None without a _target_."""
     if "_target_" not in node or (node["_target_"] is None and path in ("scheduler.", "optim.")):  # none; own
         return None
-    return _inspect_signature(find_callable(node["_target_"], path.rstrip(".")))
+    with importing_torch():
+        found = find_callable(node["_target_"], path.rstrip("."))
+    return _inspect_signature(found)
 
 
 @cache

@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -14,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
 from paribus.config.ranges import MOST_LAYERS
+from paribus.installation import find_config_directory
 from paribus.private_names import apply_overrides
 from paribus.record import PROCESS_KEYS
 
@@ -116,6 +118,7 @@ class Composer:
         self._parser = OverridesParser.create(config_loader=loader)
         self._parsed: dict[str, Override] = {}
         self._is_group: dict[str, bool] = {}  # True for keys that are names of groups
+        self._is_own: dict[str, bool] = {}  # True for names of files in Paribus' conf/
         self._composed: dict[tuple[str, ...], bytes] = {}  # pickled: five times as fast to copy as by deepcopy
         self._option_configs: dict[frozenset[tuple[str, Any]], tuple[dict[str, Any], dict[str, Any]]] = {}
         self._leaves: dict[str, Leaf | None] = {}
@@ -153,6 +156,17 @@ class Composer:
         if key not in self._option_configs:
             self._compose_cached((*self.hydra_overrides, *(f"{group}={option}" for group, option in options.items())))
         return self._option_configs[key]
+
+    def has_own_files(self, options: Mapping[str, str]) -> bool:
+        """Return whether the primary configuration and the options by group are files of Paribus itself."""
+        names = [f"{group}/{name}" for group, option in options.items() for name in option.strip("[]").split(",")]
+        return all(map(self._is_own_file, [self.config_name, *names]))
+
+    def _is_own_file(self, name: str) -> bool:
+        if name not in self._is_own:
+            first = next((source for source in self._loader.get_sources() if source.is_config(name)), None)
+            self._is_own[name] = first is not None and Path(first.path) == find_config_directory()
+        return self._is_own[name]
 
     def is_group(self, key: str) -> bool:
         """Return whether a key is the name of a group of options."""

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pkgutil import resolve_name
 from typing import Any
 
+import yaml
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import (
@@ -49,6 +50,12 @@ def explain(error: BaseException) -> str:
             return _explain_option(group, option, options)
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, InterpolationKeyError) and cause.full_key and cause.msg:
+        lacking = re.search(r"'default_lr\.(\w+)'", str(cause.msg))
+        if lacking:
+            return (
+                f"The model's table default_lr has no rate for optim={lacking[1]}. Give one: {cause.full_key}=VALUE, "
+                f"or default_lr.{lacking[1]} in the model's YAML."
+            )
         return f"{cause.full_key}: {str(cause.msg).splitlines()[0]}. Give {cause.full_key} a value, or define that key."
     if isinstance(cause, MissingMandatoryValue) and cause.full_key:
         return f"{cause.full_key} has no value yet. Give it one: {cause.full_key}=VALUE."
@@ -57,6 +64,9 @@ def explain(error: BaseException) -> str:
         return _explain_key(typed[1] if typed else str(cause.full_key), str(cause.full_key), cause.parent_node)
     if isinstance(error, OverrideParseException):
         return explain_grammar(str(error.override))
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: this is not YAML: {error.problem}."
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}. {_REMEDIES.get(error.errno or 0, '')}".strip()

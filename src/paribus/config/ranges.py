@@ -180,6 +180,7 @@ RANGES: dict[str, Range] = {
     "metrics.r2.adjusted": Range(0, whole=True),
     "callbacks.steps.validate_epochs": Range(0, whole=True),
     "callbacks.steps.validate_per_decade": Range(1, 9, whole=True),
+    "callbacks.steps.validate_samples": COUNT,
     "tune.trials": Range(2, 4096, whole=True),
     "tune.seed": Range(0, whole=True),
     "tune.reduction": Range(2, 100, whole=True),

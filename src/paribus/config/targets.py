@@ -64,6 +64,12 @@ def find_callable(target: Any, part: str) -> Any:
         package = PACKAGES.get(target.partition(".")[0])
         if package is not None and isinstance(error, ImportError):
             raise UserError(f"{part}._target_: {target} needs {package}: pip install {package}") from None
+        top = target.partition(".")[0]
+        if isinstance(error, ModuleNotFoundError) and error.name == top:
+            raise UserError(
+                f"{part}._target_: Python finds no module {top!r}. Put {top}.py beside train.py (for paribus train: "
+                "into the working directory), or install the package that has it."
+            ) from None
         raise UserError(f"{part}._target_: {str(error).splitlines()[0]}") from None
     except Exception as error:
         raise UserError(f"{part}._target_: importing {target} fails: {type(error).__name__}: {error}") from error

@@ -7,6 +7,7 @@ import inspect
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import PurePath
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -19,13 +20,20 @@ REAL_GROUPS = ("optim.", "scheduler.", "activation.", "default_lr.")
 MISSING = "???"  # OmegaConf's word for a value that has to be given
 
 
-def check_values(node: Mapping[str, Any], base: Mapping[str, Any], path: str, find_signature: FindSignature) -> None:
+def check_values(
+    node: Mapping[str, Any], base: Mapping[str, Any], path: str, find_signature: FindSignature, known: bool = False
+) -> None:
     """Raise UserError for a value of another type than in `base`, or, where that is null, than its annotation.
 
     A word may also be null where its annotation says so: optim.line_search_fn=null is L-BFGS without a search.
     The trainer's values are checked by Lightning's annotations alone, which allow more types than the file shows.
+    `known` means that the values of `base` are good ones: a class is then imported only for a value that is another
+    one and has no range.
     """
-    signature = find_signature(node, path)
+    known = known and node.get("_target_") == base.get("_target_")
+    look = cache(lambda: find_signature(node, path))
+    if not known:
+        look()
     for key, value in node.items():
         full, example = f"{path}{key}", base.get(key)
         if key == "_target_":
@@ -33,20 +41,32 @@ def check_values(node: Mapping[str, Any], base: Mapping[str, Any], path: str, fi
         if value == MISSING:
             raise UserError(f"{full} has no value yet. Give it one: {full}=VALUE.")
         if isinstance(value, Mapping) and (isinstance(example, Mapping) or key not in base):
-            check_values(value, example or {}, f"{full}.", find_signature)
-        elif value is None and isinstance(example, str) and signature and _may_be_null(signature, str(key)):
+            check_values(value, example or {}, f"{full}.", find_signature, known)
+        elif value is None and isinstance(example, str) and _may_be_null(look(), str(key)):
             continue
         elif example is not None and path != "trainer.":
             _check_example(full, value, example)
-        elif signature is not None and key in signature.parameters and (value is not None or path == "trainer."):
-            annotation = signature.parameters[key].annotation
+        elif known and key in base and (_is_alike(value, example) or (value is not None and full in RANGES)):
+            continue
+        elif value is not None or path == "trainer.":
+            annotation = _find_annotation(look(), str(key))
             if not fits(value, annotation) and (value is None or full not in RANGES):  # whose message says more
                 raise UserError(f"{full} is {value!r}; it must be {_join(_describe(annotation))}.")
 
 
-def _may_be_null(signature: inspect.Signature, key: str) -> bool:
+def _is_alike(value: Any, example: Any) -> bool:
+    """Return whether a value is the example, or a whole number as that is."""
+    return type(value) is type(example) and (value == example or type(value) is int)
+
+
+def _may_be_null(signature: inspect.Signature | None, key: str) -> bool:
     """Return whether the annotation of an argument names None."""
-    return key in signature.parameters and types.NoneType in get_args(signature.parameters[key].annotation)
+    return types.NoneType in get_args(_find_annotation(signature, key))
+
+
+def _find_annotation(signature: inspect.Signature | None, key: str) -> Any:
+    """Return the annotation of an argument; `object`, which fits everything, where there is no such argument."""
+    return signature.parameters[key].annotation if signature is not None and key in signature.parameters else object
 
 
 def _check_example(key: str, value: Any, example: Any) -> None:

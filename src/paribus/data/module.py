@@ -258,7 +258,7 @@ class Images(InMemory):
 
     def inputs(self, raw: Any) -> Tensor:
         """Normalise bytes (n, channels, height, width) or (n, height, width); return float32 with four axes."""
-        pixels = torch.as_tensor(raw)
+        pixels = raw if isinstance(raw, Tensor) else torch.as_tensor(raw)  # a tensor stays on its device
         if pixels.dtype != torch.uint8:
             raise UserError(f"Images are bytes from 0 to 255 (uint8), not {pixels.dtype}.")
         if pixels.ndim == 3:

@@ -1,5 +1,6 @@
 """Find what differs between two runs: first what was asked for, then what came of it."""
 
+import difflib
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +14,11 @@ EXACT_KEYS = ("status", "seed", "device", "processes", "threads", "stacked")
 def compare_runs(first: Path, second: Path) -> dict[str, Any]:
     """Compare two runs that have ended.
 
-    Returns plain values: `identical` (same identity and same curves); `settings`, `versions`, `code` (git commit),
-    `data` (hash and sizes) and `execution`, each with the keys that differ as [first, second], None for no such key;
-    and `curves`: for each column of metrics.csv that differs the first such epoch, and both last values. Times are not
-    compared. Raises RecordError where a run cannot be read.
+    Returns plain values: `identical` (same identity and same curves); `settings`, `versions`, `code` (git commit, and
+    what was not committed), `data` (hash and sizes) and `execution`, each with the keys that differ as [first, second],
+    None for no such key; `patch`, the lines of a unified diff of their code.patch; and `curves`: for each column of
+    metrics.csv that differs the first such epoch, and both last values. Times are not compared. Raises RecordError
+    where a run cannot be read.
     """
     summaries = [record.read_summary(path) for path in (first, second)]
     rows = [record.read_metrics(path) for path in (first, second)]
@@ -24,9 +26,10 @@ def compare_runs(first: Path, second: Path) -> dict[str, Any]:
     parts = {
         "settings": _differ(*configs),
         "versions": _differ(*(summary.get("versions") or {} for summary in summaries)),
-        "code": _differ(*(summary.get("git") or {} for summary in summaries)),
+        "code": _differ(*({k: v for k, v in (s.get("git") or {}).items() if v != []} for s in summaries)),
         "data": _differ(*(summary.get("data") or {} for summary in summaries)),
         "execution": _differ(*({key: summary.get(key) for key in EXACT_KEYS} for summary in summaries)),
+        "patch": _compare_patches(first, second),
         "curves": _compare_curves(*rows),
     }
     same = summaries[0].get("identity") == summaries[1].get("identity")
@@ -36,6 +39,14 @@ def compare_runs(first: Path, second: Path) -> dict[str, Any]:
 def _differ(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, list[Any]]:
     keys = [*first, *(key for key in second if key not in first)]
     return {key: [first.get(key), second.get(key)] for key in keys if first.get(key) != second.get(key)}
+
+
+def _compare_patches(first: Path, second: Path) -> list[str]:
+    """Compare what was not committed of the code; a run without code.patch has nothing."""
+    texts = [path.read_text(errors="replace") if path.exists() else ""
+             for path in (first / record.PATCH, second / record.PATCH)]  # fmt: skip
+    names = str(first / record.PATCH), str(second / record.PATCH)
+    return list(difflib.unified_diff(*(text.splitlines() for text in texts), *names, n=1, lineterm=""))
 
 
 def _compare_curves(

@@ -10,6 +10,7 @@ import torch
 
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, check_scalar
+from paribus.instruments.step_gradients import StepGradients
 from paribus.loggers.histogram import Histogram
 
 
@@ -30,6 +31,9 @@ class InstrumentCalls:
         self.seconds = dict.fromkeys(self.instruments, 0.0)
         self.end_seconds = 0.0
         kinds = [(name, instrument, type(instrument)) for name, instrument in self.instruments.items()]
+        self._gradients = StepGradients()
+        for instrument in self.instruments.values():
+            instrument.gradients = self._gradients
         self._before = [
             (name, i.before_step) for name, i, kind in kinds if kind.before_step is not Instrument.before_step
         ]
@@ -43,6 +47,8 @@ class InstrumentCalls:
     def before_step(self, step: int, samples: int) -> None:
         """Have the instruments observe the gradients of a step; see Instrument.before_step."""
         then = time.perf_counter()
+        if self._before:
+            self._gradients.begin_step(step, self.instruments[self._before[0][0]].learner)
         for name, observe in self._before:
             observe(step, samples)
             now = time.perf_counter()

@@ -36,7 +36,7 @@ class GradSignal(Instrument):
         self.every_n_steps = every_n_steps
         self._norms = StepMeans()
         self._owners: list[tuple[WeightLayer, str]] = []
-        self._parameters: list[Tensor] = []
+        self._places: list[int] = []  # of the layers' tensors among all gradients
         self._sums: list[Tensor] = []
 
     def before_step(self, step: int, samples: int) -> None:
@@ -45,20 +45,20 @@ class GradSignal(Instrument):
         if step == 0:
             found = list_stepped(self.learner)
             self._owners = [(layer, tensor) for layer, tensor, _ in found]
-            self._parameters = [parameter for _, _, parameter in found]
-            self._sums = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in self._parameters]
-        if not self._parameters:
+            parameters = [parameter for _, _, parameter in found]
+            self._places = self.gradients.find_places(parameters)
+            self._sums = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in parameters]
+        if not self._places:
             return
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad.to_dense() for p in self._parameters]
-        for total, gradient in zip(self._sums, gradients, strict=True):
-            total.add_(gradient, alpha=samples)
-        self._norms.add(samples, quantities.norm(gradients, self.learner.lead))
+        for total, place in zip(self._sums, self._places, strict=True):
+            total.add_(self.gradients.tensors[place], alpha=samples)
+        self._norms.add(samples, self.gradients.norms)
 
     def measure(self, epoch: int) -> Iterable[Measured]:
         read = self._norms.read()
         if read is None:
             return
-        weights, norms = read
+        weights, norms = read[0], read[1][..., self._places]
         mean_square = torch.tensordot(weights, norms.square(), dims=1) / weights.sum()
         mean_norm = quantities.norm(self._sums, self.learner.lead).cpu().double() / weights.sum()
         self._sums = []

@@ -9,6 +9,7 @@ from torch import Tensor
 from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.instruments.measurement import Measured
+from paribus.instruments.step_gradients import StepGradients
 from paribus.instruments.subject import Subject
 from paribus.loggers.histogram import Histogram
 from paribus.models.layers import WeightLayer
@@ -42,6 +43,7 @@ class Instrument:
 
     Attributes:
         learner: the network and its layers.
+        gradients: those of the step that is about to be taken, in before_step; shared by all instruments of a run.
         data: the data set, with `train` and `val` loaded; of a user's LightningDataModule both are None.
         in_stack: how it works if K runs are trained as one (hydra/launcher=stacked). None: such runs are not stacked.
             "together": one instance steps and measures for all runs; every tensor, value and histogram has a first
@@ -51,6 +53,7 @@ class Instrument:
 
     learner: Subject
     data: InMemory | ForeignData
+    gradients: StepGradients
     in_stack: ClassVar[Literal["together", "once a run"] | None] = None
 
     def attach(self, learner: Subject, data: InMemory | ForeignData) -> None:

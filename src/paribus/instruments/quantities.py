@@ -5,6 +5,7 @@ waiting for it. For a stack of K runs, `lead` is 1, all tensors have a first axi
 Half-precision tensors are computed in float32. Functions are named after the quantity, as in torch.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -14,29 +15,28 @@ from paribus.private_names import compute_norms
 
 SATURATED_LOW, SATURATED_HIGH = 0.03, 0.97
 PIECE_LENGTH = 1024
+LEAST_SINGLE, LARGEST_SINGLE = 1e-12, 1e18  # norms between which squares in float32 lose nothing
 
 
 def sum_abs(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     """Return sum |x| over the elements, in float32 at least; divided by the size it is mean |x|."""
-    if lead:
-        return torch.stack([_flatten(t, lead).abs().sum(-1) for t in tensors], -1)
-    # torch's 1-norm is not vectorised on the CPU: abs and sum take half as long for large tensors
-    return _compute_norms([_to_single(t).abs().sum() if t.is_cpu and t.numel() > 8192 else t for t in tensors], 1)
+    if not lead and not tensors[0].is_cpu:
+        return torch.stack(compute_norms([_to_single(t) for t in tensors], 1))
+    return torch.stack([_flatten(t, lead).abs().sum(-1) for t in tensors], -1)  # torch's 1-norm is not vectorised
 
 
 def norm(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     """Return the 2-norm, in float64 except on MPS: squares of numbers below 1e-19 or above 1e19 leave float32."""
     if lead:
         return _compute_row_norms([_flatten(t, lead) for t in tensors])
-    return _compute_norms(tensors, 2, torch.float64 if tensors[0].device.type != "mps" else None)
-
-
-def total_norm(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
-    """Return the 2-norm of all elements of the tensors together, in float64 except on MPS: (), or (K,) for a stack."""
-    if lead or not tensors[0].is_cpu:
-        return norm(tensors, lead).norm(dim=-1)
-    total = _compute_norms(tensors, 2).double().norm()  # in float32 it takes two fifths of the time of `norm`
-    return total if 1e-12 < total < 1e18 else norm(tensors).norm()  # beyond, squares leave float32
+    if not tensors[0].is_cpu:
+        wide = torch.float64 if tensors[0].device.type != "mps" else None
+        return torch.stack(compute_norms([_to_single(t) for t in tensors], 2, wide))
+    norms = [n.item() for n in compute_norms([_condense(_to_single(t)) for t in tensors], 2)]  # no device to wait for
+    for i, tensor in enumerate(tensors):
+        if not LEAST_SINGLE < norms[i] < LARGEST_SINGLE:
+            norms[i] = torch.linalg.vector_norm(tensor, dtype=torch.float64).item()
+    return torch.tensor(norms, dtype=torch.float64)
 
 
 def mean(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
@@ -44,21 +44,31 @@ def mean(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     return torch.stack([_flatten(t, lead).mean(-1) for t in tensors], -1)
 
 
-def std(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
-    """Return the population standard deviation of the elements: divided by their number, so 0 for one element."""
-    if not lead:
-        return torch.stack([_flatten(t, lead).std(correction=0) for t in tensors])
-    # torch's std along an axis is not vectorised
-    centred = [flat - flat.mean(-1, keepdim=True) for flat in (_flatten(t, lead) for t in tensors)]
-    sizes = torch.tensor([c.shape[-1] for c in centred], dtype=torch.float64)
-    return (_compute_row_norms(centred) / sizes.sqrt()).to(centred[0].dtype)
+def std(tensors: Sequence[Tensor], lead: int = 0, norms: Tensor | None = None) -> Tensor:
+    """Return the population standard deviation of the elements: divided by their number, so 0 for one element.
+
+    `norms`: the 2-norms where they are known already.
+    """
+    flat = [_flatten(t, lead) for t in tensors]
+    if lead:  # torch's std is not vectorised on the CPU
+        sizes = torch.tensor([f.shape[-1] for f in flat], dtype=torch.float64).to(flat[0].device)
+        return (norm([f - f.mean(-1, keepdim=True) for f in flat], lead) / sizes.sqrt()).to(flat[0].dtype)
+    if not flat[0].is_cpu:
+        return torch.stack([f.std(correction=0) for f in flat])
+    deviations = []
+    for values, size in zip(flat, (norm(tensors) if norms is None else norms).tolist(), strict=True):
+        mean_square = size**2 / max(1, len(values))
+        variance = mean_square - (values.sum().item() / max(1, len(values))) ** 2
+        exact = variance > 0.1 * mean_square and size > LEAST_SINGLE  # else digits have cancelled
+        deviations.append(math.sqrt(variance) if exact else values.double().std(correction=0).item())
+    return torch.tensor(deviations, dtype=flat[0].dtype)
 
 
 def zero_fraction(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     """Return the fraction of elements that are exactly 0."""
-    flat = [t.flatten(lead) for t in tensors]
-    # takes a third of the time of torch.count_nonzero
-    return torch.stack([1 - t.bool().sum(-1) / t.shape[-1] for t in flat], -1)
+    flat = [_flatten(t, lead) for t in tensors]
+    # takes half the time of torch.count_nonzero
+    return 1 - torch.stack([f.sign().abs_().sum(-1) / f.shape[-1] for f in flat], -1)
 
 
 def update_norms(before: Sequence[Tensor], after: Sequence[Tensor], lead: int = 0) -> Tensor:
@@ -136,18 +146,16 @@ def count_spikes(losses: Tensor, before: Tensor, window: int, deviations: float 
     return (enough & (height > deviations * torch.maximum(deviation, 1e-6 * mean.abs()))).sum(0)
 
 
-def _compute_norms(tensors: Sequence[Tensor], order: int, dtype: torch.dtype | None = None) -> Tensor:
-    return torch.stack(compute_norms([_to_single(t) for t in tensors], order, dtype))
-
-
 def _compute_row_norms(tensors: Sequence[Tensor]) -> Tensor:
-    """Return the 2-norms (K, n), in float64, of the rows of n tensors (K, m) on the CPU.
+    """Return the 2-norms (K, n), in float64, of the rows of n tensors (K, m).
 
-    Squares in float64 take eight times as long. So squares are summed in float32 over short pieces (relative error at
-    most 1e-6), and the pieces in float64; tensors whose squares may leave float32 are computed in float64 throughout.
+    On the CPU squares in float64 take eight times as long. So they are summed in float32 over short pieces (relative
+    error at most 1e-6), and the pieces in float64; tensors whose squares may leave float32 are computed in float64.
     """
+    if not tensors[0].is_cpu:  # where choosing tensors by their norms would wait for the device
+        return torch.stack([torch.linalg.vector_norm(rows, dim=-1, dtype=torch.float64) for rows in tensors], -1)
     norms = torch.stack([_compute_norms_by_pieces(rows) for rows in tensors], -1)
-    doubtful = ~((norms > 1e-12) & (norms < 1e18)).all(0)
+    doubtful = ~((norms > LEAST_SINGLE) & (norms < LARGEST_SINGLE)).all(0)
     for i in doubtful.nonzero().flatten().tolist():
         norms[:, i] = torch.linalg.vector_norm(tensors[i], dim=-1, dtype=torch.float64)
     return norms
@@ -161,6 +169,16 @@ def _compute_norms_by_pieces(rows: Tensor) -> Tensor:
     pieces = torch.linalg.vector_norm(rows[:, :whole].unflatten(-1, (-1, PIECE_LENGTH)), dim=-1)
     norms = torch.linalg.vector_norm(pieces.double(), dim=-1)
     return norms if rest is None else torch.hypot(norms, rest)
+
+
+def _condense(tensor: Tensor) -> Tensor:
+    """Return a short vector of the same 2-norm: norms of pieces, and the elements of the rest. Error as above."""
+    if tensor.numel() < 2 * PIECE_LENGTH:
+        return tensor
+    flat = tensor.flatten()
+    whole = len(flat) // PIECE_LENGTH * PIECE_LENGTH
+    pieces = torch.linalg.vector_norm(flat[:whole].view(-1, PIECE_LENGTH), dim=-1)
+    return pieces if whole == len(flat) else torch.cat([pieces, flat[whole:]])
 
 
 def _flatten(tensor: Tensor, lead: int) -> Tensor:

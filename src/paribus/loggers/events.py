@@ -16,6 +16,14 @@ import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
+SUMMARY = "summary"  # group of a run's statistics
+LAST = "~"  # behind every letter
+
+
+def put_last(tag: str) -> str:
+    """Return a tag that TensorBoard, which sorts tags by name, shows behind those of training and validation."""
+    return f"{LAST}{tag}"
+
 
 class EventFile:
     """Append to an existing event file; the `event_writer` of torch's FileWriter.

@@ -4,8 +4,9 @@ from collections.abc import Collection, Mapping
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 
+from paribus.loggers.events import SUMMARY, put_last
 from paribus.loggers.hyperparameters import Hyperparameters
-from paribus.loggers.tensorboard import SUMMARY, TensorBoard, put_last
+from paribus.loggers.tensorboard import TensorBoard
 
 
 def resume_logger(logger: Logger, epoch: int) -> None:

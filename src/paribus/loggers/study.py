@@ -10,9 +10,8 @@ from typing import Any
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.plugins.hparams import summary_v2
 
-from paribus.loggers.events import EventFile
+from paribus.loggers.events import SUMMARY, EventFile, put_last
 from paribus.loggers.hyperparameters import Hyperparameters
-from paribus.loggers.tensorboard import SUMMARY, put_last
 from paribus.record import replace_file
 
 NAME = "events.out.tfevents.0000000000.study"  # one file, written anew: TensorBoard reads one table a directory

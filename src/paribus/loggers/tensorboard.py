@@ -11,7 +11,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from paribus.loggers.events import ScalarEvents
+from paribus.loggers.events import LAST, ScalarEvents
 from paribus.loggers.histogram import Histogram
 
 if TYPE_CHECKING:
@@ -19,14 +19,7 @@ if TYPE_CHECKING:
 
     from paribus.loggers.writer import EventWriter
 
-SUMMARY = "summary"  # group of a run's statistics
-LAST = "~"  # behind every letter
 FAMILIES = {"grad": "gradients", "update": "updates", "activation": "activations", "weight": "weights"}
-
-
-def put_last(tag: str) -> str:
-    """Return a tag that TensorBoard, which sorts tags by name, shows behind those of training and validation."""
-    return f"{LAST}{tag}"
 
 
 class TensorBoard(TensorBoardLogger):

@@ -22,7 +22,7 @@ def initialise(network: nn.Module, scheme: str, activation: nn.Module) -> None:
         xavier: uniform, variance 2 gain^2 / (fan_in + fan_out) with the activation's gain (Glorot & Bengio, 2010).
         orthogonal: a random orthogonal matrix times that gain (Saxe et al., 2014).
         dirac: torch's weights, but the first filters of a convolution, one for each input channel, each pass their
-            channel on unchanged (Jordan, 2024, arXiv:2404.00498, section 3.1). Where filters are fewer, all of them do.
+            channel on unchanged (Jordan, 2024, arXiv:2404.00498). Where filters are fewer, all of them do.
         auto: xavier for tanh and sigmoid, kaiming for all others.
 
     Raises UserError for any other scheme, and for dirac without a convolution of one group that is not transposed.
@@ -59,8 +59,8 @@ def _pass_channels_on(network: nn.Module) -> None:
     if not plain:
         raise UserError(f"model.init=dirac is for convolutions, and {type(network).__name__} has none that takes it. "
                         "Choose another, such as model.init=auto.")  # fmt: skip
-    for layer in plain:
-        nn.init.dirac_(layer.weight[: layer.in_channels])
+    for convolution in plain:
+        nn.init.dirac_(convolution.weight[: convolution.in_channels])
     for layer in layers:
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)

@@ -79,8 +79,9 @@ class WeightLayer:
 
     @property
     def unit_axis(self) -> int:
-        """The output's axis of units: channels of a convolution, else features."""
-        return 1 if isinstance(self.module, CONVOLUTIONS) else -1
+        """The output's axis of units, from the end: channels of a convolution, else features."""
+        kernel = getattr(self.module, "kernel_size", None)
+        return -1 - len(kernel) if isinstance(kernel, tuple) else -1
 
 
 @contextmanager

@@ -75,4 +75,5 @@ class VGG6(nn.Sequential):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input.contiguous(memory_format=torch.channels_last))
+        # a stack of networks has a first axis of networks, and a layout of its own
+        return super().forward(input if input.ndim == 5 else input.contiguous(memory_format=torch.channels_last))

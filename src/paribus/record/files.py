@@ -24,6 +24,7 @@ from paribus.record.schema import (
     METRICS,
     PREDICTIONS,
     STEPS,
+    STOP,
     SUMMARY,
     TRASH,
     TWINS,
@@ -140,7 +141,11 @@ def clear_record(directory: Path) -> None:
 
 
 def remove_temporary(directory: Path) -> None:
-    """Remove the temporary files of a killed process; the caller must own the directory."""
+    """Remove what a killed process has left behind: temporary files, and a request to stop it.
+
+    The caller must own the directory.
+    """
+    (directory / STOP).unlink(missing_ok=True)
     for name in (SUMMARY, METRICS, LAYERS, FOLDS, STEPS, TWINS, PREDICTIONS, WEIGHTS, LAST, BEST, COMPOSITION):
         path = directory / name
         for stale in path.parent.glob(f".{path.name}.[0-9]*"):

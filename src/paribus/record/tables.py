@@ -1,4 +1,7 @@
-"""Write the tables and arrays of a run record; imports no torch."""
+"""Write the tables and arrays of a run record; imports no torch.
+
+pandas is imported where it is used: a run on images that is not resumed need not wait for it.
+"""
 
 import csv
 import logging
@@ -7,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas
 import pyarrow
 import pyarrow.parquet
 
 from paribus.record import N_FOLDS, PREDICTIONS, WEIGHTS, RecordError, replace_file
+from paribus.record.epochs import EpochsWriter
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +61,8 @@ class LayersWriter:
         """Load the rows up to `epoch` from the file, if it exists."""
         if not self.path.exists():
             return
+        import pandas
+
         frame = pandas.read_parquet(self.path, filters=[("epoch", "<=", epoch)])
         kinds = {"epoch": int, "depth": int, "value": float, "layer": str, "tensor": str, "quantity": str}
         frame = frame.astype(kinds)
@@ -102,23 +107,23 @@ class LayersWriter:
         return float(found.mean()) if len(found) else None
 
 
-class FoldsWriter:
-    """Collect the rows of folds.parquet; `write` rewrites the file.
+class FoldsWriter(EpochsWriter[Mapping[str, np.ndarray]]):
+    """Collect the rows of folds.parquet; with missing epochs it would mislead the choice of the best one.
 
     Columns: epoch and fold (both from 1), samples, and `columns`, the validation columns of metrics.csv.
     """
 
     def __init__(self, path: Path, columns: Sequence[str]):
-        self.path = path
+        super().__init__(path)
         self.columns = columns
-        self._epochs: list[int] = []
-        self._rows: list[Mapping[str, np.ndarray]] = []
-        self._abandoned = False
 
-    def restore(self, epochs: Sequence[int]) -> None:
-        """Load the rows of `epochs` from the file. Raises RecordError if it lacks any of them."""
-        if not epochs:
-            return
+    def add(self, epoch: int, rows: Mapping[str, np.ndarray]) -> None:
+        """Add the rows of an epoch: arrays (N_FOLDS,) by column, for all but epoch and fold."""
+        self._add(epoch, rows)
+
+    def _read(self, epochs: Sequence[int]) -> list[Mapping[str, np.ndarray]]:
+        import pandas
+
         try:
             frame = pandas.read_parquet(self.path, filters=[("epoch", "<=", epochs[-1])])
             found = list(zip(frame["epoch"], frame["fold"], strict=True))
@@ -130,31 +135,16 @@ class FoldsWriter:
             raise RecordError(f"{self.path} is damaged ({reason}).") from None
         if found != [(epoch, fold) for epoch in epochs for fold in range(1, N_FOLDS + 1)]:
             raise RecordError(f"{self.path} does not have all epochs up to {epochs[-1]}.")
-        self._epochs, self._rows = list(epochs), [rows]
+        return [rows]
 
-    def add(self, epoch: int, rows: Mapping[str, np.ndarray]) -> None:
-        """Add the rows of an epoch: arrays (N_FOLDS,) by column, for all but epoch and fold."""
-        if not self._abandoned:
-            self._epochs.append(epoch)
-            self._rows.append(rows)
-
-    def abandon(self) -> None:
-        """Delete the file and write no more: with missing epochs it would mislead the choice of the best one."""
-        self._abandoned = True
-        self.path.unlink(missing_ok=True)
-
-    def write(self) -> None:
-        """Write all rows so far; without rows, write no file."""
-        if not self._epochs:
-            return
+    def _save(self, path: Path) -> None:
         columns: dict[str, Any] = {
             "epoch": np.repeat(np.array(self._epochs, dtype=np.int32), N_FOLDS),
             "fold": np.tile(np.arange(1, N_FOLDS + 1, dtype=np.int8), len(self._epochs)),
             "samples": np.concatenate([rows["samples"] for rows in self._rows]).astype(np.int32),
             **{name: np.concatenate([rows[name] for rows in self._rows]) for name in self.columns},
         }
-        with replace_file(self.path) as temporary:
-            pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
+        pyarrow.parquet.write_table(pyarrow.table(columns), path)
 
 
 def write_weights(directory: Path, before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> None:
@@ -170,6 +160,8 @@ def write_predictions(directory: Path, parts: Mapping[str, tuple[np.ndarray, np.
 
     `parts`: targets (n,) and predictions (n,) by split ("train", "val", "test").
     """
+    import pandas
+
     frames = [pandas.DataFrame({"split": split, "target": targets, "prediction": predictions})
               for split, (targets, predictions) in parts.items()]  # fmt: skip
     with replace_file(directory / PREDICTIONS) as temporary:

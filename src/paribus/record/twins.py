@@ -6,56 +6,35 @@ from pathlib import Path
 
 import numpy as np
 
-from paribus.record.files import RecordError, replace_file
+from paribus.record.epochs import EpochsWriter
+from paribus.record.files import RecordError
 
 NAMES = ("epoch", "prediction", "weights")
 
 
-class TwinsWriter:
-    """Collect the epochs of twins.npz; `write` rewrites the file.
+class TwinsWriter(EpochsWriter[tuple[np.ndarray, np.ndarray]]):
+    """Collect the epochs of twins.npz.
 
     Arrays, with E validated epochs: epoch (E,) int32, from 1; prediction (E, n), class numbers as int16 or values in
     the unit of the target as float32, of the first n validation samples; weights (E, SKETCH_SIZE) float32, the sketch
     of the weights.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
-        self._epochs: list[int] = []
-        self._predictions: list[np.ndarray] = []
-        self._weights: list[np.ndarray] = []
-        self._abandoned = False
+    def add(self, epoch: int, prediction: np.ndarray, weights: np.ndarray) -> None:
+        """Add an epoch: predictions (n,) and sketch (SKETCH_SIZE,)."""
+        self._add(epoch, (prediction, weights))
 
-    def restore(self, epochs: Sequence[int]) -> None:
-        """Load `epochs` from the file. Raises RecordError if it lacks any of them."""
-        if not epochs:
-            return
+    def _read(self, epochs: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
         found = read_twins(self.path)
         kept = found["epoch"] <= epochs[-1]
         if found["epoch"][kept].tolist() != list(epochs):
             raise RecordError(f"{self.path} does not have all epochs up to {epochs[-1]}.")
-        self._epochs = list(epochs)
-        self._predictions, self._weights = ([*found[name][kept]] for name in NAMES[1:])
+        return list(zip(*(found[name][kept] for name in NAMES[1:]), strict=True))
 
-    def add(self, epoch: int, prediction: np.ndarray, weights: np.ndarray) -> None:
-        """Add an epoch: predictions (n,) and sketch (SKETCH_SIZE,)."""
-        if not self._abandoned:
-            self._epochs.append(epoch)
-            self._predictions.append(prediction)
-            self._weights.append(weights)
-
-    def abandon(self) -> None:
-        """Delete the file and write no more: it would lack epochs."""
-        self._abandoned = True
-        self.path.unlink(missing_ok=True)
-
-    def write(self) -> None:
-        """Write all epochs so far; without epochs, write no file."""
-        if not self._epochs:
-            return
-        arrays = (np.array(self._epochs, np.int32), np.stack(self._predictions), np.stack(self._weights))
-        with replace_file(self.path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **dict(zip(NAMES, arrays, strict=True)))  # type: ignore[arg-type]
+    def _save(self, path: Path) -> None:
+        columns = (np.array(self._epochs, np.int32), *map(np.stack, zip(*self._rows, strict=True)))
+        with path.open("wb") as file:
+            np.savez(file, **dict(zip(NAMES, columns, strict=True)))  # type: ignore[arg-type]
 
 
 def read_twins(path: Path) -> dict[str, np.ndarray]:

@@ -20,12 +20,14 @@ class Outcome:
 
     Attributes:
         busy: True if the attempt did not begin because another process executes the run.
+        stopped: True if the attempt did not begin because somebody has asked to stop the study.
         moved_to: the directory that another command has claimed for the same run; the attempt then did not begin.
         message: the error, if any; the record may lack it, for example after the process was killed.
         traceback: the traceback of an unexpected error.
     """
 
     busy: bool = False
+    stopped: bool = False
     moved_to: Path | None = None
     message: str | None = None
     traceback: str | None = None
@@ -40,6 +42,8 @@ def attempt(job: Job, console: bool) -> Outcome:
 
     try:
         setup_globals()  # registers the resolvers of Hydra in a new process
+        if job.find_study_stop():
+            return Outcome(stopped=True)
         claimed = claim(job)
         if claimed != job.directory:
             return Outcome(moved_to=claimed)

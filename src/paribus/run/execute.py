@@ -13,7 +13,7 @@ from paribus.config.compose import to_resolved
 from paribus.config.ranges import COUNT, check_value
 from paribus.config.targets import require_trusted
 from paribus.errors import UserError
-from paribus.run import rerun, resume
+from paribus.run import resume
 from paribus.run.lifecycle import keep_summary
 from paribus.run.report import read_best, report_end
 from paribus.run.resume import ResumePoint
@@ -47,6 +47,8 @@ def run(config: DictConfig) -> float | None:
         require_trusted(to_resolved(config), str(recorded))
     job = check_configuration(job)
     if config.rerun is not None:
+        from paribus.run import rerun  # pandas takes time to import
+
         rerun.require_same(Path(config.rerun), job.config)
     if config.dry_run:
         describe_run(job)

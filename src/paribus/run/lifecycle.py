@@ -13,8 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from paribus import record
 from paribus.config.messages import explain
-from paribus.errors import Paused, RunFailed, UserError
-from paribus.record.provenance import collect_provenance
+from paribus.errors import Paused, RunFailed, Stopped, UserError
+from paribus.record.provenance import collect_provenance, write_patch
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
 
@@ -39,6 +39,7 @@ class SummaryKeeper:
         """Start the record of this attempt. Call before anything else is written to the record."""
         self.job.save_composition()
         (self.job.directory / record.SUMMARY).unlink(missing_ok=True)
+        write_patch(self.job.directory)
         self.begun = True
 
 
@@ -47,7 +48,8 @@ def keep_summary(job: Job, resume_point: ResumePoint | None) -> Iterator[Summary
     """Keep the summary of a run while the block executes it, and write the summary when the block ends.
 
     This process must have locked the directory. Raises RunFailed after an error and KeyboardInterrupt after an
-    interruption; the log then holds either. A pause ends the block and raises nothing.
+    interruption; the log then holds either. A pause ends the block and raises nothing, and so does a stop on request in
+    a study; of a single run, it is an interruption.
     """
     directory = job.directory
     started = resume_point.started if resume_point else datetime.now().astimezone().isoformat(timespec="seconds")
@@ -71,6 +73,11 @@ def keep_summary(job: Job, resume_point: ResumePoint | None) -> Iterator[Summary
     except Paused as error:
         summary |= {"status": record.INTERRUPTED, "paused": True, "message": str(error)}
         log.info("%s The same run goes on from there.", error)
+    except Stopped as error:
+        summary |= {"status": record.INTERRUPTED, "message": str(error)}
+        log.warning("%s The record so far is in %s", error, directory)
+        if not job.in_study:
+            raise KeyboardInterrupt from None
     except (KeyboardInterrupt, SystemExit) as error:
         # Lightning raises SystemExit after Ctrl-C, and SIGTERMException after SIGTERM
         interrupted = isinstance(error.__context__, KeyboardInterrupt) or isinstance(error, SIGTERMException)
@@ -95,3 +102,4 @@ def keep_summary(job: Job, resume_point: ResumePoint | None) -> Iterator[Summary
     finally:
         if keeper.begun:  # otherwise the previous record stays
             record.write_json(directory / record.SUMMARY, summary)
+            record.withdraw_stop(directory)

@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-
 from paribus import record
 from paribus.errors import UserError
 from paribus.record import RecordError, flatten, select_experimental
-from paribus.record.tables import LayersWriter
-from paribus.training.checkpoints import read_described
 
 log = logging.getLogger(__name__)
 MISSING = "(not there)"
@@ -56,6 +52,11 @@ def read_resume_point(directory: Path) -> ResumePoint:
 
     Raises RecordError where there is none, or where the checkpoint, metrics.csv or layers.parquet cannot be read.
     """
+    import pyarrow
+
+    from paribus.record.tables import LayersWriter
+    from paribus.training.checkpoints import read_described  # imports torch, which planning a study need not wait for
+
     path = directory / record.LAST
     for name in (record.LAYERS, record.FOLDS, record.STEPS, record.TWINS):
         record.require_regular(directory / name)

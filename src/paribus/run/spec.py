@@ -129,6 +129,15 @@ class Job:
         """True if this process executes the run as part of a study."""
         return bool(self.hydra.mode is RunMode.MULTIRUN)
 
+    @property
+    def stop_directories(self) -> tuple[Path, ...]:
+        """The directories in which a request to stop concerns this process's attempt at the run."""
+        return (self.directory, self.directory.parent) if self.in_study else (self.directory,)
+
+    def find_study_stop(self) -> record.StopRequest | None:
+        """Find a request to stop the study that executes the run; None where there is none."""
+        return record.find_stop(self.stop_directories[1:])
+
     @cached_property
     def study(self) -> str | None:
         """The study in which the run in this directory was started; None for a single run."""

@@ -49,7 +49,7 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     config, data, learner, description = prepared.config, prepared.data, prepared.learner, prepared.description
     instruments, others = build_callbacks(config)
     figures = job.study is None if config["figures"] is None else config["figures"]
-    checkpoints = Checkpoints(directory, description, prepared.metric, job.composed.get("pause"))
+    checkpoints = Checkpoints(directory, description, prepared.metric, job.composed.get("pause"), job.stop_directories)
     foreign = isinstance(learner, ForeignLearner)
     in_epoch = build_steps_in_epoch(instruments, learner, data)
     recorder = Recorder(

@@ -6,6 +6,7 @@ from typing import Any
 
 from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
+from paribus.process import silence_libraries
 from paribus.randomness import restoring_seed_variables
 from paribus.run.build import (
     build_callbacks,
@@ -30,6 +31,7 @@ def try_building(
     where another run has read the same. Without `with_trainer`, the trainer's device may be missing here: the run is
     for another machine. Raises UserError for what cannot be built.
     """
+    silence_libraries()
     _, callbacks = build_callbacks(config)
     build_loggers(config, Path())
     if with_trainer:

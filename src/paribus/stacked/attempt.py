@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.core.utils import env_override, setup_globals
 
 from paribus import record
+from paribus.data.module import InMemory
 from paribus.loggers.lifecycle import resume_logger
 from paribus.run.attempt import Outcome, attempt, claim, classify_error
 from paribus.run.build import build_callbacks, build_loggers
@@ -20,9 +22,11 @@ from paribus.run.logs import LogFile
 from paribus.run.prepare import collect_hyperparameters, prepare
 from paribus.run.report import add_diagnosis, report_end
 from paribus.run.spec import Job
+from paribus.stacked.device import choose_device, choosing_algorithms, describe_device, move_parts
 from paribus.stacked.member import Member
 from paribus.stacked.stack import Stack
 from paribus.training.checkpoints import Checkpoints, read_checkpoint
+from paribus.training.learner import Learner
 from paribus.training.recording import Recording
 
 log = logging.getLogger(__name__)
@@ -57,7 +61,7 @@ class LockedMember:
         """Write the summary and unlock the run. Raise its own error, or the `failure` of the stack of `size` runs."""
         summary, recording, member = self.keeper.summary, self.member.recording, self.member
         with self.exits:
-            summary["device"], summary["stacked"] = "cpu", size
+            summary["device"], summary["stacked"] = describe_device(member.learner.device), size
             if recording.rows:
                 summary["statistics"] |= recording.compute_statistics()
                 summary["instruments"] = member.calls.summarise(recording.new_epoch_seconds, recording.measured)
@@ -83,6 +87,8 @@ class LockedMember:
 def attempt_stack(jobs: Sequence[Job]) -> list[Outcome]:
     """Execute runs as one stack, and alone those that turn out not to be stackable. Return an outcome for each."""
     setup_globals()
+    if jobs[0].find_study_stop():
+        return [Outcome(stopped=True)] * len(jobs)
     outcomes: dict[Path, Outcome] = {}
     locked: list[LockedMember] = []
     interruption: KeyboardInterrupt | None = None
@@ -131,6 +137,9 @@ def _lock_and_build(job: Job, size: int) -> LockedMember | Outcome | None:
         if resume_point is not None:
             keeper.begin()
             log.info("Resumed after epoch %d.", resume_point.epoch)
+        device = choose_device(prepared.config["trainer"])
+        assert device is not None and isinstance(prepared.learner, Learner) and isinstance(prepared.data, InMemory)
+        move_parts(prepared.learner, prepared.data, device)
         loggers = build_loggers(prepared.config, job.directory, in_study=True)
         for logger in loggers:
             if resume_point is not None:
@@ -142,9 +151,10 @@ def _lock_and_build(job: Job, size: int) -> LockedMember | Outcome | None:
         )
         instruments, _ = build_callbacks(prepared.config)
         stored = None if resume_point is None else read_checkpoint(resume_point.path)
-        member = Member(
-            prepared, recording, instruments, Checkpoints(job.directory, prepared.description, prepared.metric), stored
+        checkpoints = Checkpoints(
+            job.directory, prepared.description, prepared.metric, stop_directories=job.stop_directories
         )
+        member = Member(prepared, recording, instruments, checkpoints, stored)
         member.attach_instruments()
         return LockedMember(job, keeper, member, exits.pop_all())
     raise AssertionError
@@ -158,18 +168,25 @@ def _train_members(
     A single run is only released. After an interruption, runs are finished without training.
     """
     failure: BaseException | None = interruption
+    halves: list[Sequence[LockedMember]] = []
     if failure is None and len(runs) == 1:
         runs[0].release()
         return None
     runs = sorted(runs, key=lambda run: json.dumps(run.member.prepared.config["optim"], sort_keys=True, default=str))
     if failure is None:
-        with logging_to_all([run.job.directory for run in runs]):
+        first = runs[0].member
+        algorithms = choosing_algorithms(first.prepared.config["trainer"], first.learner.device)
+        with logging_to_all([run.job.directory for run in runs]), algorithms:
             try:
-                instruments, _ = build_callbacks(runs[0].member.prepared.config)
+                instruments, _ = build_callbacks(first.prepared.config)
                 shared = {name: i for name, i in instruments.items() if i.in_stack == "together"}
                 stack = Stack([run.member for run in runs], shared, runs[0].job.composed.get("pause"))
             except KeyboardInterrupt as error:
                 failure = error
+            except torch.OutOfMemoryError:
+                halves = [runs[: len(runs) // 2], runs[len(runs) // 2 :]]
+                sizes = " and ".join(str(len(half)) for half in halves)
+                log.warning("A stack of %d runs does not fit into the device's memory: cut into %s.", len(runs), sizes)
             except Exception as error:  # noqa: BLE001  executing the run alone reports what is wrong with it
                 log.warning("Executed alone: %s.", error)
                 for run in runs:
@@ -180,6 +197,11 @@ def _train_members(
                     stack.fit()
                 except BaseException as error:  # noqa: BLE001  raised again below for each run that it ended
                     failure = error
+    if halves:
+        torch.cuda.empty_cache()
+        for half in halves:
+            interruption = _train_members(half, outcomes, interruption)
+        return interruption
     for run in runs:
         run.job.configure_logging(console=False)
         try:

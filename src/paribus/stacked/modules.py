@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paribus.models.activations import ReLU2, Sine
+from paribus.models.norms import ChannelLayerNorm, ChannelRMSNorm
+from paribus.stacked.images import POOLS, StackedConv2d, StackedPool, merge_channels, split_channels
+from paribus.stacked.mapped import Mapped
 
 # Activations that act on each number alone and have no parameters.
 ELEMENTWISE = (
@@ -21,6 +24,9 @@ ELEMENTWISE = (
     nn.Softplus, nn.CELU, nn.Softsign, nn.ReLU6, nn.Hardtanh, nn.Hardsigmoid, nn.LogSigmoid, nn.Softshrink,
     nn.Tanhshrink, ReLU2, Sine,
 )  # fmt: skip
+
+STACKED_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+SAMPLE_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, ChannelLayerNorm, ChannelRMSNorm)
 
 
 class NotStackable(Exception):
@@ -63,13 +69,13 @@ class _Products(torch.autograd.Function):
 
 
 class StackedBatchNorm(nn.Module):
-    """K batch normalisations over n samples of the same features: (K, n, features)."""
+    """K batch normalisations, each over its own n samples: (K, n, features), or images (K, n, features, ...)."""
 
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
 
-    def __init__(self, layers: Sequence[nn.BatchNorm1d]):
+    def __init__(self, layers: Sequence[nn.BatchNorm1d | nn.BatchNorm2d]):
         super().__init__()
         first = layers[0]
         assert first.momentum is not None
@@ -81,11 +87,10 @@ class StackedBatchNorm(nn.Module):
         self.register_buffer("num_batches_tracked", _stack_tensors([layer.num_batches_tracked for layer in layers]))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        k, n, features = inputs.shape
         if self.training:
             self.num_batches_tracked += 1
         normalised = F.batch_norm(
-            inputs.transpose(0, 1).reshape(n, k * features),
+            merge_channels(inputs),
             self.running_mean.view(-1),
             self.running_var.view(-1),
             self.weight.view(-1),
@@ -94,24 +99,29 @@ class StackedBatchNorm(nn.Module):
             self.momentum,
             self.eps,
         )
-        return normalised.view(n, k, features).transpose(0, 1)
+        return split_channels(normalised, len(inputs))
 
 
 class StackedSampleNorm(nn.Module):
-    """K normalisations of each sample alone, (K, n, features): of layers, of groups, or by the root mean square."""
+    """K normalisations of each sample alone, (K, n, ...): of layers, of groups, or by the root mean square."""
 
     def __init__(self, layers: Sequence[nn.LayerNorm | nn.RMSNorm | nn.GroupNorm]):
         super().__init__()
         self.normalise = _select_normalisation(layers[0])
+        self.of_groups = isinstance(layers[0], nn.GroupNorm)
+        self.of_channels = isinstance(layers[0], ChannelLayerNorm | ChannelRMSNorm)
         self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
         biases = [bias.detach() for layer in layers if (bias := getattr(layer, "bias", None)) is not None]
         self.bias = nn.Parameter(torch.stack(biases)) if biases else None
 
     def forward(self, inputs: Tensor) -> Tensor:
-        normalised = self.normalise(inputs.flatten(0, 1)).view_as(inputs)
-        if self.bias is None:
-            return normalised * self.weight.unsqueeze(1)
-        return torch.addcmul(self.bias.unsqueeze(1), normalised, self.weight.unsqueeze(1))
+        inputs = inputs.movedim(2, -1) if self.of_channels else inputs
+        normalised = self.normalise(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
+        own, rest = self.weight.shape[1:], inputs.ndim - self.weight.ndim
+        shape = (len(inputs), 1, *own, *(1,) * (rest - 1)) if self.of_groups else (len(inputs), *(1,) * rest, *own)
+        weight = self.weight.view(shape)
+        outputs = normalised * weight if self.bias is None else torch.addcmul(self.bias.view(shape), normalised, weight)
+        return outputs.movedim(-1, 2) if self.of_channels else outputs
 
 
 def _select_normalisation(layer: nn.LayerNorm | nn.RMSNorm | nn.GroupNorm) -> Callable[[Tensor], Tensor]:
@@ -148,6 +158,8 @@ class StackedDropout(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         if not self.training:
             return inputs
+        if inputs.ndim > 3:  # alone, the mask is drawn in the order of memory of the images, which may be another one
+            raise NotStackable("a dropout acts on images")
         mask = torch.empty_like(inputs, memory_format=torch.contiguous_format)
         for own_mask, share, generator in zip(mask, self.shares, self.generators, strict=True):
             own_mask.bernoulli_(1 - share, generator=generator)
@@ -190,17 +202,25 @@ def _stack_layers(path: str, modules: Sequence[nn.Module]) -> nn.Module:
         return StackedLinear(modules)  # type: ignore[arg-type]
     if kind is nn.Dropout:
         return StackedDropout(modules)  # type: ignore[arg-type]
-    if kind is nn.BatchNorm1d and all(m.affine and m.track_running_stats and m.momentum is not None for m in modules):
+    if kind is nn.Conv2d and all(m.padding_mode == "zeros" for m in modules):
+        return StackedConv2d(modules)  # type: ignore[arg-type]
+    if kind in POOLS and not any(getattr(m, "return_indices", False) for m in modules):
+        return StackedPool(copy.deepcopy(modules[0]))
+    if kind in STACKED_BATCH_NORMS and all(
+        m.affine and m.track_running_stats and m.momentum is not None for m in modules
+    ):
         return StackedBatchNorm(modules)  # type: ignore[arg-type]
-    if kind in (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm) and all(m.weight is not None for m in modules):
+    if kind in SAMPLE_NORMS and all(m.weight is not None for m in modules):
         return StackedSampleNorm(modules)  # type: ignore[arg-type]
     if kind is nn.PReLU and all(m.num_parameters == 1 for m in modules):
         return StackedPReLU(modules)  # type: ignore[arg-type]
-    if kind is nn.Flatten:
+    if kind is nn.Flatten and all((m.start_dim, m.end_dim) == (1, -1) for m in modules):
         return nn.Flatten(start_dim=2)
     if kind in ELEMENTWISE:
         return copy.deepcopy(modules[0])
-    raise NotStackable(f"{path} is a {kind.__name__}")
+    if next(modules[0].buffers(), None) is not None:
+        raise NotStackable(f"{path} is a {kind.__name__}, which may change its buffers")
+    return Mapped(modules)
 
 
 def get_member_state(stacked: nn.Module, k: int) -> dict[str, Tensor]:

@@ -49,38 +49,44 @@ class StackScores:
         """Convert a batch (K, n, ...) of the tensors in memory to inputs of the networks."""
         return raw if self.data.stores_inputs else self.data.inputs(raw.flatten(0, 1)).unflatten(0, raw.shape[:2])
 
-    def validate(self) -> list[tuple[dict[str, float], dict[str, np.ndarray] | None]]:
-        """Validate each run. Return its means over the validation part, and over each fold if it has folds."""
+    def validate(self, chosen: Tensor | None = None) -> list[tuple[dict[str, float], dict[str, np.ndarray] | None]]:
+        """Validate each run. Return its means over the validation part, and over each fold if it has folds.
+
+        `chosen`: numbers of the samples that are validated, without folds then; None: all.
+        """
         if not self.validates:
             return [({}, None) for _ in self.members]
         batches = [member.data.make_eval_batches(member.data.val) for member in self.members]
         inputs = torch.stack([own_batches.inputs for own_batches in batches])
         targets = torch.stack([own_batches.targets for own_batches in batches])
+        folds = self.folds
+        if chosen is not None:
+            inputs, targets, folds = inputs[:, chosen], targets[:, chosen], None
         outputs: list[Tensor] = []
         losses: list[Tensor] = []
         sums = self.view.validation_sums
         with evaluation_mode(self.view.network):
             for start in range(0, inputs.shape[1], batches[0].batch_size):
-                chosen = slice(start, start + batches[0].batch_size)
-                images, target = self.to_inputs(inputs[:, chosen]), targets[:, chosen]
+                batch = slice(start, start + batches[0].batch_size)
+                images, target = self.to_inputs(inputs[:, batch]), targets[:, batch]
                 output = compute_outputs(self.view.network, images, self.data.average_flips)
                 losses.append(self.compute_sample_losses(output, target).flatten(1))
                 sums.add(target.shape[1], self.learner.loss.average(losses[-1], target), {})
                 outputs.append(output)
         scores = self.score_samples(outputs, targets, training=False)
-        if self.folds is not None:
+        if folds is not None:
             first = torch.cat(outputs, 1)[:, :N_PROBE]
             self.probe = read_predictions(self.learner.loss, first.flatten(0, 1)).reshape(len(first), -1)
         sums.add_sums({name: values.sum(1) for name, values in scores.items()})
         means = [{f"val/{name}": value for name, value in run.items()} for run, _ in sums.read_stack()]
         if self.learner.loss.decomposes:
             scores = {"loss": torch.cat(losses, 1), **scores}
-        by_fold = {} if self.folds is None else average_by_fold(scores, self.folds)
+        by_fold = {} if folds is None else average_by_fold(scores, folds)
         whole = self.learner.whole_metrics
         for k, run in enumerate(means if whole.names else ()):
             output = torch.cat([batch[k] for batch in outputs])
             run |= {f"val/{name}": value for name, value in whole.compute(output, targets[k]).items()}
-            own = whole.compute_by_fold(output, targets[k], None if self.folds is None else self.folds[k])
+            own = whole.compute_by_fold(output, targets[k], None if folds is None else folds[k])
             for name, values in own.items():
                 by_fold.setdefault(name, np.empty((len(means), len(values))))[k] = values
         by_run = [{name: values[k] for name, values in by_fold.items()} or None for k in range(len(means))]

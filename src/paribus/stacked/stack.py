@@ -14,11 +14,13 @@ from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.loggers.histogram import Histogram
 from paribus.randomness import make_generator
 from paribus.stacked.checks import check_outputs, check_step
+from paribus.stacked.clipping import Clipping
 from paribus.stacked.instruments import StackInstruments
 from paribus.stacked.member import Member
 from paribus.stacked.modules import NotStackable, set_generators
-from paribus.stacked.optimizer import Sources, StackedOptimizer
+from paribus.stacked.optimizer import StackedOptimizer
 from paribus.stacked.scores import StackScores
+from paribus.stacked.sources import Sources
 from paribus.stacked.view import StackProbes, StackView, share_memory
 from paribus.training.checkpoints import SECONDS_BETWEEN
 from paribus.training.layer_rows import LayerRows
@@ -54,11 +56,14 @@ class Stack:
         self.inputs, self.targets = (part.new_empty(len(members), *part.shape) for part in first.data.train)
         self.scores = StackScores(members, self.view)
         self.scores_training = any(name.startswith("train/") for name in set(self.learner.columns) - {"train/loss"})
+        # As for a run alone, each loss is tested at once where that waits for no device.
+        self.looks = self.view.device.type == "cpu"
         self.steps = math.ceil(self.samples / self.batch_size)
-        self.sources = Sources([(m.prepared.config, m.learner) for m in members], self.steps * self.epochs)
+        sources = self.sources = Sources([(m.prepared.config, m.learner) for m in members], self.steps * self.epochs)
         self.sketch = WeightSketch(self.view.network.parameters(), lead=1)
         self.parameters = [p for p in self.view.network.parameters() if p.requires_grad]
-        self.optimizer = StackedOptimizer(self.parameters, [optimizer for optimizer, _ in self.sources.by_run])
+        self.optimizer = StackedOptimizer(self.parameters, sources.optimizers, sources.groups, sources.build)
+        self.clipping = Clipping([member.prepared.config["trainer"] for member in members], self.parameters)
         self.epoch = 0 if members[0].stored is None else int(members[0].stored["recorder"]["epoch"])  # epochs done
         self.view.optimizer = self.optimizer
         self.step_log = next((i for i in instruments.values() if isinstance(i, Steps)), None)
@@ -74,8 +79,17 @@ class Stack:
         inputs = StackProbes(data).get_first_inputs("train", 4)
         check_outputs([member.learner for member in members], self.view, inputs)
         check_step(self.view, inputs)
+        if not self.looks:
+            self._check_memory()
         for k, member in enumerate(self.members):
             share_memory(member.learner.network, self.view.network, k)
+
+    def _check_memory(self) -> None:
+        """Take whole batches, so that torch.OutOfMemoryError comes before training, where the stack can be cut."""
+        probes = StackProbes([member.data for member in self.members])
+        check_step(self.view, probes.get_first_inputs("train", self.batch_size))
+        if self.scores.validates:
+            self.view.infer(probes.get_first_inputs("val", self.members[0].data.eval_batch_size))
 
     def fit(self) -> None:
         """Train all epochs, and finish every record. Raises Paused after the last epoch to train now."""
@@ -119,29 +133,34 @@ class Stack:
 
     def _train_epoch(self) -> None:
         started = time.perf_counter()
-        epoch, network = self.epoch, self.view.network
+        epoch, network, device = self.epoch, self.view.network, self.view.device
         network.train()
-        set_generators(network, lambda: [make_generator(m.learner.seed, "training", epoch) for m in self.members])
-        inputs, targets = self._arrange_epoch(epoch)
+        seeds = [member.learner.seed for member in self.members]
+        set_generators(network, lambda: [make_generator(seed, "training", epoch, device) for seed in seeds])
+        inputs, targets, drawn = self._arrange_epoch(epoch)
         outputs: list[Tensor] = []
         finite_runs = [k for k, member in enumerate(self.members) if member.active]
-        sums, ones = self.view.training_sums, torch.ones(len(self.members))
+        sums, ones = self.view.training_sums, torch.ones(len(self.members), device=device)
         due = self.step_log.find_next(self._steps_done, epoch) if self.step_log and self.scores.validates else None
         self._refresh_rates()
         for step, start in enumerate(range(0, self.samples, self.batch_size)):
-            batch, target = inputs[:, start : start + self.batch_size], targets[:, start : start + self.batch_size]
+            chosen = slice(start, start + self.batch_size)
+            batch, target = inputs[:, chosen], targets[:, chosen]
+            if drawn is not None:
+                batch = self._augment(batch, drawn[:, chosen])
             output = network(self.scores.to_inputs(batch))
             sample_losses, n = self.scores.compute_sample_losses(output, target), target.shape[1]
             loss = self.learner.loss.average(sample_losses.flatten(1), target)
             detached, losses = output.detach(), loss.detach()
-            finite_losses = losses if len(finite_runs) == len(self.members) else losses[finite_runs]
-            if step == 0 or not math.isfinite(finite_losses.sum()):
+            if step == 0 or (self.looks and self._finds_broken(losses, finite_runs)):
                 finite_runs = self._inspect_step(step, batch, detached, losses, finite_runs)
             sums.add(n, losses, {})
             if self.scores_training:
                 outputs.append(detached)
             loss.backward(ones)
             self.instruments.before_step(step, n)
+            if self.clipping.active:
+                self.clipping.clip()
             self.optimizer.step()
             for p in self.parameters:
                 p.grad = None
@@ -159,6 +178,7 @@ class Stack:
             sums.add_sums({name: values.sum(1) for name, values in scores.items()})
         self.epoch += 1
         self._record_epoch(started, lr, momenta)
+        self._stop_members()
         if time.monotonic() - self.written_at >= max(SECONDS_BETWEEN, self.write_seconds / MAX_WRITE_SHARE):
             self._write_checkpoints()
 
@@ -170,16 +190,30 @@ class Stack:
     def _validate_within_epoch(self, step: int) -> int | None:
         """Validate after an optimizer step, for steps.parquet. Return the step after which it is done next."""
         assert self.step_log is not None
-        found = [means for means, _ in self.scores.validate()]
+        chosen = self.step_log.choose_samples(self.scores.data.count("val"))
+        found = [means for means, _ in self.scores.validate(chosen)]
         self.step_log.validated[step] = {name: np.array([run[name] for run in found]) for name in found[0]}
         return self.step_log.find_next(step, self.epoch)
 
-    def _arrange_epoch(self, epoch: int) -> tuple[Tensor, Tensor]:
-        """Arrange each run's training part in its order of the epoch. Return inputs and targets, (K, samples, ...)."""
+    def _arrange_epoch(self, epoch: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Arrange each run's training part in its order of the epoch.
+
+        Return inputs, targets and the draws of the augmentation, if there is one: (K, samples, ...).
+        """
         batches = [member.data.make_training_batches(lambda: epoch) for member in self.members]
-        for k, own_batches in enumerate(batches):
-            own_batches.arrange_epoch(into=(self.inputs[k], self.targets[k]))
-        return self.inputs, self.targets
+        arranged = [own.arrange_epoch(into=(self.inputs[k], self.targets[k]))[2] for k, own in enumerate(batches)]
+        drawn = [own for own in arranged if own is not None]
+        return self.inputs, self.targets, torch.stack(drawn) if drawn else None
+
+    def _augment(self, batch: Tensor, drawn: Tensor) -> Tensor:
+        """Augment a batch (K, n, ...) by the draws (K, n, 3)."""
+        augment = self.members[0].data.augment
+        assert augment is not None
+        return augment(batch.flatten(0, 1), drawn.flatten(0, 1)).unflatten(0, batch.shape[:2])
+
+    def _finds_broken(self, losses: Tensor, runs: Sequence[int]) -> bool:
+        """Return whether the loss of one of `runs` is not finite. This waits for the device."""
+        return not math.isfinite((losses if len(runs) == len(self.members) else losses[runs]).sum())
 
     def _inspect_step(self, step: int, batch: Tensor, output: Tensor, losses: Tensor, runs: Sequence[int]) -> list[int]:
         """Let each of `runs` with a non-finite loss find the layer that broke. Return those whose loss is finite."""
@@ -241,6 +275,14 @@ class Stack:
             self._steps_done, self._steps_done - self.steps, bad_step, val_loss, self.instruments.list_finders(k),
             member.learner.has_finite_weights,
         )  # fmt: skip
+
+    def _stop_members(self) -> None:
+        """End the runs that somebody has asked to stop, each with a checkpoint to go on from."""
+        for k, member in enumerate(self.members if self.epoch < self.epochs else ()):
+            if member.active and (stop := member.checkpoints.find_stop(self.epochs)) is not None:
+                with member.isolating_failures():
+                    self._write_checkpoint(k, member)
+                    raise stop
 
     def _write_checkpoints(self) -> None:
         started = time.monotonic()

@@ -29,8 +29,7 @@ class StackView:
         self.network = stack_modules([learner.network for learner in learners])
         first = learners[0]
         self.device = first.device
-        names = {module: name for name, module in first.network.named_modules()}
-        self.layers = [_make_stacked_layer(layer, self.network, names) for layer in first.layers]
+        self.layers = [_make_stacked_layer(layer, first.network, self.network) for layer in first.layers]
         # not the weights of the networks, which are those of the checkpoint in a resumed stack
         self.initial = {layer.path: torch.stack([one.initial[layer.path] for one in learners]) for layer in self.layers}
         self.training_sums, self.validation_sums = EpochSums(), EpochSums()
@@ -59,12 +58,17 @@ class StackView:
         return self.optimizer.get_moments(parameter)
 
 
-def _make_stacked_layer(layer: WeightLayer, network: nn.Module, names: Mapping[nn.Module, str]) -> WeightLayer:
-    module = network.get_submodule(layer.path)
-    assert isinstance(module.weight, nn.Parameter)
-    route = tuple(network.get_submodule(names[passed]) for passed in layer.route)
-    bias = module.bias if isinstance(module.bias, nn.Parameter) else None
-    return replace(layer, module=module, weight=module.weight, bias=bias, route=route)
+def _make_stacked_layer(layer: WeightLayer, network: nn.Module, stacked: nn.Module) -> WeightLayer:
+    """Return the layer of the stack that stands for a layer of the first network."""
+    modules = {module: stacked.get_submodule(path) for path, module in network.named_modules()}
+    parameters = {parameter: stacked.get_parameter(path) for path, parameter in network.named_parameters()}
+    return replace(
+        layer,
+        module=modules[layer.module],
+        weight=parameters[layer.weight],
+        bias=None if layer.bias is None else parameters[layer.bias],
+        route=tuple(modules[passed] for passed in layer.route),
+    )
 
 
 def share_memory(network: nn.Module, stacked: nn.Module, k: int) -> None:

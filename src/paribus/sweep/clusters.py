@@ -41,6 +41,8 @@ def make_slurm_executor(directory: Path, cluster: str, parameters: Mapping[str, 
                 yield submitted[future], future.result()[0]
             else:
                 yield submitted[future], Outcome(message=f"job {future.job_id}: {str(error).strip().splitlines()[0]}")
+            if submitted[future].find_study_stop():
+                return  # the jobs that still train or wait stop by themselves
 
     return execute_jobs
 
@@ -63,5 +65,7 @@ def make_ray_executor(address: str | None, num_cpus: int, num_gpus: float) -> Ex
                 yield job, ray.get(done)[0]
             except ray.exceptions.RayError as error:
                 yield job, Outcome(message=str(error).strip().splitlines()[0])
+            if job.find_study_stop():
+                return  # the tasks that still train or wait stop by themselves
 
     return execute_jobs

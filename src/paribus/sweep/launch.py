@@ -2,12 +2,15 @@
 
 import logging
 import os
+import sys
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import cache
 
 from paribus.config.ranges import COUNT, MOST_PROCESSES, Range, check_value
-from paribus.process import prepare_to_train
+from paribus.errors import UserError
+from paribus.process import importing_torch, prepare_to_train
 from paribus.run.attempt import Outcome, attempt
 from paribus.run.spec import Job
 from paribus.sweep.execute import Executor
@@ -28,6 +31,8 @@ def limit_threads(job: Job, threads: int) -> Job:
 def run_serially(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
     """Execute runs one after the other, in this process."""
     for number, job in enumerate(jobs, 1):
+        if job.find_study_stop():
+            return
         log.info("\nRun %d of %d: %s", number, len(jobs), job.label)
         yield job, attempt_task([job], console=True)[0]
 
@@ -39,10 +44,32 @@ def count_cores() -> int:
 
 def count_gpus(job: Job) -> int:
     """Count the GPUs that the job could use; return 0 if it trains on the CPU."""
+    return count_devices() if job.config["trainer"]["accelerator"] in ("auto", "gpu", "cuda", "mps") else 0
+
+
+def count_devices() -> int:
+    """Count the GPUs of this machine: in a worker where this process has not imported torch, and can do without."""
+    if "torch" in sys.modules:
+        return _count_devices_here()
+    return _count_devices_in_worker()
+
+
+def _count_devices_here() -> int:
     import torch
 
-    trainer = job.config["trainer"]
-    return torch.accelerator.device_count() if trainer["accelerator"] in ("auto", "gpu", "cuda", "mps") else 0
+    return torch.accelerator.device_count()
+
+
+@cache
+def _count_devices_in_worker() -> int:
+    worker = Worker(_count_devices_here)
+    worker.start()
+    while not wait_for_workers([worker]):
+        pass
+    if worker.result is None:
+        raise UserError(f"The GPUs cannot be counted: {worker.explain_exit()}. Set hydra.launcher.n_jobs=N.")
+    worker.retire()
+    return int(worker.result)
 
 
 def assign_device(job: Job, slot: int, slots: int) -> Job:
@@ -73,7 +100,7 @@ def make_parallel_executor(n_jobs: int | None) -> Executor:
 
 
 def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
-    """Return an executor that trains similar runs as stacks in `n_jobs` processes (None: one a core).
+    """Return an executor that trains similar runs as stacks in `n_jobs` processes (None: one a GPU, or one a core).
 
     A stack has at most `most` runs (None: as many as fit). Other runs are trained alone, as by `parallel`.
     """
@@ -81,9 +108,10 @@ def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
     check_value("hydra.launcher.most", most, COUNT)
 
     def execute_jobs(jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome], None, None]:
-        from paribus.stacked.grouping import group_runs, split_group
+        with importing_torch():
+            from paribus.stacked.grouping import group_runs, split_group
 
-        at_once = n_jobs or count_cores()
+        at_once = n_jobs or max(map(count_gpus, jobs)) or count_cores()
         groups, alone = group_runs(jobs)
         chunks = [chunk for group in groups for chunk in split_group(group, at_once, most)]
         if chunks:
@@ -99,6 +127,8 @@ def make_stacked_executor(n_jobs: int | None, most: int | None) -> Executor:
 
 def attempt_task(jobs: Sequence[Job], console: bool = False) -> list[Outcome]:
     """Execute one run, or several as a stack; with `console`, a run also logs to the terminal."""
+    with importing_torch():  # here and not before: a study whose runs are all finished needs no torch
+        import paribus.run.execute  # noqa: F401
     jobs = [job.compose() for job in jobs]
     with prepare_to_train():
         if len(jobs) == 1:
@@ -120,8 +150,8 @@ def run_in_processes(
     running: dict[Worker, tuple[Sequence[Job], int]] = {}
     idle: list[Worker] = []
     try:
-        while waiting or running:
-            while waiting and slots:
+        while True:
+            while waiting and slots and not waiting[0][0].find_study_stop():
                 jobs, slot = waiting.popleft(), slots.popleft()
                 task = [assign_device(job, slot, at_once) for job in jobs] if share_cores else list(jobs)
                 if idle and idle[-1].call_again(task):
@@ -130,6 +160,8 @@ def run_in_processes(
                 worker = Worker(attempt_task, task)
                 running[worker] = jobs, slot  # before its start, so that an interruption finds it
                 worker.start()
+            if not running:
+                break
             for worker in wait_for_workers(running):
                 jobs, slot = running.pop(worker)
                 slots.append(slot)

@@ -28,7 +28,7 @@ def name_study(study: DictConfig) -> bool:
     changed = set(typed) - {"experiment"} - HARMLESS
     hydra = to_plain_list(study.hydra.overrides.hydra)
     placed = any(text.startswith(("hydra.sweep.", "hydra.sweeper.")) for text in hydra)
-    if not _is_dated(study) or changed or placed or not re.fullmatch(r"[\w.-]+", experiment):
+    if not is_dated(study) or changed or placed or not re.fullmatch(r"[\w.-]+", experiment):
         return False
     with open_dict(study):
         study.study = experiment
@@ -46,10 +46,8 @@ def require_same_study(planned: list[PlannedRun], directory: Path) -> None:
         )
 
 
-def format_command(study: DictConfig) -> str | None:
-    """Return the command that goes on with a study whose name is its date; None where the same command does."""
-    if not _is_dated(study):
-        return None
+def format_command(study: DictConfig) -> str:
+    """Return the command that goes on with a study. It names a study whose name is its date."""
     overrides = to_plain_list(study.hydra.overrides.task)
     sources = [source.path for source in study.hydra.runtime.config_sources if source.provider == "command-line"]
     flags = [f"--config-dir={path.removeprefix('file://')}" for path in sources]
@@ -57,10 +55,10 @@ def format_command(study: DictConfig) -> str | None:
         flags.append(f"--config-name={study.hydra.job.config_name}")
     hydra = to_plain_list(study.hydra.overrides.hydra)
     hydra = [text for text in hydra if text != "hydra.mode=MULTIRUN"]
-    command = ["python", "train.py", "--multirun", *flags, *overrides, *hydra, f"study={study.study}"]
-    return name_commands(shlex.join(command))
+    named = [f"study={study.study}"] if is_dated(study) else []
+    return name_commands(shlex.join(["python", "train.py", "--multirun", *flags, *overrides, *hydra, *named]))
 
 
-def _is_dated(study: DictConfig) -> bool:
+def is_dated(study: DictConfig) -> bool:
     """Return whether neither the command nor an experiment names the study."""
     return "${now:" in str(dict(study.items_ex(resolve=False))["study"])

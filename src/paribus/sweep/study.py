@@ -21,8 +21,9 @@ from paribus.sweep.execute import Executor, execute_plan
 from paribus.sweep.expand import make_composer
 from paribus.sweep.labels import label_runs
 from paribus.sweep.means import tabulate_means
-from paribus.sweep.naming import format_command, name_study, require_same_study
+from paribus.sweep.naming import format_command, is_dated, name_study, require_same_study
 from paribus.sweep.plan import PlannedRun, count_epochs, plan_study
+from paribus.sweep.recorded_plan import PlanKeeper
 from paribus.sweep.rounds import Driver, Round, StartDriver, match_runs
 from paribus.sweep.tables import (
     announce_study,
@@ -65,7 +66,7 @@ def run_study(
     driver = start(composer, directory)
     shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     runs: dict[Path, PlannedRun] = {}
-    begun = False  # whether any round had something to train
+    keeper: PlanKeeper | None = None  # once a round has something to train
     current: Round | None = next(driver)
     try:
         while current is not None:
@@ -80,18 +81,23 @@ def run_study(
                 show_plan(console, planned, directory, shown, current.later, elsewhere)
                 return list((runs | {run.job.directory: run for run in planned}).values())
             if not whole:
-                begun = True
-                planned = execute_round(current, planned, executor, console, directory, study, live, runs)
+                directory.mkdir(parents=True, exist_ok=True)
+                keeper = keeper or PlanKeeper(directory, format_command(study))
+                planned = execute_round(current, planned, executor, console, keeper, study, live, runs)
             runs |= {run.job.directory: run for run in planned}
             if not all(run.finished for run in planned):
                 break
             current = _advance(driver, match_runs(current, planned))
+            if current is None and keeper is not None:
+                keeper.write(Round([]), runs.values())
     finally:
         driver.close()
-        if begun:
+        if keeper is not None:
+            keeper.close()
             describe_columns(list(runs.values()), directory)
         if runs and not study.dry_run:
-            print_results(console, list(runs.values()), shown, format_command(study) if begun else None)
+            another = format_command(study) if keeper is not None and is_dated(study) else None
+            print_results(console, list(runs.values()), shown, another)
     if study.dry_run:
         show_plan(console, list(runs.values()), directory, shown, 0, elsewhere)
     return list(runs.values())
@@ -136,13 +142,14 @@ def execute_round(
     planned: Sequence[PlannedRun],
     executor: Executor,
     console: Console,
-    directory: Path,
+    keeper: PlanKeeper,
     study: DictConfig,
     live: bool,
     runs: dict[Path, PlannedRun],
 ) -> list[PlannedRun]:
     """Execute the unfinished runs of a round, and return all its runs; also put them into `runs`, however it ends."""
-    directory.mkdir(parents=True, exist_ok=True)
+    directory = keeper.directory
+    keeper.write(current, (runs | {run.job.directory: run for run in planned}).values())
     describe_columns(planned, directory)
     board = Board(console, planned, directory, live, current)
     finished = sum(run.finished for run in planned)
@@ -167,6 +174,7 @@ def execute_round(
     finally:
         configure_log(study.hydra.hydra_logging, study.hydra.verbose)
         runs |= board.runs
+        keeper.write(current, runs.values())  # some may have got the directories of another command
     return list(board.runs.values())
 
 

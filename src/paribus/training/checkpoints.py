@@ -3,7 +3,7 @@
 import io
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import nn
 
 from paribus import record
-from paribus.errors import Paused
+from paribus.errors import Paused, Stopped
 from paribus.record.statistics import score_epoch
 from paribus.training.evaluated import show_evaluated
 
 SECONDS_BETWEEN = 10.0
+SECONDS_BETWEEN_LOOKS = 1.0  # for a request to stop: a file system that machines share may answer slowly
 # The kinds of the parts of a checkpoint and its description: of both files, and of the one to resume from.
 NEEDED: dict[str, Any] = {
     "state_dict": dict, "config": dict, "statistics": dict, "epoch": int, "identity": str, "target_mean": float | None,
@@ -47,6 +48,8 @@ class Checkpoints(Checkpoint):
         description: plain values for both files: configuration, statistics of the data.
         metric: the metric by which the best epoch is chosen.
         pause: after this epoch, both files are written and Paused is raised; None: the run is trained to its end.
+        stop_directories: where a request to stop is looked for after an epoch, if SECONDS_BETWEEN_LOOKS have passed and
+            it is not the last one: both files are then written, and Stopped is raised.
 
     Attributes:
         complete_row: returns the row of metrics.csv of an epoch, once everybody has logged.
@@ -60,16 +63,18 @@ class Checkpoints(Checkpoint):
         description: Mapping[str, Any],
         metric: record.Metric | None = None,
         pause: int | None = None,
+        stop_directories: Sequence[Path] = (),
     ):
         self.directory = directory
         self.pause = pause
+        self.stop_directories = stop_directories
         self.description = dict(description)
         self.metric = metric
         self.best: dict[str, Any] | None = None
         self._score = -math.inf
         self._epoch = 0
         self._best_written = True
-        self._written_at = -math.inf
+        self._written_at = self._looked_at = -math.inf
 
     def resume(self, epoch: int, state: dict[str, Any]) -> None:
         """Restore the state from a checkpoint that was written after `epoch` epochs."""
@@ -98,12 +103,26 @@ class Checkpoints(Checkpoint):
         with show_evaluated(trainer, learner):
             self.keep_if_best(trainer.current_epoch + 1, row, learner)
         # Other ranks must save at the same time (SavingFollower): the clock of rank 0 decides for all.
-        pauses = self.pause is not None and self.pause <= self._epoch < (trainer.max_epochs or 0)
-        pauses = pauses and not trainer.should_stop
-        if trainer.strategy.broadcast(pauses or time.monotonic() - self._written_at >= SECONDS_BETWEEN):
+        goes_on = self._epoch < (trainer.max_epochs or 0) and not trainer.should_stop
+        pauses = goes_on and self.pause is not None and self.pause <= self._epoch
+        stop = self.find_stop(trainer.max_epochs or 0) if goes_on else None
+        due = pauses or stop is not None or time.monotonic() - self._written_at >= SECONDS_BETWEEN
+        if trainer.strategy.broadcast(due):
             self.write(trainer)
         if pauses:
             raise Paused(f"Paused after epoch {self._epoch} of {trainer.max_epochs}.")
+        if stop is not None:
+            raise stop
+
+    def find_stop(self, max_epochs: int) -> Stopped | None:
+        """Return what ends the run after this epoch where somebody has asked to stop it; None otherwise."""
+        if time.monotonic() - self._looked_at < SECONDS_BETWEEN_LOOKS:
+            return None
+        self._looked_at = time.monotonic()
+        request = record.find_stop(self.stop_directories)
+        if request is None:
+            return None
+        return Stopped(f"Stopped on request of {request.by} after epoch {self._epoch} of {max_epochs}.")
 
     def on_exception(self, trainer: Trainer, learner: lightning.LightningModule, exception: BaseException) -> None:
         self.write_best()  # but not last.ckpt, which would resume in the middle of an epoch

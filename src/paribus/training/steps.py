@@ -1,9 +1,8 @@
 """Record every optimizer step: its loss, learning rate and gradient norm, and validation within the first epochs."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any, cast
 
 import lightning
@@ -15,7 +14,6 @@ from torch import Tensor
 
 from paribus.data.module import InMemory
 from paribus.errors import UserError
-from paribus.instruments import quantities
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import require_positive
 from paribus.models.layers import evaluation_mode
@@ -25,13 +23,6 @@ from paribus.training.sums import EpochSums
 from paribus.training.trained import Trained
 
 log = logging.getLogger(__name__)
-OF_VALIDATION = (
-    "validation_sums",
-    "validated",
-    "validation",
-    "validated_step",
-    "folds",
-)  # what a Learner holds of one
 
 
 class Steps(Instrument):
@@ -42,30 +33,33 @@ class Steps(Instrument):
     step. grad_norm is the 2-norm of the gradient of all trained parameters together, before clipping and unscaled under
     mixed precision. Of several optimizers it is the first one whose steps are observed.
 
-    Validation takes place after about log-spaced steps, 1, 2, 5, 10, 20, 50, ..., of the first epochs. It is the same
-    as at the end of an epoch, and changes nothing of the training.
+    Validation takes place after about log-spaced steps, 1, 2, 5, 10, 20, 50, ..., of the first epochs, on a fixed part
+    of the validation samples, evenly spaced. Apart from that it is the same as at the end of an epoch. It changes
+    nothing of the training.
 
     Args:
         validate_epochs: number of first epochs within which there is validation; 0: none.
         validate_per_decade: number of validations while the number of steps grows tenfold.
+        validate_samples: greatest number of samples of such a validation.
 
     Raises UserError for an argument out of range.
     """
 
     in_stack = "together"
 
-    def __init__(self, validate_epochs: int = 3, validate_per_decade: int = 3):
+    def __init__(self, validate_epochs: int = 3, validate_per_decade: int = 3, validate_samples: int = 1000):
         require_positive("steps.validate_per_decade", validate_per_decade)
+        require_positive("steps.validate_samples", validate_samples)
         if type(validate_epochs) is not int or validate_epochs < 0:
             raise UserError(f"callbacks.steps.validate_epochs is {validate_epochs!r}; it must be a whole number, >= 0.")
         self.validate_epochs = validate_epochs
         self.validate_per_decade = validate_per_decade
+        self.validate_samples = validate_samples
         self.validated: dict[int, Mapping[str, Any]] = {}  # of this epoch, by step: values or (K,) arrays by column
         self._rates: list[Any] = []
         self._momenta: list[Any] = []
         self._norms: list[Tensor] = []
         self._batches: list[int] = []  # batches of the epoch up to each step
-        self._parameters: list[Tensor] = []
 
     def find_next(self, step: int, epoch: int) -> int | None:
         """Return the first step above `step` that is followed by validation; None in an `epoch` (from 0) without any.
@@ -79,17 +73,16 @@ class Steps(Instrument):
             k += 1
         return int(due)
 
+    def choose_samples(self, n: int) -> Tensor:
+        """Choose those of n validation samples that are validated within epochs; return their numbers."""
+        chosen = min(n, self.validate_samples)
+        return torch.arange(chosen) * n // max(1, chosen)
+
     def before_step(self, step: int, samples: int) -> None:
         learner = cast(Trained, self.learner)
-        if step == 0:  # a user's callback may have unfrozen some
-            chosen = learner.stepping
-            self._parameters = [
-                p for p in learner.network.parameters() if p.requires_grad and (chosen is None or id(p) in chosen)
-            ]
         self._rates.append(learner.lr)
         self._momenta.append(learner.momentum)
-        gradients = [p.grad.to_dense() if p.grad.is_sparse else p.grad for p in self._parameters if p.grad is not None]
-        self._norms.append(quantities.total_norm(gradients, learner.lead) if gradients else torch.zeros(()))
+        self._norms.append(self.gradients.norms)
 
     def after_step(self, step: int) -> None:
         self._batches.append(cast(Trained, self.learner).training_sums.batches)
@@ -110,7 +103,7 @@ class Steps(Instrument):
         rows = {"step": steps, "epoch": np.full(n, epoch), "train/loss": _average(sizes, losses, self._batches)}
         rows["lr"], rows["momentum"] = (np.array(values[:n], dtype=float) for values in (self._rates, self._momenta))
         if n:
-            rows["grad_norm"] = torch.stack(self._norms[:n]).cpu().double().numpy()
+            rows["grad_norm"] = torch.stack(self._norms[:n]).cpu().double().norm(dim=-1).numpy()
         for name in {column: None for values in self.validated.values() for column in values}:
             missing = np.full_like(next(iter(self.validated.values()))[name], np.nan, dtype=float)
             rows[name] = np.array([self.validated.get(int(step), {}).get(name, missing) for step in steps])
@@ -168,7 +161,9 @@ class StepsInEpoch(lightning.Callback):
             return
         assert isinstance(learner, Learner)
         assert self._validating is not None
-        self.steps.validated[trainer.global_step] = validate_within_epoch(trainer, learner, self._validating)
+        self.steps.validated[trainer.global_step] = validate_within_epoch(
+            trainer, learner, self._validating, self.steps.choose_samples
+        )
         self._next = self.steps.find_next(trainer.global_step, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
@@ -178,37 +173,41 @@ class StepsInEpoch(lightning.Callback):
         self.rows = self.steps.read_epoch(epoch, self._first, trainer.global_step, sizes, losses)
 
 
-def validate_within_epoch(trainer: Trainer, learner: Learner, data: InMemory) -> dict[str, float]:
-    """Validate as at the end of an epoch; return the means by column of metrics.csv. Every rank must call it.
+def validate_within_epoch(
+    trainer: Trainer, learner: Learner, data: InMemory, choose: Callable[[int], Tensor]
+) -> dict[str, float]:
+    """Validate as at the end of an epoch, but on some samples; return the means by column of metrics.csv.
 
-    Nothing of it remains in the learner or for callbacks, and no random number is drawn.
+    Nothing of it remains in the learner or for callbacks, and no random number is drawn. Every rank must call it.
+
+    Args:
+        choose: returns the numbers of the samples, given how many are validated at the end of an epoch.
     """
-    batches, limit = data.val_dataloader(), trainer.limit_val_batches
-    assert not isinstance(batches, list)
-    number = limit if isinstance(limit, int) else int(limit * len(batches))
+    assert data.val is not None
+    whole, limit = data.make_eval_batches(data.val), trainer.limit_val_batches
+    number = limit if isinstance(limit, int) else int(limit * len(whole))  # of batches
+    chosen = choose(min(len(whole.inputs), number * whole.batch_size)).to(whole.inputs.device)
+    batches = data.make_eval_batches((whole.inputs[chosen], whole.targets[chosen]))
+    batches.rank, batches.processes = trainer.global_rank, trainer.world_size
     precision = trainer.precision_plugin
     with (
         isolate_rng(),
         show_evaluated(trainer, learner, within_epoch=True),
         evaluation_mode(learner),
-        _keep_validation(trainer, learner),
+        _keep_validation(learner),
     ):
-        for i, batch in enumerate(islice(batches, number)):
+        for i, batch in enumerate(batches):
             with precision.val_step_context():
                 learner.validation_step(precision.convert_input(batch), i)
-        learner.on_validation_epoch_end()
-        return learner.validation
+        return learner.read_validation(folds=None)
 
 
 @contextmanager
-def _keep_validation(trainer: Trainer, learner: Learner) -> Iterator[None]:
-    """Let the block validate; afterwards learner and callback_metrics hold the validation that they held before."""
-    held, shown = {name: getattr(learner, name) for name in OF_VALIDATION}, dict(trainer.callback_metrics)
+def _keep_validation(learner: Learner) -> Iterator[None]:
+    """Let the block validate; afterwards the learner holds the sums and outputs that it held before."""
+    sums, validated = learner.validation_sums, learner.validated
     learner.validation_sums, learner.validated = EpochSums(), []
     try:
         yield
     finally:
-        for name, value in held.items():
-            setattr(learner, name, value)
-        trainer.callback_metrics.clear()
-        trainer.callback_metrics.update(shown)
+        learner.validation_sums, learner.validated = sums, validated

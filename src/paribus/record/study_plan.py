@@ -1,0 +1,85 @@
+"""Read and write plan.json: the runs that the last command of a study has planned."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from paribus.record.files import RecordError, read_text, write_json
+from paribus.record.schema import PLAN
+
+VERSION = 1  # of the file
+
+
+@dataclass(frozen=True)
+class PlanEntry:
+    """A planned run.
+
+    Attributes:
+        path: its directory, below that of the study, with / between the parts.
+        setting: the overrides in which it differs from other runs of the study, without its seed.
+        seed: its seed, as it was typed; None where no seed was typed.
+        epochs: how many epochs it is trained.
+    """
+
+    path: str
+    setting: tuple[str, ...]
+    seed: str | None
+    epochs: int
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """The plan of a study.
+
+    Attributes:
+        command: goes on with the study.
+        runs: all runs that are planned so far.
+        whole: whether no later round adds runs.
+        later: how many epochs later rounds are expected to train, over all their runs.
+        started: when the round began, in seconds since 1970.
+        epochs_before: how many of the planned epochs were trained by then, over all runs.
+    """
+
+    command: str
+    runs: tuple[PlanEntry, ...]
+    whole: bool
+    later: int
+    started: float
+    epochs_before: int
+
+
+def write_study_plan(directory: Path, plan: StudyPlan) -> None:
+    """Write the plan of the study in `directory`, atomically."""
+    write_json(directory / PLAN, {"version": VERSION, **asdict(plan)})
+
+
+def read_study_plan(directory: Path) -> StudyPlan | None:
+    """Read the plan of the study in `directory`; None where there is none, as in a record of an older version.
+
+    Raises RecordError for a file that cannot be read, or that another version wrote.
+    """
+    path = directory / PLAN
+    try:
+        found = json.loads(read_text(path))
+        if found["version"] != VERSION:
+            raise RecordError(f"{path} has version {found['version']}, this Paribus reads {VERSION}. Use a newer one.")
+        return _parse(found)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RecordError(f"{path} is damaged. Start the command of the study again, which writes it anew.") from error
+
+
+def _parse(found: dict[str, Any]) -> StudyPlan:
+    runs = tuple(
+        PlanEntry(
+            str(run["path"]), tuple(map(str, run["setting"])), None if run["seed"] is None else str(run["seed"]),
+            int(run["epochs"]),
+        )
+        for run in found["runs"]
+    )  # fmt: skip
+    return StudyPlan(
+        str(found["command"]), runs, bool(found["whole"]), int(found["later"]), float(found["started"]),
+        int(found["epochs_before"]),
+    )  # fmt: skip
