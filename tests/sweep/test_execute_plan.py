@@ -18,7 +18,11 @@ from paribus.sweep.plan import PlannedRun
 
 def jobs(tmp_path: Path, n: int) -> list[PlannedRun]:
     return [
-        PlannedRun(Job(tmp_path / str(i), Composed(OmegaConf.create(), OmegaConf.create({"mode": RunMode.MULTIRUN}))), record.ABSENT, None)
+        PlannedRun(
+            Job(tmp_path / str(i), Composed(OmegaConf.create(), OmegaConf.create({"mode": RunMode.MULTIRUN}))),
+            record.ABSENT,
+            None,
+        )
         for i in range(n)
     ]  # type: ignore[arg-type]
 
