@@ -41,7 +41,7 @@ def sweep(where: Path, *arguments: str) -> float:
 
 
 def side_by_side(where: Path, epochs: int) -> tuple[float, float, float]:
-    """Seconds of 12 MLP runs on Fashion-MNIST: in parallel, and one after the other with all cores and with one."""
+    """Time 12 MLP runs on Fashion-MNIST in seconds: in parallel, in turn with all cores, in turn with one core."""
     study = (
         "study=s",
         f"data.root={DATA}",

@@ -25,7 +25,7 @@ class JobComposer:
     """Composes and checks the jobs of a study.
 
     Runs that set the same keys are composed and checked in full once: the configurations of the others are derived from
-    the first, and composed by Hydra when they are executed. So a finished run costs a millisecond, and little memory.
+    the first, and composed by Hydra when they are executed. So a finished run costs little time and memory.
     """
 
     def __init__(self, composer: Composer, study: DictConfig):
