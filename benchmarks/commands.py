@@ -5,6 +5,8 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import analysis
@@ -21,6 +23,11 @@ def bench_config(rounds: int) -> None:
     alone = [sys.executable, "-c", "import hydra.main"]
     least = statistics.median(seconds(lambda: subprocess.run(alone, check=True)) for _ in range(rounds))
     print(f"  floor {least:.2f} s: import hydra.main", flush=True)
+
+
+def _read_all(files: Sequence[Path]) -> None:
+    for path in files:
+        path.read_bytes()
 
 
 def time_process(*command: str) -> tuple[float, float]:
@@ -99,5 +106,5 @@ def bench_analysis(rounds: int) -> None:
         show(f"{name}: figures drawn too, in seconds", [found["figures"]], [1.0])
         show(f"{name}: the page, in megabytes", [found["megabytes"]], [1.0], 15)
         files = [path for path in (where / name / "outputs" / "s").rglob("*") if path.is_file()]
-        least = seconds(lambda files=files: [path.read_bytes() for path in files])
+        least = seconds(partial(_read_all, files))
         print(f"  floor {least:.2f} s: the {len(files):,} files of the study are read", flush=True)

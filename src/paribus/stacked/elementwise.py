@@ -7,7 +7,7 @@ all runs, which are then scaled by each run's own rate. Runs that differ in mome
 different slices.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ OWN = ("lr", "weight_decay", "initial_lr", "max_lr", "min_lr", "params", "fused"
 WHOLE = ("adanorm", "cautious", "stable_adamw", "use_gc", "fixed_decay")  # by these a step is another one
 
 
-def is_elementwise(kind: type) -> bool:
+def is_elementwise(kind: Callable[..., Any]) -> bool:
     """Return whether steps of this class change each number by itself, by lr times a direction."""
     return kind in KINDS or (kind.__module__.startswith("pytorch_optimizer.") and kind.__name__ in EXTRA_KINDS)
 

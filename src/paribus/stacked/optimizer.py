@@ -18,7 +18,7 @@ from paribus.training.muon import Muon
 Steps = ElementwiseSteps | HiddenSteps | SeparateSteps
 
 
-def require_stackable_optimizer(*kinds: type) -> None:
+def require_stackable_optimizer(*kinds: Callable[..., Any]) -> None:
     """Raise NotStackable unless all kinds are the same, and a stack can take its steps."""
     names = " and ".join(sorted({kind.__name__ for kind in kinds}))
     if len(set(kinds)) > 1:

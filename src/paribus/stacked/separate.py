@@ -10,7 +10,7 @@ EXTRA_KINDS = ("Prodigy", "SOAP", "Shampoo")  # of pytorch_optimizer
 SCHEDULED = ("lr", "momentum", "betas")  # what a scheduler changes
 
 
-def is_separable(kind: type) -> bool:
+def is_separable(kind: Callable[..., Any]) -> bool:
     """Return whether a step of this class needs the gradients alone: neither the loss again, nor averaged weights."""
     module, name = kind.__module__, kind.__name__
     ours = f"{module}.".startswith("torch.optim.") and kind is not LBFGS
