@@ -161,6 +161,11 @@ class Result:
                 return pair.turned()
         return None
 
+    def decides(self, a: Hashable, b: Hashable) -> bool:
+        """Return whether one of two levels is better than the other."""
+        pair = self.pair(a, b)
+        return pair is not None and pair.verdict in (Verdict.BETTER, Verdict.WORSE)
+
     @property
     def usable(self) -> list[LevelResult]:
         return [level for level in self.levels if level.usable]

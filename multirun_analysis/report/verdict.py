@@ -241,7 +241,7 @@ def _holds_for(comparison: Comparison) -> str | None:
             if result.winner is not None and beside.winner is None:
                 only = f"ahead by its {comparison.metric.figure} figure only, not by the {figure.figure} one"
                 parts.append(f"{in_words(result.winner)} ({name}) {only}")
-            elif result.concluded and beside.best.level != result.best.level:
+            elif any(one.decides(result.best.level, beside.best.level) for one in (result, beside)):
                 parts.append(f"{name}: by {figure.figure} {in_words(beside.best.level)} leads")
     return "; ".join(parts[:3]) or None
 
