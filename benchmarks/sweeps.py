@@ -16,7 +16,6 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import open_dict
-from rich.console import Console
 
 from paribus import record
 from paribus.config.compose import Composer
@@ -26,6 +25,7 @@ from paribus.sweep.board import Board
 from paribus.sweep.execute import execute_plan
 from paribus.sweep.expand import expand_sweep
 from paribus.sweep.plan import PlannedRun, plan_study
+from paribus.terminal import make_console
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("PARIBUS_DATA", ROOT / "data")).absolute()
@@ -109,7 +109,7 @@ def lead(runs: int) -> None:
             if number in (runs // 10, runs):
                 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
-    board = Board(Console(file=io.StringIO()), jobs_planned, directory, live=False)
+    board = Board(make_console(file=io.StringIO()), jobs_planned, directory, live=False)
     execute_plan(jobs_planned, end_all, board.report_run)
 
 

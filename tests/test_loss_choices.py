@@ -208,6 +208,9 @@ def test_a_record_that_names_its_loss_in_the_model_is_repeated(tmp_path: Path, c
     overrides = old / ".hydra" / "overrides.yaml"
     overrides.write_text(overrides.read_text() + "- model.loss=mse\n")
     assert main("train.py", f"rerun={old}", f"hydra.run.dir={tmp_path / 'again'}") == 0
+    said = capsys.readouterr().out
+    assert "Identical to the last digit: 2 epochs of metrics.csv" in said
+    assert "layers.parquet" in said  # whose rounding is another one since
     again = record.read_summary(tmp_path / "again")
     assert again["identity"] == json.loads((FIRST / record.SUMMARY).read_text())["identity"]
     assert main("train.py", f"resume={old}", "trainer.max_epochs=3") == 0

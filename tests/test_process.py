@@ -52,7 +52,7 @@ SETTERS = re.compile(
 ENTRY_POINTS = ("process.py", "cli/", "sweep/_preload.py", "sweep/workers.py", "run/ranks.py",
                 "run/followers.py")  # fmt: skip
 # What a call leaves as it found it: see test_seed_variables_are_restored.
-RESTORING = ("randomness.py",)
+RESTORING = ("randomness.py", "private_names.py")
 
 
 def test_only_entry_points_change_the_process() -> None:

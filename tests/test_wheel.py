@@ -100,7 +100,7 @@ def test_tab_completion_as_hydra_has_it(paribus: Paribus) -> None:
     def complete(line: str) -> list[str]:
         return paribus("-sc", "query=bash", COMP_LINE=line).stdout.split()
 
-    assert complete("paribus ") == ["train", "evaluate", "compare", "data", "ls", "diff", "note", "tag", "rm",
+    assert complete("paribus ") == ["train", "evaluate", "compare", "watch", "data", "ls", "diff", "note", "tag", "rm",
                                    "export", "open"]  # fmt: skip
     assert complete("paribus train activation=le") == ["activation=leaky_relu"]
     assert complete("paribus train optim=sgd optim.lr") == ["optim.lr="]

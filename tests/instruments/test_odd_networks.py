@@ -83,7 +83,7 @@ def test_lbfgs_which_computes_its_loss_many_times_a_step_is_measured_by_step(tra
     UpdatesByHand.found.clear()
     lbfgs = ("optim=lbfgs", "optim.lr=0.01", "optim.max_iter=4", "optim.line_search_fn=null")
     directory = train(*networks("Base"), *lbfgs, "trainer.max_epochs=1", "callbacks=full",
-                      "+callbacks.by_hand._target_=own_networks.UpdatesByHand")  # fmt: skip
+                      "callbacks.updates.every_n_steps=1", "+callbacks.by_hand._target_=own_networks.UpdatesByHand")  # fmt: skip
     measured = as_dict(read_layers(directory))[1, "a", "weight", "update_ratio"]
     found = UpdatesByHand.found
     assert len(found) == 12

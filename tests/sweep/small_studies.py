@@ -17,7 +17,11 @@ def sweep(*overrides: str, code: int = 0, of: str = "s") -> Path:
 
 
 def contents(directory: Path) -> dict[Path, bytes]:
-    return {p: p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file() and p.name not in (LOG, ".claims")}
+    return {
+        p: p.read_bytes()
+        for p in sorted(directory.rglob("*"))
+        if p.is_file() and p.name not in (LOG, ".claims", record.PLAN)
+    }
 
 
 def statuses(directory: Path) -> list[str]:

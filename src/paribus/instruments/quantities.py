@@ -47,16 +47,16 @@ def mean(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
 def std(tensors: Sequence[Tensor], lead: int = 0, norms: Tensor | None = None) -> Tensor:
     """Return the population standard deviation of the elements: divided by their number, so 0 for one element.
 
-    `norms`: the 2-norms where they are known already.
+    `norms`: the 2-norms where they are known already. On the CPU the deviation then follows from them and the sums.
     """
     flat = [_flatten(t, lead) for t in tensors]
     if lead:  # torch's std is not vectorised on the CPU
         sizes = torch.tensor([f.shape[-1] for f in flat], dtype=torch.float64).to(flat[0].device)
         return (norm([f - f.mean(-1, keepdim=True) for f in flat], lead) / sizes.sqrt()).to(flat[0].dtype)
-    if not flat[0].is_cpu:
+    if norms is None or not flat[0].is_cpu:
         return torch.stack([f.std(correction=0) for f in flat])
     deviations = []
-    for values, size in zip(flat, (norm(tensors) if norms is None else norms).tolist(), strict=True):
+    for values, size in zip(flat, norms.tolist(), strict=True):
         mean_square = size**2 / max(1, len(values))
         variance = mean_square - (values.sum().item() / max(1, len(values))) ** 2
         exact = variance > 0.1 * mean_square and size > LEAST_SINGLE  # else digits have cancelled

@@ -4,7 +4,7 @@ import hashlib
 import platform
 import shlex
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -120,11 +120,13 @@ def explain_other_code(directory: Path, now: Code) -> str | None:
 
     None as well where the record names no commit. Raises RecordError where it cannot be read.
     """
-    then = read_summary(directory).get("git") or {}
-    commit, patch = then.get("commit"), then.get("patch")
+    then = read_summary(directory).get("git")
+    if not isinstance(then, Mapping) or not isinstance(then.get("commit"), str):
+        return None
+    commit, patch = then["commit"], then.get("patch")
     here = now.as_object()
     known = "patch" in then or not then.get("dirty")
-    if commit is None or (known and (commit, patch) == (here["commit"], here["patch"])):
+    if known and (commit, patch) == (here["commit"], here["patch"]):
         return None
     made = f"{directory} was made by commit {commit[:12]}"
     if patch:

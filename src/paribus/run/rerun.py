@@ -29,7 +29,10 @@ def require_same(directory: Path, config: Mapping[str, Any]) -> None:
 
 
 def compare(old: Path, new: Path) -> str:
-    """Describe how far two records agree, times aside. Raises RerunMismatch that names the first epoch that differs."""
+    """Describe how far two records agree, times aside. Raises RerunMismatch that names the first epoch that differs.
+
+    What instruments measured may differ where another version of Paribus computed it.
+    """
     before, now = record.read_metrics(old), record.read_metrics(new)
     for a, b in zip(before, now, strict=False):
         differing = [key for key in a if key != "epoch_seconds" and not _is_same(a[key], b.get(key))]
@@ -38,6 +41,8 @@ def compare(old: Path, new: Path) -> str:
             raise RerunMismatch(f"The runs differ from epoch {a['epoch']} on: {values}.{_explain_mismatch(old, new)}")
     if len(before) != len(now):
         raise RerunMismatch(f"{old} has {len(before)} epochs, {new} has {len(now)}; the common epochs are identical.")
+    versions = [str(record.read_summary(directory).get("versions", {}).get("paribus")) for directory in (old, new)]
+    measured = ""
     compared = [f"{len(now)} epochs of {record.METRICS}, times aside"]
     tables = {
         record.LAYERS: _find_layer_difference, record.FOLDS: _find_fold_difference, record.STEPS: _find_step_difference
@@ -51,10 +56,13 @@ def compare(old: Path, new: Path) -> str:
                 raise RerunMismatch(
                     f"{record.METRICS} is identical, but {old / name} cannot be read ({reason})."
                 ) from None
-            if first is not None:
+            if first is not None and name == record.LAYERS and versions[0] != versions[1]:
+                measured = f" In {name} measured quantities differ, of versions {' and '.join(versions)}: {first}."
+            elif first is not None:
                 raise RerunMismatch(f"{record.METRICS} is identical, but {name} is not: {first}.")
-            compared.append(name)
-    return f"Identical to the last digit: {', and '.join(compared)}."
+            else:
+                compared.append(name)
+    return f"Identical to the last digit: {', and '.join(compared)}.{measured}"
 
 
 def _is_same(a: float | None, b: float | None) -> bool:
@@ -94,7 +102,9 @@ def _find_first_difference(frames: Sequence[pandas.DataFrame], keys: list[str], 
     if differing.empty:
         return None
     row = differing.sort_values("epoch", kind="stable").iloc[0]
-    return f"in epoch {row.epoch} {template.format_map(row)} was {row.value_old!r}, is now {row.value_new!r}"
+    return (
+        f"in epoch {row.epoch} {template.format_map(row)} was {float(row.value_old)!r}, is now {float(row.value_new)!r}"
+    )
 
 
 def _explain_mismatch(old: Path, new: Path) -> str:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from hydra.core.utils import env_override
 
 from paribus.data.module import InMemory
 from paribus.training.learner import Learner
@@ -44,12 +45,13 @@ def choosing_algorithms(trainer: Mapping[str, Any], device: torch.device) -> Ite
     if device.type == "cpu" or not trainer["deterministic"]:
         yield
         return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=trainer["deterministic"] == "warn")
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(False)
+    name = "CUBLAS_WORKSPACE_CONFIG"
+    with env_override({name: os.environ.get(name, ":4096:8")}):
+        torch.use_deterministic_algorithms(True, warn_only=trainer["deterministic"] == "warn")
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(False)
 
 
 def count_free_bytes(device: torch.device) -> int:
