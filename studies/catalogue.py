@@ -74,6 +74,7 @@ STUDIES = (
     Study("vgg6_init", cifar=True),
     Study("vgg6_activations_standin", cifar=True),
     Study("vgg6_report_standin", cifar=True),
+    Study("vgg6_tuned_standin", cifar=True, searched=True),
     Study("vgg6_winner", tested="best", cifar=True),
 )
 BY_NAME = {study.name: study for study in STUDIES}

@@ -13,6 +13,11 @@ def fashion_mnist(m: Material) -> Section:
     return _quote(m, "mlp_tuned")
 
 
+def vgg6(m: Material) -> Section:
+    """Which optimizer, each tuned on the same budget, on a stand-in?"""
+    return _quote(m, "vgg6_tuned_standin")
+
+
 def _quote(m: Material, name: str) -> Section:
     comparison = m.comparison(name)
     return Section([name], [made(comparison), told(comparison)])
