@@ -183,6 +183,22 @@ def test_a_layer_that_cannot_be_mapped_says_why(layer: Callable[[], nn.Module]) 
         check_step(SimpleNamespace(network=stack_modules([nn.Sequential(nn.Conv1d(3, 3, 1), layer())] * 2)), torch.ones(2, 4, 3, 5))  # type: ignore[arg-type]  # fmt: skip
 
 
+class Reading(nn.Module):
+    """A network that reads an attribute of its layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(3, 2)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.inner(inputs) / self.inner.in_features
+
+
+def test_a_network_that_reads_what_a_stacked_layer_lacks_says_so() -> None:
+    with pytest.raises(NotStackable, match=r"Reading fails in a stack \(.*'in_features'\)"):
+        check_step(SimpleNamespace(network=stack_modules([Reading(), Reading()])), torch.ones(2, 4, 3))  # type: ignore[arg-type]  # fmt: skip
+
+
 class Shrinking(nn.Module):
     """A layer that is another one in training."""
 

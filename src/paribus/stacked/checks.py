@@ -83,10 +83,13 @@ def _read_generators(device: torch.device) -> list[Tensor]:
 
 @contextmanager
 def _explaining_failures(name: str) -> Iterator[None]:
-    """Raise an error of torch in the block as NotStackable: alone, the network has computed the same before."""
+    """Raise an error in the block as NotStackable: alone, the network has computed the same before.
+
+    An AttributeError is one of these, since a stacked layer has not all attributes of a layer alone.
+    """
     try:
         yield
     except torch.OutOfMemoryError:
         raise
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise NotStackable(f"{name} fails in a stack ({str(error).splitlines()[0].rstrip('.')})") from error
