@@ -1,5 +1,7 @@
 """Each quantity against numpy in double precision."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -71,6 +73,14 @@ def test_a_unit_is_dead_where_it_is_zero_for_every_sample_and_place() -> None:
     image = torch.zeros(3, 4, 2, 2)  # four channels
     image[2, 1, 0, 1] = 1e-30
     assert quantities.dead_fraction(image, 1).item() == 0.75
+    assert quantities.dead_fraction(torch.stack([image, image * 0]), 1, lead=1).tolist() == [0.75, 1]
+    assert quantities.dead_fraction(image.flatten(1), 1).item() == 15 / 16  # each place is then a unit
+
+
+def test_what_is_no_number_is_not_zero() -> None:
+    values = torch.tensor([math.nan, 0.0, math.inf, -0.0])
+    assert quantities.zero_fraction([values]).tolist() == [0.5]
+    assert quantities.zero_fraction([values.repeat(2, 1)], lead=1).tolist() == [[0.5], [0.5]]
 
 
 def test_saturated_outputs_lie_at_the_ends() -> None:

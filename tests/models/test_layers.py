@@ -92,7 +92,7 @@ def test_odd_networks() -> None:
     layers = found(network, 4)
     assert [layer.path for layer in layers] == ["first", "shared", "last", "never"]
     assert [layer.bias is None for layer in layers] == [False, True, False, False]
-    assert [layer.unit_axis for layer in layers] == [-2, -1, -1, -1]
+    assert [layer.unit_axis for layer in layers] == [1, -1, -1, -1]
     x = torch.randn(3, 4)
     outputs = seen(network, x)
     assert [path for path, _ in outputs] == ["first", "shared", "shared", "last"]

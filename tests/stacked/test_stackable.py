@@ -1,14 +1,16 @@
 """Networks and optimizers that can be stacked compute what each computes alone; others are refused."""
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from paribus.models.layers import evaluation_mode
 from paribus.models.norms import make_norm
-from paribus.stacked.checks import check_step
+from paribus.stacked.checks import check_outputs, check_step
 from paribus.stacked.clipping import Clipping
 from paribus.stacked.elementwise import ElementwiseSteps
 from paribus.stacked.modules import NotStackable, StackedLinear, get_member_state, stack_modules
@@ -181,6 +183,67 @@ def test_a_layer_that_cannot_be_mapped_says_why(layer: Callable[[], nn.Module]) 
         check_step(SimpleNamespace(network=stack_modules([nn.Sequential(nn.Conv1d(3, 3, 1), layer())] * 2)), torch.ones(2, 4, 3, 5))  # type: ignore[arg-type]  # fmt: skip
 
 
+class Reading(nn.Module):
+    """A network that reads an attribute of its layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(3, 2)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.inner(inputs) / self.inner.in_features
+
+
+def test_a_network_that_reads_what_a_stacked_layer_lacks_says_so() -> None:
+    with pytest.raises(NotStackable, match=r"Reading fails in a stack \(.*'in_features'\)"):
+        check_step(SimpleNamespace(network=stack_modules([Reading(), Reading()])), torch.ones(2, 4, 3))  # type: ignore[arg-type]  # fmt: skip
+
+
+class Shrinking(nn.Module):
+    """A layer that is another one in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs * self.scale * (0.5 if self.training else 1)
+
+
+def test_a_mapped_layer_trains_on_after_a_validation() -> None:
+    stacked, inputs = stack_modules([nn.Sequential(Shrinking()) for _ in range(2)]), torch.randn(2, 4, 3)
+    stacked.train()
+    with evaluation_mode(stacked):
+        assert torch.equal(stacked(inputs), inputs)
+    assert torch.equal(stacked(inputs), inputs / 2)
+
+
+class Normalising(nn.Module):
+    """A network whose last layer starts at 0; as a stack it would normalise over samples."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.first, self.last, self.axis = nn.Linear(3, 5), nn.Linear(5, 2), axis
+        nn.init.zeros_(self.last.weight)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.last(nn.functional.normalize(self.first(inputs), dim=self.axis))
+
+
+def test_a_last_layer_of_zeros_hides_no_difference() -> None:
+    torch.manual_seed(0)
+    for axis in (-1, 1):
+        networks = [Normalising(axis) for _ in range(3)]
+        learners = [SimpleNamespace(network=network, infer=network.eval()) for network in networks]
+        stacked = stack_modules(networks)
+        check: Callable[[], None] = partial(check_outputs, learners, SimpleNamespace(network=stacked, infer=stacked), torch.randn(3, 4, 3))  # type: ignore[arg-type]  # fmt: skip
+        if axis == -1:
+            check()
+            continue
+        with pytest.raises(NotStackable, match="Normalising has other gradients in a stack"):
+            check()
+
+
 @pytest.mark.parametrize("by_value", [False, True])
 def test_gradients_are_clipped_as_torch_clips_those_of_each_run(by_value: bool) -> None:
     torch.manual_seed(0)
@@ -195,7 +258,7 @@ def test_gradients_are_clipped_as_torch_clips_those_of_each_run(by_value: bool) 
             p.grad = whole.grad[k].clone()  # type: ignore[index]
         if limit is not None:
             clip(own, limit)
-    algorithm = {"gradient_clip_algorithm": "value"} if by_value else {}
+    algorithm = {"gradient_clip_algorithm": "Value"} if by_value else {}
     Clipping([{"gradient_clip_val": limit, **algorithm} for limit in limits], stacked).clip()
     for k, own in enumerate(alone):
         for p, whole in zip(own, stacked, strict=True):

@@ -110,3 +110,25 @@ def test_steps_and_states_are_those_of_each_run_alone(name: str) -> None:
     for number in range(STEPS, STEPS + 3):
         step(number)
     check()
+
+
+def test_an_error_in_the_step_of_one_run_leaves_the_others_alone() -> None:
+    """Shampoo decomposes matrices, which fails where a run has diverged: its gradients are NaN."""
+    pytest.importorskip("pytorch_optimizer")
+    networks = [make_network(k) for k in range(RUNS)]
+    optimizers = [make_optimizer("shampoo", k, network.parameters()) for k, network in enumerate(networks)]
+    stacked = make_stack("shampoo", networks)
+    failed: dict[int, Exception] = {}
+    for number in range(3):
+        for p, gradient in zip(stacked.parameters, set_gradients(networks, number), strict=True):
+            p.grad = gradient.clone()
+            p.grad[1] = torch.nan
+        found = stacked.step()
+        assert not failed.keys() & found.keys()  # it takes no further step
+        failed |= found
+        for k in (0, 2, 3):
+            optimizers[k].step()
+    assert list(failed) == [1] and isinstance(failed[1], RuntimeError)
+    for k in (0, 2, 3):
+        for p, whole in zip(networks[k].parameters(), stacked.parameters, strict=True):
+            torch.testing.assert_close(whole[k].detach(), p.detach(), rtol=1e-5, atol=2e-5)

@@ -30,3 +30,12 @@ def test_a_run_of_a_stack_stops_alone(tmp_path: Path, monkeypatch: pytest.Monkey
     again = jobs(tmp_path / "s", "seed=2,4,5", "trainer.max_epochs=4", "callbacks=none", "logger=none")
     assert all(outcome.stopped for outcome in attempt_stack(again))  # none begins
     assert len([path for path in (tmp_path / "s").iterdir() if path.is_dir()]) == 3
+
+
+def test_a_run_whose_optimizer_fails_does_not_end_the_others(tmp_path: Path) -> None:
+    pytest.importorskip("pytorch_optimizer")
+    small = ("seed=1", "callbacks=none", "logger=none", "data.train_subset=128")
+    three = jobs(tmp_path / "s", "optim=shampoo", "optim.lr=0.001,1e30,0.002", *small)
+    outcomes = attempt_stack(three)
+    assert [record.read_status(job.directory)[0] for job in three] == ["completed", "failed", "completed"]
+    assert "LinAlgError" in str(outcomes[1].message)

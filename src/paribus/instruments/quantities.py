@@ -67,8 +67,8 @@ def std(tensors: Sequence[Tensor], lead: int = 0, norms: Tensor | None = None) -
 def zero_fraction(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     """Return the fraction of elements that are exactly 0."""
     flat = [_flatten(t, lead) for t in tensors]
-    # takes half the time of torch.count_nonzero
-    return 1 - torch.stack([f.sign().abs_().sum(-1) / f.shape[-1] for f in flat], -1)
+    # into numbers, not bools: takes less than half the time of torch.count_nonzero
+    return torch.stack([torch.eq(f, 0, out=torch.empty_like(f)).sum(-1) / f.shape[-1] for f in flat], -1)
 
 
 def update_norms(before: Sequence[Tensor], after: Sequence[Tensor], lead: int = 0) -> Tensor:
@@ -111,8 +111,11 @@ def stable_rank(singular: Tensor) -> Tensor:
 
 
 def dead_fraction(activation: Tensor, unit_axis: int, lead: int = 0) -> Tensor:
-    """Return the fraction of units of one activation that are exactly 0 for all samples and positions: (), or (K,)."""
-    by_unit = activation.movedim(unit_axis, -1).flatten(lead, -2)
+    """Return the fraction of units of one activation that are exactly 0 for all samples and positions: (), or (K,).
+
+    `unit_axis`: that of WeightLayer, without the axis of runs.
+    """
+    by_unit = activation.movedim(unit_axis + lead if unit_axis > 0 else unit_axis, -1).flatten(lead, -2)
     # takes a fifth of the time of (by_unit == 0).all(-2)
     return ((by_unit.amax(-2) == 0) & (by_unit.amin(-2) == 0)).float().mean(-1)
 

@@ -79,9 +79,8 @@ class WeightLayer:
 
     @property
     def unit_axis(self) -> int:
-        """The output's axis of units, from the end: channels of a convolution, else features."""
-        kernel = getattr(self.module, "kernel_size", None)
-        return -1 - len(kernel) if isinstance(kernel, tuple) else -1
+        """The axis of units of a run's output, flattened or not: a convolution's channels, else features."""
+        return 1 if isinstance(getattr(self.module, "kernel_size", None), tuple) else -1
 
 
 @contextmanager

@@ -22,7 +22,8 @@ class Clipping:
     def __init__(self, trainers: Sequence[Mapping[str, Any]], parameters: Sequence[Tensor]):
         limits = [trainer["gradient_clip_val"] for trainer in trainers]
         self.active = any(limit is not None for limit in limits)
-        self.by_value = trainers[0].get("gradient_clip_algorithm") == "value"
+        algorithm = trainers[0].get("gradient_clip_algorithm")
+        self.by_value = str(algorithm).lower() == "value"  # Lightning takes VALUE, too
         self.parameters = list(parameters)
         values = [math.inf if limit is None else float(limit) for limit in limits]
         self.limits = torch.tensor(values, device=self.parameters[0].device)

@@ -28,11 +28,9 @@ class Mapped(nn.Module):
             self.kernel_size = first.kernel_size  # by which instruments know the axis of units
         self._layer = [copy.deepcopy(first)]  # in a list, so that its tensors are none of the stack's
 
-    def train(self, mode: bool = True) -> "Mapped":
-        self._layer[0].train(mode)
-        return super().train(mode)
-
     def forward(self, inputs: Tensor) -> Tensor:
+        self._layer[0].train(self.training)  # here, since the mode is also set as a mere attribute (evaluation_mode)
+
         def call(own: dict[str, Tensor], own_inputs: Tensor) -> Any:
             return torch.func.functional_call(self._layer[0], own, (own_inputs,))
 

@@ -75,10 +75,12 @@ class StackedOptimizer:
             part.refresh(send_values(rates, device))
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Step all runs. The gradients may change in place."""
+    def step(self) -> dict[int, Exception]:
+        """Step all runs; gradients may change in place. Return by run the errors; such a run takes no more steps."""
+        failures: dict[int, Exception] = {}
         for part in self.parts:
-            part.step()
+            failures |= part.step() or {}
+        return failures
 
     def get_state(self, k: int) -> dict[str, Any]:
         """Return the state_dict of the k-th run, in the form of its own optimizer alone."""

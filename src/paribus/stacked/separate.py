@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
@@ -38,6 +39,7 @@ class SeparateSteps:
         self.sources = list(sources)
         self.views = [[nn.Parameter(p.detach()[k]) for p in self.parameters] for k in range(len(sources))]
         self.optimizers = [build(k, views) for k, views in enumerate(self.views)]
+        self._failed: set[int] = set()  # runs that take no more steps
 
     def refresh(self, rates: Tensor) -> None:
         """Copy from the sources what a scheduler changes."""
@@ -45,13 +47,23 @@ class SeparateSteps:
             changed = {key: source.param_groups[0][key] for key in SCHEDULED if key in source.param_groups[0]}
             optimizer.param_groups[0].update(changed)
 
-    def step(self) -> None:
-        """Step all runs."""
+    def step(self) -> dict[int, Exception]:
+        """Step all runs. Return by run the errors of this step, as of a matrix with NaN; such a run takes no more."""
+        failures: dict[int, Exception] = {}
         for k, optimizer in enumerate(self.optimizers):
+            if k in self._failed:
+                continue
             for view, p in zip(self.views[k], self.parameters, strict=True):
                 assert p.grad is not None
                 view.grad = p.grad[k]
-            optimizer.step()
+            try:
+                optimizer.step()
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001  that of one run, which the caller ends
+                failures[k] = error
+        self._failed |= failures.keys()
+        return failures
 
     def get_state(self, k: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Return the state of each parameter of the k-th run, and its group without parameters."""

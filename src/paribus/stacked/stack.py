@@ -161,7 +161,9 @@ class Stack:
             self.instruments.before_step(step, n)
             if self.clipping.active:
                 self.clipping.clip()
-            self.optimizer.step()
+            for k, error in self.optimizer.step().items():
+                if self.members[k].active:
+                    self.members[k].failure = error
             for p in self.parameters:
                 p.grad = None
             self.instruments.after_step(step)
