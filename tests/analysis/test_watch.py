@@ -145,7 +145,7 @@ def client(root: Path) -> Client:
 
 def test_only_who_has_the_token_and_comes_from_this_machine_is_answered(client: Client) -> None:
     local = {"base_url": "http://127.0.0.1:8000"}
-    for path in ("/", "/state", "/wrong/", "/wrong/state", "/secretx/", "//secret/", "/sécret/"):
+    for path in ("/", "/state", "/wrong/", "/wrong/state", "/secretx/", "//secret/", "/sécret/", "/wrong"):
         assert client.get(path, **local).status_code == 403, path
     assert client.get("/secret/", base_url="http://evil.example:8000").status_code == 403  # DNS rebinding
     for base in ("http://127.0.0.1:8000", "http://localhost"):
@@ -155,6 +155,8 @@ def test_only_who_has_the_token_and_comes_from_this_machine_is_answered(client: 
         policy = found.headers["Content-Security-Policy"]
         assert found.status_code == 200 and "default-src 'none'" in policy and "unsafe-inline' 's" not in policy
     assert "script-src 'self';" in policy and found.headers["Referrer-Policy"] == "no-referrer"
+    short = client.get("/secret", **local)  # whose page would look for its parts in the wrong place
+    assert (short.status_code, short.headers["Location"]) == (308, "/secret/")
     assert client.get("/secret/../server.py", **local).status_code in (403, 404)
     assert client.get("/secret/state?version=x&generation=y&column=z", **local).status_code == 200
 
