@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from records import write_run
 from werkzeug.test import Client
@@ -85,6 +86,18 @@ def test_only_what_is_new_is_sent(root: Path) -> None:
     assert (runs_of(fifth)["a2"]["x"], runs_of(fifth)["a2"]["anew"]) == ([1], True)
     add(root / "a2", "2,what\n")
     assert "damaged" in runs_of(study.describe(fifth["version"], first["generation"], None))["a2"]["message"]
+
+
+def test_a_new_file_that_is_longer_than_the_old_one_is_read_from_its_start(root: Path) -> None:
+    """A run that starts again removes metrics.csv; the new one may get the inode of the old one; each row has its time."""
+    study = FollowedStudy(root)
+    first = study.describe(0, "", "val/loss")
+    path = root / "a2" / record.METRICS
+    rows = path.read_text().replace("9.0,", "7.0,").replace("0.5\n", "0.625\n").splitlines(keepends=True)
+    path.write_text("".join([*rows, "3,30,0.1,1.0,6.5,6.5,2.9,0.5\n"]))  # in place, so of the same inode
+    then = runs_of(study.describe(first["version"], first["generation"], "val/loss"))["a2"]
+    read = pandas.read_csv(path)["val/loss"].tolist()
+    assert (then["anew"], then["x"], then["y"]) == (True, [1, 2, 3], read) and read[0] == 7.0
 
 
 def test_long_curves_are_thinned_and_a_removed_run_makes_the_page_begin_anew(root: Path) -> None:
