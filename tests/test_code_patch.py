@@ -60,6 +60,19 @@ def test_git_applies_the_patch_to_a_clean_checkout(checkout: Path, tmp_path: Pat
     assert again.as_object()["patch"] == code.as_object()["patch"] is not None  # of the same code
 
 
+def test_records_within_the_checkout_are_no_code(checkout: Path) -> None:
+    (checkout / "new.py").write_text("x = 1\n")
+    before = read_code(checkout / "package" / "known.py")
+    for name in ("runs/s/plan.json", "runs/s/a/.hydra/config.yaml", "runs/s/a/summary.json", "day/b/.hydra/config.yaml"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text("{}\n")
+    (checkout / "day" / "conf.yaml").write_text("a: 1\n")
+    after = read_code(checkout / "package" / "known.py")
+    assert b"b/new.py" in before.patch and b"b/day/conf.yaml" in after.patch
+    assert b"plan.json" not in after.patch and b"summary.json" not in after.patch and b".hydra" not in after.patch
+    assert {"runs/s/plan.json", "day/b/.hydra/config.yaml"} < set(after.left_out)
+
+
 def test_too_large_a_patch_is_listed_alone(checkout: Path) -> None:
     for i in range(3):
         (checkout / f"new{i}.py").write_text("x = 1\n" * (MOST_BYTES // 12))

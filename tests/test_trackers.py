@@ -2,7 +2,10 @@
 
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,6 +48,28 @@ def test_a_tracker_that_is_not_installed_is_named(study: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(UserError, match=r"mlflow is not installed. Install it: pip install 'paribus\[mlflow\]'"):
         trackers.export_runs(study, "mlflow")
+
+
+def test_an_online_export_that_was_killed_is_completed(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for the server, which knows the summary of each run by its id."""
+    server: dict[str, dict[str, Any]] = {}
+    logged: list[str] = []
+
+    @contextmanager
+    def init(*, id: str, **_: Any) -> Iterator[SimpleNamespace]:
+        resumed = id in server
+        summary = server.setdefault(id, {})
+        yield SimpleNamespace(resumed=resumed, summary=summary, log=lambda *_, **__: logged.append(id))
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init, Settings=lambda **_: None))
+    monkeypatch.setenv("WANDB_MODE", "online")
+    assert trackers.export_runs(study, "wandb")[:2] == (2, 0)
+    assert trackers.export_runs(study, "wandb")[:2] == (0, 2)
+    killed = next(iter(server))
+    server[killed] = {"val/loss": 9.0}  # the end of an epoch, and not of the export
+    logged.clear()
+    assert trackers.export_runs(study, "wandb")[:2] == (1, 1)
+    assert set(logged) == {killed} and "status" in server[killed]
 
 
 @pytest.mark.slow

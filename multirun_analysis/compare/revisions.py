@@ -62,7 +62,7 @@ class Revision:
         pairs: the runs that are in both.
         only_before, only_after: the runs that have no partner.
         other_data: how many runs have a partner on other data, with which nothing can be compared.
-        facts: what differs in versions and code: key, values before, values after.
+        facts: what differs in versions, code and columns of metrics.csv: key, values before, values after.
         whole: the effect over the settings that changed, one result a block.
         settings: the effect in each setting that changed: its levels by factor, and the result.
         noise: root mean squares of the difference within a pair, and of that between two seeds of a setting before;
@@ -121,7 +121,7 @@ def compare_revisions(
         )
     content = [(described[sides[0][one]].level(CONTENT), described[sides[1][one]].level(CONTENT)) for one in shared]
     alike = [one for one, (first, second) in zip(shared, content, strict=True) if first == second]
-    epochs = _first_differences(study, {sides[0][one]: sides[1][one] for one in alike})
+    epochs, columns = _first_differences(study, {sides[0][one]: sides[1][one] for one in alike})
     status = study.runs["status"].astype(str)
     pairs = [
         RunPair(old, new, epochs.get(old), (status[old], status[new]))
@@ -143,7 +143,7 @@ def compare_revisions(
         measured, allowed, pairs,
         [name for one, name in sides[0].items() if one not in sides[1]],
         [name for one, name in sides[1].items() if one not in sides[0]],
-        len(shared) - len(alike), _find_facts(study, pairs), whole,
+        len(shared) - len(alike), _find_facts(study, pairs) | columns, whole,
         [(dict(zip(factors, levels, strict=True)), result) for levels, result in by_setting],
         _measure_noise(tested, any(result.log for result in whole)),
     )  # fmt: skip
@@ -190,18 +190,27 @@ def _by_identity(study: Study, described: Mapping[str, Described], names: Sequen
     return found
 
 
-def _first_differences(study: Study, partners: Mapping[str, str]) -> dict[str, int]:
-    """Find the first epoch in which curves differ from the partner's, by the run before; equal ones have none."""
+def _first_differences(
+    study: Study, partners: Mapping[str, str]
+) -> tuple[dict[str, int], dict[str, tuple[list[str], list[str]]]]:
+    """Find the first epoch in which curves differ from the partner's, by the run before; equal ones have none.
+
+    A metric that is recorded on one side only is a fact of that side, and no change of a run.
+    """
     curves = study.curves[~study.curves["metric"].isin(TIMES)]
     curves = curves.assign(run=curves["run"].astype(str), metric=curves["metric"].astype(str))
     keys = ["run", "epoch", "metric"]
     old = curves[curves["run"].isin(partners)]
     new = curves[curves["run"].isin(partners.values())]
     new = new.assign(run=new["run"].map({after: before for before, after in partners.items()}))
+    names = [{*side["metric"]} for side in (old, new)]
     both = old.merge(new, on=keys, how="outer", suffixes=("_old", "_new"), indicator=True)
+    both = both[both["metric"].isin(names[0] & names[1])]
     same = (both["value_old"] == both["value_new"]) | (both["value_old"].isna() & both["value_new"].isna())
     differing = both[~same | (both["_merge"] != "both")]
-    return {str(run): int(epoch) for run, epoch in differing.groupby("run")["epoch"].min().items()}
+    single = [sorted(names[i] - names[1 - i]) or ["none"] for i in range(2)]
+    facts = {} if names[0] == names[1] else {"columns of one side": (single[0], single[1])}
+    return {str(run): int(epoch) for run, epoch in differing.groupby("run")["epoch"].min().items()}, facts
 
 
 def _find_facts(study: Study, pairs: Sequence[RunPair]) -> dict[str, tuple[list[str], list[str]]]:

@@ -40,6 +40,7 @@ class MetricsFile:
         self.first_version = version
         self._versions: list[int] = []  # of each row: the look at which it was read
         self._offset = 0  # bytes that have been read
+        self._last = b""  # the last row of them
 
     @property
     def epochs(self) -> int:
@@ -67,13 +68,17 @@ class MetricsFile:
         try:
             record.require_regular(self.path)
             with self.path.open("rb") as file:
-                file.seek(self._offset)
+                file.seek(self._offset - len(self._last))
+                if file.read(len(self._last)) != self._last:  # a new file, with the inode of the old one
+                    self._clear(version)
+                    file.seek(0)
                 text = file.read()
         except (OSError, record.RecordError) as error:
             self.damage = f"{record.METRICS} cannot be read ({error})"
             return
         whole = text[: text.rfind(b"\n") + 1]  # a row that is being written is read at the next look
         self._offset += len(whole)
+        self._last = whole[whole.rfind(b"\n", 0, -1) + 1 :] or self._last
         try:
             for cells in csv.reader(whole.decode().splitlines()):
                 self._add_row(cells, version)

@@ -65,11 +65,13 @@ class WatchApplication:
         host = request.headers.get("Host", "")
         if host.rpartition(":")[0] not in NAMES and host not in NAMES:
             return refuse(403, "This server answers to 127.0.0.1 and localhost only.")
-        token, _, name = request.path.removeprefix("/").partition("/")
+        token, slash, name = request.path.removeprefix("/").partition("/")
         if not hmac.compare_digest(token.encode(), self.token.encode()):
             return refuse(
                 403, "The token is missing or wrong. Copy the whole address that `paribus watch` has printed."
             )
+        if not slash:  # copied without its end, by which the page's own addresses are found
+            return Response(status=308, headers={"Location": f"/{quote(token)}/"})
         if name == "stop":
             return self._stop(request, host)
         if request.method not in ("GET", "HEAD"):

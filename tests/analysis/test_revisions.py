@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from analysis_command import analyse
 from records import edit_summary, write_run
@@ -95,6 +96,15 @@ def test_statuses_missing_partners_and_other_data_are_counted(tmp_path: Path) ->
     found = said(revise(tmp_path))
     assert found["STATUS"] == ["1 from completed to failed"]
     assert found["MISSING"] == ["1 run only after; 2 on other data, not compared"]
+
+
+def test_a_column_that_only_one_side_has_is_a_fact_and_no_change(tmp_path: Path) -> None:
+    make(tmp_path, {"sgd": 2.0})
+    for path in (tmp_path / AFTER).glob(f"*/{record.METRICS}"):
+        pandas.read_csv(path).assign(**{"val/new": 1.5}).to_csv(path, index=False)
+    found = said(revise(tmp_path))
+    assert "from epoch 2 on (median 2); 5 are identical" in found["CHANGED"][0]
+    assert "columns of one side: none -> val/new" in found["CODE"]
 
 
 def test_one_seed_says_nothing_of_noise(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from records import write_run
 from werkzeug.test import Client
@@ -87,6 +88,18 @@ def test_only_what_is_new_is_sent(root: Path) -> None:
     assert "damaged" in runs_of(study.describe(fifth["version"], first["generation"], None))["a2"]["message"]
 
 
+def test_a_new_file_that_is_longer_than_the_old_one_is_read_from_its_start(root: Path) -> None:
+    """A run that starts again removes metrics.csv; the new one may get the inode of the old one; each row has its time."""
+    study = FollowedStudy(root)
+    first = study.describe(0, "", "val/loss")
+    path = root / "a2" / record.METRICS
+    rows = path.read_text().replace("9.0,", "7.0,").replace("0.5\n", "0.625\n").splitlines(keepends=True)
+    path.write_text("".join([*rows, "3,30,0.1,1.0,6.5,6.5,2.9,0.5\n"]))  # in place, so of the same inode
+    then = runs_of(study.describe(first["version"], first["generation"], "val/loss"))["a2"]
+    read = pandas.read_csv(path)["val/loss"].tolist()
+    assert (then["anew"], then["x"], then["y"]) == (True, [1, 2, 3], read) and read[0] == 7.0
+
+
 def test_long_curves_are_thinned_and_a_removed_run_makes_the_page_begin_anew(root: Path) -> None:
     write_run(root / "c1", [1.0] * 1000, optim="c")
     study = FollowedStudy(root)
@@ -145,7 +158,7 @@ def client(root: Path) -> Client:
 
 def test_only_who_has_the_token_and_comes_from_this_machine_is_answered(client: Client) -> None:
     local = {"base_url": "http://127.0.0.1:8000"}
-    for path in ("/", "/state", "/wrong/", "/wrong/state", "/secretx/", "//secret/", "/sécret/"):
+    for path in ("/", "/state", "/wrong/", "/wrong/state", "/secretx/", "//secret/", "/sécret/", "/wrong"):
         assert client.get(path, **local).status_code == 403, path
     assert client.get("/secret/", base_url="http://evil.example:8000").status_code == 403  # DNS rebinding
     for base in ("http://127.0.0.1:8000", "http://localhost"):
@@ -155,6 +168,8 @@ def test_only_who_has_the_token_and_comes_from_this_machine_is_answered(client: 
         policy = found.headers["Content-Security-Policy"]
         assert found.status_code == 200 and "default-src 'none'" in policy and "unsafe-inline' 's" not in policy
     assert "script-src 'self';" in policy and found.headers["Referrer-Policy"] == "no-referrer"
+    short = client.get("/secret", **local)  # whose page would look for its parts in the wrong place
+    assert (short.status_code, short.headers["Location"]) == (308, "/secret/")
     assert client.get("/secret/../server.py", **local).status_code in (403, 404)
     assert client.get("/secret/state?version=x&generation=y&column=z", **local).status_code == 200
 

@@ -61,7 +61,7 @@ def test_the_engine_of_least_time_is_chosen_and_the_simpler_of_two_alike(
 def test_what_cannot_be_measured_is_said_and_serial(measured: Any, runs: int, trainer: Any, said: str) -> None:
     measured(serial="its data have not been downloaded yet")
     choice = make_choice([], jobs(runs, trainer))
-    assert (choice.engine, choice.seconds, choice.describe()) == ("serial", {}, said)
+    assert (choice.engine, choice.seconds, choice.describe(runs)) == ("serial", {}, said)
 
 
 def test_a_choice_holds_for_later_runs_until_there_are_many_more(tmp_path: Path) -> None:
@@ -70,6 +70,9 @@ def test_a_choice_holds_for_later_runs_until_there_are_many_more(tmp_path: Path)
     record_choice(tmp_path, "c", Choice("serial", 1, reason="no other run is like it"))
     found = [recall_choice(tmp_path, key, n) for key, n in (("a", 1), ("a", 20), ("a", 21), ("b", 6), ("c", 1))]
     assert [choice and choice.engine for choice in found] == ["parallel", "parallel", None, "stacked", None]
+    assert found[0] is not None and found[0].describe(1) == (
+        "1 run parallel, by measurement: a step of a run takes 100 ms parallel, 200 ms serial."
+    )
     (tmp_path / auto.CHOICES).write_text("{")
     with pytest.raises(record.RecordError, match="measures again"):
         recall_choice(tmp_path, "a", 1)

@@ -101,7 +101,7 @@ def export_to_wandb(runs: Sequence[Exported]) -> tuple[int, int, str]:
             notes=one.note or None, mode="online" if online else "offline", resume="allow", reinit="finish_previous",
             settings=wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True),
         ) as run:  # fmt: skip
-            if run.resumed:  # it is there
+            if run.resumed and run.summary.get("status") == one.status:  # it is there; otherwise the export was killed
                 continue
             for row in one.rows:
                 run.log({key: value for key, value in row.items() if key != "epoch"}, step=int(row["epoch"]))

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from paribus.record.files import read_summary
-from paribus.record.schema import PATCH
+from paribus.record.schema import COMPOSITION, PATCH, PLAN
 
 CODE = (".py", ".pyi", ".yaml", ".yml", ".toml", ".cfg", ".ini", ".json", ".sh", ".c", ".cpp", ".cu", ".h")
 MOST_BYTES = 256_000  # of a patch, and of a file that git does not track: each run of a study has a copy
@@ -73,7 +73,9 @@ def read_code(file: Path) -> Code:
     changed = [line.split("\t", 2) for line in _split(_git(root, "diff", "HEAD", "--numstat", "-z", "--no-renames"))]
     kept = [name for added, _, name in changed if added != "-" and name.endswith(CODE)]  # "-": binary
     new = _split(_git(root, "ls-files", "--others", "--exclude-standard", "-z"))
-    small = [name for name in new if name.endswith(CODE) and _is_small(root / name)]
+    records = _find_records(new)
+    code = [name for name in new if name.endswith(CODE) and records.isdisjoint(PurePosixPath(name).parents)]
+    small = [name for name in code if _is_small(root / name)]
     small = small if len(small) <= MOST_UNTRACKED else []
     patch = _diff(root, "HEAD", "--", *kept) if kept else b""
     patch += b"".join(_diff(root, "--no-index", "--", "/dev/null", name) for name in small)
@@ -81,6 +83,14 @@ def read_code(file: Path) -> Code:
     if len(patch) > MOST_BYTES:
         patch, others = b"", [*kept, *small, *others]
     return Code(commit, True, patch, tuple(others))
+
+
+def _find_records(names: Iterable[str]) -> set[PurePosixPath]:
+    """Find the folders of runs and studies that lie in the checkout: their YAML and JSON are results, and no code."""
+    paths = [PurePosixPath(name) for name in names]
+    studies = {path.parent for path in paths if path.name == PLAN}
+    runs = {path.parents[1] for path in paths if path.match(f"*/{COMPOSITION}")}
+    return (studies | runs) - {PurePosixPath()}
 
 
 def _is_small(path: Path) -> bool:

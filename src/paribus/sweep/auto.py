@@ -38,9 +38,9 @@ class Choice:
     seconds: dict[str, float] = field(default_factory=dict)
     reason: str | None = None
 
-    def describe(self) -> str:
-        """Describe the choice in a line."""
-        what = f"{self.runs} run{'s' * (self.runs != 1)} {self.engine}"
+    def describe(self, runs: int) -> str:
+        """Describe in a line how `runs` runs are trained; an earlier command may have chosen it for another number."""
+        what = f"{runs} run{'s' * (runs != 1)} {self.engine}"
         if not self.seconds:
             return f"{what}: {self.reason}."
         times = ", ".join(f"{1000 * t / self.runs:.3g} ms {name}" for name, t in sorted(self.seconds.items()))
@@ -84,7 +84,7 @@ def make_auto_executor(directory: Path) -> Executor:
             else:
                 choice = recall_choice(directory, key, len(kind.jobs)) or make_choice(kind.stacks, kind.alone)
                 record_choice(directory, key, choice)
-            log.info("hydra/launcher=auto: %s", choice.describe())
+            log.info("hydra/launcher=auto: %s", choice.describe(len(kind.jobs)))
             by_engine[choice.engine] += kind.stacks if choice.engine == "stacked" else [[job] for job in kind.jobs]
         yield from run_in_processes([*by_engine["stacked"], *by_engine["parallel"]], cores)
         yield from run_in_processes(by_engine["serial"], 1, share_cores=False)

@@ -1,5 +1,6 @@
 """Record the plan of a study, for those who watch it: which runs there are to be, and whether a command trains them."""
 
+import logging
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -11,12 +12,14 @@ from paribus.sweep.plan import PlannedRun, count_epochs
 from paribus.sweep.rounds import Round
 from paribus.sweep.tables import get_planned_epochs
 
+log = logging.getLogger(__name__)
+
 
 class PlanKeeper:
     """What a command writes of its plan into plan.json, and the lock that it holds on the study meanwhile.
 
-    A command that begins while another one trains the same study adds its runs to the plan of the other. An earlier
-    request to stop the study is withdrawn.
+    A command that begins while another one trains the same study adds its runs to the plan of the other, which keeps
+    them, and takes over the lock once the other has ended. An earlier request to stop the study is withdrawn.
 
     Args:
         directory: that of the study, which must exist.
@@ -27,12 +30,10 @@ class PlanKeeper:
         self.directory = directory
         self.command = command
         self._exits = ExitStack()
-        self._others: dict[str, record.PlanEntry] = {}
-        try:
-            self._exits.enter_context(record.lock_directory(directory))
-        except record.BusyError:
-            plan = record.read_study_plan(directory)
-            self._others = {entry.path: entry for entry in plan.runs} if plan else {}
+        self._holds_lock = False
+        self._lock()
+        self._begins_plan = self._holds_lock  # with the next write: what an earlier command has planned is forgotten
+        self._written: set[str] = set()  # the paths of this command's runs in the plan
         record.withdraw_stop(directory)
 
     def write(self, current: Round, runs: Iterable[PlannedRun]) -> None:
@@ -43,23 +44,46 @@ class PlanKeeper:
             entry.epochs if run.finished else min(entry.epochs, count_epochs(run.job.directory))
             for run, entry in zip(labelled, entries, strict=True)
         )
+        own = {entry.path: entry for entry in entries}
         plan = record.StudyPlan(
             self.command,
-            tuple((self._others | {entry.path: entry for entry in entries}).values()),
+            tuple((self._read_others() | own).values()),
             whole=not current.name,
             later=current.later,
             started=time.time(),
             epochs_before=trained,
         )
         record.write_study_plan(self.directory, plan)
+        self._begins_plan, self._written = False, {*own}
+        self._lock()
 
     def close(self) -> None:
         """Release the lock."""
         self._exits.close()
 
+    def _lock(self) -> None:
+        """Lock the study, unless another command holds the lock."""
+        if not self._holds_lock:
+            try:
+                self._exits.enter_context(record.lock_directory(self.directory))
+                self._holds_lock = True
+            except record.BusyError:
+                pass  # tried again with the next plan
+
+    def _read_others(self) -> dict[str, record.PlanEntry]:
+        """Read the runs that other commands have added to the plan, by path."""
+        if self._begins_plan:
+            return {}
+        try:
+            plan = record.read_study_plan(self.directory)
+        except record.RecordError as error:  # training needs no plan
+            log.warning("%s", error)
+            return {}
+        return {entry.path: entry for entry in plan.runs if entry.path not in self._written} if plan else {}
+
     def _describe(self, run: PlannedRun) -> record.PlanEntry:
         seeds = [text for text in run.job.overrides if text.lstrip("+").startswith("seed=")]
-        epochs, pause = get_planned_epochs(run), run.job.composed.get("pause")
+        epochs, pause = get_planned_epochs(run), run.job.composition.pause
         return record.PlanEntry(
             run.job.directory.relative_to(self.directory).as_posix(),
             tuple(text for text in run.job.varying if text not in seeds),
