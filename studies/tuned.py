@@ -29,6 +29,8 @@ def _tabulate_cost(comparison: Comparison) -> str:
     runs = comparison.study.runs
     confirmed = {name: run.level("optim") for name, run in comparison.described.items() if run.confirms}
     seconds = runs.loc[list(confirmed), "mean_epoch_seconds"].groupby(confirmed).median().sort_values()
-    rows = [{"optimizer": level, "times the fastest": f"{value / seconds.min():.1f}"} for level, value in seconds.items()]
+    rows = [
+        {"optimizer": level, "times the fastest": f"{value / seconds.min():.1f}"} for level, value in seconds.items()
+    ]
     text = "Budgets are equal in epochs, not in time. An epoch of the confirmed runs took (median; other work lengthens it):"
     return f"{text}\n\n{table(rows)}"

@@ -63,7 +63,12 @@ def test_git_applies_the_patch_to_a_clean_checkout(checkout: Path, tmp_path: Pat
 def test_records_within_the_checkout_are_no_code(checkout: Path) -> None:
     (checkout / "new.py").write_text("x = 1\n")
     before = read_code(checkout / "package" / "known.py")
-    for name in ("runs/s/plan.json", "runs/s/a/.hydra/config.yaml", "runs/s/a/summary.json", "day/b/.hydra/config.yaml"):
+    for name in (
+        "runs/s/plan.json",
+        "runs/s/a/.hydra/config.yaml",
+        "runs/s/a/summary.json",
+        "day/b/.hydra/config.yaml",
+    ):
         (checkout / name).parent.mkdir(parents=True, exist_ok=True)
         (checkout / name).write_text("{}\n")
     (checkout / "day" / "conf.yaml").write_text("a: 1\n")

@@ -88,14 +88,19 @@ def test_what_the_configuration_says_against_it(tmp_path: Path, values: dict[str
     assert find_reason_alone(changed(job.config, **values)) == reason
 
 
-def test_a_network_that_draws_by_itself_is_made_alone(tmp_path: Path, own: str) -> None:
+@pytest.mark.parametrize(
+    "drawn",
+    ["nn.functional.dropout(self.a(x), 0.5, self.training)", "self.a(x) + numpy.random.normal() * self.training"],
+)
+def test_a_network_that_draws_by_itself_is_made_alone(tmp_path: Path, own: str, drawn: str) -> None:
     """Its runs are completed all the same."""
     (tmp_path / "own_parts.py").write_text(
         (tmp_path / "own_parts.py").read_text()
-        + """
+        + f"""
+import numpy
 class Drawing(Bilinear):
     def forward(self, x):
-        return self.b(self.activation(nn.functional.dropout(self.a(x), 0.5, self.training))).squeeze(-1)
+        return self.b(self.activation({drawn})).squeeze(-1)
 """
     )
     (tmp_path / "own" / "model" / "drawing.yaml").write_text(

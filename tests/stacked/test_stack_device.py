@@ -53,8 +53,8 @@ def test_a_step_neither_waits_for_the_device_nor_makes_tensors_elsewhere(
         build(self, *given)
         self.looks = False
 
-    def noting_step(self: StackedOptimizer) -> None:
-        step(self)
+    def noting_step(self: StackedOptimizer) -> Any:
+        failed = step(self)
         taken[0] += 1
         if taken[0] == 1:
             torch.set_default_device("meta")
@@ -62,6 +62,7 @@ def test_a_step_neither_waits_for_the_device_nor_makes_tensors_elsewhere(
         elif taken[0] == 5:
             mode.__exit__(None, None, None)
             torch.set_default_device(None)
+        return failed
 
     monkeypatch.setattr(Stack, "__init__", build_as_on_a_gpu)
     monkeypatch.setattr(StackedOptimizer, "step", noting_step)

@@ -1,9 +1,13 @@
 """Check before training that a stack computes the same outputs and gradients as its networks alone."""
 
+import pickle
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
+from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from paribus.models.layers import evaluation_mode
@@ -50,22 +54,20 @@ def _compute_gradients(network: nn.Module, inputs: Tensor, lead: int = 0) -> dic
 
 
 def check_step(view: StackView, inputs: Tensor) -> None:
-    """Raise NotStackable where a training step fails to give all gradients, or draws from torch's global generator.
+    """Raise NotStackable where a training step fails to give all gradients, or draws from a global generator.
 
-    Parameters, buffers and the generator are left unchanged.
+    Parameters, buffers and the generators are left unchanged.
     """
     network = view.network
     name = type(network).__name__
     buffers = {path: buffer.clone() for path, buffer in network.named_buffers()}
     set_generators(network, lambda: [torch.Generator(inputs.device) for _ in inputs])
-    states = _read_generators(inputs.device)
     network.train()
-    with _explaining_failures(name):
+    with isolate_rng(), _explaining_failures(name):
+        states = _read_generators(inputs.device)
         network(inputs).sum().backward()
-    if any(not torch.equal(*pair) for pair in zip(states, _read_generators(inputs.device), strict=True)):
-        torch.set_rng_state(states[0])
-        if inputs.is_cuda:
-            torch.cuda.set_rng_state(states[1], inputs.device)
+        draws = states != _read_generators(inputs.device)
+    if draws:
         raise NotStackable(f"{name} draws random numbers outside its dropout layers")
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if any(parameter.grad is None for parameter in trained):
@@ -76,9 +78,11 @@ def check_step(view: StackView, inputs: Tensor) -> None:
         buffer.copy_(buffers[path])
 
 
-def _read_generators(device: torch.device) -> list[Tensor]:
-    """Return the states of torch's global generators of the CPU and, if it is another one, of the device."""
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+def _read_generators(device: torch.device) -> list[bytes]:
+    """Return the states of the global generators: of Python, NumPy, and torch on the CPU and on the device."""
+    states = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+    others = [pickle.dumps(random.getstate()), pickle.dumps(np.random.get_state())]
+    return [*(state.numpy().tobytes() for state in states), *others]
 
 
 @contextmanager

@@ -47,11 +47,12 @@ def choosing_algorithms(trainer: Mapping[str, Any], device: torch.device) -> Ite
         return
     name = "CUBLAS_WORKSPACE_CONFIG"
     with env_override({name: os.environ.get(name, ":4096:8")}):
+        before = torch.are_deterministic_algorithms_enabled()
         torch.use_deterministic_algorithms(True, warn_only=trainer["deterministic"] == "warn")
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(False)
+            torch.use_deterministic_algorithms(before)
 
 
 def count_free_bytes(device: torch.device) -> int:
