@@ -28,7 +28,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     add_note(tmp_path / "s" / "1", "the first")
     change_tags(tmp_path / "s" / "1", ["paper"], [])
     monkeypatch.chdir(tmp_path)
-    for name in ("WANDB_MODE", "MLFLOW_TRACKING_URI"):
+    for name in ("WANDB_MODE", "WANDB_DIR", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "s"
 
@@ -74,14 +74,19 @@ def test_an_online_export_that_was_killed_is_completed(study: Path, monkeypatch:
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="the extra [wandb] is not installed")
-def test_weights_and_biases_gets_each_run_once(study: Path) -> None:
+@pytest.mark.parametrize("place", [None, "elsewhere"])
+def test_weights_and_biases_gets_each_run_once(study: Path, place: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(place or "") / "wandb"
+    if place:
+        Path(place).mkdir()
+        monkeypatch.setenv("WANDB_DIR", place)
     assert trackers.export_runs(study, "wandb")[:2] == (2, 0)
     assert trackers.export_runs(study, "wandb")[:2] == (0, 2)
-    runs = sorted(Path("wandb").glob("offline-run-*"))
+    runs = sorted(folder.glob("offline-run-*"))
     assert len(runs) == 2
     (runs[0] / trackers.DONE).unlink()  # as if the export had been killed
     assert trackers.export_runs(study, "wandb")[:2] == (1, 1)
-    assert len(list(Path("wandb").glob("offline-run-*"))) == 2
+    assert len(list(folder.glob("offline-run-*"))) == 2
 
 
 @pytest.mark.slow

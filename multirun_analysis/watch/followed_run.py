@@ -80,7 +80,8 @@ class FollowedRun:
         self.ended = None if stamp is None else stamp[2] / 1e9
         self._recorded, summary = record.read_status(self.directory)
         summary = summary or {}
-        self.metric = (summary.get("metric") or {}).get("name")
+        named = (summary.get("metric") or {}).get("name")
+        self.metric = named if isinstance(named, str) else None
         self.message = _explain(self._recorded, summary)
         if self._recorded == record.INTERRUPTED and summary.get("paused"):
             self._recorded = record.PAUSED

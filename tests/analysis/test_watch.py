@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
-from records import write_run
+from records import edit_summary, write_run
 from werkzeug.test import Client
 
 from multirun_analysis.watch import followed_study
@@ -98,6 +98,13 @@ def test_a_new_file_that_is_longer_than_the_old_one_is_read_from_its_start(root:
     then = runs_of(study.describe(first["version"], first["generation"], "val/loss"))["a2"]
     read = pandas.read_csv(path)["val/loss"].tolist()
     assert (then["anew"], then["x"], then["y"]) == (True, [1, 2, 3], read) and read[0] == 7.0
+
+
+def test_a_damaged_summary_leaves_the_page_of_the_others(root: Path) -> None:
+    edit_summary(root / "a1", stopped="after 3")
+    edit_summary(root / "b1", metric={"name": ["val/loss"]})
+    found = FollowedStudy(root).describe(0, "", None)
+    assert runs_of(found)["a1"]["status"] == "damaged" and found["column"] == "val/loss"
 
 
 def test_long_curves_are_thinned_and_a_removed_run_makes_the_page_begin_anew(root: Path) -> None:

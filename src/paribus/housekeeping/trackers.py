@@ -85,11 +85,11 @@ def export_runs(study: Path, tracker: str) -> tuple[int, int, str]:
 
 
 def export_to_wandb(runs: Sequence[Exported]) -> tuple[int, int, str]:
-    """Export runs to Weights & Biases: into wandb/ of the working directory, unless WANDB_MODE=online."""
+    """Export runs to Weights & Biases: into wandb/ of WANDB_DIR or the working directory, unless WANDB_MODE=online."""
     import wandb
 
     online = os.environ.get("WANDB_MODE") == "online"
-    folder, new = Path("wandb"), 0
+    folder, new = Path(os.environ.get("WANDB_DIR") or "") / "wandb", 0
     for one in runs:
         there = [] if online else list(folder.glob(f"offline-run-*-{one.key}"))
         if any((path / DONE).exists() for path in there):
@@ -98,7 +98,8 @@ def export_to_wandb(runs: Sequence[Exported]) -> tuple[int, int, str]:
             shutil.rmtree(path)
         with wandb.init(
             project=PROJECT, group=one.study, name=one.name, id=one.key, config=one.config, tags=one.tags or None,
-            notes=one.note or None, mode="online" if online else "offline", resume="allow", reinit="finish_previous",
+            notes=one.note or None, dir=folder.parent, mode="online" if online else "offline",
+            resume="allow", reinit="finish_previous",
             settings=wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True),
         ) as run:  # fmt: skip
             if run.resumed and run.summary.get("status") == one.status:  # it is there; otherwise the export was killed
@@ -109,7 +110,7 @@ def export_to_wandb(runs: Sequence[Exported]) -> tuple[int, int, str]:
         if not online:
             (Path(run.dir).parent / DONE).touch()
         new += 1
-    where = "online" if online else "wandb/; upload: wandb sync wandb/offline-run-*"
+    where = "online" if online else f"{folder}/; upload: wandb sync {folder}/offline-run-*"
     return new, len(runs) - new, where
 
 

@@ -41,7 +41,8 @@ class RecordError(UserError):
 # The kinds of the parts of a summary, where they are there.
 KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(
-        ("choices", "set", "config", "statistics", "versions", "git", "data", "test", "diverged", "metric"), dict
+        ("choices", "set", "config", "statistics", "versions", "git", "data", "test", "diverged", "metric", "stopped"),
+        dict,
     ),
     **dict.fromkeys(("diagnosis", "undiagnosed"), list),
     **dict.fromkeys(("status", "command", "message", "identity", "device"), str),
