@@ -20,5 +20,7 @@ def vgg6(m: Material) -> Section:
 
 def _quote(m: Material, name: str) -> Section:
     comparison = m.comparison(name)
-    text = "Budgets are equal in epochs, not in time: docs/optimizers_and_schedules.md says what an epoch of each takes."
+    text = (
+        "Budgets are equal in epochs, not in time: docs/optimizers_and_schedules.md says what an epoch of each takes."
+    )
     return Section([name], [made(comparison), told(comparison), text])

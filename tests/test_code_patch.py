@@ -78,6 +78,23 @@ def test_records_within_the_checkout_are_no_code(checkout: Path) -> None:
     assert {"runs/s/plan.json", "day/b/.hydra/config.yaml"} < set(after.left_out)
 
 
+@pytest.mark.parametrize("name", ["secrets.yaml", "my_credentials.py", "API_KEY.toml", "settings.json", "local.ini", "hub-token.yaml"])
+def test_new_files_that_may_hold_secrets_are_left_out(checkout: Path, name: str) -> None:
+    (checkout / name).write_text("key: 1234\n")
+    code = read_code(checkout / "package" / "known.py")
+    assert b"1234" not in code.patch and name in code.left_out
+    (checkout / "tokenizer.py").write_text("words = 5678\n")
+    assert b"5678" in read_code(checkout / "package" / "known.py").patch
+
+
+def test_a_patch_has_context_whatever_git_is_told(checkout: Path) -> None:
+    before = read_code(checkout / "package" / "known.py")
+    (checkout / "package" / "known.py").write_text("# changed\n")
+    changed = read_code(checkout / "package" / "known.py").patch
+    git(checkout, "config", "diff.context", "0")
+    assert read_code(checkout / "package" / "known.py").patch == changed != before.patch
+
+
 def test_too_large_a_patch_is_listed_alone(checkout: Path) -> None:
     for i in range(3):
         (checkout / f"new{i}.py").write_text("x = 1\n" * (MOST_BYTES // 12))

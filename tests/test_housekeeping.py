@@ -141,9 +141,14 @@ def test_nothing_is_removed_unasked(study: Path, call: Call, monkeypatch: pytest
 
 def test_an_archive_is_opened_elsewhere_as_it_was(study: Path, call: Call) -> None:
     (study / "adam" / "train.log").write_bytes(os.urandom(5000))
+    (study / ".stop").write_text("{}")  # asks something of those who train it here
     assert call("export", "outputs/acts")[0] == 0
     assert call("open", "acts.tar.gz", "--into", "elsewhere")[0] == 0
-    files = {p.relative_to(study): p.read_bytes() for p in study.rglob("*") if p.is_file() and p.name != ".lock"}
+    files = {
+        p.relative_to(study): p.read_bytes()
+        for p in study.rglob("*")
+        if p.is_file() and p.name not in (".lock", ".stop")
+    }
     there = Path("elsewhere/acts").absolute()
     assert {p.relative_to(there): p.read_bytes() for p in there.rglob("*") if p.is_file()} == files
     assert "exists already" in call("open", "acts.tar.gz", "--into", "elsewhere")[2]

@@ -73,9 +73,16 @@ def test_a_choice_holds_for_later_runs_until_there_are_many_more(tmp_path: Path)
     assert found[0] is not None and found[0].describe(1) == (
         "1 run parallel, by measurement: a step of a run takes 100 ms parallel, 200 ms serial."
     )
-    (tmp_path / auto.CHOICES).write_text("{")
-    with pytest.raises(record.RecordError, match="measures again"):
-        recall_choice(tmp_path, "a", 1)
+    for damaged in (
+        "{",
+        "[1]",
+        '{"a": {"engine": "serial"}}',
+        '{"a": {"engine": "fast", "runs": 1}}',
+        '{"a": {"x": 1}}',
+    ):
+        (tmp_path / auto.CHOICES).write_text(damaged)
+        with pytest.raises(record.RecordError, match="measures again"):
+            recall_choice(tmp_path, "a", 1)
 
 
 def read_losses(directory: Path) -> dict[str, list[Any]]:

@@ -95,6 +95,14 @@ def test_the_second_who_asks_is_told_of_the_first(tmp_path: Path) -> None:
     assert record.find_stop([tmp_path]) is None
 
 
+@pytest.mark.parametrize("path", ["/etc", "../other", "a/../../b"])
+def test_a_plan_does_not_lead_out_of_its_study(tmp_path: Path, path: str) -> None:
+    entry = record.PlanEntry(path, ("optim=adam",), "1", 3)
+    record.write_study_plan(tmp_path, record.StudyPlan("python train.py", (entry,), True, 0, 0.0, 0))
+    with pytest.raises(record.RecordError, match="damaged"):
+        record.read_study_plan(tmp_path)
+
+
 @pytest.mark.slow
 def test_the_plan_of_a_study_says_what_there_is_to_be() -> None:
     brief = "trainer.max_epochs=1"

@@ -14,7 +14,7 @@ from paribus.errors import UserError
 from paribus.housekeeping.shelf import require_ended_runs
 
 MANIFEST = "paribus.json"  # the first file of an archive: name, version, and SHA-256 of each file
-LEFT_OUT = (record.LOCK, record.TRASH, "__pycache__")
+LEFT_OUT = (record.LOCK, record.STOP, record.TRASH, "__pycache__")
 
 
 def pack(study: Path, archive: Path) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+import re
 import shlex
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,9 @@ from paribus.record.files import read_summary
 from paribus.record.schema import COMPOSITION, PATCH, PLAN
 
 CODE = (".py", ".pyi", ".yaml", ".yml", ".toml", ".cfg", ".ini", ".json", ".sh", ".c", ".cpp", ".cu", ".h")
+# New files stay out whose name speaks of what nobody should pass on, or whose kind holds values rather than code.
+VALUES = (".json", ".ini", ".cfg")
+SECRET = re.compile("secret|credential|passw(or)?d|api_?key|(?<![a-z])tokens?(?![a-z])", re.IGNORECASE)
 MOST_BYTES = 256_000  # of a patch, and of a file that git does not track: each run of a study has a copy
 MOST_UNTRACKED = 100  # files; more are no code
 MOST_NAMED = 20  # files that are left out
@@ -75,7 +79,8 @@ def read_code(file: Path) -> Code:
     new = _split(_git(root, "ls-files", "--others", "--exclude-standard", "-z"))
     records = _find_records(new)
     code = [name for name in new if name.endswith(CODE) and records.isdisjoint(PurePosixPath(name).parents)]
-    small = [name for name in code if _is_small(root / name)]
+    safe = [name for name in code if not name.endswith(VALUES) and not SECRET.search(PurePosixPath(name).name)]
+    small = [name for name in safe if _is_small(root / name)]
     small = small if len(small) <= MOST_UNTRACKED else []
     patch = _diff(root, "HEAD", "--", *kept) if kept else b""
     patch += b"".join(_diff(root, "--no-index", "--", "/dev/null", name) for name in small)
@@ -98,7 +103,15 @@ def _is_small(path: Path) -> bool:
 
 
 def _diff(root: Path, *arguments: str) -> bytes:
-    plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--src-prefix=a/", "--dst-prefix=b/")
+    plain = (
+        "--no-color",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--no-renames",
+        "-U3",
+        "--src-prefix=a/",
+        "--dst-prefix=b/",
+    )
     return _git(root, "diff", *plain, *arguments)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from paribus.record.files import RecordError, read_text, write_json
@@ -72,6 +72,9 @@ def read_study_plan(directory: Path) -> StudyPlan | None:
 
 
 def _parse(found: dict[str, Any]) -> StudyPlan:
+    for path in (PurePath(run["path"]) for run in found["runs"]):
+        if path.is_absolute() or ".." in path.parts:  # of a study from elsewhere: it would lead out of the study
+            raise ValueError(str(path))
     runs = tuple(
         PlanEntry(
             str(run["path"]), tuple(map(str, run["setting"])), None if run["seed"] is None else str(run["seed"]),

@@ -18,6 +18,7 @@ from paribus.sweep.workers import Worker, wait_for_workers
 log = logging.getLogger(__name__)
 CHOICES = "launcher.json"  # in the study's directory
 Engine = Literal["serial", "parallel", "stacked"]
+ENGINES: tuple[Engine, ...] = ("serial", "parallel", "stacked")  # the simplest first
 TRIAL_S = 0.7  # seconds of steps, for each engine
 MOST_MEASURED = 32  # runs in a stack whose steps are timed; larger ones take longer in proportion, or less
 GAIN = 1.1  # by which an engine has to be faster than a simpler one
@@ -95,23 +96,27 @@ def make_auto_executor(directory: Path) -> Executor:
 def recall_choice(directory: Path, key: str, runs: int) -> Choice | None:
     """Return the study's recorded choice for a kind of run; None where it was made for less than half of `runs`."""
     choice = _read_choices(directory).get(key)
-    return None if choice is None or 2 * choice["runs"] < runs else Choice(**choice)
+    return None if choice is None or 2 * choice.runs < runs else choice
 
 
 def record_choice(directory: Path, key: str, choice: Choice) -> None:
     """Record in the study's directory a choice that rests on a measurement."""
     if choice.seconds:
-        record.write_json(directory / CHOICES, {**_read_choices(directory), key: asdict(choice)})
+        choices = _read_choices(directory) | {key: choice}
+        record.write_json(directory / CHOICES, {key: asdict(made) for key, made in choices.items()})
 
 
-def _read_choices(directory: Path) -> dict[str, Any]:
+def _read_choices(directory: Path) -> dict[str, Choice]:
     path = directory / CHOICES
     if not path.exists():
         return {}
     try:
-        return dict(json.loads(record.read_text(path)))
-    except ValueError as error:
+        found = {key: Choice(**values) for key, values in json.loads(record.read_text(path)).items()}
+    except (ValueError, TypeError, AttributeError) as error:
         raise record.RecordError(f"{path} is damaged ({error}). Remove it: the launcher then measures again.") from None
+    if any(choice.engine not in ENGINES or not isinstance(choice.runs, int) for choice in found.values()):
+        raise record.RecordError(f"{path} is damaged (an unknown engine). Remove it: the launcher then measures again.")
+    return found
 
 
 def make_choice(stacks: Sequence[Sequence[Job]], alone: Sequence[Job]) -> Choice:
@@ -138,8 +143,7 @@ def make_choice(stacks: Sequence[Sequence[Job]], alone: Sequence[Job]) -> Choice
     if "stacked" in seconds:
         share = size / min(size, MOST_MEASURED)
         total["stacked"] = -(-len(stacks) // cores) * seconds["stacked"] * share
-    engines: tuple[Engine, ...] = ("serial", "parallel", "stacked")
-    fast = [engine for engine in engines if total.get(engine, float("inf")) <= GAIN * min(total.values())]
+    fast = [engine for engine in ENGINES if total.get(engine, float("inf")) <= GAIN * min(total.values())]
     return Choice(fast[0], len(jobs), total)
 
 
