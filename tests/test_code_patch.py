@@ -78,7 +78,9 @@ def test_records_within_the_checkout_are_no_code(checkout: Path) -> None:
     assert {"runs/s/plan.json", "day/b/.hydra/config.yaml"} < set(after.left_out)
 
 
-@pytest.mark.parametrize("name", ["secrets.yaml", "my_credentials.py", "API_KEY.toml", "settings.json", "local.ini", "hub-token.yaml"])
+@pytest.mark.parametrize(
+    "name", ["secrets.yaml", "my_credentials.py", "API_KEY.toml", "settings.json", "local.ini", "hub-token.yaml"]
+)
 def test_new_files_that_may_hold_secrets_are_left_out(checkout: Path, name: str) -> None:
     (checkout / name).write_text("key: 1234\n")
     code = read_code(checkout / "package" / "known.py")

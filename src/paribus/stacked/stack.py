@@ -266,17 +266,14 @@ class Stack:
                 if self.scores.probe is not None:
                     recording.twins.add(self.epoch, self.scores.probe[k], sketch[k])
                 recording.draw(self.epoch, self.instruments.select_histograms(k, histograms, self.epoch))
-                self._find_divergence(k, member, bad_step, validation.get("val/loss", 0.0))
+                recording.find_divergence(
+                    self._steps_done, first, bad_step, validation.get("val/loss", 0.0),
+                    self.instruments.list_finders(k), member.learner.has_finite_weights,
+                )  # fmt: skip
                 member.checkpoints.keep_if_best(self.epoch, recording.rows[-1], member.learner)
                 if recording.diverged is not None:
                     self._write_checkpoint(k, member)
                     member.finish()
-
-    def _find_divergence(self, k: int, member: Member, bad_step: int | None, val_loss: float) -> None:
-        member.recording.find_divergence(
-            self._steps_done, self._steps_done - self.steps, bad_step, val_loss, self.instruments.list_finders(k),
-            member.learner.has_finite_weights,
-        )  # fmt: skip
 
     def _stop_members(self) -> None:
         """End the runs that somebody has asked to stop, each with a checkpoint to go on from."""
