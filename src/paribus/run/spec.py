@@ -23,7 +23,7 @@ from paribus.record import PROCESS_KEYS, replace_file
 
 
 class Composition(Protocol):
-    """What Hydra composes for a run, made already or to be made when it is needed.
+    """The composition of a run by Hydra, made already or to be made when it is needed.
 
     Attributes:
         overrides: the overrides as typed.
@@ -45,7 +45,7 @@ class Composition(Protocol):
 
 @dataclass(frozen=True)
 class Composed:
-    """What Hydra has composed for a run.
+    """The finished composition of a run by Hydra.
 
     Attributes:
         config: the configuration, without the node `hydra`.

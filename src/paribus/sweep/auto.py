@@ -26,7 +26,7 @@ GAIN = 1.1  # by which an engine has to be faster than a simpler one
 
 @dataclass(frozen=True)
 class Choice:
-    """How runs of a kind are trained.
+    """The engine that was chosen for runs of a kind, and the measurement behind it.
 
     Attributes:
         runs: the number of runs for which it was chosen.

@@ -16,14 +16,14 @@ log = logging.getLogger(__name__)
 
 
 class PlanKeeper:
-    """What a command writes of its plan into plan.json, and the lock that it holds on the study meanwhile.
+    """The writer of a command's plan to plan.json, which holds the lock of the study meanwhile.
 
     A command that begins while another one trains the same study adds its runs to the plan of the other, which keeps
     them, and takes over the lock once the other has ended. An earlier request to stop the study is withdrawn.
 
     Args:
-        directory: that of the study, which must exist.
-        command: goes on with the study.
+        directory: the study's directory, which must exist.
+        command: the command that goes on with the study.
     """
 
     def __init__(self, directory: Path, command: str):
