@@ -10,7 +10,7 @@ help:
 	@echo "make studies  make the studies of the three reports that are not made yet (hours), and write STUDIES.md"
 	@echo "make pictures draw the pictures of README and docs, and the notebook's, from the demo's study"
 	@echo "make docs     build the documentation, which opens from disk: build/site/index.html"
-	@echo "make check    install and run the fast tests, in under 90 seconds on two cores"
+	@echo "make check    install and run the fast tests, in 100 seconds on two cores"
 	@echo "make test     install and run all tests"
 	@echo "make soak     run every case of every test, kill sweeps twenty times each at random moments, try every key of conf/ with"
 	@echo "              every kind of value, and damage the files of runs in every way: hours"
