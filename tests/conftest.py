@@ -1,28 +1,22 @@
 """Small data in the official formats, and ways of running the entry points."""
 
 import gzip
-import logging
-import os
 import pickle
-import runpy
 import shutil
 import struct
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pandas
 import pytest
-import torch
 from case_selection import pytest_collection_modifyitems  # noqa: F401  a hook
+from commands import ROOT, conf_read_once, main, typed  # noqa: F401  what tests import from here
 from foreign_fixtures import fit, foreign  # noqa: F401  fixtures of tests/foreign
 from hypothesis import settings
 
@@ -35,7 +29,6 @@ pytest.register_assert_rewrite("resumed_runs", "small_stacks")
 settings.register_profile("paribus", deadline=None)  # how long an example takes is the machine's affair
 settings.load_profile("paribus")
 
-ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 CIFAR_TRAIN = [f"data_batch_{i}" for i in range(1, 6)]
 
@@ -90,29 +83,6 @@ def cifar_root(tmp_path: Path) -> Path:
     return tmp_path / "cifar"
 
 
-def main(script: str, *arguments: str) -> int:
-    """Run an entry point in this process, as if it had been typed; its exit code. Importing torch anew is spared.
-
-    A single run draws no figures unless figures= is typed: they take half of its time.
-    """
-    argv, sys.argv = sys.argv, [str(ROOT / script), *arguments]
-    threads = torch.get_num_threads()
-    drawn = any(argument.startswith("figures=") for argument in arguments)
-    try:
-        with nullcontext() if drawn else patch.object(Recorder, "_draw_figures", lambda *given: iter(())):
-            runpy.run_path(str(ROOT / script), run_name="__main__")
-        return 0
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    finally:
-        sys.argv = argv
-        torch.set_num_threads(threads)
-        for handler in list(logging.getLogger().handlers):
-            if isinstance(handler, logging.FileHandler):
-                handler.close()
-                logging.getLogger().removeHandler(handler)
-
-
 @pytest.fixture
 def train(tmp_path: Path) -> Callable[..., Path]:
     """train("model=regression", ...) makes a run in a directory of its own, checks its exit code, and returns it."""
@@ -158,12 +128,6 @@ def snapshot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., P
         return copied
 
     return at
-
-
-def typed(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """An entry point in a process of its own."""
-    command = [sys.executable, str(ROOT / script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pandas
@@ -43,6 +44,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of `make_report`, which no test changes."""
+    return make_report(tmp_path_factory)
+
+
+@cache  # three files of tests look at it
+def make_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """36 runs: optim x rate x 3 seeds; sgd at 0.1 diverged; one failed with a message that is a script."""
     root = tmp_path_factory.mktemp("page") / "study"
     for optim in ("adam", "sgd"):

@@ -2,11 +2,10 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from analysis_command import analyse
 from conftest import ROOT, main
 
 from paribus import record
@@ -26,7 +25,7 @@ def test_the_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for command in commands:
         _, script, *arguments = shlex.split(command)
         if script == "-m":
-            subprocess.run([sys.executable, script, *arguments], check=True, capture_output=True)
+            assert arguments[0] == "multirun_analysis" and analyse(*arguments[1:]) == 0, command
             continue
         own = ["trainer=cpu", "threads=1"] if script == "train.py" else []
         assert main(script, *arguments, *own) == 0, command

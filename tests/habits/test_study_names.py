@@ -99,6 +99,7 @@ def test_the_command_of_a_run_of_a_study_repeats_it_alone(capsys: Any) -> None:
 
 
 @pytest.mark.parametrize("named", [False, True])
+@pytest.mark.cases(1)
 def test_an_interrupted_sweep_says_what_goes_on_with_it(named: bool) -> None:
     long = [text for text in SHORT if "max_epochs" not in text]
     command = [sys.executable, str(ROOT / "train.py"), "--multirun", *long, "trainer=cpu", "trainer.max_epochs=100000"]

@@ -200,8 +200,13 @@ class Composer:
 
     def _compose_options(self, overrides: tuple[str, ...]) -> DictConfig:
         """Compose a combination of options, from one that differs in plain options only where there is one."""
+        if not self._composed:  # a single run has this combination alone: no other one differs from it
+            return self._load(overrides)
+        if not self._first:
+            only = next(iter(self._composed))
+            self._first[self._cut_leaves(only)] = only
         leaves = [self._find_leaf(text) for text in overrides]
-        rest = tuple(leaf.group if leaf else text for leaf, text in zip(leaves, overrides, strict=True))
+        rest = self._cut_leaves(overrides)
         first = self._first.get(rest, overrides)
         differing = [i for i, leaf in enumerate(leaves) if leaf and first[i] != overrides[i]]
         if not differing or not all(self._check_separate(first, i, rest[i]) for i in differing):
@@ -215,6 +220,11 @@ class Composer:
                 config[leaf.group] = leaf.content
                 config.hydra.runtime.choices[leaf.group] = leaf.option
         return config
+
+    def _cut_leaves(self, overrides: tuple[str, ...]) -> tuple[str, ...]:
+        """Replace each override that chooses a plain option by the name of its group."""
+        leaves = map(self._find_leaf, overrides)
+        return tuple(leaf.group if leaf else text for leaf, text in zip(leaves, overrides, strict=True))
 
     def _find_leaf(self, override: str) -> Leaf | None:
         """Return the plain option that an override chooses; None for any other override."""
