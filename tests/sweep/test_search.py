@@ -76,7 +76,7 @@ def test_an_experiment_may_have_a_space_of_its_own(capsys: pytest.CaptureFixture
     sweep("experiment=mine", "dry_run=true")
     shown = capsys.readouterr().out
     for point in qmc.Sobol(1, rng=0).random_base2(1)[:, 0]:
-        assert f"optim.lr={0.01 * 10**point:.4g}" in shown
+        assert f" {0.01 * 10**point:.4g} " in shown
 
 
 def test_optuna_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
