@@ -53,6 +53,31 @@ def test_torchrun_makes_a_study() -> None:
         same_layers(one, several)
 
 
+STOPPING = """
+import lightning
+from pathlib import Path
+from paribus import record
+from paribus.training import checkpoints
+
+class Stop(lightning.Callback):
+    def __init__(self):
+        checkpoints.SECONDS_BETWEEN_LOOKS = 0.0
+
+    def on_train_epoch_start(self, trainer, learner):
+        if trainer.current_epoch == 1 and trainer.global_rank == 0 and "seed=1" in trainer.default_root_dir:
+            record.request_stop(Path(trainer.default_root_dir), "anna@here")
+"""
+
+
+def test_a_run_that_is_stopped_under_torchrun_leaves_the_others_alone() -> None:
+    Path("stopping.py").write_text(STOPPING)
+    sweep = ("--multirun", *SHORT, "study=s", "seed=1,2", "+callbacks.stop._target_=stopping.Stop")
+    code, out = ended(start(*TORCHRUN, "--standalone", "--nproc-per-node=2", SCRIPT, *sweep, *DDP))
+    stopped, other = (record.read_summary(path.parent) for path in sorted(Path("outputs/s").glob("*/summary.json")))
+    assert stopped["message"] == "Stopped on request of anna@here after epoch 2 of 4.", out
+    assert (code, stopped["status"], other["status"]) == (1, record.INTERRUPTED, record.COMPLETED), out
+
+
 def test_torchrun_on_two_machines_and_a_rank_that_is_killed(train: Train, ranked: Any) -> None:  # noqa: F811
     port, directory = free_port(), Path("run").absolute()
 

@@ -8,12 +8,13 @@ import pandas as pd
 from multirun_analysis.compare.checks import cautions
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.design import Kind
+from multirun_analysis.compare.equal_cost import find_budgets
 from multirun_analysis.compare.interactions import Interaction
 from multirun_analysis.compare.metric import WORDS
 from multirun_analysis.compare.targets import Target
 from multirun_analysis.compare.times import TimeComparison
-from multirun_analysis.records.described import GROUPS
 from multirun_analysis.report import diagnosis_tables, result_tables
+from multirun_analysis.report.budget_tables import by_trials, equal_costs
 from multirun_analysis.report.noise import noise_table
 from multirun_analysis.report.sentences import not_compared, of_missing
 from multirun_analysis.report.tables import crossed, numeric, runs, settings
@@ -52,9 +53,10 @@ def details(
         ]
         if result.contest.kind == Kind.TUNED:
             parts.append((f"{result.factor}: the best of so many trials", result_tables.budgets(result, comparison)))
-    for factor in (factor for factor in comparison.by if factor in GROUPS):
-        title = f"{factor}: what the best of so many trials is worth, on a seed that did not choose it"
-        parts.append((title, result_tables.budgets_elsewhere(comparison, factor)))
+    for budgets in find_budgets(comparison):
+        where = f" ({budgets.contest.where})" if budgets.contest.where else ""
+        title = f"{budgets.factor}{where}: what the best of so many trials is worth, on a seed that did not choose it"
+        parts += [(title, by_trials(budgets, metric)), *equal_costs(budgets, metric)]
     parts.append(("Divergence", result_tables.divergence(comparison)))
     parts.append(("Why: what differs inside the networks, and goes along with it", inner_table(comparison)))
     parts.append(("Diagnosis", diagnosis_tables.sentences(comparison)))

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import pandas as pd
 
-from multirun_analysis.compare.budget import best_of, budget_curves, searched_contests_of
+from multirun_analysis.compare.budget import best_of
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.confirmation import describe_setting
 from multirun_analysis.compare.design import where
@@ -158,19 +158,6 @@ def budgets(result: Result, comparison: Comparison) -> pd.DataFrame:
     frame = pd.DataFrame(columns).fillna("")
     frame.insert(0, result.factor, [in_words(level) for level in frame.index])
     return frame
-
-
-def budgets_elsewhere(comparison: Comparison, factor: str) -> pd.DataFrame:
-    """List what the best of so many trials of each level is worth on seeds that did not choose it, with intervals."""
-    metric, rows = comparison.metric, []
-    for contest in searched_contests_of(comparison, factor):
-        for curve in budget_curves(contest, metric.sign or 1):
-            shown = {
-                f"best of {k}": f"{metric.show(mean)} ({metric.show(low)} to {metric.show(high)})"
-                for k, mean, low, high in zip(curve.trials, curve.mean, curve.low, curve.high, strict=True)
-            }
-            rows.append({factor: in_words(curve.level), **{k: in_words(v) for k, v in contest.block.items()}, **shown})
-    return pd.DataFrame(rows).fillna("")
 
 
 def confirmed(comparison: Comparison) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from multirun_analysis.compare.settings import Setting
 from multirun_analysis.compare.targets import UNITS, Target, to_target
 from multirun_analysis.compare.times import TimeComparison
 from multirun_analysis.records.described import in_words
+from multirun_analysis.report.budget_tables import budgets_as_objects
 from multirun_analysis.report.looks_line import looks_as_object
 from multirun_analysis.report.noise import noise_object
 from multirun_analysis.report.verdict import Verdict, describe
@@ -61,6 +62,7 @@ def as_object(
         },
         "looks": looks_as_object(comparison),
         "noise": noise_object(comparison),
+        "budgets": budgets_as_objects(comparison),
         "times": None if target is None else _times(comparison, target, compared_times),
         "claim": None if claim is None else {
             "text": claim.text, "answer": str(claim.answer), "difference": claim.difference[0],

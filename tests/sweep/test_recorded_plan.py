@@ -1,5 +1,7 @@
 """Commands that train one study at the same time share its plan."""
 
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +61,40 @@ def test_runs_that_another_command_has_added_stay_in_the_plan(tmp_path: Path) ->
     assert record.is_running(tmp_path)  # the second one holds the lock from now on
     second.close()
     assert not record.is_running(tmp_path)
+
+
+def test_a_plan_is_whole_once_no_command_has_a_later_round(tmp_path: Path) -> None:
+    def read() -> tuple[bool, int]:
+        plan = record.read_study_plan(tmp_path)
+        assert plan is not None
+        return plan.whole, plan.later
+
+    first = PlanKeeper(tmp_path, "first")
+    first.write(Round([], "search", later=70), [make_run(tmp_path / "1")])
+    second = PlanKeeper(tmp_path, "second")
+    second.write(LAST, [make_run(tmp_path / "2")])
+    assert read() == (False, 70)
+    second.write(Round([], "rung 1 of 2", later=5), [make_run(tmp_path / "2")])
+    assert read() == (False, 75)
+    first.write(LAST, [make_run(tmp_path / "1")])
+    assert read() == (False, 5)
+    second.write(LAST, [make_run(tmp_path / "2")])
+    assert read() == (True, 0)
+    for keeper in (first, second):
+        keeper.close()
+
+
+def test_a_command_waits_for_one_that_was_asked_to_stop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with record.lock_directory(tmp_path):  # a command that has not looked yet
+        record.request_stop(tmp_path, "anna@here")
+        second = threading.Thread(target=PlanKeeper, args=(tmp_path, "second"))
+        second.start()
+        time.sleep(0.6)
+        assert second.is_alive() and record.find_stop([tmp_path]) is not None
+    second.join(10)
+    assert not second.is_alive() and record.find_stop([tmp_path]) is None
+    assert "Waiting for another command to stop, as anna@here has asked at" in caplog.text
 
 
 def test_a_damaged_plan_ends_no_study(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

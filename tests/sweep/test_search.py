@@ -68,6 +68,17 @@ def test_refused_searches(given: tuple[str, ...], said: str, capsys: pytest.Capt
     assert not list(Path("outputs").rglob(record.METRICS))
 
 
+def test_an_experiment_may_have_a_space_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("conf/experiment").mkdir(parents=True)
+    Path("conf/experiment/mine.yaml").write_text(
+        "# @package _global_\ntune: {trials: 2, space: {optim.lr: {low: 0.01, high: 0.1, log: true}}}\n"
+    )
+    sweep("experiment=mine", "dry_run=true")
+    shown = capsys.readouterr().out
+    for point in qmc.Sobol(1, rng=0).random_base2(1)[:, 0]:
+        assert f" {0.01 * 10**point:.4g} " in shown
+
+
 def test_optuna_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     sweep("tune=lr", "tune.method=optuna", code=1)

@@ -1,71 +1,115 @@
-"""Searches that are killed at random moments come to the points and the figures of one that nobody disturbed.
+"""Searches that are killed at random moments come to the points, figures and verdicts of one that nobody disturbed.
 
-PARIBUS_SOAK is how often each is killed (`make soak`), PARIBUS_SOAK_SEED says at which moments.
+PARIBUS_SOAK is how often each kind is killed (`make soak`), PARIBUS_SOAK_SEED says at which moments: before one of the
+changes that a search makes to the files of its study, chosen at random.
 """
 
+import csv
+import itertools
 import os
 import random
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
-import pandas
 import pytest
-from conftest import ROOT
-from small_studies import QUICK, sweep
+from small_studies import sweep
 
 from multirun_analysis import load_runs
 from multirun_analysis.compare.comparison import compare
 from paribus import record
+from paribus.sweep.workers import start_forkserver
+from paribus.training import checkpoints
 
 pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("PARIBUS_SOAK", "1"))
 SEED = int(os.environ.get("PARIBUS_SOAK_SEED", "0")) or random.randrange(10**6)
-SEARCH = ("tune=lr", "tune.trials=4", "tune.confirm=2", "tune.reduction=2", "tune.widen=0", "optim=adam,sgd_momentum",
-          "seed=1", "model.hidden=[8]", "trainer.max_epochs=4")  # fmt: skip
+COMMON = ("model.hidden=[8]", "trainer.max_epochs=4", "optim=adam,sgd_momentum")
+SEARCH = (*COMMON, "tune=lr", "tune.trials=4", "tune.confirm=2", "tune.reduction=2", "seed=1")
+LOOKS = ("until=decided", "until.looks=[3]", "until.max_seeds=4", "until.margin=0.001")
+KINDS = {
+    "sobol": (*SEARCH, "tune.method=sobol"),
+    "halving": (*SEARCH, "tune.method=halving"),
+    "optuna": (*SEARCH, "tune.method=optuna"),
+    "until": (*COMMON, *LOOKS),
+    "search until": (*SEARCH, *LOOKS),
+    "stacked": (*SEARCH, "hydra/launcher=stacked"),
+}
+CHANGES = ("os.rename", "os.remove", "os.mkdir")  # audit events, beside files that are opened to write
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
-def begin(method: str, study: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, str(ROOT / "train.py"), "--multirun", f"study={study}", *QUICK, *SEARCH]
-    with Path("log").open("ab") as log:
-        return subprocess.Popen([*command, f"tune.method={method}"], stdout=log, stderr=log, start_new_session=True)
+def execute(options: tuple[str, ...], study: str, fatal: int | None) -> None:
+    """Execute a study in this process; write how many changes it made to its files, or end before the fatal one."""
+    counter = itertools.count(1)
+
+    def count(event: str, given: tuple[Any, ...]) -> None:
+        changes = event in CHANGES or (event == "open" and given[2] & WRITING)
+        if changes and study in str(given[0]) and next(counter) == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    checkpoints.SECONDS_BETWEEN = 0.0  # a checkpoint an epoch
+    sys.addaudithook(count)
+    sweep(*options, of=study)
+    Path("changes").write_text(str(next(counter)))
 
 
-def read_study(study: str) -> pandas.DataFrame:
-    """A row a run: what identifies it, how it ended, and its losses."""
-    rows = {}
+def survives(options: tuple[str, ...], study: str, fatal: int | None = None) -> bool:
+    """Execute a study in a process of its own, killed before the fatal change; return whether it came to its end."""
+    process = start_forkserver().Process(target=execute, args=(options, study, fatal))
+    process.start()
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL), Path("log").read_text()
+    return process.exitcode == 0
+
+
+def read_study(study: str) -> dict[str, tuple[str, ...]]:
+    """How each run ended, by what identifies it, and its losses as they are written."""
+    found = {}
     for path in sorted(Path("outputs", study).glob(f"*/{record.SUMMARY}")):
         summary = record.read_summary(path.parent)
-        losses = pandas.read_csv(path.parent / record.METRICS)["val/loss"]
-        rows[summary["identity"]] = {"status": summary["status"], **{str(i): x for i, x in enumerate(losses)}}
-    return pandas.DataFrame.from_dict(rows, orient="index").sort_index()
+        with (path.parent / record.METRICS).open() as file:
+            found[summary["identity"]] = (summary["status"], *(row["val/loss"] for row in csv.DictReader(file)))
+    return found
 
 
-@pytest.mark.parametrize("method", ["sobol", "halving", "optuna"])
+def read_finished(study: str) -> dict[str, tuple[str, ...]]:
+    return {name: run for name, run in read_study(study).items() if run[0] in record.FINISHED}
+
+
+def judge(study: str) -> list[Any]:
+    """What was found by a study: at its looks, and of each pair of levels."""
+    directory = Path("outputs", study)
+    plan, results = record.read_plan(directory), compare(load_runs(directory)).results
+    pairs = [(pair.a, pair.b, pair.verdict, pair.estimate.mean) for result in results for pair in result.pairs]
+    return [plan.taken if plan else (), [[(at.level, at.mean) for at in result.levels] for result in results], pairs]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.cases(1)
-def test_a_killed_search_finds_the_same(method: str) -> None:
-    if method == "optuna":
+def test_a_killed_search_finds_the_same(kind: str) -> None:
+    if kind == "optuna":
         pytest.importorskip("optuna")
-    sweep(*SEARCH, f"tune.method={method}", of="whole")
-    chance = random.Random(SEED)
-    for _ in range(KILLS):
-        process, seconds = begin(method, "killed"), chance.uniform(2, 7)
-        began = time.monotonic()
-        while process.poll() is None and time.monotonic() - began < seconds:
-            time.sleep(0.05)
-        if process.poll() is not None:
-            break
-        known = read_study("killed") if Path("outputs/killed").exists() else pandas.DataFrame()
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        finished = known[known["status"] == record.COMPLETED] if len(known) else known
-        now = read_study("killed") if len(finished) else finished
-        pandas.testing.assert_frame_equal(now.loc[finished.index, finished.columns], finished, obj=f"seed {SEED}")
-    sweep(*SEARCH, f"tune.method={method}", of="killed")
-    pandas.testing.assert_frame_equal(read_study("killed"), read_study("whole"), obj=f"seed {SEED}")
-    verdicts = [compare(load_runs(Path("outputs", study))).results for study in ("whole", "killed")]
-    means = [[(level.level, level.mean) for result in found for level in result.levels] for found in verdicts]
-    assert means[0] == means[1] and means[0]
+    options, chance, kills = KINDS[kind], random.Random(SEED), 0
+    assert survives(options, "whole")
+    changes = int(Path("changes").read_text())
+    while kills < KILLS:
+        study = f"killed{kills}"
+        while kills < KILLS:
+            before = read_finished(study)
+            fatal = chance.randrange(1, changes // (2 if KILLS == 1 else 4))
+            if survives(options, study, fatal):
+                break
+            kills += 1
+            assert before.items() <= read_study(study).items(), f"seed {SEED}"
+        assert survives(options, study)
+        assert read_study(study) == read_study("whole"), f"seed {SEED}"
+        assert judge(study) == judge("whole") and judge("whole")[2], f"seed {SEED}"
+        plan = record.read_study_plan(Path("outputs", study))
+        assert plan is not None and plan.whole and len(plan.runs) == len(read_study("whole"))
+        print(f"{study}: {len(plan.runs)} runs, {changes} changes of files, {kills} kills so far")

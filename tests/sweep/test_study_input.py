@@ -22,7 +22,7 @@ def test_without_a_name_a_study_is_dated(capsys: Any) -> None:
 
 @pytest.mark.parametrize("overrides", [
     ("activation=relu,tnah",), ("optim=sgd,adam", "optim.momentum=0.9"), ("optim.lr=0.1,fast",), ("+optm.lr=1",),
-    ("model.width=3,4",),
+    ("model.width=3,4",), ("activation=[relu,tanh]",),
 ])  # fmt: skip
 @pytest.mark.cases(5)
 def test_a_mistake_anywhere_is_refused_before_anything_is_run(overrides: tuple[str, ...], capsys: Any) -> None:

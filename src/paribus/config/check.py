@@ -202,6 +202,8 @@ def _check_targets(node: Mapping[str, Any], base: Mapping[str, Any], path: str, 
 
 def _check_keys(node: Mapping[str, Any], base: Mapping[str, Any], path: str) -> None:
     """Raise UserError for keys added to `base` that no constructor accepts, and for keys removed from it."""
+    if path == "tune.space.":
+        return  # its keys are those of the levels, which the search checks
     accepted = None if set(node) <= set(base) else _find_arguments(node, path)
     node_path = path.rstrip(".")
     for key in base:

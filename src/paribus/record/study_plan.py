@@ -1,7 +1,8 @@
 """Read and write plan.json: the runs that the last command of a study has planned."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -35,10 +36,11 @@ class StudyPlan:
     Attributes:
         command: goes on with the study.
         runs: all runs that are planned so far.
-        whole: whether no later round adds runs.
+        whole: whether no later round of any command adds runs.
         later: how many epochs later rounds are expected to train, over all their runs.
         started: when the round began, in seconds since 1970.
         epochs_before: how many of the planned epochs were trained by then, over all runs.
+        waiting: by command that has later rounds, how many epochs these train.
     """
 
     command: str
@@ -47,6 +49,7 @@ class StudyPlan:
     later: int
     started: float
     epochs_before: int
+    waiting: Mapping[str, int] = field(default_factory=dict)
 
 
 def write_study_plan(directory: Path, plan: StudyPlan) -> None:
@@ -84,5 +87,5 @@ def _parse(found: dict[str, Any]) -> StudyPlan:
     )  # fmt: skip
     return StudyPlan(
         str(found["command"]), runs, bool(found["whole"]), int(found["later"]), float(found["started"]),
-        int(found["epochs_before"]),
+        int(found["epochs_before"]), {str(command): int(n) for command, n in found.get("waiting", {}).items()},
     )  # fmt: skip

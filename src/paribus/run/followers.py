@@ -7,6 +7,7 @@ import lightning
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from paribus.errors import Stopped
 from paribus.private_names import skip_sigterm_broadcast
 from paribus.training.evaluated import AverageShower
 from paribus.training.learner import Learner
@@ -54,5 +55,8 @@ class SavingFollower(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         _ = trainer.callback_metrics
-        if trainer.strategy.broadcast(False):
+        due, stops = trainer.strategy.broadcast((False, False))
+        if due:
             trainer.save_checkpoint("")
+        if stops:
+            raise Stopped("Stopped on request, of which rank 0 knows.")

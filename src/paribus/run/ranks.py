@@ -30,7 +30,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.multiprocessing import ProcessContext, ProcessExitedException, ProcessRaisedException
 
 from paribus.data.module import InMemory
-from paribus.errors import UserError
+from paribus.errors import Stopped, UserError
 from paribus.process import find_rank, keep_freed_memory
 from paribus.record import OWN_CALLBACKS
 from paribus.run.build import build_callbacks, build_data, build_initial, build_steps_in_epoch, build_trainer
@@ -92,6 +92,8 @@ class Ranks:
         try:
             _join_group(_send(store, (device.type, *task)), device.type)
             yield
+        except Stopped:
+            raise  # the other ranks end this fit too, and wait for the next one
         except BaseException as error:
             store.add("failed", 1)
             for number in SIGNALS if self.started is None else ():
@@ -227,7 +229,8 @@ def _fit_along(run: int, kind: str, config: Mapping[str, Any], directory: Path, 
     steps = [] if in_epoch is None else [in_epoch]
     trainer = build_trainer({**config, "logger": {}}, directory, [*steps, Follower(), *users, SavingFollower()])
     assert isinstance(data, InMemory)
-    trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    with suppress(Stopped):
+        trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     distributed.destroy_process_group()
 
 

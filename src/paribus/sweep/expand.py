@@ -8,7 +8,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from paribus.config.compose import Composer
+from paribus.config.compose import OPEN_GROUPS, Composer
 from paribus.errors import UserError
 from paribus.record import PROCESS_KEYS
 
@@ -33,7 +33,7 @@ def expand_sweep(
     of the same key. Raises UserError for an invalid grid.
     """
     composer = make_composer(loader, study)
-    typed = {override.key_or_group: _split_override(override) for override in map(composer.parse, arguments)}
+    typed = {override.key_or_group: _split_override(override, composer) for override in map(composer.parse, arguments)}
     for key, values in typed.items():
         if len(values) > 1 and (key in ("study", *PROCESS_KEYS) or key.startswith(("tune.", "until."))):
             raise UserError(f"{key} is for the whole sweep: give it one value.")
@@ -61,7 +61,7 @@ def _combine(typed: Mapping[str, list[str]], params: Any, grids: Any, composer: 
         for key, value in {**(params or {}), **grid}.items():
             listed = ",".join(map(format_value, value)) if isinstance(value, list) else format_value(value)
             override = composer.parse(f"{key}={listed}")
-            values[override.key_or_group] = _split_override(override)
+            values[override.key_or_group] = _split_override(override, composer)
         expanded += [list(combination) for combination in itertools.product(*{**values, **typed}.values())]
     return expanded
 
@@ -77,8 +77,12 @@ def format_value(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _split_override(override: Override) -> list[str]:
-    """Split an override into one for each of its values."""
+def _split_override(override: Override, composer: Composer) -> list[str]:
+    """Split an override into one for each of its values. Raises UserError for a list of options, which is one value."""
+    key = override.key_or_group
+    if composer.is_group(key) and key not in OPEN_GROUPS and isinstance(override.value(), list):
+        listed = ",".join(map(str, override.value()))
+        raise UserError(f"{key} needs one option, and [...] is a list of them. For a run with each: {key}={listed}.")
     if not override.is_sweep_override():
         return [str(override.input_line)]
     if not override.is_discrete_sweep():

@@ -12,6 +12,7 @@ from paribus.sweep.plan import PlannedRun, count_epochs
 from paribus.sweep.rounds import Round
 from paribus.sweep.tables import get_planned_epochs
 
+SECONDS_BETWEEN_LOOKS = 1.0  # at whether another command has stopped
 log = logging.getLogger(__name__)
 
 
@@ -19,7 +20,8 @@ class PlanKeeper:
     """The writer of a command's plan to plan.json, which holds the lock of the study meanwhile.
 
     A command that begins while another one trains the same study adds its runs to the plan of the other, which keeps
-    them, and takes over the lock once the other has ended. An earlier request to stop the study is withdrawn.
+    them, and takes over the lock once the other has ended. The plan is whole once none of them has a later round.
+    An earlier request to stop the study is for the other command: it is withdrawn once that has ended.
 
     Args:
         directory: the study's directory, which must exist.
@@ -32,9 +34,9 @@ class PlanKeeper:
         self._exits = ExitStack()
         self._holds_lock = False
         self._lock()
+        self._withdraw_stop()
         self._begins_plan = self._holds_lock  # with the next write: what an earlier command has planned is forgotten
         self._written: set[str] = set()  # the paths of this command's runs in the plan
-        record.withdraw_stop(directory)
 
     def write(self, current: Round, runs: Iterable[PlannedRun]) -> None:
         """Write the plan: the `runs` of all rounds up to the current one. A round without a name is the last one."""
@@ -45,13 +47,19 @@ class PlanKeeper:
             for run, entry in zip(labelled, entries, strict=True)
         )
         own = {entry.path: entry for entry in entries}
+        before = self._read_before()
+        others = {entry.path: entry for entry in before.runs if entry.path not in self._written} if before else {}
+        waiting = {command: n for command, n in before.waiting.items() if command != self.command} if before else {}
+        if current.name:
+            waiting[self.command] = current.later
         plan = record.StudyPlan(
             self.command,
-            tuple((self._read_others() | own).values()),
-            whole=not current.name,
-            later=current.later,
+            tuple((others | own).values()),
+            whole=not waiting,
+            later=sum(waiting.values()),
             started=time.time(),
             epochs_before=trained,
+            waiting=waiting,
         )
         record.write_study_plan(self.directory, plan)
         self._begins_plan, self._written = False, {*own}
@@ -70,16 +78,25 @@ class PlanKeeper:
             except record.BusyError:
                 pass  # tried again with the next plan
 
-    def _read_others(self) -> dict[str, record.PlanEntry]:
-        """Read the runs that other commands have added to the plan, by path."""
+    def _withdraw_stop(self) -> None:
+        """Withdraw a request to stop the study, once the command that was asked to stop has seen it, and ended."""
+        request = record.find_stop([self.directory])
+        if request is not None and not self._holds_lock:
+            log.info("Waiting for another command to stop, as %s has asked at %s.", request.by, request.at)
+            while not self._holds_lock and record.find_stop([self.directory]) is not None:
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+                self._lock()
+        record.withdraw_stop(self.directory)
+
+    def _read_before(self) -> record.StudyPlan | None:
+        """Read the plan that was written last, by this command or by another at the same time; None: there is none."""
         if self._begins_plan:
-            return {}
+            return None
         try:
-            plan = record.read_study_plan(self.directory)
+            return record.read_study_plan(self.directory)
         except record.RecordError as error:  # training needs no plan
             log.warning("%s", error)
-            return {}
-        return {entry.path: entry for entry in plan.runs if entry.path not in self._written} if plan else {}
+            return None
 
     def _describe(self, run: PlannedRun) -> record.PlanEntry:
         seeds = [text for text in run.job.overrides if text.lstrip("+").startswith("seed=")]

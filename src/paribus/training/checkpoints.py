@@ -102,12 +102,13 @@ class Checkpoints(Checkpoint):
         row = self.complete_row(trainer)
         with show_evaluated(trainer, learner):
             self.keep_if_best(trainer.current_epoch + 1, row, learner)
-        # Other ranks must save at the same time (SavingFollower): the clock of rank 0 decides for all.
+        # Other ranks must save and end at the same time (SavingFollower): the clock of rank 0 decides for all.
         goes_on = self._epoch < (trainer.max_epochs or 0) and not trainer.should_stop
         pauses = goes_on and self.pause is not None and self.pause <= self._epoch
         stop = self.find_stop(trainer.max_epochs or 0) if goes_on else None
         due = pauses or stop is not None or time.monotonic() - self._written_at >= SECONDS_BETWEEN
-        if trainer.strategy.broadcast(due):
+        due, _ = trainer.strategy.broadcast((due, stop is not None))
+        if due:
             self.write(trainer)
         if pauses:
             raise Paused(f"Paused after epoch {self._epoch} of {trainer.max_epochs}.")

@@ -1,0 +1,181 @@
+"""What levels are worth when each may spend as much: seconds of training, or optimizer steps."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from multirun_analysis.compare.budget import BudgetCurve, budget_curves, searched_contests_of
+from multirun_analysis.compare.design import Contest
+from multirun_analysis.records.described import GROUPS, in_words
+
+if TYPE_CHECKING:
+    from multirun_analysis.compare.comparison import Comparison
+
+Unit = Literal["seconds", "steps"]
+WORDS: dict[Unit, str] = {"seconds": "seconds of training", "steps": "optimizer steps"}
+
+
+@dataclass(frozen=True)
+class EqualCost:
+    """The worth of levels at equal costs.
+
+    The cost of k trials is k times the mean cost of one: the expectation for k trials drawn at random (Dodge et al.
+    2019). A run without a recorded cost is taken to cost as much as the level's others.
+
+    Attributes:
+        costs: by level, the mean cost of a trial with all of its seeds.
+        budgets: costs that every level has spent at least: those of 1, 2, 4, ... trials of the most expensive level,
+            and the whole of the level that spent least. Empty where that is less than one trial of another.
+        curves: of each level, at the number of whole trials that each budget allows.
+        note: what has to be known to read the costs; may be empty.
+    """
+
+    unit: Unit
+    costs: dict[Hashable, float]
+    budgets: list[float]
+    curves: list[BudgetCurve]
+    note: str
+
+    def at(self, curve: BudgetCurve, budget: float) -> tuple[int, float, float, float]:
+        """Return the trials that a level gets for a budget, and what they are worth: the mean, and its interval."""
+        k = count_affordable(budget, self.costs[curve.level])
+        place = curve.trials.index(k)
+        return k, curve.mean[place], curve.low[place], curve.high[place]
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """The budget curves of the levels of a tuned factor, in one block.
+
+    Attributes:
+        curves: by the number of trials.
+        equal: by unit, the levels at equal costs, or in words why there is no such comparison. Without the steps where
+            every level takes as many.
+    """
+
+    factor: str
+    contest: Contest
+    curves: list[BudgetCurve]
+    equal: dict[Unit, EqualCost | str]
+
+
+def find_budgets(comparison: "Comparison") -> list[Budgets]:
+    """Find the budget curves of each choice that was tuned, where at least one level has two seeds or more."""
+    sign = comparison.metric.sign or 1
+    found = []
+    for factor in (factor for factor in comparison.by if factor in GROUPS):
+        for contest in searched_contests_of(comparison, factor):
+            curves = budget_curves(contest, sign)
+            if not curves:
+                continue
+            equal: dict[Unit, EqualCost | str] = {}
+            if len(curves) > 1:
+                costs = _collect_costs(comparison, contest)
+                equal["seconds"] = _find_fault(comparison, contest, curves) or _equalise(
+                    "seconds", costs["seconds"], contest, sign, curves, _describe_times(comparison, contest)
+                )
+                steps = costs["steps"]
+                if len({np.nanmedian([steps[name] for name in _list_runs(contest, c.level)]) for c in curves}) > 1:
+                    equal["steps"] = _equalise("steps", steps, contest, sign, curves, "")
+            found.append(Budgets(factor, contest, curves, equal))
+    return found
+
+
+def count_affordable(budget: float, cost: float) -> int:
+    """Count the whole trials that a budget allows; rounding does not take one away."""
+    return int(budget / cost * (1 + 1e-9))
+
+
+def _list_runs(contest: Contest, level: Hashable) -> list[str]:
+    """List the runs of a level."""
+    return [run for entry in contest.of_level(level) for cell in entry.trials.values() for run in cell.runs]
+
+
+def _collect_costs(comparison: "Comparison", contest: Contest) -> dict[Unit, dict[str, float]]:
+    """Collect what each run of a contest took: seconds, and steps; NaN where nobody knows."""
+    runs, curves = comparison.study.runs, comparison.study.curves
+    seconds = runs.get("train_seconds", {})
+    steps = curves.groupby("run", observed=True)["step"].max()
+    return {
+        "seconds": {name: float(seconds.get(name, np.nan)) for name in contest.runs},
+        "steps": {name: float(steps.get(name, np.nan)) for name in contest.runs},
+    }
+
+
+def _equalise(
+    unit: Unit, costs: Mapping[str, float], contest: Contest, sign: int, curves: list[BudgetCurve], note: str
+) -> EqualCost | str:
+    """Compute what levels are worth at equal costs; return in words why not, where a level's cost is not known."""
+    cost_of: dict[Hashable, float] = {}
+    for curve in curves:
+        known = [costs[name] for name in _list_runs(contest, curve.level) if costs[name] > 0]
+        if not known:
+            return f"not known: the runs with {in_words(curve.level)} have recorded no {WORDS[unit]}"
+        cost_of[curve.level] = curve.seeds * float(np.mean(known))
+    most = max(cost_of.values())
+    least = min(curve.trials[-1] * cost_of[curve.level] for curve in curves)
+    budgets = []
+    while most * 2 ** len(budgets) < least * (1 - 1e-9):
+        budgets.append(most * 2 ** len(budgets))
+    if least >= most * (1 - 1e-9):
+        budgets.append(least)
+    trials = {level: sorted({count_affordable(b, cost) for b in budgets}) for level, cost in cost_of.items()}
+    return EqualCost(unit, cost_of, budgets, budget_curves(contest, sign, trials) if budgets else [], note)
+
+
+def _find_fault(comparison: "Comparison", contest: Contest, curves: list[BudgetCurve]) -> str | None:
+    """State why the seconds of levels are not to be compared; None where nothing in the records speaks against it."""
+    summaries = comparison.study.summaries
+    by_level: dict[str, set[str]] = {}
+    for curve in curves:
+        runs = _list_runs(contest, curve.level)
+        by_level[in_words(curve.level)] = {_describe_conditions(summaries[name]) for name in runs}
+    if len({frozenset(conditions) for conditions in by_level.values()}) == 1:
+        return None
+    shown = "; ".join(f"{level}: {' and '.join(sorted(found))}" for level, found in by_level.items())
+    return f"not comparable, since the levels were not trained alike ({shown})"
+
+
+def _describe_conditions(summary: Mapping[str, Any]) -> str:
+    """State on what a run was trained, as far as its record says."""
+    device, threads = str(summary.get("device", "an unknown device")), summary.get("threads")
+    parts = [device]
+    if device == "cpu" and threads:
+        parts.append(f"{threads} thread{'s' * (threads != 1)}")
+    if summary.get("processes", 1) != 1:
+        parts.append(f"{summary['processes']} processes")
+    if summary.get("stacked"):
+        parts.append(f"in a stack of {summary['stacked']}")
+    return ", ".join(parts)
+
+
+def _describe_times(comparison: "Comparison", contest: Contest) -> str:
+    """State what the seconds of runs that were trained alike do not say."""
+    summaries = [comparison.study.summaries[name] for name in contest.runs]
+    if any(summary.get("stacked") for summary in summaries):
+        return "Seconds are each run's share of its stack: alone it takes longer, and others may gain more by stacks."
+    at_once = _count_at_once(comparison, contest.runs)
+    if at_once > 1:
+        return f"Up to {at_once} of the runs were in training at the same time, which may have slowed some of them."
+    return ""
+
+
+def _count_at_once(comparison: "Comparison", names: Iterable[str]) -> int:
+    """Count the runs that trained at the same time, at most; those that were resumed are left out.
+
+    `started` is in whole seconds, so what overlaps by less than one is not counted.
+    """
+    events: Counter[float] = Counter()
+    for name in names:
+        summary = comparison.study.summaries[name]
+        if summary.get("started") and not summary.get("taken_up"):
+            began = datetime.fromisoformat(summary["started"]).timestamp() + 1
+            ended = began - 1 + float(comparison.study.runs.loc[name, "train_seconds"])
+            if ended > began:
+                events[began] += 1
+                events[ended] -= 1
+    return int(max(np.cumsum([events[moment] for moment in sorted(events)]), default=0))
