@@ -1,9 +1,11 @@
 """What did the change do, and how sure are we? `python -m multirun_analysis outputs/STUDY`."""
 
 import argparse
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -42,8 +44,11 @@ class Parser(argparse.ArgumentParser):
     """A parser whose exit code for mistakes is not that of an undecided claim."""
 
     def error(self, message: str) -> NoReturn:
+        unknown = message.rpartition("unrecognized arguments: ")[2].split(" ")[0].partition("=")[0]
+        close = get_close_matches(unknown, re.findall(r"--[a-z]+", self.format_usage()), n=1)
+        hint = f". Did you mean {close[0]}?" if close and message.startswith("unrecognized") else ""
         self.print_usage(sys.stderr)
-        self.exit(error_code(2), f"{self.prog}: error: {message}\n")
+        self.exit(error_code(2), f"{self.prog}: error: {message}{hint}\n")
 
 
 def error_code(usual: int) -> int:
@@ -90,7 +95,7 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
         "--target",
         type=float,
         metavar="VALUE",
-        help="of the metric; the time to it is told; has a default",
+        help="a value of the metric, for the details: when do runs reach it? default: 0.95 of the best",
     )
     parser.add_argument(
         "--out",
@@ -111,6 +116,8 @@ def main() -> None:
 
     from multirun_analysis.compare.comparison import compare, tasks
     from multirun_analysis.records.load import load_runs
+    from multirun_analysis.report.output import choose_folder, reporting_write_errors
+    from multirun_analysis.report.revision_command import compare_with_before
     from paribus.terminal import make_console
 
     console = make_console()
@@ -123,23 +130,20 @@ def main() -> None:
     study = load_runs(read, lambda found: progress("Reading runs", found))
     known = tasks(study)
     if options.against is not None:
-        compare_with_before(study, known, options, console)
+        with reporting_write_errors():
+            compare_with_before(study, known, options, console)
         return
     if options.claim is not None or options.json:
         answer(study, known, options)
         return
-    out = options.out or (options.paths[0] if len(options.paths) == 1 else Path()) / "analysis"
+    out = choose_folder(options.out, options.paths)
     for task in known:
         comparison = compare(study, task, options.metric, options.by, options.margin, options.direction)
         folder = out / task if len(known) > 1 else out
         if len(known) > 1:
             console.rule(task)
-        try:
+        with reporting_write_errors():
             write(comparison, folder, options, console)
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            remedy = " Write elsewhere: --out DIR." if error.filename else ""
-            raise UserError(f"{where}{error.strerror or error}.{remedy}") from error
 
 
 def answer(study: "Study", known: Sequence[str], options: argparse.Namespace) -> None:
@@ -163,40 +167,6 @@ def answer(study: "Study", known: Sequence[str], options: argparse.Namespace) ->
         print(claim.sentence)  # noqa: T201
     if claim is not None:
         sys.exit(claim.answer.exit_code)
-
-
-def compare_with_before(study: "Study", known: Sequence[str], options: argparse.Namespace, console: "Console") -> None:
-    """Print what became of the runs of --against."""
-    from rich.text import Text
-
-    from multirun_analysis.compare.revisions import compare_revisions
-    from multirun_analysis.report.revision import as_object, describe_revision
-    from multirun_analysis.report.verdict import WIDTH
-    from multirun_analysis.report.verdict_json import as_json
-
-    unused = {"--by": options.by, "--claim": options.claim, "--target": options.target, "--out": options.out,
-              "--pdf": options.pdf, "--latex": options.latex, "--details": options.details}  # fmt: skip
-    given = [name for name, value in unused.items() if value not in (None, False, [])]
-    if given:
-        raise UserError(f"--against prints what changed, and knows no {given[0]}. Leave it out.")
-    root = options.against.resolve()
-    folders = {str(name): Path(folder).resolve() for name, folder in study.runs["directory"].items()}
-    before = {name for name, folder in folders.items() if folder.is_relative_to(root)}
-    if any(path.resolve().is_relative_to(root) or root.is_relative_to(path.resolve()) for path in options.paths):
-        raise UserError(f"{options.against} is one of the studies that it is held against. Name the other one.")
-    found = []
-    for task in known:
-        mine = study.of(task)
-        if {True, False} <= {name in before for name in mine.runs.index}:
-            found.append(compare_revisions(mine, before, options.metric, options.margin, options.direction))
-    if not found:
-        raise UserError(f"{options.against} has no run of a task of the other runs: nothing can be compared.")
-    if options.json:
-        objects = [as_object(revision) for revision in found]
-        print(as_json(objects[0] if len(objects) == 1 else {"tasks": objects}))  # noqa: T201
-        return
-    for revision in found:
-        console.print(Text(describe_revision(revision).text(min(WIDTH, console.width))), soft_wrap=True)
 
 
 def write(comparison: "Comparison", folder: Path, options: argparse.Namespace, console: "Console") -> None:

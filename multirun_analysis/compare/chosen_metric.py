@@ -1,5 +1,6 @@
 """Choose the figure by which runs are compared: by default, or as asked for."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -130,5 +131,11 @@ def _require(study: Study, name: str, columns: Sequence[str]) -> None:
     every = list(study.runs)
     tried = every[: every.index("seed") + 1]
     numeric = [c for c in map(str, study.runs) if c not in tried and pd.api.types.is_numeric_dtype(study.runs[c])]
-    if name not in numeric:
-        raise unknown_name(name, "the figures of these runs (--metric)", [*columns, *numeric])
+    if name in numeric:
+        return
+    short = {"accuracy": "acc", "error": "loss", "validation": "val", "valid": "val", "training": "train"}
+    words = [short.get(word, word) for word in re.findall(r"[a-z0-9]+", name.casefold())]
+    meant = next((column for column in ("/".join(words), f"val/{'_'.join(words)}") if column in columns), None)
+    if meant is not None:
+        raise UserError(f"There is no {name!r} in the figures of these runs (--metric). Did you mean {meant!r}?")
+    raise unknown_name(name, "the figures of these runs (--metric)", [*columns, *numeric])

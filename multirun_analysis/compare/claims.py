@@ -13,7 +13,7 @@ from multirun_analysis.compare.results import Pair, Result
 from multirun_analysis.records.described import in_words, is_number
 from paribus.errors import UserError, unknown_name
 
-FORM = 'FACTOR: LEVEL OP LEVEL [+ or - MARGIN], with OP one of >=, <=, >, <, ==; "optim: adam >= sgd - 0.3pt"'
+FORM = 'FACTOR: LEVEL OP LEVEL [+ or - MARGIN], with OP one of >=, <=, >, <, ==, such as "optim: adam >= sgd - 0.3pt"'
 PATTERN = re.compile(r"\s*(?P<factor>[^:]+?)\s*:\s*(?P<a>.+?)\s*(?P<op>>=|<=|==|>|<)\s*(?P<rest>.+?)\s*")
 NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
 WITH_MARGIN = re.compile(rf"(?P<b>.+?)\s*(?P<sign>\+-|±|[+-])\s*(?P<margin>{NUMBER}\s*[a-zA-Z%]*)")

@@ -40,18 +40,27 @@ class RunPair:
 
     Attributes:
         before, after: their names.
+        levels: its setting, in the order of the factors.
         first_epoch: the first epoch in which their curves differ; None where they are equal to the last digit.
         statuses: before and after.
+        values: the compared figure before and after; infinitely bad where the run diverged, NaN where there is none.
     """
 
     before: str
     after: str
+    levels: Levels
     first_epoch: int | None
     statuses: tuple[str, str]
+    values: tuple[float, float]
 
     @property
     def changed(self) -> bool:
         return self.first_epoch is not None or self.statuses[0] != self.statuses[1]
+
+    def difference(self, log: bool) -> float:
+        """Compute the figure after less that before, or the logarithm of their ratio; NaN where one is not finite."""
+        before, after = (_scaled(value, log) for value in self.values)
+        return after - before
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,9 @@ class Revision:
         other_data: how many runs have a partner on other data, with which nothing can be compared.
         facts: what differs in versions, code and columns of metrics.csv: key, values before, values after.
         whole: the effect over the settings that changed, one result a block.
-        settings: the effect in each setting that changed: its levels by factor, and the result.
+        settings: the effect in each setting that changed: its levels by factor, and the result. Empty where it is the
+            only one of its block, which `whole` has.
+        factors: the names of a setting's levels.
         noise: root mean squares of the difference within a pair, and of that between two seeds of a setting before;
             of logarithms where `whole` is compared as a ratio. NaN where there is none.
     """
@@ -78,11 +89,17 @@ class Revision:
     facts: dict[str, tuple[list[str], list[str]]]
     whole: list[Result]
     settings: list[tuple[dict[str, Hashable], Result]]
+    factors: list[str]
     noise: tuple[float, float]
 
     @property
     def changed(self) -> list[RunPair]:
         return [pair for pair in self.pairs if pair.changed]
+
+    @property
+    def log(self) -> bool:
+        """Whether the figure is compared as a ratio."""
+        return any(result.log for result in self.whole)
 
 
 Cells = Mapping[Levels, Mapping[str, Mapping[Replicate, Outcome]]]  # by setting, by BEFORE and AFTER
@@ -123,20 +140,19 @@ def compare_revisions(
     alike = [one for one, (first, second) in zip(shared, content, strict=True) if first == second]
     epochs, columns = _first_differences(study, {sides[0][one]: sides[1][one] for one in alike})
     status = study.runs["status"].astype(str)
-    pairs = [
-        RunPair(old, new, epochs.get(old), (status[old], status[new]))
-        for old, new in ((sides[0][one], sides[1][one]) for one in alike)
-    ]
     outcomes = measure_outcomes(study, described, measured, selection)
-    cells: dict[Levels, dict[str, dict[Replicate, Outcome]]] = {}
-    changed = set()
-    for pair in pairs:
-        levels = tuple(described[pair.before].level(factor) for factor in factors)
-        if pair.changed:
-            changed.add(levels)
-        for side, name in ((BEFORE, pair.before), (AFTER, pair.after)):
-            cells.setdefault(levels, {}).setdefault(side, {})[outcomes[name].replicate] = outcomes[name]
-    tested = {levels: cells[levels] for levels in cells if levels in changed}
+    pairs = [
+        RunPair(
+            old, new, tuple(described[old].level(factor) for factor in factors), epochs.get(old),
+            (status[old], status[new]), (outcomes[old].value, outcomes[new].value),
+        )
+        for old, new in ((sides[0][one], sides[1][one]) for one in alike)
+    ]  # fmt: skip
+    tested: dict[Levels, dict[str, dict[Replicate, Outcome]]] = {}
+    for levels, members in group_changed(pairs).items():
+        for pair in members:
+            for side, name in ((BEFORE, pair.before), (AFTER, pair.after)):
+                tested.setdefault(levels, {}).setdefault(side, {})[outcomes[name].replicate] = outcomes[name]
     resolution = find_resolution(study, measured, outcomes)
     whole, by_setting = judge_revision(tested, factors, measured.sign, measured.is_loss, allowed, resolution)
     return Revision(
@@ -144,9 +160,33 @@ def compare_revisions(
         [name for one, name in sides[0].items() if one not in sides[1]],
         [name for one, name in sides[1].items() if one not in sides[0]],
         len(shared) - len(alike), _find_facts(study, pairs) | columns, whole,
-        [(dict(zip(factors, levels, strict=True)), result) for levels, result in by_setting],
-        _measure_noise(tested, any(result.log for result in whole)),
+        [(dict(zip(factors, levels, strict=True)), result) for levels, result in by_setting], factors,
+        _measure_noise(pairs, any(result.log for result in whole)),
     )  # fmt: skip
+
+
+def group_changed(pairs: Sequence[RunPair]) -> dict[Levels, list[RunPair]]:
+    """Group by setting the runs of the settings in which any has changed."""
+    found: dict[Levels, list[RunPair]] = {}
+    for pair in pairs:
+        found.setdefault(pair.levels, []).append(pair)
+    return {levels: members for levels, members in found.items() if any(pair.changed for pair in members)}
+
+
+def measure_seeds(pairs: Sequence[RunPair], log: bool) -> float:
+    """Compute the root mean square of the difference between two seeds of one setting before the change.
+
+    Of logarithms with `log`; NaN with fewer than two finite figures.
+    """
+    values = [value for pair in pairs if math.isfinite(value := _scaled(pair.values[0], log))]
+    return math.sqrt(2 * np.var(values, ddof=1)) if len(values) > 1 else math.nan
+
+
+def _scaled(value: float, log: bool) -> float:
+    """Return a figure, or its logarithm; NaN where it is not finite or has none."""
+    if not math.isfinite(value) or (log and value <= 0):
+        return math.nan
+    return math.log(value) if log else value
 
 
 def judge_revision(
@@ -233,15 +273,10 @@ def _facts_of(summary: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(value)[:12] for key, value in facts.items() if value is not None}
 
 
-def _measure_noise(cells: Cells, log: bool) -> tuple[float, float]:
-    """Compute the root mean squares of the differences of pairs, and of two seeds of one setting before the change."""
-    within, between = [], []
-    for sides in cells.values():
-        values = {side: {key: o.value for key, o in of.items() if math.isfinite(o.value)} for side, of in sides.items()}
-        if log:
-            values = {side: {key: math.log(v) for key, v in of.items() if v > 0} for side, of in values.items()}
-        before, after = values.get(BEFORE, {}), values.get(AFTER, {})
-        within += [(after[key] - before[key]) ** 2 for key in before.keys() & after.keys()]
-        if len(before) > 1:
-            between.append(2 * float(np.var(list(before.values()), ddof=1)))
-    return tuple(math.sqrt(np.mean(some)) if some else math.nan for some in (within, between))  # type: ignore[return-value]
+def _measure_noise(pairs: Sequence[RunPair], log: bool) -> tuple[float, float]:
+    """Compute root mean squares over the settings that changed: of the pairs' differences, and of `measure_seeds`."""
+    settings = group_changed(pairs).values()
+    within = np.array([pair.difference(log) for members in settings for pair in members])
+    between = np.array([measure_seeds(members, log) for members in settings])
+    kept = [values[~np.isnan(values)] for values in (within, between)]
+    return tuple(float(np.sqrt(np.mean(some**2))) if some.size else math.nan for some in kept)  # type: ignore[return-value]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from paribus import record
+from paribus.paths import suggest_path
 
 SKIPPED = ("checkpoints", ".submitit", ".hydra", "__pycache__", record.TRASH)
 WRITTEN = {"report.html", "comparison.csv"}  # a directory with these is an analysis, not runs
@@ -28,7 +29,7 @@ def find(paths: Iterable[Path]) -> list[Path]:
     found: dict[Path, Path] = {}
     for path in paths:
         if not path.exists():
-            raise record.RecordError(f"{path} does not exist.")
+            raise record.RecordError(f"{path} does not exist.{suggest_path(path)}")
         if not path.is_dir():
             raise record.RecordError(f"{path} is a file. Give the directory of a run or of a study.")
         here = []

@@ -36,7 +36,7 @@ from paribus import record
 from paribus.diagnosis import Diagnosis
 
 CLASSIFYING = ("torch.nn.CrossEntropyLoss", "torch.nn.NLLLoss", "torch.nn.BCEWithLogitsLoss")
-ALWAYS = ("status", "message", "task", *GROUPS, "seed", "command", "directory", "diverged_epoch")
+ALWAYS = ("status", "message", "task", *GROUPS, "seed", "folds", "command", "directory", "diverged_epoch")
 
 
 @dataclass(frozen=True)

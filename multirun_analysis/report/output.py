@@ -1,7 +1,8 @@
 """The folder that an analysis writes to: what it wrote itself may be replaced and removed, nothing else is touched."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from paribus.errors import UserError
@@ -61,6 +62,13 @@ class Output:
         with replace_file(self.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
+    def replace(self, contents: Mapping[str, str]) -> None:
+        """Write these files, by relative path, in the place of all that an earlier analysis wrote here."""
+        self.claim(contents)
+        for name, text in contents.items():
+            self.write_text(name, text)
+        self.finish(contents)
+
     def finish(self, written: Iterable[str]) -> None:
         """Remove files of ours that this analysis did not write: they would say something else."""
         kept = set(written)
@@ -82,6 +90,22 @@ class Output:
     def _write(self) -> None:
         with replace_file(self.folder / MANIFEST) as temporary:
             temporary.write_text(json.dumps({"files": sorted(self.ours)}, indent=1), encoding="utf-8")
+
+
+def choose_folder(out: Path | None, paths: Sequence[Path]) -> Path:
+    """Return where results go: to `out`, else to `analysis` of the only directory, or of the working directory."""
+    return out or (paths[0] if len(paths) == 1 else Path()) / "analysis"
+
+
+@contextmanager
+def reporting_write_errors() -> Iterator[None]:
+    """Turn an error of the file system, while results are written, into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        remedy = " Write elsewhere: --out DIR." if error.filename else ""
+        raise UserError(f"{where}{error.strerror or error}.{remedy}") from error
 
 
 def is_analysis(folder: Path) -> bool:

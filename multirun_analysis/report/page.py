@@ -35,12 +35,11 @@ def compose_parts(comparison: Comparison, found: Verdict, details: Sequence[Part
     Args:
         folder: where the page will be; the folder above it names a study that has no other name.
     """
-    page = files("multirun_analysis") / "report" / "assets"
     studies = sorted({str(s.get("study")) for s in comparison.study.summaries.values() if s.get("study")})
     title = ", ".join(studies[:3]) + (" ..." if len(studies) > 3 else "") or folder.absolute().parent.name
     return {
         "title": escape(title),
-        "style": (page / "page.css").read_text(encoding="utf-8"),
+        "style": read_asset("page.css"),
         "heading": escape(title),
         "subtitle": escape(f"{comparison.task}; made {datetime.now():%Y-%m-%d %H:%M}"),
         "verdict": _verdict(found, comparison),
@@ -50,21 +49,31 @@ def compose_parts(comparison: Comparison, found: Verdict, details: Sequence[Part
         "details": compose_details(details),
         "data": _json(data_of(comparison)),
         "plotly": _packed_plotly(),
-        "script": "".join((page / name).read_text(encoding="utf-8") for name in SCRIPTS),
-        "load": (page / "load.js").read_text(encoding="utf-8"),
+        "script": "".join(read_asset(name) for name in SCRIPTS),
+        "load": read_asset("load.js"),
     }
 
 
 def write_page(parts: Mapping[str, str], path: Path, figures: Sequence[str]) -> None:
     """Write the page from its parts and the names of the figures in the folder `figures` beside it."""
-    text = (files("multirun_analysis") / "report" / "assets" / "page.html").read_text(encoding="utf-8")
-    pieces = []
-    for name, part in {**parts, "figures": compose_gallery(figures)}.items():
-        before, mark, text = text.partition(f"<!--{name}-->")  # what was put in is not looked at again
-        assert mark, name
-        pieces += [before, part]
+    text = fill_template("page.html", {**parts, "figures": compose_gallery(figures)})
     with replace_file(path) as temporary:
-        temporary.write_text("".join([*pieces, text]), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
+
+
+def fill_template(name: str, parts: Mapping[str, str]) -> str:
+    """Put parts into a template of the folder `assets`, in the order in which they stand there."""
+    text, pieces = read_asset(name), []
+    for mark, part in parts.items():
+        before, found, text = text.partition(f"<!--{mark}-->")  # what was put in is not looked at again
+        assert found, mark
+        pieces += [before, part]
+    return "".join([*pieces, text])
+
+
+def read_asset(name: str) -> str:
+    """Read a file of the folder `assets`."""
+    return (files("multirun_analysis") / "report" / "assets" / name).read_text(encoding="utf-8")
 
 
 @cache
@@ -82,10 +91,6 @@ def _json(data: Any) -> str:
 def _verdict(found: Verdict, comparison: Comparison) -> str:
     """The first screen: the factors' pictures, and beside them its lines; then the command that comes next."""
     drawn = pictures(comparison, [line.factor for line in found.lines if line.factor])
-    lines = "".join(
-        f"<div><dt>{escape(line.label)}</dt><dd>{''.join(f'<p>{escape(s)}</p>' for s in line.sentences)}</dd></div>"
-        for line in found.lines
-    )
     command = (
         f"<p class='next'><code>{escape(found.command)}</code> <button type='button' id='copy'>Copy</button></p>"
         if found.command
@@ -94,8 +99,17 @@ def _verdict(found: Verdict, comparison: Comparison) -> str:
     return (
         f"<p class='caption'>{escape(found.heading)}{_figure(comparison)}</p>"
         f"{_picture_of_run(comparison)}<div class='{'first' if drawn else 'alone'}'>"
-        f"{f'<div>{drawn}</div>' if drawn else ''}<div><dl class='lines'>{lines}</dl>{command}</div></div>"
+        f"{f'<div>{drawn}</div>' if drawn else ''}<div>{compose_lines(found)}{command}</div></div>"
     )
+
+
+def compose_lines(found: Verdict) -> str:
+    """Show the lines of a first screen as a list."""
+    lines = "".join(
+        f"<div><dt>{escape(line.label)}</dt><dd>{''.join(f'<p>{escape(s)}</p>' for s in line.sentences)}</dd></div>"
+        for line in found.lines
+    )
+    return f"<dl class='lines'>{lines}</dl>"
 
 
 def _picture_of_run(comparison: Comparison) -> str:

@@ -37,7 +37,7 @@ def picture(result: Result, comparison: Comparison) -> str:
     if best is None or len(result.levels) < 2:
         return ""
     metric, pairs = comparison.metric, {pair.a: pair for pair in differences_from_best(result)}
-    reach = reach_of(list(pairs.values()), 1.0)
+    reach, margin = reach_of(list(pairs.values()), 1.0), None if result.log else comparison.margin
     rows: list[str] = []
     apart: list[str] = []
     for level in result.levels[:MOST_ROWS]:
@@ -46,7 +46,7 @@ def picture(result: Result, comparison: Comparison) -> str:
         broken = f"{level.diverged} diverged" if level.diverged and level.usable else ""
         drawing = ""
         if level is best:
-            drawing, said = _svg("best", _diamond(), None, comparison, reach, result.log), "best"
+            drawing, said = draw_row("best", _diamond(), margin, reach), "best"
         elif not level.usable:
             ended = level.diverged + level.finished
             said = f"unusable: {level.diverged} of {ended} runs diverged" if ended else f"no {metric.short} yet"
@@ -54,12 +54,12 @@ def picture(result: Result, comparison: Comparison) -> str:
             said = "no seed in common with the best" if pair else "not compared with the best"
         else:
             said = metric.show_estimate(pair.estimate, result.log) + less_optimism(pair, metric, result.log)
-            drawing = _svg(said, _interval(pair, reach), pair, comparison, reach, result.log)
+            drawing = draw_row(said, draw_interval(pair, reach), margin, reach)
         word = "" if pair is None or level is best else str(pair.verdict)
         below = ", ".join(filter(None, (mean, broken)))
         (rows if level.usable else apart).append(
-            f"<tr><th scope='row'>{escape(in_words(level.level))}{_small(below)}</th><td>{drawing}</td>"
-            f"<td>{escape(said)}{_small(word)}</td></tr>"
+            f"<tr><th scope='row'>{escape(in_words(level.level))}{small(below)}</th><td>{drawing}</td>"
+            f"<td>{escape(said)}{small(word)}</td></tr>"
         )
     left = len(result.levels) - MOST_ROWS
     more = f"<p class='caption'>{left} more levels: see the details.</p>" if left > 0 else ""
@@ -67,17 +67,18 @@ def picture(result: Result, comparison: Comparison) -> str:
     name = escape(f"{result.factor}: differences from the best level")
     return (
         f"<div class='scroll picture' tabindex='0' role='region' aria-label='{name}'><table>{where}"
-        f"<thead><tr><th scope='col'>{escape(result.factor)}</th><th scope='col'>{_direction(metric.sign)}</th>"
+        f"<thead><tr><th scope='col'>{escape(result.factor)}</th><th scope='col'>{name_ends(metric.sign)}</th>"
         f"<th scope='col'>{escape(metric.short)}, from the best</th></tr></thead><tbody>{''.join(rows)}</tbody>"
         f"<tbody class='apart'>{''.join(apart)}</tbody></table></div>{more}"
     )
 
 
-def _small(text: str) -> str:
+def small(text: str) -> str:
+    """Put a text into small print; an empty one stays empty."""
     return f"<small>{escape(text)}</small>" if text else ""
 
 
-def _direction(sign: int) -> str:
+def name_ends(sign: int) -> str:
     """Say to which side of a drawing levels are worse; nothing where nobody knows which end is better."""
     words = {1: ("&larr; worse", "better &rarr;"), -1: ("&larr; better", "worse &rarr;")}.get(sign, ("less", "more"))
     return f"<span class='ends'><span>{words[0]}</span><span>{words[1]}</span></span>"
@@ -93,7 +94,8 @@ def _unusable(comparison: Comparison) -> str:
     return f"<p class='apart'>Unusable, so in no mean: {escape('; '.join(broken[:MOST_UNUSABLE]))}{more}.</p>"
 
 
-def _x(value: float, reach: float) -> float:
+def place(value: float, reach: float) -> float:
+    """Place a difference on a drawing that shows those up to `reach`; larger ones lie at its edge."""
     return round(WIDTH / 2 + (WIDTH / 2 - 8) * min(max(value / reach, -1), 1), 1)
 
 
@@ -102,23 +104,28 @@ def _diamond() -> str:
     return f"<path class='best' d='M{x} {y - 6}L{x + 6} {y}L{x} {y + 6}L{x - 6} {y}Z'/>"
 
 
-def _interval(pair: Pair, reach: float) -> str:
+def draw_interval(pair: Pair, reach: float, y: float = ROW / 2) -> str:
+    """Draw the mean of a pair with its interval at a height, filled where something is decided."""
     low, high = pair.estimate.interval
     decided = " decided" if pair.verdict in (Verdict.BETTER, Verdict.WORSE, Verdict.SAME) else ""
     marks = ""
     if math.isfinite(low):
-        ends = _x(low, reach), _x(high, reach)
-        marks = f"<line class='interval{decided}' x1='{ends[0]}' x2='{ends[1]}' y1='{ROW / 2}' y2='{ROW / 2}'/>"
-    return marks + f"<circle class='mean{decided}' cx='{_x(pair.estimate.mean, reach)}' cy='{ROW / 2}' r='4.5'/>"
+        ends = place(low, reach), place(high, reach)
+        marks = f"<line class='interval{decided}' x1='{ends[0]}' x2='{ends[1]}' y1='{y}' y2='{y}'/>"
+    return marks + f"<circle class='mean{decided}' cx='{place(pair.estimate.mean, reach)}' cy='{y}' r='4.5'/>"
 
 
-def _svg(said: str, marks: str, pair: Pair | None, comparison: Comparison, reach: float, log: bool) -> str:
-    band = ""
-    if comparison.margin is not None and not log:
-        left, right = _x(-comparison.margin, reach), _x(comparison.margin, reach)
-        band = f"<rect class='margin' x='{left}' width='{round(right - left, 1)}' y='0' height='{ROW}'/>"
+def draw_row(said: str, marks: str, margin: float | None, reach: float) -> str:
+    """Draw the marks of a row over the line of no difference and the band of the margin."""
+    band = "" if margin is None else draw_band("margin", margin, reach)
     zero = f"<line class='zero' x1='{WIDTH / 2}' x2='{WIDTH / 2}' y1='0' y2='{ROW}'/>"
     return (
         f"<svg class='difference' viewBox='0 0 {WIDTH} {ROW}' role='img' aria-label='{escape(said)}'>"
         f"{band}{zero}{marks}</svg>"
     )
+
+
+def draw_band(kind: str, half: float, reach: float) -> str:
+    """Shade the differences up to `half` on either side."""
+    left, right = place(-half, reach), place(half, reach)
+    return f"<rect class='{kind}' x='{left}' width='{round(right - left, 1)}' y='0' height='{ROW}'/>"

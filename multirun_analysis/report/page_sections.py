@@ -79,7 +79,7 @@ def compose_why(details: Sequence[Part]) -> str:
     if not parts:
         return ""
     shown = [(title, part) for title, part in parts if title.startswith(OPEN)]
-    html = [f"<h3>{escape(_head(title, part))}</h3>{_body(title, part)}" for title, part in shown]
+    html = [f"<h3>{escape(_head(title, part))}</h3>{compose_body(title, part)}" for title, part in shown]
     html += [_fold(title, part) for title, part in parts if not title.startswith(OPEN)]
     return f"<section id='why'><h2>Why</h2>{''.join(html)}</section>"
 
@@ -94,7 +94,7 @@ def compose_details(details: Sequence[Part]) -> str:
 
 
 def _fold(title: str, part: pd.DataFrame | list[str]) -> str:
-    return f"<details><summary>{escape(_head(title, part))}</summary>{_body(title, part)}</details>"
+    return f"<details><summary>{escape(_head(title, part))}</summary>{compose_body(title, part)}</details>"
 
 
 def _head(title: str, part: pd.DataFrame | list[str]) -> str:
@@ -102,7 +102,8 @@ def _head(title: str, part: pd.DataFrame | list[str]) -> str:
     return title.removeprefix("Why: ").capitalize() + more if title.startswith("Why: ") else title + more
 
 
-def _body(title: str, part: pd.DataFrame | list[str]) -> str:
+def compose_body(title: str, part: pd.DataFrame | list[str]) -> str:
+    """Show the first rows of a table, or the first sentences."""
     if isinstance(part, list):
         return "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in part[:MOST_ROWS]) + "</ul>"
     region = f"class='scroll' tabindex='0' role='region' aria-label='{escape(title)}'"

@@ -2,13 +2,15 @@
 
 import math
 from collections import Counter
+from collections.abc import Hashable, Mapping
 from statistics import median
 from typing import Any
 
 from multirun_analysis.compare.design import where as name_levels
 from multirun_analysis.compare.family import SEEDS
+from multirun_analysis.compare.metric import Metric
 from multirun_analysis.compare.results import Pair, Result, Verdict
-from multirun_analysis.compare.revisions import AFTER, BEFORE, FACTOR, Revision
+from multirun_analysis.compare.revisions import AFTER, BEFORE, FACTOR, Revision, group_changed
 from multirun_analysis.records.described import in_words
 from multirun_analysis.report.verdict import Line
 from multirun_analysis.report.verdict import Verdict as FirstScreen
@@ -21,7 +23,7 @@ SCHEMA = 1
 def describe_revision(revision: Revision) -> FirstScreen:
     """Put a comparison of two states of the code into lines."""
     pairs, changed = revision.pairs, revision.changed
-    heading = f"{len(pairs)} runs before and after, by {revision.metric.name}"
+    heading = f"{len(pairs)} run{'s' * (len(pairs) != 1)} before and after, by {revision.metric.name}"
     lines = [
         Line("CODE", _facts(revision)),
         Line("CHANGED", _changed(revision)),
@@ -43,7 +45,7 @@ def _facts(revision: Revision) -> list[str]:
 def _changed(revision: Revision) -> list[str]:
     changed, total = revision.changed, len(revision.pairs)
     if not changed:
-        return [f"nothing: all {total} runs are identical to the last digit"]
+        return [f"nothing: all runs ({total}) are identical to the last digit"]
     epochs = [pair.first_epoch for pair in changed if pair.first_epoch is not None]
     where = f", from epoch {min(epochs)} on (median {median(epochs):g})" if epochs else ""
     rest = total - len(changed)
@@ -55,13 +57,14 @@ def _statuses(revision: Revision) -> list[str]:
     return [f"{number} from {old} to {new}" for (old, new), number in counted.most_common()]
 
 
-def _pair(result: Result) -> Pair | None:
+def pair_of(result: Result) -> Pair | None:
+    """Return the comparison of after with before."""
     return result.pair(AFTER, BEFORE)
 
 
 def _effect(result: Result, revision: Revision) -> list[str]:
     """Say what came of one result: after against before."""
-    pair, metric = _pair(result), revision.metric
+    pair, metric = pair_of(result), revision.metric
     block = result.contest.block
     where = f"{name_levels(block)}: " if block else ""
     over = "" if pair is None or pair.contexts < 2 else f", over the {pair.contexts} settings that changed"
@@ -103,13 +106,13 @@ def _size(pair: Pair, result: Result, revision: Revision) -> str:
 def _settings(revision: Revision) -> list[str]:
     """Name the settings in which the change had an effect, the clearest first."""
     decided = [
-        (pair, f"{_name(levels, revision)}: {pair.verdict} by {_size(pair, result, revision)}")
+        (pair, f"{name_setting(levels, revision)}: {pair.verdict} by {_size(pair, result, revision)}")
         for levels, result in revision.settings
-        if (pair := _pair(result)) is not None and pair.verdict in DECIDED
+        if (pair := pair_of(result)) is not None and pair.verdict in DECIDED
     ]
     decided.sort(key=lambda one: one[0].p_adjusted)
     broken = [
-        f"{_name(levels, revision)}: {sentence}"
+        f"{name_setting(levels, revision)}: {sentence}"
         for levels, result in revision.settings
         for sentence in _divergence(result)
     ]
@@ -118,9 +121,10 @@ def _settings(revision: Revision) -> list[str]:
     return [*named[:MOST_NAMED], *([f"and {left} more: --json"] if left > 0 else [])]
 
 
-def _name(levels: dict[str, Any], revision: Revision) -> str:
+def name_setting(levels: Mapping[str, Hashable], revision: Revision) -> str:
     """Name a setting by the factors that differ between those that changed."""
-    varied = [key for key in levels if len({other.get(key) for other, _ in revision.settings}) > 1]
+    settings = list(group_changed(revision.pairs))
+    varied = [key for i, key in enumerate(revision.factors) if len({setting[i] for setting in settings}) > 1]
     return ", ".join(in_words(levels[key]) if "." not in key else f"{key.rpartition('.')[2]} {in_words(levels[key])}"
                      for key in varied) or "the setting"  # fmt: skip
 
@@ -129,10 +133,16 @@ def _noise(revision: Revision) -> list[str]:
     within, between = revision.noise
     if math.isnan(within) or math.isnan(between):
         return []
-    log = any(result.log for result in revision.whole)
-    metric = revision.metric
-    shown = [f"a factor of {math.exp(v):.3g}" if log else metric.show_difference(v) for v in (within, between)]
+    metric, log = revision.metric, revision.log
+    shown = [show_difference(value, metric, log) for value in (within, between)]
     return [f"a run moved by {shown[0]}, two seeds of one setting differ by {shown[1]} (root mean squares)"]
+
+
+def show_difference(value: float, metric: Metric, log: bool) -> str:
+    """Format the difference of two figures, or the ratio whose logarithm it is; nothing for NaN."""
+    if math.isnan(value):
+        return ""
+    return f"a factor of {math.exp(value):.3g}" if log else metric.show_difference(value)
 
 
 def _missing(revision: Revision) -> list[str]:
@@ -158,7 +168,13 @@ def as_object(revision: Revision) -> dict[str, Any]:
         "identical": not revision.changed,
         "facts": {key: {BEFORE: old, AFTER: new} for key, (old, new) in revision.facts.items()},
         "runs": [
-            {BEFORE: pair.before, AFTER: pair.after, "first_epoch": pair.first_epoch, "statuses": list(pair.statuses)}
+            {
+                BEFORE: pair.before,
+                AFTER: pair.after,
+                "first_epoch": pair.first_epoch,
+                "statuses": list(pair.statuses),
+                "values": list(pair.values),
+            }
             for pair in revision.pairs
         ],
         "only_before": revision.only_before,
@@ -174,7 +190,7 @@ def as_object(revision: Revision) -> dict[str, Any]:
 
 
 def _object(result: Result) -> dict[str, Any]:
-    pair = _pair(result)
+    pair = pair_of(result)
     return {
         "factor": FACTOR,
         "block": {key: in_words(level) for key, level in result.contest.block.items()},

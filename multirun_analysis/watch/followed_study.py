@@ -17,6 +17,7 @@ from paribus import record
 from paribus.errors import UserError
 from paribus.formatting import format_duration
 from paribus.installation import name_commands
+from paribus.paths import suggest_path
 
 BETWEEN_LOOKS_S = 1.0  # seconds; several pages share a look
 NOT_METRICS = ("epoch", "step", "epoch_seconds")
@@ -37,7 +38,10 @@ class FollowedStudy:
 
     def __init__(self, path: Path):
         if not path.is_dir():
-            raise UserError(f"{path} is no directory. Name the directory of a study that has begun: outputs/STUDY.")
+            raise UserError(
+                f"{path} is no directory. Name the directory of a study that has begun: outputs/STUDY."
+                f"{suggest_path(path)}"
+            )
         self.path = path
         self.alone = is_run(path)
         self.root = path.absolute().parent if self.alone else path.absolute()

@@ -1,5 +1,6 @@
 """Read paths that users give."""
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from paribus.errors import UserError
@@ -13,3 +14,13 @@ def parse_path(text: str | Path, option: str) -> Path:
     if isinstance(text, str) and not text.strip():
         raise UserError(f"{option} is empty. Name a path (`.` for the working directory).")
     return Path(text)
+
+
+def suggest_path(missing: Path) -> str:
+    """Ask whether a path in outputs/, or one of nearly the same name, was meant; empty where there is none."""
+    for folder in (Path("outputs") / missing.parent, missing.parent):
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        close = get_close_matches(missing.name, names, n=1, cutoff=0.75)
+        if close:
+            return f" Did you mean {folder / close[0]}?"
+    return ""

@@ -1,6 +1,8 @@
 """A study before and after a change of the code: which runs changed, by how much, and is it noise."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from multirun_analysis import load_runs
 from multirun_analysis.compare.results import Verdict
 from multirun_analysis.compare.revisions import AFTER, BEFORE, Revision, compare_revisions
 from multirun_analysis.report.revision import as_object, describe_revision
+from multirun_analysis.report.revision_page import compose_revision_page
 from paribus import record
 
 SEEDS = range(1, 6)
@@ -39,6 +42,10 @@ def revise(root: Path, **options: Any) -> Revision:
     return compare_revisions(study, {name for name in study.described if name.startswith(BEFORE)}, **options)
 
 
+def last_loss(run: Path) -> float:
+    return float(pandas.read_csv(run / record.METRICS)["val/loss"].iloc[-1])
+
+
 def said(revision: Revision) -> dict[str, list[str]]:
     return {line.label: line.sentences for line in describe_revision(revision).lines}
 
@@ -47,7 +54,7 @@ def test_runs_that_are_equal_to_the_last_digit_are_unchanged(tmp_path: Path) -> 
     found = make(tmp_path, {})
     assert len(found.pairs) == 10 and not found.changed and not found.whole
     assert found.facts == {"commit": ([f"{BEFORE * 8}"[:12]], [f"{AFTER * 8}"[:12]])}
-    assert said(found)["CHANGED"] == ["nothing: all 10 runs are identical to the last digit"]
+    assert said(found)["CHANGED"] == ["nothing: all runs (10) are identical to the last digit"]
     assert as_object(found)["identical"] is True
 
 
@@ -111,14 +118,45 @@ def test_one_seed_says_nothing_of_noise(tmp_path: Path) -> None:
     assert "one seed says nothing of noise" in said(make(tmp_path, {"sgd": 1.0}, seeds=range(1, 2)))["EFFECT"][0]
 
 
+def test_the_picture_has_a_dot_a_run_and_a_band_as_wide_as_seeds_differ(tmp_path: Path) -> None:
+    """Places against numbers worked out from the losses: 0 in the middle of 240, the reach 8 before the edges."""
+    found = make(tmp_path, {"adam": 0.0, "sgd": 2.0})
+    page = compose_revision_page(found, "<b>old</b>", "new")
+    assert "&lt;b&gt;old&lt;/b&gt;" in page and "<b>" not in page and "http:" not in page
+    rows = {row[0]: row[1] for row in re.findall(r"<tr><th scope='row'>([^<]+)<.*?<svg(.*?)</svg>", page)}
+    assert list(rows) == ["all that changed", "sgd", "adam"] and "class='run'" not in rows["all that changed"]
+    drawn, bands = ({name: [float(place) for place in re.findall(pattern, row)] for name, row in rows.items()}
+                    for pattern in (r"class='run' cx='([\d.]+)'", r"class='seeds' x='[\d.]+' width='([\d.]+)'"))  # fmt: skip
+    losses = {name: [[last_loss(tmp_path / side / f"{name},{seed}") for seed in SEEDS] for side in (BEFORE, AFTER)]
+              for name in ("sgd", "adam")}  # fmt: skip
+    unit = (drawn["sgd"][0] - 120) / (losses["sgd"][1][0] - losses["sgd"][0][0])
+    for name, (before, after) in losses.items():
+        assert drawn[name] == pytest.approx(120 + unit * np.subtract(after, before), abs=0.1)
+        apart = np.subtract.outer(before, before)[~np.eye(5, dtype=bool)]
+        assert bands[name] == pytest.approx([2 * unit * np.sqrt(np.mean(apart**2))], abs=0.2)
+
+
+def test_a_page_of_nothing_that_changed_has_no_picture(tmp_path: Path) -> None:
+    page = compose_revision_page(make(tmp_path, {}), "old", "new")
+    assert "<svg" not in page and page.count("<td>identical</td>") == 10
+
+
 def test_the_command_prints_lines_or_an_object_and_refuses_what_it_cannot_compare(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make(tmp_path, {"sgd": 1.0})
     before, after = tmp_path / BEFORE, tmp_path / AFTER
     assert analyse(after, "--against", before) == 0
-    assert "CHANGED" in capsys.readouterr().out and not (after / "analysis").exists()
+    assert "CHANGED" in capsys.readouterr().out
+    written = after / "analysis" / "against_before"
+    runs = pandas.read_csv(written / "runs.csv").set_index("after")
+    assert runs["changed"].sum() == 5 and len(runs) == 10
+    moved = runs.loc[f"{AFTER}/sgd,2"]
+    values = [last_loss(side / "sgd,2") for side in (before, after)]
+    assert [moved["value_before"], moved["value_after"], moved["difference"]] == [*values, values[1] - values[0]]
+    shutil.rmtree(after / "analysis")
     assert analyse(after, "--against", before, "--json") == 0
+    assert not (after / "analysis").exists()
     told = json.loads(capsys.readouterr().out)
     assert told["schema"] == 1 and len(told["runs"]) == 10 and told["effect"][0]["verdict"] == "worse"
     for options, message in (

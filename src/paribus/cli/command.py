@@ -6,7 +6,7 @@ from pkgutil import resolve_name
 
 import paribus
 from paribus.cli.errors import report_errors
-from paribus.errors import unknown_name
+from paribus.errors import UserError, unknown_name
 
 COMMANDS = {
     "train": "paribus.cli.train:main",
@@ -15,6 +15,15 @@ COMMANDS = {
     "watch": "multirun_analysis.watch.command:main",
     "data": "paribus.cli.data:main",
     **{name: f"paribus.cli.housekeeping:{name}" for name in ("ls", "diff", "note", "tag", "rm", "export", "open")},
+}
+OTHER_WORDS = {  # of other programs, for a command
+    **dict.fromkeys(("run", "fit", "sweep", "multirun", "resume"), "train"),
+    **dict.fromkeys(("test", "eval", "predict", "score"), "evaluate"),
+    **dict.fromkeys(("analyse", "analyze", "analysis", "report", "verdict"), "compare"),
+    **dict.fromkeys(("list", "show", "status"), "ls"),
+    **dict.fromkeys(("delete", "remove", "trash"), "rm"),
+    **dict.fromkeys(("import", "unpack"), "open"),
+    **dict.fromkeys(("follow", "monitor", "dashboard", "ui"), "watch"),
 }
 HELP = """\
 usage: paribus [--help] [--version] COMMAND ...
@@ -46,6 +55,8 @@ def main() -> None:
         complete_line()
     else:
         with report_errors():
+            if name in OTHER_WORDS:
+                raise UserError(f"There is no command {name!r}. Did you mean paribus {OTHER_WORDS[name]}?")
             if name not in COMMANDS:
                 raise unknown_name(name, "the commands of paribus", COMMANDS)
         del sys.argv[1]

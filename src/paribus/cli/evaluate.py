@@ -52,6 +52,7 @@ def evaluate_runs() -> None:
     with importing_torch():  # slow, so only after the options: --help and wrong options are answered at once
         import torch
 
+        from paribus.config.targets import UntrustedError
         from paribus.run.evaluate import evaluate, show
         from paribus.run.load import load_run
 
@@ -61,12 +62,17 @@ def evaluate_runs() -> None:
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"--device {options.device} cannot be used: {str(error).splitlines()[0]}") from None
     evaluated, errors = [], []
+    untrusted: dict[str, list[str]] = {}  # messages by the class that is not trusted: one is enough for all runs
     for directory in find_runs(parse_path(name.removeprefix("run="), "run=") for name in options.runs):
         try:
             run = load_run(directory, options.checkpoint, options.data_root, options.trust)
             evaluated.append((run, evaluate(run, device)))
+        except UntrustedError as error:
+            untrusted.setdefault(error.what, []).append(str(error))
         except UserError as error:
-            errors.append(error)
+            errors.append(str(error))
     show(make_console(), evaluated)
+    for first, *others in untrusted.values():
+        errors.append(f"{first} {len(others)} more of these runs name it." if others else first)
     if errors:
-        raise UserError("\n".join(map(str, errors)))
+        raise UserError("\n".join(errors))

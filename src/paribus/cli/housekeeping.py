@@ -14,7 +14,7 @@ from paribus.cli.errors import report_errors
 from paribus.errors import UserError
 from paribus.housekeeping import archive, shelf, trackers, trash
 from paribus.housekeeping.difference import compare_runs
-from paribus.paths import parse_path
+from paribus.paths import parse_path, suggest_path
 from paribus.terminal import make_console
 
 MOST_LINES = 200  # of the difference of two patches
@@ -46,7 +46,7 @@ def to_path(text: str) -> Path:
 def require_record(path: Path) -> Path:
     """Return `path` if it is a run or a directory of runs. Raises UserError otherwise."""
     if not path.is_dir():
-        raise UserError(f"{path} is no directory. Name a run or a study.")
+        raise UserError(f"{path} is no directory. Name a run or a study.{suggest_path(path)}")
     if not shelf.find_runs(path):
         raise UserError(f"{path} holds no run.")
     return path
@@ -66,7 +66,7 @@ def ls(options: argparse.Namespace) -> None:
     """List studies, or the runs of a study, with status, size, tags and notes."""
     path = to_path(options.path)
     if not path.is_dir():
-        raise UserError(f"{path} is no directory. Name a directory with studies: paribus ls DIR.")
+        raise UserError(f"{path} is no directory. Name a directory with studies: paribus ls DIR.{suggest_path(path)}")
     studies = shelf.list_studies(path)
     as_runs = options.runs or [study.path for study in studies] in ([str(path)], [str(path.parent)])
     listed: list[Any] = shelf.list_runs(path) if as_runs else list(studies)
@@ -139,7 +139,14 @@ def _diff(parser: argparse.ArgumentParser) -> None:
 def diff(options: argparse.Namespace) -> int:
     """Show what differs between two runs: settings, versions, code, data, then curves. Exit code 0 if nothing of
     settings and curves does, else 1."""
-    found = compare_runs(to_path(options.first), to_path(options.second))
+    paths = [require_record(to_path(path)) for path in (options.first, options.second)]
+    for path in paths:
+        if shelf.find_runs(path) != [path]:
+            raise UserError(
+                f"{path} is a study. Name one of its runs (paribus ls {path}); two studies are compared by "
+                "paribus compare NEW --against OLD."
+            )
+    found = compare_runs(*paths)
     if options.json:
         print(json.dumps(found, indent=2))
         return 0 if found["identical"] else 1

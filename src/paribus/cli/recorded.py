@@ -7,7 +7,7 @@ from typing import Any
 
 from paribus.errors import UserError
 from paribus.installation import find_config_directory
-from paribus.paths import parse_path
+from paribus.paths import parse_path, suggest_path
 from paribus.record import RecordError, read_summary, read_yaml
 
 
@@ -105,6 +105,8 @@ def _read_recorded(directory: Path, name: str) -> Any:
             raise RecordError(f"{path} is damaged (it is not whole).")
         return stored
     except (FileNotFoundError, NotADirectoryError):
+        if not directory.exists():
+            raise UserError(f"{directory} does not exist.{suggest_path(directory)}") from None
         study = any(directory.glob("*/.hydra"))
         remedy = "It is a study: name one of its runs, or start its command again." if study else f"There is no {path}."
         raise UserError(f"{directory} is not the directory of a run. {remedy}") from None

@@ -37,8 +37,20 @@ def find_target(target: Any, part: str, kinds: tuple[type, ...]) -> Callable[...
     raise UserError(f"{part}._target_: {target} is no {names}.{hint}")
 
 
+class UntrustedError(UserError):
+    """A record names a class outside the trusted packages. `what` is that class with the place that names it."""
+
+    def __init__(self, whose: str, what: str):
+        super().__init__(
+            f"{whose} names {what}, which is no class of Paribus, torch.nn, torch.optim, torchmetrics, torchvision or "
+            "Lightning. Loading the run would call it. If you trust this record, give trust=true (evaluate: --trust; "
+            "load_run: trust=True)."
+        )
+        self.what = what
+
+
 def require_trusted(config: Mapping[str, Any], whose: str) -> None:
-    """Raise UserError where a configuration from a record names something else than a class of a trusted package.
+    """Raise UntrustedError where a configuration from a record names something else than a class of a trusted package.
 
     A record can come from anywhere, and what its configuration names is called. `whose` names the record.
     """
@@ -47,11 +59,7 @@ def require_trusted(config: Mapping[str, Any], whose: str) -> None:
             found = find_callable(target, path.removesuffix("._target_"))
             if isinstance(found, type) or (target.startswith("paribus.") and _return_type(found) is not None):
                 continue
-        raise UserError(
-            f"{whose} names {target} ({path}), which is no class of Paribus, torch.nn, torch.optim, torchmetrics, "
-            "torchvision or Lightning. Loading the run would call it. If you trust this record, give trust=true "
-            "(evaluate: --trust; load_run: trust=True)."
-        )
+        raise UntrustedError(whose, f"{target} ({path})")
 
 
 def find_callable(target: Any, part: str) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from paribus import record
 from paribus.errors import UserError
 from paribus.housekeeping.shelf import require_ended_runs
+from paribus.paths import suggest_path
 
 MANIFEST = "paribus.json"  # the first file of an archive: name, version, and SHA-256 of each file
 LEFT_OUT = (record.LOCK, record.STOP, record.TRASH, "__pycache__")
@@ -49,6 +50,8 @@ def unpack(archive: Path, into: Path) -> Path:
     Nothing is left behind unless every file is there with its checksum. Raises UserError for a file that is no archive
     of `pack`, is damaged, or whose study is there already.
     """
+    if not archive.exists():
+        raise UserError(f"{archive} does not exist.{suggest_path(archive)}")
     into.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=into))
     try:

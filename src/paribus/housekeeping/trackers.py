@@ -17,6 +17,8 @@ from paribus.housekeeping.shelf import find_runs, read_note, read_tags, require_
 PROJECT = "paribus"  # at Weights & Biases; of MLflow the experiment
 STORE = "sqlite:///mlflow.db"  # of MLflow where MLFLOW_TRACKING_URI names none
 MOST_PARAMETERS, MOST_METRICS, MOST_CHARACTERS = 100, 1000, 6000  # of a batch and of a value, by MLflow
+MOST_IN_TAG = 5000  # characters of a tag's value that every version of MLflow takes
+CUT = "\n\n[cut: longer than a tag of MLflow; the whole is notes.md of the run]"
 KEY = "paribus.id"
 DONE = ".exported"  # in the folder of an offline run
 
@@ -132,7 +134,7 @@ def export_to_mlflow(runs: Sequence[Exported]) -> tuple[int, int, str]:
             client.delete_run(run.info.run_id)
         named = client.create_run(experiment, start_time=one.started, run_name=one.name).info.run_id
         tags = {KEY: one.key, "study": one.study, "status": one.status, **{f"tag.{tag}": "yes" for tag in one.tags}}
-        tags |= {"mlflow.note.content": one.note} if one.note else {}
+        tags |= {"mlflow.note.content": _cut(one.note)} if one.note else {}
         parameters = [Param(key, str(value)[:MOST_CHARACTERS]) for key, value in one.config.items()]
         metrics = [Metric(*value) for value in _list_metrics(one)]
         for part in _batches(parameters, MOST_PARAMETERS):
@@ -143,6 +145,11 @@ def export_to_mlflow(runs: Sequence[Exported]) -> tuple[int, int, str]:
         client.set_terminated(named, "FINISHED", one.ended)
         new += 1
     return new, len(runs) - new, f"{store}; look: mlflow ui --backend-store-uri {store}"
+
+
+def _cut(note: str) -> str:
+    """Cut a note to the length of an MLflow tag, and say so at its end."""
+    return note if len(note) <= MOST_IN_TAG else note[: MOST_IN_TAG - len(CUT)] + CUT
 
 
 def _list_metrics(one: Exported) -> Iterator[tuple[str, float, int, int]]:

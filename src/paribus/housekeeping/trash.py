@@ -9,6 +9,7 @@ from pathlib import Path
 from paribus import record
 from paribus.errors import UserError
 from paribus.housekeeping.shelf import measure_size, require_ended_runs
+from paribus.paths import suggest_path
 
 
 def check_removable(paths: Sequence[Path]) -> list[tuple[Path, int, int]]:
@@ -20,7 +21,7 @@ def check_removable(paths: Sequence[Path]) -> list[tuple[Path, int, int]]:
     found = []
     for path in paths:
         if not path.exists():
-            raise UserError(f"{path} does not exist.")
+            raise UserError(f"{path} does not exist.{suggest_path(path)}")
         if record.TRASH in path.absolute().parts:
             raise UserError(f"{path} is in the trash. `paribus rm --empty` deletes what is there.")
         if Path.cwd().is_relative_to(path.resolve()):

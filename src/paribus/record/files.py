@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from paribus.errors import UserError
+from paribus.paths import suggest_path
 from paribus.record.schema import (
     ABSENT,
     BEST,
@@ -235,7 +236,7 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
     runs: list[Path] = []
     for path in paths:
         if not path.exists():
-            raise RecordError(f"{path} does not exist.")
+            raise RecordError(f"{path} does not exist.{suggest_path(path)}")
         below = (p.parent for p in path.rglob(SUMMARY) if TRASH not in p.relative_to(path).parts)
         found = [path] if (path / SUMMARY).exists() else sorted(below)
         if not found:

@@ -82,6 +82,8 @@ def run_study(
                 return list((runs | {run.job.directory: run for run in planned}).values())
             if not whole:
                 directory.mkdir(parents=True, exist_ok=True)
+                if keeper is None and console.is_terminal and len(planned) > 1:
+                    console.print(Text(f"follow it: paribus watch {shlex.quote(str(shown))}"), soft_wrap=True)
                 keeper = keeper or PlanKeeper(directory, format_command(study))
                 planned = execute_round(current, planned, executor, console, keeper, study, live, runs)
             runs |= {run.job.directory: run for run in planned}

@@ -78,7 +78,7 @@ def tabulate_study(planned: Sequence[PlannedRun], directory: Path, to_do: bool =
     lines: list[Any] = [grid]
     if not to_do:
         parts = ", ".join(f"{number} {status}" for status, number in counts.items())
-        lines.append(Text(f"{len(planned)} runs: {parts}"))
+        lines.append(Text(f"{len(planned)} run{'s' * (len(planned) != 1)}: {parts}"))
         if again and not all(run.finished for run in planned):
             lines.append(Text("Run the same command again to finish the other runs and retry those that failed."))
     for run in planned:
