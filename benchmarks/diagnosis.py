@@ -86,12 +86,38 @@ def any_time(found: Finding, directory: Path) -> bool:
     return True
 
 
+def at_step(step: int) -> Right:
+    """Accept a finding that begins at this optimizer step or up to 3 later, and in its epoch."""
+
+    def right(found: Finding, directory: Path) -> bool:
+        steps = pd.read_parquet(directory / record.STEPS).set_index("step")["epoch"]
+        return step <= (found["step"] or 0) <= step + 3 and found["epoch"] == steps[found["step"]]
+
+    return right
+
+
+def at_edge(found: Finding, directory: Path) -> bool:
+    """Accept an epoch near the first in which rate x the Hessian's largest eigenvalue / 2 comes up to 1."""
+    curves = pd.read_csv(directory / record.METRICS)
+    margin = curves["lr"] * curves["curvature/largest_eigenvalue"] / 2
+    reached = curves["epoch"][margin >= 0.9].iloc[0], curves["epoch"][margin >= 1].iloc[0]
+    return reached[0] - 0.05 * len(curves) <= found["epoch"] <= reached[1] + 0.05 * len(curves)
+
+
 def planted(activation: str, depth: int, layer: int, scale: float, shift: float, *more: str) -> tuple[str, ...]:
     return (*PLANTED, f"activation={activation}", f"model.depth={depth}", f"model.layer={layer}",
             f"model.scale={scale}", f"model.shift={shift}", *more)  # fmt: skip
 
 
+def jumping(step: int, gamma: float) -> tuple[str, ...]:
+    """Return the options with which the learning rate is multiplied by `gamma` after a step."""
+    return "scheduler=jump", f"scheduler.milestones=[{step}]", f"scheduler.gamma={gamma}"
+
+
 SHORT = "trainer.max_epochs=20"
+STRONG = (*POINTS, "data.path=strong.csv", "model.hidden=[32,32]")
+WHOLE_BATCHES = (*STRONG, "data.train_subset=256", "data.batch_size=256", "activation=tanh", "optim=sgd",
+                 "callbacks=curvature", "callbacks.largest_eigenvalue.every_n_epochs=5")  # fmt: skip
 FAULTS = (
     Case("vanishing: 8 layers of sigmoid", (*CONCRETE, "activation=sigmoid", "model.width=32", "model.depth=8", SHORT),
          ("gradients_vanish",), in_layer("linear1", 1)),
@@ -133,8 +159,18 @@ FAULTS = (
     Case("targets at random", (*POINTS, "data.path=noise.csv", SHORT), ("at_baseline",), from_start),
     Case("classes at random", (*CLASSES[:2], "data.path=noise_classes.csv", *CLASSES[3:], SHORT),
          ("at_baseline",), from_start),
+    # 44 steps an epoch
+    *(Case(f"spikes: batch {at} of a wrong scale", ("model=jolted", *STRONG[1:-1], "optim=sgd", f"model.at={at}",
+                                                    "trainer.max_epochs=10"), ("loss_spikes",), at_step(at))
+      for at in (40, 200)),
+    *(Case(f"spikes: the rate jumps at step {at}", (*STRONG, *jumping(at, 100.0), "trainer.max_epochs=8"),
+           ("loss_spikes",), at_step(at + 1)) for at in (36, 200)),
+    Case("explodes: the rate jumps in epoch 1", (*STRONG, "optim=sgd_momentum", *jumping(30, 1e4), SHORT),
+         ("gradients_explode",), at_step(31)),
+    *(Case(f"edge of stability: rate {rate}", (*WHOLE_BATCHES, f"optim.lr={rate}", "trainer.max_epochs=150"),
+           ("edge_of_stability",), at_edge) for rate in (0.15, 0.2)),
 )  # fmt: skip
-SETTLED = (*POINTS, "data.path=strong.csv", "model.hidden=[32,32]", "trainer.max_epochs=25", "scheduler=cosine")
+SETTLED = (*STRONG, "trainer.max_epochs=25", "scheduler=cosine")
 SORTED = (*CLASSES, "trainer.max_epochs=40", "scheduler=cosine")
 HEALTHY = (
     *(Case(f"healthy: concrete, {a}", (*CONCRETE, f"activation={a}", "scheduler=cosine"), share=0.5)
@@ -144,11 +180,14 @@ HEALTHY = (
     Case("healthy: sigmoid", (*SETTLED, "activation=sigmoid", "optim.lr=0.03")),
     *(Case(f"healthy: {o}", (*SETTLED, f"optim={o}")) for o in ("adamw", "nadam", "rmsprop", "sgd_momentum")),
     Case("healthy: sgd", (*SETTLED, "optim=sgd", "optim.lr=0.02")),
-    *(Case(f"healthy: {d} layers", (*SETTLED[:-3], *SETTLED[-2:], f"model.depth={d}", "model.width=32"))
+    *(Case(f"healthy: {d} layers", (*STRONG[:-1], *SETTLED[-2:], f"model.depth={d}", "model.width=32"))
       for d in (1, 4, 6)),
     *(Case(f"healthy: classes, {a}", (*SORTED, f"activation={a}")) for a in ("relu", "tanh", "gelu")),
     *(Case(f"healthy: classes, {o}", (*SORTED, f"optim={o}")) for o in ("sgd", "sgd_momentum", "adamw")),
     Case("healthy: classes, batch norm", (*SORTED, "model.norm=batch")),
+    Case("healthy: batches of 2", (*SETTLED, "data.batch_size=2", "optim.lr=3e-4"), share=0.5),
+    Case("healthy: classes, batches of 2", (*SORTED, "data.batch_size=2", "optim.lr=1e-3")),
+    Case("healthy: whole batches", (*WHOLE_BATCHES, "optim.lr=0.01", "trainer.max_epochs=150")),
 )  # fmt: skip
 
 
@@ -177,6 +216,15 @@ def write_data(where: Path) -> None:
         "model: {_target_: planted.Planted, width: 32, depth: 3, layer: 0, scale: 1.0, shift: 0.0, init: torch}\n"
         "default_epochs: 20\ndefault_lr: {adam: 3e-3, sgd: 2e-3}\n"
     )
+    (where / "own" / "model" / "jolted.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - /data@_global_.data: concrete\n  - /loss@_global_.loss: mse\n  - _self_\n"
+        "model: {_target_: planted.Jolted, width: 32, depth: 2, at: 1, scale: 8.0, init: torch}\n"
+        "default_epochs: 20\ndefault_lr: {sgd: 2e-2}\n"
+    )
+    (where / "own" / "scheduler").mkdir(exist_ok=True)
+    (where / "own" / "scheduler" / "jump.yaml").write_text(
+        "_target_: torch.optim.lr_scheduler.MultiStepLR\nmilestones: [1]\ngamma: 1.0\ninterval: step\n"
+    )
 
 
 def train(case: Case, where: Path, first: int, seeds: int) -> list[Path]:
@@ -191,7 +239,7 @@ def train(case: Case, where: Path, first: int, seeds: int) -> list[Path]:
         with open_dict(configured):
             configured.hydra.runtime.output_dir = str(where / study)
         sweep = expand_sweep(typed, loader, configured, None, None)
-        jobs = [run.job for run in plan_study(sweep, Composer(loader, "train", own), configured)]
+        jobs = [run.job.compose() for run in plan_study(sweep, Composer(loader, "train", own), configured)]
     alone = find_reason_alone(jobs[0].config)
     outcomes = attempt_stack(jobs) if alone is None else [attempt(job, console=False) for job in jobs]
     wrong = [outcome.message for outcome in outcomes if outcome.message]

@@ -74,7 +74,7 @@ def time_runs(name: str, runs: int, precision: str, options: argparse.Namespace)
         f"trainer.max_epochs={options.epochs}", f"seed=range(1,{runs + 1})", "callbacks=none", "logger=none",
     ]  # fmt: skip
     with reading(make_parts(name, options.small)), prepare_to_train():
-        jobs = [run.job for run in planned(where, typed)]
+        jobs = [run.job.compose() for run in planned(where, typed)]
         stacks = [jobs] if runs == 1 else grouping.split_group(jobs, 1, None)
         outcomes = [outcome for stack in stacks for outcome in _train(stack)]
     failures = [outcome.message for outcome in outcomes if outcome.message]

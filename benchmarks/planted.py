@@ -1,4 +1,4 @@
-"""A network in one of whose layers something is wrong from the start."""
+"""Networks with a fault: a layer that is wrong from the start, or a batch of a wrong scale."""
 
 from collections.abc import Callable
 
@@ -38,4 +38,35 @@ class Planted(MLP):
                     module.bias.add_(shift)
 
     def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input).squeeze(-1)
+
+
+class Jolted(MLP):
+    """A regression MLP one of whose training batches has a wrong scale.
+
+    Args:
+        at: the number of the batch, from 1.
+        scale: what its inputs are multiplied by.
+    """
+
+    passes: Tensor
+
+    def __init__(
+        self,
+        in_shape: tuple[int, ...],
+        out_features: int,
+        activation: Callable[[], nn.Module],
+        width: int,
+        depth: int,
+        at: int,
+        scale: float,
+    ):
+        super().__init__(in_shape, out_features, activation, width=width, depth=depth)
+        self.at, self.scale = at, scale
+        self.register_buffer("passes", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training:
+            self.passes += 1
+            input = input * torch.where(self.passes == self.at, self.scale, 1.0)
         return super().forward(input).squeeze(-1)

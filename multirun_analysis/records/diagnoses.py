@@ -8,7 +8,7 @@ import pandas as pd
 
 from paribus import record
 from paribus.diagnosis import Diagnosis, Trace, diagnose, recorded_findings
-from paribus.diagnosis.trace import LayerTable, build_tables
+from paribus.diagnosis.trace import STEP_COLUMNS, LayerTable, build_tables, choose_even_steps
 
 if TYPE_CHECKING:
     from multirun_analysis.records.load import Study
@@ -32,9 +32,10 @@ def _from_records(study: "Study", names: Sequence[str]) -> Iterator[tuple[str, D
     tables = _layer_tables(study.layers, names)
     mine = study.curves[study.curves["run"].isin(names)]
     by_run = {str(run): rows for run, rows in mine.groupby("run", observed=True)}
+    steps = dict(_step_columns(study.steps, names))
     for name in names:
         metrics = _metrics(by_run[name]) if name in by_run else {}
-        yield name, diagnose(Trace(study.summaries[name], metrics, tables.get(name, {})))
+        yield name, diagnose(Trace(study.summaries[name], metrics, tables.get(name, {}), steps.get(name, {})))
 
 
 def _metrics(rows: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -46,6 +47,13 @@ def _metrics(rows: pd.DataFrame) -> dict[str, np.ndarray]:
     whole[-1, place] = rows["step"].to_numpy()
     named = {str(words[i]): whole[i] for i in np.unique(code)}
     return {**named, "epoch": np.arange(1.0, whole.shape[1] + 1), "step": whole[-1]}
+
+
+def _step_columns(steps: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Arrange the rows of steps.parquet of these runs as columns; a file without some of the columns is left out."""
+    if set(STEP_COLUMNS) <= set(steps.columns):
+        for run, rows in steps[steps["run"].isin(names)].groupby("run", observed=True):
+            yield str(run), choose_even_steps({name: rows[name].to_numpy(float) for name in STEP_COLUMNS})
 
 
 def _layer_tables(layers: pd.DataFrame, names: Sequence[str]) -> dict[str, dict[str, LayerTable]]:

@@ -41,6 +41,7 @@ def by_run(comparison: Comparison) -> pd.DataFrame:
             "finding": NAMES[found.finding],
             "layers": found.where,
             "from epoch": "" if found.epoch is None else str(found.epoch),
+            "step": "" if found.step is None else str(found.step),
             "evidence": str(found.evidence["text"]),
             "threshold": "" if found.threshold is None else f"{found.threshold:.4g}",
             "remedy": found.remedy,

@@ -30,16 +30,6 @@ def test_without_a_generator_samples_come_in_order() -> None:
     assert [y.tolist() for _, y in batches] == [[0, 1], [2, 3], [4]]
 
 
-@pytest.mark.parametrize("shuffled", [True, False])
-def test_an_epoch_may_be_laid_into_tensors_that_are_there(shuffled: bool) -> None:
-    inputs, targets = torch.arange(14.0).view(7, 2), torch.arange(7)
-    batches = Batches(inputs, targets, 3, (lambda: torch.Generator().manual_seed(5)) if shuffled else None)
-    into = torch.empty(7, 2), torch.empty(7, dtype=torch.int64)
-    batches.arrange_epoch(into)
-    assert torch.equal(into[0], torch.cat([batch for batch, _ in batches]))
-    assert torch.equal(into[1], torch.cat([wanted for _, wanted in batches]))
-
-
 def test_prepare_sees_the_raw_batch() -> None:
     (inputs, _), *_ = Batches(
         torch.full((2, 1), 7, dtype=torch.uint8), torch.zeros(2), 2, prepare=lambda x: x.float() / 2

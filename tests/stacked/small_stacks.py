@@ -28,7 +28,7 @@ def jobs(directory: Path, *typed: str) -> list[Job]:
         with open_dict(study):
             study.hydra.runtime.output_dir = str(directory)
         sweep = expand_sweep([*SMALL, *typed], loader, study, None, None)
-        return [run.job for run in plan_study(sweep, Composer(loader, "train", own), study)]
+        return [run.job.compose() for run in plan_study(sweep, Composer(loader, "train", own), study)]
 
 
 def read_summary(directory: Path) -> dict:

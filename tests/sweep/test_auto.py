@@ -64,6 +64,15 @@ def test_what_cannot_be_measured_is_said_and_serial(measured: Any, runs: int, tr
     assert (choice.engine, choice.seconds, choice.describe(runs)) == ("serial", {}, said)
 
 
+def test_an_engine_that_cannot_be_measured_is_named_with_its_reason(measured: Any, tmp_path: Path) -> None:
+    measured(serial=0.1, parallel=0.3, stacked="Net fails in a stack")
+    choice = make_choice([jobs(4)], [])
+    said = "4 runs parallel, by measurement: a step of a run takes 75 ms parallel, 100 ms serial; "
+    assert choice.describe(4) == f"{said}stacked could not be measured (Net fails in a stack)."
+    record_choice(tmp_path, "a", choice)
+    assert recall_choice(tmp_path, "a", 4) == choice
+
+
 def test_a_choice_holds_for_later_runs_until_there_are_many_more(tmp_path: Path) -> None:
     record_choice(tmp_path, "a", Choice("parallel", 10, {"serial": 2.0, "parallel": 1.0}))
     record_choice(tmp_path, "b", Choice("stacked", 3, {"stacked": 1.0}))

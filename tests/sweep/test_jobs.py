@@ -121,3 +121,14 @@ def test_a_mistake_in_a_later_run_is_found(loader: ConfigLoader, tmp_path: Path,
     jobs.compose_job(0, first)
     with pytest.raises(UserError, match=wrong.partition("=")[0].replace(".", r"\.")):
         jobs.compose_job(1, second)
+
+
+def test_a_planned_job_is_asked_for_a_stop_without_a_composition(
+    loader: ConfigLoader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = JobComposer(Composer(loader, "train"), make_study(loader, tmp_path, "study=s"))
+    _, job = (jobs.compose_job(seed, ["model=regression", f"seed={seed}"]) for seed in (1, 2))
+    monkeypatch.setattr(jobs, "make", lambda *_: pytest.fail("composed again"))
+    assert job.in_study and job.find_study_stop() is None
+    with pytest.raises(AssertionError, match="composed first"):
+        _ = job.composed

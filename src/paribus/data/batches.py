@@ -145,15 +145,9 @@ class Batches:
         """Return the number of batches in an epoch."""
         return math.ceil(len(self.inputs) / self.batch_size)
 
-    def arrange_epoch(self, into: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Start an epoch: return its inputs and targets in order, and its augmentation draws (n, 3) or None.
-
-        `into`: two tensors to write inputs and targets into, in place of new ones.
-        """
-        if self.generator is None:
-            if into is None:
-                return self.inputs, self.targets, None
-            return into[0].copy_(self.inputs), into[1].copy_(self.targets), None
+    def draw_epoch(self) -> tuple[Tensor, Tensor | None]:
+        """Start an epoch in random order: return the order (n,), and the draws of the augmentation (n, 3) or None."""
+        assert self.generator is not None
         generator = self.generator()
         order = torch.randperm(len(self.inputs), generator=generator)
         drawn = None
@@ -165,15 +159,14 @@ class Batches:
             if self.mirrored is not None:
                 drawn[:, 2] = self.mirrored()[order]
             drawn = drawn.to(self.inputs.device)
-        order = order.to(self.inputs.device)
-        if into is None:
-            return self.inputs[order], self.targets[order], drawn
-        inputs, targets = into
-        return (
-            torch.index_select(self.inputs, 0, order, out=inputs),
-            torch.index_select(self.targets, 0, order, out=targets),
-            drawn,
-        )
+        return order.to(self.inputs.device), drawn
+
+    def arrange_epoch(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Start an epoch: return its inputs and targets in order, and its augmentation draws (n, 3) or None."""
+        if self.generator is None:
+            return self.inputs, self.targets, None
+        order, drawn = self.draw_epoch()
+        return self.inputs[order], self.targets[order], drawn
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         inputs, targets, drawn = self.arrange_epoch()  # one gather per epoch: batches are views of it

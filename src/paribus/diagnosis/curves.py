@@ -1,4 +1,4 @@
-"""Findings in the curves of a run: divergence, stability, the baseline, overfitting, an end that came too early."""
+"""Findings in the curves of a run: stability, the baseline, overfitting, an end that came too early."""
 
 import math
 from collections.abc import Iterator
@@ -10,8 +10,6 @@ from paribus.diagnosis.trace import Trace
 
 # Thresholds; docs/diagnosis.md gives the source of each, and how often it is right.
 AT_EDGE = 0.9  # of the stability margin, rate * sharpness / 2
-SPIKES = 1e-3  # of the steps
-LEAST_SPIKES = 3
 NO_GAIN = 0.05  # of what a constant prediction leaves
 ERRORS_OF_CHANCE = 3.0  # standard errors by which an accuracy exceeds the baseline by chance
 RISE = 0.1  # of the validation loss, above its lowest mean
@@ -20,18 +18,6 @@ LAST_SHARE = 0.1  # of the epochs: how long a mean is
 LEAST_EPOCHS = 3
 LEAST_GAIN = 0.05  # over the last fifth, of what is left: of the loss, or of 1 less the accuracy
 ERRORS = 2.0  # standard errors by which a gain has to exceed the jitter
-
-
-def find_divergence(trace: Trace) -> Iterator[Finding]:
-    """Find where a loss, a gradient or a weight was no longer finite."""
-    at = trace.summary.get("diverged")
-    if not at:
-        return
-    layers = (str(at["layer"]),) if at.get("layer") else ()
-    text = f"{at.get('what')} was not finite at step {at.get('step')}"
-    clip = trace.options("trainer.gradient_clip_val=1", otherwise="clipping gradients")
-    remedy = f"{trace.scale_rate(0.1)} or {clip}"
-    yield Finding("diverged", layers, at.get("epoch"), {"text": text, "value": at.get("step")}, None, remedy)
 
 
 def find_edge(trace: Trace) -> Iterator[Finding]:
@@ -46,21 +32,6 @@ def find_edge(trace: Trace) -> Iterator[Finding]:
     text = f"rate x sharpness / 2 is {value:.2g}"
     remedy = trace.scale_rate(0.3)
     yield Finding("edge_of_stability", (), int(reached[0]) + 1, {"text": text, "value": value}, AT_EDGE, remedy)
-
-
-def find_spikes(trace: Trace) -> Iterator[Finding]:
-    """Find a loss that jumps far above its trailing mean again and again."""
-    spikes, steps = trace.curve("train/loss_spikes"), trace.curve("step")
-    if spikes is None or steps is None:
-        return
-    counted, taken = float(np.nansum(spikes)), float(steps[-1])
-    if counted < max(LEAST_SPIKES, SPIKES * taken):
-        return
-    first = int(np.flatnonzero(np.nan_to_num(spikes) > 0)[0]) + 1
-    clip = trace.options("trainer.gradient_clip_val=1", otherwise="clipping gradients")
-    text = f"{counted:.0f} of {taken:,.0f} steps"
-    remedy = f"{clip} or {trace.scale_rate(0.3)}"
-    yield Finding("loss_spikes", (), first, {"text": text, "value": counted / taken}, SPIKES, remedy)
 
 
 def find_baseline(trace: Trace) -> Iterator[Finding]:

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paribus.diagnosis import curves, layers
+from paribus.diagnosis import curves, layers, steps
 from paribus.diagnosis.finding import NAMES, Finding
 from paribus.diagnosis.trace import Trace, read_trace
 
 # By finding: the function that looks for it, and the quantities it needs: all of one of these sets.
 FINDINGS: Mapping[str, tuple[Callable[[Trace], Iterator[Finding]], tuple[tuple[str, ...], ...]]] = {
-    "diverged": (curves.find_divergence, ((),)),
-    "gradients_explode": (layers.find_exploding, (("grad_mean_abs", "weight_std"), ("activation_std",))),
+    "diverged": (steps.find_divergence, ((),)),
+    "gradients_explode": (
+        steps.find_exploding,
+        (("grad_mean_abs", "weight_std"), ("activation_std",), ("steps/grad_norm",)),
+    ),
     "gradients_vanish": (layers.find_vanishing, (("grad_mean_abs", "weight_std"),)),
     "dead_units": (layers.find_dead, (("dead_fraction",), ("activation_std",))),
     "saturated_units": (layers.find_saturated, (("saturated_fraction",), ("activation_std",))),
@@ -20,12 +23,12 @@ FINDINGS: Mapping[str, tuple[Callable[[Trace], Iterator[Finding]], tuple[tuple[s
     "updates_too_large": (layers.find_large_updates, (("update_ratio",),)),
     "updates_too_small": (layers.find_small_updates, (("update_ratio",),)),
     "edge_of_stability": (curves.find_edge, (("curvature/stability_margin",),)),
-    "loss_spikes": (curves.find_spikes, (("train/loss_spikes",),)),
+    "loss_spikes": (steps.find_spikes, (("steps/train/loss",),)),
     "overfits": (curves.find_overfitting, (("val/loss", "train/loss"),)),
     "still_improving": (curves.find_early_end, (("val/loss",), ("train/loss",))),
 }
 
-OPTIONAL = ("edge_of_stability", "loss_spikes")  # whose quantities are not among the default ones
+OPTIONAL = ("edge_of_stability",)  # whose quantities are not among the default ones
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,11 @@ def recorded_findings(summary: Mapping[str, Any]) -> tuple[Finding, ...] | None:
     return tuple(
         Finding(**{**entry, "layers": tuple(entry["layers"])})
         for entry in found
-        if isinstance(entry, dict) and entry.keys() == Finding.__dataclass_fields__.keys() and entry["finding"] in NAMES
+        if isinstance(entry, dict) and {*entry, "step"} == {*Finding.__dataclass_fields__} and entry["finding"] in NAMES
     )
 
 
 def _has(trace: Trace, quantity: str) -> bool:
+    if quantity.startswith("steps/"):
+        return trace.step_curve(quantity.removeprefix("steps/")) is not None
     return quantity in trace.layers or trace.curve(quantity) is not None or trace.statistic(quantity) is not None

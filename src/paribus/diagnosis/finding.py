@@ -32,6 +32,7 @@ class Finding:
         evidence: `text` in words, and the `value` that was held against the threshold.
         threshold: of that value; None where there is none.
         remedy: options to try, or what to do in words where the run has no such option.
+        step: the optimizer step, from 1, at which it begins; None where only the epoch is known.
     """
 
     finding: str
@@ -40,6 +41,7 @@ class Finding:
     evidence: Mapping[str, Any]
     threshold: float | None
     remedy: str
+    step: int | None = None
 
     def as_object(self) -> dict[str, Any]:
         """Return the entry of summary.json."""
@@ -57,6 +59,8 @@ class Finding:
         """Put it into one sentence, without the remedy."""
         where = f" in {self.where}" if self.layers else ""
         since = "" if self.epoch is None else " before training" if self.epoch == 0 else f" from epoch {self.epoch}"
+        if self.step is not None:
+            since += f", step {self.step:,}"
         if self.finding == "diverged":
             since = f" in epoch {self.epoch}"
         elif self.finding == "still_improving":

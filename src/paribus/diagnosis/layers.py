@@ -142,7 +142,7 @@ def _find_share(
     found = above[-1] & (table.depths < trace.last_depth)
     if not found.any():
         return
-    begins = min(_last_stretch(above[:, i]) for i in np.flatnonzero(found))
+    begins = min(find_last_stretch(above[:, i]) for i in np.flatnonzero(found))
     value = float(table.values[-1, found].max())
     text = f"{100 * value:.0f} % {what}"
     yield Finding(finding, _names(table, found), int(table.epochs[begins]), {"text": text, "value": value}, threshold,
@@ -168,7 +168,7 @@ def _persistent(holds: np.ndarray) -> np.ndarray:
     return holds.mean(axis=0) >= PERSISTENT if len(holds) else np.zeros(holds.shape[1], bool)
 
 
-def _last_stretch(holds: np.ndarray) -> int:
+def find_last_stretch(holds: np.ndarray) -> int:
     """Return the place at which the unbroken stretch begins that reaches to the end of (n,) truth values."""
     misses = np.flatnonzero(~holds)
     return int(misses[-1]) + 1 if len(misses) else 0

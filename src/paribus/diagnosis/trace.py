@@ -10,6 +10,7 @@ import numpy as np
 from paribus import record
 
 LAYER_COLUMNS = ("epoch", "layer", "depth", "tensor", "quantity", "value")
+STEP_COLUMNS = ("step", "epoch", "train/loss", "grad_norm")
 QUANTITIES = (  # of layers.parquet, that a diagnosis looks at
     ("grad_mean_abs", "weight"),
     ("weight_mean", "weight"),
@@ -52,11 +53,13 @@ class Trace:
         summary: the content of summary.json, as far as it is known.
         metrics: the columns of metrics.csv, (epochs,) each; NaN for empty cells.
         layers: tables by quantity.
+        steps: the columns of STEP_COLUMNS of steps.parquet, (rows,) each, evenly spaced; empty without that file.
     """
 
     summary: Mapping[str, Any]
     metrics: Mapping[str, np.ndarray]
     layers: Mapping[str, LayerTable] = field(default_factory=dict)
+    steps: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
@@ -71,6 +74,11 @@ class Trace:
     def curve(self, name: str) -> np.ndarray | None:
         """Return a column of metrics.csv; None where it is not there, or empty."""
         values = self.metrics.get(name)
+        return None if values is None or not len(values) or np.isnan(values).all() else values
+
+    def step_curve(self, name: str) -> np.ndarray | None:
+        """Return a column of steps.parquet; None where it is not there, or empty."""
+        values = self.steps.get(name)
         return None if values is None or not len(values) or np.isnan(values).all() else values
 
     def statistic(self, name: str) -> float | None:
@@ -102,7 +110,32 @@ def read_trace(directory: Path, summary: Mapping[str, Any]) -> Trace:
     metrics = {
         name: np.array([np.nan if row.get(name) is None else row[name] for row in rows], float) for name in names
     }
-    return Trace(summary, metrics, _read_layers(directory / record.LAYERS))
+    steps = _read_steps(directory / record.STEPS)
+    return Trace(summary, metrics, _read_layers(directory / record.LAYERS), steps)
+
+
+def _read_steps(path: Path) -> dict[str, np.ndarray]:
+    import pyarrow
+    import pyarrow.parquet
+
+    if not path.exists():
+        return {}
+    record.require_regular(path)
+    try:
+        table = pyarrow.parquet.ParquetFile(path).read(list(STEP_COLUMNS), use_threads=False)
+        columns = {name: table[name].to_numpy().astype(float) for name in STEP_COLUMNS}
+    except (pyarrow.ArrowException, OSError, KeyError, ValueError) as error:
+        raise _make_damage_error(path, error) from None
+    return choose_even_steps(columns)
+
+
+def choose_even_steps(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Choose of the rows of steps.parquet, where it is thinned, those that are evenly spaced."""
+    from paribus.record.steps import find_stride
+
+    steps = columns["step"]
+    kept = steps % find_stride(int(steps.max(initial=0))) == 0
+    return {name: values[kept] for name, values in columns.items()}
 
 
 def _read_layers(path: Path) -> dict[str, LayerTable]:
@@ -122,10 +155,12 @@ def _read_layers(path: Path) -> dict[str, LayerTable]:
             codes[name], words[name] = column.indices.to_numpy(), [str(word) for word in column.dictionary.to_pylist()]
         epoch, depth, value = (table.column(name).to_numpy() for name in ("epoch", "depth", "value"))
     except (pyarrow.ArrowException, OSError, KeyError) as error:
-        raise record.RecordError(
-            f"{path} is damaged ({(str(error).strip() or 'unreadable').splitlines()[0]})."
-        ) from None
+        raise _make_damage_error(path, error) from None
     return dict(build_tables(epoch, depth, value.astype(float), codes, words))
+
+
+def _make_damage_error(path: Path, error: Exception) -> record.RecordError:
+    return record.RecordError(f"{path} is damaged ({(str(error).strip() or 'unreadable').splitlines()[0]}).")
 
 
 def build_tables(

@@ -28,6 +28,7 @@ class Composition(Protocol):
     Attributes:
         overrides: the overrides as typed.
         pause: the last epoch to train now; None: all.
+        in_study: whether a study executes the run.
     """
 
     @property
@@ -35,6 +36,9 @@ class Composition(Protocol):
 
     @property
     def pause(self) -> int | None: ...
+
+    @property
+    def in_study(self) -> bool: ...
 
     def make(self) -> "Composed":
         """Return the composition, made."""
@@ -62,6 +66,10 @@ class Composed:
     @property
     def pause(self) -> int | None:
         return cast("int | None", self.config.get("pause"))
+
+    @property
+    def in_study(self) -> bool:
+        return bool(self.hydra.mode is RunMode.MULTIRUN)
 
     def make(self) -> "Composed":
         return self
@@ -107,11 +115,18 @@ class Job:
 
     @property
     def composed(self) -> DictConfig:
-        return self.composition.make().config
+        """The configuration as Hydra has composed it, of a job whose composition is made."""
+        return self._made.config
 
     @property
     def hydra(self) -> HydraConf:
-        return self.composition.make().hydra
+        """The node `hydra`, of a job whose composition is made."""
+        return self._made.hydra
+
+    @property
+    def _made(self) -> Composed:
+        assert isinstance(self.composition, Composed), "A planned job has to be composed first: job.compose()."
+        return self.composition
 
     @property
     def config(self) -> dict[str, Any]:
@@ -127,7 +142,7 @@ class Job:
     @property
     def in_study(self) -> bool:
         """True if this process executes the run as part of a study."""
-        return bool(self.hydra.mode is RunMode.MULTIRUN)
+        return self.composition.in_study
 
     @property
     def stop_directories(self) -> tuple[Path, ...]:

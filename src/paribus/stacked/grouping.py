@@ -159,10 +159,14 @@ def count_openable() -> int:
 def count_fitting(job: Job, at_once: int) -> int:
     """Return how many runs like this one fit into a process's share of half of the device's free memory."""
     data, learner, calls = _build(job)
-    tensors = [*(data.train or ()), *(data.val or ())]
-    # The data, and a copy in an epoch's order; the outputs of an epoch, and their concatenation; the parameters with
-    # their gradients, directions, optimizer states and copies; the outputs of all layers for a batch.
-    needed = 2 * sum(t.numel() * t.element_size() for t in tensors)
+    tensors = [
+        *(data.train or ()),
+        *(data.val or ()),
+        *(part[1] for part in (data.train, data.val) if part is not None),
+    ]
+    # The data, and a copy of the targets; the outputs of an epoch, and their concatenation; the parameters with their
+    # gradients, directions, optimizer states and copies; the outputs of all layers for a batch.
+    needed = sum(t.numel() * t.element_size() for t in tensors)
     needed += 2 * 4 * data.out_features * sum(len(part[0]) for part in (data.train, data.val) if part is not None)
     needed += COPIES * sum(p.numel() * p.element_size() for p in learner.network.parameters())
     outputs = sum(prod(call.output_shape) for call in calls)

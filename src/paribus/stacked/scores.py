@@ -57,18 +57,18 @@ class StackScores:
         if not self.validates:
             return [({}, None) for _ in self.members]
         batches = [member.data.make_eval_batches(member.data.val) for member in self.members]
-        inputs = torch.stack([own_batches.inputs for own_batches in batches])
+        inputs = [own_batches.inputs for own_batches in batches]  # stacked batch by batch: they may be large
         targets = torch.stack([own_batches.targets for own_batches in batches])
         folds = self.folds
         if chosen is not None:
-            inputs, targets, folds = inputs[:, chosen], targets[:, chosen], None
+            inputs, targets, folds = [own[chosen] for own in inputs], targets[:, chosen], None
         outputs: list[Tensor] = []
         losses: list[Tensor] = []
         sums = self.view.validation_sums
         with evaluation_mode(self.view.network):
-            for start in range(0, inputs.shape[1], batches[0].batch_size):
+            for start in range(0, targets.shape[1], batches[0].batch_size):
                 batch = slice(start, start + batches[0].batch_size)
-                images, target = self.to_inputs(inputs[:, batch]), targets[:, batch]
+                images, target = self.to_inputs(torch.stack([own[batch] for own in inputs])), targets[:, batch]
                 output = compute_outputs(self.view.network, images, self.data.average_flips)
                 losses.append(self.compute_sample_losses(output, target).flatten(1))
                 sums.add(target.shape[1], self.learner.loss.average(losses[-1], target), {})

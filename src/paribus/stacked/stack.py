@@ -13,6 +13,7 @@ from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, split_by_tensor
 from paribus.loggers.histogram import Histogram
 from paribus.randomness import make_generator
+from paribus.stacked.batches import StackedBatches
 from paribus.stacked.checks import check_outputs, check_step
 from paribus.stacked.clipping import Clipping
 from paribus.stacked.instruments import StackInstruments
@@ -50,15 +51,13 @@ class Stack:
         self.view = StackView([member.learner for member in members])
         self.epochs = int(first.prepared.config["trainer"]["max_epochs"])
         self.last = self.epochs if pause is None else min(pause, self.epochs)  # to train now
-        self.batch_size = first.data.batch_size
-        assert first.data.train is not None
-        self.samples = len(first.data.train[0])
-        self.inputs, self.targets = (part.new_empty(len(members), *part.shape) for part in first.data.train)
+        data = [member.data for member in members]
+        self.batches = StackedBatches(data)
+        self.steps = self.batches.steps
         self.scores = StackScores(members, self.view)
         self.scores_training = any(name.startswith("train/") for name in set(self.learner.columns) - {"train/loss"})
         # As for a run alone, each loss is tested at once where that waits for no device.
         self.looks = self.view.device.type == "cpu"
-        self.steps = math.ceil(self.samples / self.batch_size)
         sources = self.sources = Sources([(m.prepared.config, m.learner) for m in members], self.steps * self.epochs)
         self.sketch = WeightSketch(self.view.network.parameters(), lead=1)
         self.parameters = [p for p in self.view.network.parameters() if p.requires_grad]
@@ -73,7 +72,6 @@ class Stack:
             self.sources.load(stored)
             self.optimizer.load([each["optimizer_states"][0] for each in stored])
             self.optimizer.refresh()
-        data = [member.data for member in members]
         if not data[0].stores_inputs and any(module.statistics() != data[0].statistics() for module in data):
             raise NotStackable("each run normalises its data differently")
         inputs = StackProbes(data).get_first_inputs("train", 4)
@@ -87,7 +85,7 @@ class Stack:
     def _check_memory(self) -> None:
         """Take whole batches, so that torch.OutOfMemoryError comes before training, where the stack can be cut."""
         probes = StackProbes([member.data for member in self.members])
-        check_step(self.view, probes.get_first_inputs("train", self.batch_size))
+        check_step(self.view, probes.get_first_inputs("train", self.members[0].data.batch_size))
         if self.scores.validates:
             self.view.infer(probes.get_first_inputs("val", self.members[0].data.eval_batch_size))
 
@@ -137,17 +135,12 @@ class Stack:
         network.train()
         seeds = [member.learner.seed for member in self.members]
         set_generators(network, lambda: [make_generator(seed, "training", epoch, device) for seed in seeds])
-        inputs, targets, drawn = self._arrange_epoch(epoch)
         outputs: list[Tensor] = []
         finite_runs = [k for k, member in enumerate(self.members) if member.active]
         sums, ones = self.view.training_sums, torch.ones(len(self.members), device=device)
         due = self.step_log.find_next(self._steps_done, epoch) if self.step_log and self.scores.validates else None
         self._refresh_rates()
-        for step, start in enumerate(range(0, self.samples, self.batch_size)):
-            chosen = slice(start, start + self.batch_size)
-            batch, target = inputs[:, chosen], targets[:, chosen]
-            if drawn is not None:
-                batch = self._augment(batch, drawn[:, chosen])
+        for step, (batch, target) in enumerate(self.batches.iterate(epoch)):
             output = network(self.scores.to_inputs(batch))
             sample_losses, n = self.scores.compute_sample_losses(output, target), target.shape[1]
             loss = self.learner.loss.average(sample_losses.flatten(1), target)
@@ -176,7 +169,7 @@ class Stack:
         if self.learner.interval == "epoch" and self.sources.advance():
             self._refresh_rates()
         if outputs:
-            scores = self.scores.score_samples(outputs, targets, training=True)
+            scores = self.scores.score_samples(outputs, self.batches.targets, training=True)
             sums.add_sums({name: values.sum(1) for name, values in scores.items()})
         self.epoch += 1
         self._record_epoch(started, lr, momenta)
@@ -196,22 +189,6 @@ class Stack:
         found = [means for means, _ in self.scores.validate(chosen)]
         self.step_log.validated[step] = {name: np.array([run[name] for run in found]) for name in found[0]}
         return self.step_log.find_next(step, self.epoch)
-
-    def _arrange_epoch(self, epoch: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Arrange each run's training part in its order of the epoch.
-
-        Return inputs, targets and the draws of the augmentation, if there is one: (K, samples, ...).
-        """
-        batches = [member.data.make_training_batches(lambda: epoch) for member in self.members]
-        arranged = [own.arrange_epoch(into=(self.inputs[k], self.targets[k]))[2] for k, own in enumerate(batches)]
-        drawn = [own for own in arranged if own is not None]
-        return self.inputs, self.targets, torch.stack(drawn) if drawn else None
-
-    def _augment(self, batch: Tensor, drawn: Tensor) -> Tensor:
-        """Augment a batch (K, n, ...) by the draws (K, n, 3)."""
-        augment = self.members[0].data.augment
-        assert augment is not None
-        return augment(batch.flatten(0, 1), drawn.flatten(0, 1)).unflatten(0, batch.shape[:2])
 
     def _finds_broken(self, losses: Tensor, runs: Sequence[int]) -> bool:
         """Return whether the loss of one of `runs` is not finite. This waits for the device."""

@@ -32,12 +32,14 @@ class Choice:
         runs: the number of runs for which it was chosen.
         seconds: the time of a training step of all of them, by engine; empty where nothing was measured.
         reason: why nothing was measured.
+        unmeasured: why an engine could not be measured, where others could.
     """
 
     engine: Engine
     runs: int
     seconds: dict[str, float] = field(default_factory=dict)
     reason: str | None = None
+    unmeasured: dict[str, str] = field(default_factory=dict)
 
     def describe(self, runs: int) -> str:
         """Describe in a line how `runs` runs are trained; an earlier command may have chosen it for another number."""
@@ -45,7 +47,8 @@ class Choice:
         if not self.seconds:
             return f"{what}: {self.reason}."
         times = ", ".join(f"{1000 * t / self.runs:.3g} ms {name}" for name, t in sorted(self.seconds.items()))
-        return f"{what}, by measurement: a step of a run takes {times}."
+        missing = "".join(f"; {name} could not be measured ({why})" for name, why in self.unmeasured.items())
+        return f"{what}, by measurement: a step of a run takes {times}{missing}."
 
 
 @dataclass
@@ -144,7 +147,8 @@ def make_choice(stacks: Sequence[Sequence[Job]], alone: Sequence[Job]) -> Choice
         share = size / min(size, MOST_MEASURED)
         total["stacked"] = -(-len(stacks) // cores) * seconds["stacked"] * share
     fast = [engine for engine in ENGINES if total.get(engine, float("inf")) <= GAIN * min(total.values())]
-    return Choice(fast[0], len(jobs), total)
+    unmeasured = {engine: reason for engine, reason in measured.items() if isinstance(reason, str)}
+    return Choice(fast[0], len(jobs), total, unmeasured=unmeasured)
 
 
 def measure(job: Job, at_once: int, size: int) -> dict[Engine, float | str]:

@@ -98,6 +98,10 @@ class LateComposition:
     directory: Path
     pause: int | None
 
+    @property
+    def in_study(self) -> bool:
+        return True
+
     def make(self) -> Composed:
         """Return the composition, made."""
         return self.composer.make(self.number, self.overrides).move_to(self.directory)
