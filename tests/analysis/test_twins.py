@@ -22,7 +22,7 @@ def write_twins(directory: Path, predictions: list[list[float]], weights: list[f
     for epoch, (prediction, weight) in enumerate(zip(predictions, weights, strict=True), 1):
         sketch = np.zeros(record.SKETCH_SIZE, np.float32)
         sketch[5] = weight
-        writer.add(epoch, np.array(prediction, dtype), sketch)
+        writer.add(epoch, (np.array(prediction, dtype), sketch))
     writer.write()
 
 

@@ -54,7 +54,7 @@ def test_predictions_are_classes_or_values() -> None:
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / record.TWINS
     writer = TwinsWriter(path)
-    writer.add(1, np.zeros(3, np.int16), np.zeros(127, np.float32))
+    writer.add(1, (np.zeros(3, np.int16), np.zeros(127, np.float32)))
     writer.write()
     assert read_twins(path)["prediction"].shape == (1, 3)
     for said, content in (("does not have all epochs", path.read_bytes()), ("is damaged", b"half")):

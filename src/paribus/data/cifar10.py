@@ -59,24 +59,14 @@ class CIFAR10(Images):
     def folder(self) -> Path:
         return Path(self.root) / FOLDER
 
-    def prepare_data(self) -> None:
-        """Download and unpack the archive if its folder is missing. Raises UserError with the reason of a failure."""
-        if self.folder.exists():
-            return
-        if not self.verify:
-            raise UserError(f"{self.folder} does not exist. data.verify=false reads a copy of your own: "
-                            "name its parent directory with data.root=DIR.")  # fmt: skip
-        with files.stage_files(Path(self.root)) as temporary:
-            if not self.folder.exists():
-                self._download(temporary)
-
     def is_available(self) -> bool:
         """As in InMemory. Raises UserError where a copy of one's own is not there: it is not downloaded."""
-        if not self.verify:
-            self.prepare_data()
+        if not self.verify and not self.folder.exists():
+            raise UserError(f"{self.folder} does not exist. data.verify=false reads a copy of your own: "
+                            "name its parent directory with data.root=DIR.")  # fmt: skip
         return self.folder.exists()
 
-    def _download(self, temporary: Path) -> None:
+    def download(self, temporary: Path) -> None:
         from torchvision.datasets import CIFAR10 as Torchvision
 
         archive = temporary / Torchvision.filename

@@ -41,15 +41,6 @@ class FashionMNIST(Images):
     class_names = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
                    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]  # fmt: skip
 
-    def prepare_data(self) -> None:
-        """Download the missing files. Raises UserError naming every source tried, with the reason of its failure."""
-        if not self._find_missing():
-            return
-        with files.stage_files(Path(self.root)) as temporary:
-            missing = self._find_missing()  # another process may have downloaded them meanwhile
-            if missing:
-                self._download(missing, temporary)
-
     def is_available(self) -> bool:
         return not self._find_missing()
 
@@ -62,10 +53,11 @@ class FashionMNIST(Images):
         candidates = [folder / file for folder in (root / RAW, root, SYSTEM) for file in (f"{name}.gz", name)]
         return next((path for path in candidates if path.exists()), None)
 
-    def _download(self, names: list[str], temporary: Path) -> None:
+    def download(self, temporary: Path) -> None:
+        """As in Images. Raises UserError naming every source tried, with the reason of its failure."""
         from torchvision.datasets import FashionMNIST as Torchvision
 
-        reasons = [f"{SYSTEM}: does not exist"]
+        names, reasons = self._find_missing(), [f"{SYSTEM}: does not exist"]
         for source in (*Torchvision.mirrors, PACKAGE):
             try:
                 if source == PACKAGE:

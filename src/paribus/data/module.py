@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import lightning
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from paribus.data.batches import Batches, CropFlip, make_augmentation
+from paribus.data.files import stage_files
 from paribus.errors import UserError
 from paribus.randomness import make_generator
 from paribus.record import N_FOLDS
@@ -244,6 +246,17 @@ class Images(InMemory):
         self.average_flips = average_flips
         self.augment = make_augmentation(augment, shift, flip, fill, self.padding, self.in_shape)
         self.restore({"mean": mean, "std": std})
+
+    def prepare_data(self) -> None:
+        """Download what is not available, while other processes wait. Raises UserError with the reason of a failure."""
+        if not self.is_available():
+            with stage_files(Path(self.root)) as temporary:
+                if not self.is_available():  # another process may have downloaded it meanwhile
+                    self.download(temporary)
+
+    def download(self, temporary: Path) -> None:
+        """Download into the directory `temporary`, and move complete files below `root`."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be downloaded.")
 
     @abstractmethod
     def read(self, test: bool) -> Part:

@@ -44,15 +44,7 @@ class TorchvisionImages(Images):
     def _find_missing(self) -> list[str]:
         return [name for name in self.list_files() if not (Path(self.root) / name).exists()]
 
-    def prepare_data(self) -> None:
-        """Download and unpack missing files. Raises UserError with the reason of a failure."""
-        if self.is_available():
-            return
-        with files.stage_files(Path(self.root)) as temporary:
-            if not self.is_available():  # another process may have downloaded them meanwhile
-                self._download(temporary)
-
-    def _download(self, temporary: Path) -> None:
+    def download(self, temporary: Path) -> None:
         root, name = Path(self.root), type(self).__name__
         for archive in root.glob(self.archives):
             copied = temporary / archive.relative_to(root)

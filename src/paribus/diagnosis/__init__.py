@@ -8,8 +8,3 @@ from paribus.diagnosis.curves import relative_gain
 from paribus.diagnosis.diagnose import FINDINGS, OPTIONAL, Diagnosis, diagnose, diagnose_directory, recorded_findings
 from paribus.diagnosis.finding import Finding, describe_findings
 from paribus.diagnosis.trace import LayerTable, Trace, read_trace
-
-__all__ = [
-    "FINDINGS", "OPTIONAL", "Diagnosis", "Finding", "LayerTable", "Trace",
-    "describe_findings", "diagnose", "diagnose_directory", "read_trace", "recorded_findings", "relative_gain",
-]  # fmt: skip

@@ -48,9 +48,7 @@ def find_baseline(trace: Trace) -> Iterator[Finding]:
     settled = float(values[known][-_window(len(known)) :].mean())
     if part == "acc":
         samples = (trace.summary.get("data") or {}).get("val") or 1
-        differ = max(
-            settled + baseline - 2 * settled * baseline, 0.0
-        )  # share on which one alone is right, if by chance
+        differ = max(settled + baseline - 2 * settled * baseline, 0.0)  # share that one alone has right, if by chance
         chance = ERRORS_OF_CHANCE * math.sqrt(differ / samples)
         bound, sign = baseline + max(NO_GAIN * (1 - baseline), chance), 1
         text = f"accuracy {{:.2%}}, the most frequent class {baseline:.2%}"
@@ -87,9 +85,8 @@ def find_overfitting(trace: Trace) -> Iterator[Finding]:
         text = f"validation loss {means[lowest]:.4g} there, {means[-1]:.4g} at the end; training loss falls on"
         regular = trace.options("optim.weight_decay=0.01", "model.dropout=0.2", otherwise="weight decay or dropout")
         shorter = f"trainer.max_epochs={int(epochs[place])}"
-        yield Finding(
-            "overfits", (), int(epochs[place]), {"text": text, "value": rise}, RISE, f"{shorter} or {regular}"
-        )
+        evidence = {"text": text, "value": rise}
+        yield Finding("overfits", (), int(epochs[place]), evidence, RISE, f"{shorter} or {regular}")
 
 
 def find_early_end(trace: Trace) -> Iterator[Finding]:

@@ -27,19 +27,14 @@ def find_vanishing(trace: Trace) -> Iterator[Finding]:
     reference = np.concatenate([nearer[:, 1:], np.zeros((len(values), 1))], axis=1)
     known = (reference > 0) & ~np.isnan(relative.values)
     share = np.divide(values, reference, out=np.ones_like(values), where=known)
-    found = _persistent(share < VANISHED)
-    if not found.any():
-        return
-    where = (share < VANISHED) & found
-    smallest = float(share[where].min())
-    yield Finding(
-        "gradients_vanish",
-        _names(relative, found),
-        int(relative.epochs[where.any(axis=1)][0]),
-        {"text": f"{_times(smallest)} of the gradient nearer the output", "value": smallest},
-        VANISHED,
-        trace.options("activation=relu", "model.init=auto", "model.norm=batch", otherwise="fewer layers or a norm"),
-    )
+    low = share < VANISHED
+    found = _persistent(low)
+    if found.any():
+        smallest = float(share[low & found].min())
+        evidence = {"text": f"{smallest:.2g} of the gradient nearer the output", "value": smallest}
+        remedy = trace.options("activation=relu", "model.init=auto", "model.norm=batch",
+                               otherwise="fewer layers or a norm")  # fmt: skip
+        yield Finding("gradients_vanish", *_locate(relative, low, found), evidence, VANISHED, remedy)
 
 
 def find_exploding(trace: Trace) -> Iterator[Finding]:
@@ -53,13 +48,12 @@ def find_exploding(trace: Trace) -> Iterator[Finding]:
         last = relative.values[:, -1:]
         known = (last > 0) & np.isfinite(last)
         growth = np.divide(relative.values, last, out=np.ones_like(relative.values), where=known)
-        found = _persistent(growth > EXPLODED)
+        large = growth > EXPLODED
+        found = _persistent(large)
         if found.any():
-            where = (growth > EXPLODED) & found
-            text = f"{_times(float(growth[where].max()))} times the output layer's gradient"
-            epoch = int(relative.epochs[where.any(axis=1)][0])
-            yield Finding("gradients_explode", _names(relative, found), epoch,
-                          {"text": text, "value": float(growth[where].max())}, EXPLODED, remedy)  # fmt: skip
+            value = float(growth[large & found].max())
+            evidence = {"text": f"{value:.2g} times the output layer's gradient", "value": value}
+            yield Finding("gradients_explode", *_locate(relative, large, found), evidence, EXPLODED, remedy)
             return
     mean, std = trace.layers.get("activation_mean"), trace.layers.get("activation_std")
     if mean is None or std is None or len(std.layers) < 3:
@@ -74,7 +68,7 @@ def find_exploding(trace: Trace) -> Iterator[Finding]:
         bad = tuple(name for name, is_large in zip(names, large.any(axis=0), strict=True) if is_large)
         row = int(np.flatnonzero(large.any(axis=1))[0])
         value = float(growth[row].max())
-        text = f"activations {_times(value)} times those of {names[0]}"
+        text = f"activations {value:.2g} times those of {names[0]}"
         yield Finding("gradients_explode", bad, int(std.epochs[row]), {"text": text, "value": value}, EXPLODED, remedy)
 
 
@@ -101,17 +95,11 @@ def find_large_updates(trace: Trace) -> Iterator[Finding]:
     large = np.nan_to_num(table.values, nan=0.0, posinf=np.inf) > LARGE_UPDATE
     found = _persistent(large[table.epochs >= 2])
     if found.any():
-        where = large & found
         finite = table.values[:, found][np.isfinite(table.values[:, found])]
         value = float(np.median(finite)) if len(finite) else np.inf
-        yield Finding(
-            "updates_too_large",
-            _names(table, found),
-            int(table.epochs[where.any(axis=1)][0]),
-            {"text": f"a step changes weights by {100 * value:.3g} %", "value": value},
-            LARGE_UPDATE,
-            trace.scale_rate(0.1),
-        )
+        evidence = {"text": f"a step changes weights by {100 * value:.3g} %", "value": value}
+        place = _locate(table, large, found)
+        yield Finding("updates_too_large", *place, evidence, LARGE_UPDATE, trace.scale_rate(0.1))
 
 
 def find_small_updates(trace: Trace) -> Iterator[Finding]:
@@ -178,5 +166,6 @@ def _names(table: LayerTable, found: np.ndarray) -> tuple[str, ...]:
     return tuple(name for name, here in zip(table.layers, found, strict=True) if here)
 
 
-def _times(value: float) -> str:
-    return f"{value:.2g}"
+def _locate(table: LayerTable, holds: np.ndarray, found: np.ndarray) -> tuple[tuple[str, ...], int]:
+    """Name the layers that were found, (layers,), and the first epoch in which something holds in one of them."""
+    return _names(table, found), int(table.epochs[(holds & found).any(axis=1)][0])

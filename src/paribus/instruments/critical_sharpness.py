@@ -1,6 +1,5 @@
 """Measure how far the optimizer could go along its last update before the loss rises."""
 
-import logging
 from collections.abc import Mapping
 
 import torch
@@ -9,20 +8,15 @@ from torch import Tensor
 from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.instruments.curvature import find_critical_scale
-from paribus.instruments.instrument import Instrument
-from paribus.instruments.measurement import require_positive
-from paribus.instruments.probe import Probe
+from paribus.instruments.probe import ProbeInstrument
 from paribus.instruments.subject import Subject, list_trained
 
-log = logging.getLogger(__name__)
 
-
-class CriticalSharpness(Instrument):
+class CriticalSharpness(ProbeInstrument):
     """The sharpness of the loss along the last update of an epoch, by forward passes alone (arXiv 2601.16979).
 
     w' - w is the last update of the epoch (the last of a whole batch, where the last batch is smaller) and s the
-    smallest multiple of it at which the loss of a probe rises: L(w + s (w' - w)) > L(w). The probe is the first
-    training samples, in evaluation mode.
+    smallest multiple of it at which the loss of the probe rises: L(w + s (w' - w)) > L(w).
 
     Columns of metrics.csv:
         curvature/critical_sharpness: 2 / (s x learning rate), in units of loss per squared weight for gradient descent.
@@ -32,36 +26,22 @@ class CriticalSharpness(Instrument):
 
     With momentum or Adam the direction is their own update: the margin keeps its meaning, and the sharpness is that of
     the loss in the optimizer's units (for Adam: preconditioned). Where the update does not lower the loss of the probe
-    at any length, or by less than rounding, both cells stay empty.
-
-    Args:
-        probe_size: greatest number of samples in the probe.
-        every_n_epochs: epochs between measurements, from the first.
-
-    Raises UserError for an argument below 1.
+    at any length, or by less than rounding, both cells stay empty. Arguments are those of ProbeInstrument.
     """
 
-    in_stack = "together"
-
-    def __init__(self, probe_size: int = 256, every_n_epochs: int = 1):
-        require_positive("critical_sharpness.probe_size", probe_size)
-        require_positive("critical_sharpness.every_n_epochs", every_n_epochs)
-        self.every_n_epochs = every_n_epochs
-        self._probe = Probe("Critical sharpness", probe_size)
+    option, what = "critical_sharpness", "Critical sharpness"
 
     def attach(self, learner: Subject, data: InMemory | ForeignData) -> None:
         super().attach(learner, data)
-        self._probe.attach(learner, data)
         self._parameters: list[Tensor] = []
         self._before: list[Tensor] = []
         self._update: list[Tensor] = []
         self._kept_step = 0  # whose update is measured; the number is that of the former epoch until it is reached
         self._largest = 0  # number of samples in a batch
         self._rate: float | Tensor = 0.0
-        self._said = False
 
     def before_step(self, step: int, samples: int) -> None:
-        if not self._probe.available:
+        if not self.available:
             return
         if step == 0:
             self._parameters = [parameter.detach() for parameter in list_trained(self.learner)]
@@ -86,18 +66,13 @@ class CriticalSharpness(Instrument):
             for parameter, old, moved in zip(self._parameters, before, update, strict=True):
                 own = scale.to(moved).view(-1, *(1,) * (moved.ndim - 1)) if scale.ndim else scale.to(moved)
                 parameter.copy_(torch.addcmul(old, moved, own))
-            return self._probe.compute_loss().detach()
+            return self.compute_loss().detach()
 
         try:
             scale = find_critical_scale(loss_at, 8 * torch.finfo(now[0].dtype).eps)
         finally:
             for parameter, old in zip(self._parameters, now, strict=True):
                 parameter.copy_(old)
-        if not self._said and bool(scale.isnan().any()):
-            self._said = True
-            log.info(
-                "Critical sharpness is left out in epoch %d, and wherever the last update does not lower the loss of "
-                "the probe by more than rounding.", epoch,
-            )  # fmt: skip
+        self.explain_gap(scale, epoch, "the last update does not lower the loss of the probe by more than rounding.")
         rate = torch.as_tensor(self._rate).to(scale)
         return {"curvature/critical_sharpness": 2 / (scale * rate), "curvature/stability_margin": 1 / scale}

@@ -8,7 +8,6 @@ from torch import Tensor
 from paribus.instruments import quantities
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, StepMeans, require_positive, split_by_tensor
-from paribus.instruments.subject import list_stepped
 from paribus.models.layers import WeightLayer
 
 
@@ -43,11 +42,9 @@ class GradSignal(Instrument):
         if step % self.every_n_steps or self.learner.loss_scaled:
             return
         if step == 0:
-            found = list_stepped(self.learner)
-            self._owners = [(layer, tensor) for layer, tensor, _ in found]
-            parameters = [parameter for _, _, parameter in found]
-            self._places = self.gradients.find_places(parameters)
-            self._sums = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in parameters]
+            self._owners, self._places = self.gradients.find_layers()
+            parameters = self.gradients.parameters
+            self._sums = [torch.zeros_like(parameters[place], dtype=torch.float32) for place in self._places]
         if not self._places:
             return
         for total, place in zip(self._sums, self._places, strict=True):

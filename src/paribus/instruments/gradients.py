@@ -12,7 +12,7 @@ from paribus.data.module import InMemory
 from paribus.instruments import quantities
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, StepMeans, require_positive, split_by_tensor
-from paribus.instruments.subject import Subject, list_stepped
+from paribus.instruments.subject import Subject
 from paribus.models.layers import WeightLayer
 
 log = logging.getLogger(__name__)
@@ -62,12 +62,10 @@ class Gradients(Instrument):
 
     def before_step(self, step: int, samples: int) -> None:
         if step == 0:  # a user's callback may have unfrozen some
-            found = list_stepped(self.learner)
-            self._owners = [(layer, tensor) for layer, tensor, _ in found]
-            parameters = [parameter for _, _, parameter in found]
-            self._places = self.gradients.find_places(parameters)
-            lead = self.learner.lead
-            self._sizes = torch.tensor([p.shape[lead:].numel() for p in parameters], dtype=torch.float64)
+            self._owners, self._places = self.gradients.find_layers()
+            parameters, lead = self.gradients.parameters, self.learner.lead
+            sizes = [parameters[place].shape[lead:].numel() for place in self._places]
+            self._sizes = torch.tensor(sizes, dtype=torch.float64)
         if not self._places:
             return
         self._norms.add(samples, self.gradients.norms)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from paribus.instruments import quantities
-from paribus.instruments.subject import Subject, list_trained
+from paribus.instruments.subject import Subject, list_stepped, list_trained
+from paribus.models.layers import WeightLayer
 
 
 class StepGradients:
@@ -32,10 +33,12 @@ class StepGradients:
             self._parameters = list_trained(self._subject)
         return self._parameters
 
-    def find_places(self, parameters: Sequence[Tensor]) -> list[int]:
-        """Return the places of these parameters among all."""
+    def find_layers(self) -> tuple[list[tuple[WeightLayer, str]], list[int]]:
+        """Return the tensors of the layers that are trained: layer and name of each, and its place among all."""
+        assert self._subject is not None
         places = {id(parameter): place for place, parameter in enumerate(self.parameters)}
-        return [places[id(parameter)] for parameter in parameters]
+        found = list_stepped(self._subject)
+        return [(layer, tensor) for layer, tensor, _ in found], [places[id(parameter)] for *_, parameter in found]
 
     @property
     def tensors(self) -> Sequence[Tensor]:

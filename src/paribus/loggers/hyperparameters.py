@@ -32,15 +32,11 @@ class Hyperparameters:
         groups = {group: option for group, option in options.items() if group not in EXECUTION}
         flat = flatten(select_experimental(config))
         named = {key: value for key, value in flat.items() if not key.endswith("_target_") and key != "data.seed"}
-        values = {key: to_scalar(value) for key, value in {**groups, **named}.items() if value is not None}
+        known = {key: value for key, value in {**groups, **named}.items() if value is not None}
+        values = {key: x if isinstance(x, bool | int | float | str) else str(x) for key, x in known.items()}
         chosen = {*groups, *given, "optim.lr", "seed"}
         return cls(values, [key for key in values if key in chosen])
 
     def choose(self) -> dict[str, Any]:
         """Return the chosen ones by key."""
         return {key: self.values[key] for key in self.chosen}
-
-
-def to_scalar(value: Any) -> bool | int | float | str:
-    """Return a value that a table of hyperparameters can hold."""
-    return value if isinstance(value, bool | int | float | str) else str(value)

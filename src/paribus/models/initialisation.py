@@ -31,36 +31,25 @@ def initialise(network: nn.Module, scheme: str, activation: nn.Module) -> None:
         raise unknown_name(scheme, "model.init", SCHEMES)
     if scheme == "torch":
         return
-    if scheme == "dirac":
-        _pass_channels_on(network)
-        return
     saturating = next((name for kind, name in _SATURATING.items() if isinstance(activation, kind)), None)
     linear = isinstance(activation, nn.Identity | nn.SELU)
     slope = float(activation.init if isinstance(activation, nn.PReLU) else getattr(activation, "negative_slope", 0.0))
     gain = nn.init.calculate_gain("linear" if linear else saturating or "leaky_relu", slope)
     if scheme == "auto":
         scheme = "xavier" if saturating else "kaiming"
-    for layer in network.modules():
-        if isinstance(layer, (nn.Linear, *CONVOLUTIONS)):
-            if scheme == "kaiming":
-                nn.init.kaiming_normal_(layer.weight, slope, nonlinearity="linear" if linear else "leaky_relu")
-            elif scheme == "xavier":
-                nn.init.xavier_uniform_(layer.weight, gain)
-            else:
-                nn.init.orthogonal_(layer.weight, gain)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-
-
-def _pass_channels_on(network: nn.Module) -> None:
-    """Have the first filters of each convolution pass a channel on; set all biases to 0."""
     layers = [layer for layer in network.modules() if isinstance(layer, (nn.Linear, *CONVOLUTIONS))]
     plain = [layer for layer in layers if not isinstance(layer, (nn.Linear, *TRANSPOSED)) and layer.groups == 1]
-    if not plain:
+    if scheme == "dirac" and not plain:
         raise UserError(f"model.init=dirac is for convolutions, and {type(network).__name__} has none that takes it. "
                         "Choose another, such as model.init=auto.")  # fmt: skip
-    for convolution in plain:
-        nn.init.dirac_(convolution.weight[: convolution.in_channels])
     for layer in layers:
+        if scheme == "kaiming":
+            nn.init.kaiming_normal_(layer.weight, slope, nonlinearity="linear" if linear else "leaky_relu")
+        elif scheme == "xavier":
+            nn.init.xavier_uniform_(layer.weight, gain)
+        elif scheme == "orthogonal":
+            nn.init.orthogonal_(layer.weight, gain)
+        elif layer in plain:  # dirac
+            nn.init.dirac_(layer.weight[: layer.in_channels])
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)

@@ -36,54 +36,8 @@ from paribus.record.identity import (
 )
 from paribus.record.locks import BusyError, claim_directory, is_running, lock_directory
 from paribus.record.metric import Metric, parse_metric, to_columns
-from paribus.record.schema import (
-    ABSENT,
-    BEST,
-    COMPLETED,
-    COMPOSITION,
-    DAMAGED,
-    DIVERGED,
-    FAILED,
-    FINISHED,
-    FOLDS,
-    INTERRUPTED,
-    LAST,
-    LAYERS,
-    LOCK,
-    LOG,
-    METRICS,
-    N_FOLDS,
-    N_PROBE,
-    PATCH,
-    PAUSED,
-    PLAN,
-    PREDICTIONS,
-    RUNNING,
-    SKETCH_SIZE,
-    STEPS,
-    STOP,
-    SUMMARY,
-    TRASH,
-    TWINS,
-    UNFINISHED,
-    UNTIL,
-    WEIGHTS,
-)
+from paribus.record.schema import *
 from paribus.record.seeds import SOURCES, resolve_seeds, use_canonical_seeds
 from paribus.record.stop import AlreadyRequestedError, StopRequest, find_stop, request_stop, withdraw_stop
 from paribus.record.study_plan import PlanEntry, StudyPlan, read_study_plan, write_study_plan
 from paribus.record.until import Judgement, TakenLook, UntilPlan, read_plan, write_plan
-
-__all__ = [
-    "ABSENT", "BEST", "COMPLETED", "COMPOSITION", "DAMAGED", "DIVERGED", "EXECUTION_KEYS", "FAILED", "FINISHED",
-    "FOLDS", "INTERRUPTED", "KINDS", "LAST", "LAYERS", "LOCK", "LOG", "METRICS", "NAMED_LOSSES", "N_FOLDS",
-    "N_PROBE", "OWN_CALLBACKS", "PATCH", "PAUSED", "PLAN", "PREDICTIONS", "PROCESS_KEYS", "RUNNING", "SKETCH_SIZE",
-    "SOURCES", "STEPS", "STOP", "SUMMARY", "TRASH", "TWINS", "UNFINISHED", "UNTIL", "WEIGHTS",
-    "AlreadyRequestedError", "BusyError", "Judgement", "Metric", "PlanEntry", "RecordError", "StopRequest",
-    "StudyPlan", "TakenLook", "UntilPlan",
-    "claim_directory", "clear_record", "find_config_fault", "find_fault", "find_runs", "find_stop", "flatten",
-    "identify", "is_running", "lock_directory", "make_paths_absolute", "parse_metric", "read_metrics", "read_plan",
-    "read_status", "read_study_plan", "read_summary", "read_text", "read_yaml", "remove_temporary", "replace_file",
-    "request_stop", "require_regular", "resolve_seeds", "select_experimental", "to_columns", "use_canonical_seeds",
-    "use_current_targets", "use_stable_targets", "withdraw_stop", "write_json", "write_plan", "write_study_plan",
-]  # fmt: skip

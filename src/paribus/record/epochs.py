@@ -36,7 +36,8 @@ class EpochsWriter(ABC, Generic[Rows]):
             with replace_file(self.path) as temporary:
                 self._save(temporary)
 
-    def _add(self, epoch: int, rows: Rows) -> None:
+    def add(self, epoch: int, rows: Rows) -> None:
+        """Add the rows of an epoch, counted from 1."""
         if not self._abandoned:
             self._epochs.append(epoch)
             self._rows.append(rows)

@@ -15,22 +15,16 @@ from paribus.errors import UserError
 from paribus.paths import suggest_path
 from paribus.record.schema import (
     ABSENT,
-    BEST,
     COMPOSITION,
     DAMAGED,
     FINISHED,
-    FOLDS,
     LAST,
-    LAYERS,
     METRICS,
-    PREDICTIONS,
-    STEPS,
     STOP,
     SUMMARY,
     TRASH,
-    TWINS,
     UNFINISHED,
-    WEIGHTS,
+    WRITTEN,
     WRITTEN_STATUSES,
 )
 
@@ -135,9 +129,7 @@ def read_status(directory: Path) -> tuple[str, dict[str, Any] | None]:
 
 def clear_record(directory: Path) -> None:
     """Remove the record of a run before it is repeated; keep its log and all unknown files."""
-    # in this order, so that after an interrupted removal the run is still one to repeat
-    for pattern in (LAST, BEST, "events.out.tfevents.*", LAYERS, FOLDS, STEPS, TWINS, PREDICTIONS, WEIGHTS, METRICS,
-                    SUMMARY):  # fmt: skip
+    for pattern in ("events.out.tfevents.*", *WRITTEN):
         for path in directory.glob(pattern):
             path.unlink()
 
@@ -148,7 +140,7 @@ def remove_temporary(directory: Path) -> None:
     The caller must own the directory.
     """
     (directory / STOP).unlink(missing_ok=True)
-    for name in (SUMMARY, METRICS, LAYERS, FOLDS, STEPS, TWINS, PREDICTIONS, WEIGHTS, LAST, BEST, COMPOSITION):
+    for name in (*WRITTEN, COMPOSITION):
         path = directory / name
         for stale in path.parent.glob(f".{path.name}.[0-9]*"):
             stale.unlink()

@@ -9,23 +9,8 @@ from paribus.errors import UserError, unknown_name
 
 # Words in the names of metrics. The last one of a name that is known here says the direction.
 LOWER = {
-    *(
-        "loss",
-        "losses",
-        "mse",
-        "mae",
-        "rmse",
-        "mape",
-        "rmsle",
-        "error",
-        "err",
-        "perplexity",
-        "ppl",
-        "nll",
-        "bce",
-        "ece",
-    ),
-    *("fid", "wer", "cer", "brier", "hinge", "kl"),
+    *("loss", "losses", "mse", "mae", "rmse", "mape", "rmsle", "error", "err", "perplexity", "ppl", "nll", "bce"),
+    *("ece", "fid", "wer", "cer", "brier", "hinge", "kl"),
 }
 HIGHER = {
     *("acc", "accuracy", "f1", "fbeta", "auroc", "auc", "ap", "map", "r2", "precision", "recall", "iou", "jaccard"),

@@ -103,16 +103,8 @@ def _is_small(path: Path) -> bool:
 
 
 def _diff(root: Path, *arguments: str) -> bytes:
-    plain = (
-        "--no-color",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--no-renames",
-        "-U3",
-        "--src-prefix=a/",
-        "--dst-prefix=b/",
-    )
-    return _git(root, "diff", *plain, *arguments)
+    plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "-U3")
+    return _git(root, "diff", *plain, "--src-prefix=a/", "--dst-prefix=b/", *arguments)
 
 
 def _git(folder: Path, *arguments: str) -> bytes:
@@ -159,10 +151,6 @@ def explain_other_code(directory: Path, now: Code) -> str | None:
     changed = " with other changes" if now.patch else ""
     place = f"at {now.commit[:12]}{changed}" if now.commit else "no checkout"
     steps = [f"git checkout {commit}"] + ([f"git apply {shlex.quote(str(directory / PATCH))}"] if patch else [])
-    remedy = f"For the same code, in a clean checkout: {' && '.join(steps)}"
-    return f"{made}; this is {place}. {remedy}{_say_left_out(then.get('left_out') or ())}"
-
-
-def _say_left_out(names: Iterable[str]) -> str:
-    named = ", ".join(names)
-    return f" (not in the patch: {named})" if named else ""
+    named = ", ".join(then.get("left_out") or ())
+    left_out = f" (not in the patch: {named})" if named else ""
+    return f"{made}; this is {place}. For the same code, in a clean checkout: {' && '.join(steps)}{left_out}"

@@ -19,6 +19,8 @@ STOP = ".stop"  # a request to stop the run or study
 UNTIL = "until.json"  # of a study whose seeds are added in looks
 TRASH = ".trash"  # of removed runs; nothing in it is a run to read
 COMPOSITION = ".hydra/config.yaml"
+# Files that a run rewrites, in the order in which they are removed: as long as one is there, it is a run to repeat.
+WRITTEN = (LAST, BEST, LAYERS, FOLDS, STEPS, TWINS, PREDICTIONS, WEIGHTS, METRICS, SUMMARY)
 N_FOLDS = 5  # of the validation samples
 N_PROBE = 256  # first validation samples, whose predictions are recorded each epoch
 SKETCH_SIZE = 127  # dimensions that weights are projected onto; prime, see training/twins.py

@@ -12,12 +12,8 @@ def score_epoch(row: Mapping[str, float | None], metric: Metric | None = None) -
 
     None if val/loss is missing or not finite: a network that returns NaN still has the accuracy of class 0.
     """
-    if metric is not None:
-        return metric.score(row)
-    loss = row.get("val/loss")
-    if loss is None or not math.isfinite(loss):
-        return None
-    return row.get("val/acc", -loss)
+    default = Metric("val/acc", True) if "val/acc" in row else Metric("val/loss", False)
+    return (metric or default).score(row)
 
 
 def summarise_rows(

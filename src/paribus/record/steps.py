@@ -35,7 +35,7 @@ class StepsWriter:
         self.path = path
         self.columns = (*WHOLE, *MEASURED, *validated)
         self._validated = tuple(validated)
-        self._rows: dict[str, np.ndarray] = {name: np.empty(0, WHOLE.get(name, float)) for name in self.columns}
+        self.rows: dict[str, np.ndarray] = {name: np.empty(0, WHOLE.get(name, float)) for name in self.columns}
         self._abandoned = False
 
     def restore(self, epoch: int, step: int) -> None:
@@ -55,7 +55,7 @@ class StepsWriter:
         if last + find_stride(last) <= step or (np.diff(steps) <= 0).any():
             raise RecordError(f"{self.path} does not have the steps up to {step}.")
         known = rows["epoch"] <= epoch
-        self._rows = {name: values[known] for name, values in rows.items()}
+        self.rows = {name: values[known] for name, values in rows.items()}
 
     def add(self, rows: Mapping[str, np.ndarray]) -> None:
         """Add the n steps of an epoch: arrays (n,) by column; columns that are missing become NaN."""
@@ -63,19 +63,14 @@ class StepsWriter:
         if self._abandoned or not n:
             return
         new = {name: rows.get(name, np.full(n, np.nan)) for name in self.columns}
-        whole = {name: np.concatenate([old, new[name]]).astype(old.dtype) for name, old in self._rows.items()}
+        whole = {name: np.concatenate([old, new[name]]).astype(old.dtype) for name, old in self.rows.items()}
         stride = find_stride(int(whole["step"][-1]))
         if stride > 1:
             kept = whole["step"] % stride == 0
             for name in self._validated:
                 kept |= ~np.isnan(whole[name])
             whole = {name: values[kept] for name, values in whole.items()}
-        self._rows = whole
-
-    @property
-    def rows(self) -> Mapping[str, np.ndarray]:
-        """The rows so far, by column."""
-        return self._rows
+        self.rows = whole
 
     def abandon(self) -> None:
         """Delete the file and write no more: without its first steps it would mislead about the time to a target."""
@@ -84,7 +79,7 @@ class StepsWriter:
 
     def write(self) -> None:
         """Write all rows so far; without rows, write no file."""
-        if len(self._rows["step"]):
+        if len(self.rows["step"]):
             with replace_file(self.path) as temporary:
-                table = pyarrow.table({name: pyarrow.array(values) for name, values in self._rows.items()})
+                table = pyarrow.table({name: pyarrow.array(values) for name, values in self.rows.items()})
                 pyarrow.parquet.write_table(table, temporary, compression="zstd")

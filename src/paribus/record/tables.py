@@ -110,16 +110,13 @@ class LayersWriter:
 class FoldsWriter(EpochsWriter[Mapping[str, np.ndarray]]):
     """Collect the rows of folds.parquet; with missing epochs it would mislead the choice of the best one.
 
-    Columns: epoch and fold (both from 1), samples, and `columns`, the validation columns of metrics.csv.
+    Columns: epoch and fold (both from 1), samples, and `columns`, the validation columns of metrics.csv. The rows of an
+    epoch are arrays (N_FOLDS,) by column, for all but epoch and fold.
     """
 
     def __init__(self, path: Path, columns: Sequence[str]):
         super().__init__(path)
         self.columns = columns
-
-    def add(self, epoch: int, rows: Mapping[str, np.ndarray]) -> None:
-        """Add the rows of an epoch: arrays (N_FOLDS,) by column, for all but epoch and fold."""
-        self._add(epoch, rows)
 
     def _read(self, epochs: Sequence[int]) -> list[Mapping[str, np.ndarray]]:
         import pandas

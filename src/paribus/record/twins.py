@@ -17,12 +17,8 @@ class TwinsWriter(EpochsWriter[tuple[np.ndarray, np.ndarray]]):
 
     Arrays, with E validated epochs: epoch (E,) int32, from 1; prediction (E, n), class numbers as int16 or values in
     the unit of the target as float32, of the first n validation samples; weights (E, SKETCH_SIZE) float32, the sketch
-    of the weights.
+    of the weights. The rows of an epoch are its predictions (n,) and sketch (SKETCH_SIZE,).
     """
-
-    def add(self, epoch: int, prediction: np.ndarray, weights: np.ndarray) -> None:
-        """Add an epoch: predictions (n,) and sketch (SKETCH_SIZE,)."""
-        self._add(epoch, (prediction, weights))
 
     def _read(self, epochs: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
         found = read_twins(self.path)

@@ -241,7 +241,7 @@ class Stack:
                     recording.steps.add({name: v if v.ndim == 1 else v[:, k] for name, v in steps.items()})
                 recording.log_epoch(recording.add_layers(self.epoch, measured.select_run(k)))
                 if self.scores.probe is not None:
-                    recording.twins.add(self.epoch, self.scores.probe[k], sketch[k])
+                    recording.twins.add(self.epoch, (self.scores.probe[k], sketch[k]))
                 recording.draw(self.epoch, self.instruments.select_histograms(k, histograms, self.epoch))
                 recording.find_divergence(
                     self._steps_done, first, bad_step, validation.get("val/loss", 0.0),

@@ -188,7 +188,7 @@ class Recorder(AverageShower):
             self.recording.log_epoch(scalars)
             if trained.probe is not None:
                 self._sketch = self._sketch or WeightSketch(trained.network.parameters())
-                self.recording.twins.add(epoch, trained.probe, self._sketch.compute())
+                self.recording.twins.add(epoch, (trained.probe, self._sketch.compute()))
             self._draw(epoch, last=False)
         bad_step = None if bad_batch is None else bad_batch // trainer.accumulate_grad_batches
         # with several ranks, a broken gradient may come from an activation on another rank
