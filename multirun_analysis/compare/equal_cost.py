@@ -10,7 +10,7 @@ import numpy as np
 
 from multirun_analysis.compare.budget import BudgetCurve, budget_curves, searched_contests_of
 from multirun_analysis.compare.design import Contest
-from multirun_analysis.records.described import GROUPS, in_words
+from multirun_analysis.records.described import in_words, tuned_keys
 
 if TYPE_CHECKING:
     from multirun_analysis.compare.comparison import Comparison
@@ -64,10 +64,11 @@ class Budgets:
 
 
 def find_budgets(comparison: "Comparison") -> list[Budgets]:
-    """Find the budget curves of each choice that was tuned, where at least one level has two seeds or more."""
+    """Find the budget curves of each tuned factor of which a level has two seeds or more; see Comparison.budgets."""
     sign = comparison.metric.sign or 1
     found = []
-    for factor in (factor for factor in comparison.by if factor in GROUPS):
+    tuned = tuned_keys(comparison.described.values())
+    for factor in (factor for factor in comparison.by if factor not in tuned):
         for contest in searched_contests_of(comparison, factor):
             curves = budget_curves(contest, sign)
             if not curves:

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from multirun_analysis.compare.comparison import Comparison
-from multirun_analysis.compare.equal_cost import WORDS, Budgets, EqualCost, find_budgets
+from multirun_analysis.compare.equal_cost import WORDS, Budgets, EqualCost
 from multirun_analysis.compare.metric import Metric
 from multirun_analysis.records.described import in_words
 
@@ -74,7 +74,7 @@ def budgets_as_objects(comparison: Comparison) -> list[dict[str, Any]]:
                 for unit, equal in budgets.equal.items()
             ],
         }
-        for budgets in find_budgets(comparison)
+        for budgets in comparison.budgets
     ]  # fmt: skip
 
 
