@@ -124,9 +124,9 @@ def test_what_is_written_of_equal_costs(tmp_path: Path) -> None:
     comparison = write_search(tmp_path)
     (budgets,) = comparison.budgets
     ((title, table),) = equal_costs(budgets, comparison.metric)
-    assert title == "optim: what levels are worth for as many seconds of training, on a seed that did not choose"
+    assert title == "optim: the best of n trials for as many seconds of training, on a seed that did not choose it"
     assert isinstance(table, pandas.DataFrame) and list(table) == ["optim", "a trial", "7.5 s", "12 s"]
-    assert list(table["a trial"]) == ["3 s", "7.5 s"] and table["12 s"][0].endswith("best of 4")
+    assert list(table["a trial"]) == ["3 s", "7.5 s"] and table["12 s"][0].endswith("n = 4")
     (found,) = budgets_as_objects(comparison)
     (equal,) = found["at_equal_cost"]
     assert (equal["unit"], equal["budgets"]) == ("seconds", [7.5, 12.0])
