@@ -43,6 +43,8 @@ def test_search_and_confirmation() -> None:
     before = {path: path.stat().st_mtime_ns for path in directory.glob(f"*/{record.SUMMARY}")}
     sweep(*TUNE, "tune.widen=0")  # again: nothing to do
     sweep(*TUNE, "tune.widen=0", "tune.trials=8", code=1)  # other settings
+    (directory / "search.json").write_text("[1]")
+    sweep(*TUNE, "tune.widen=0", code=1)
     assert {path: path.stat().st_mtime_ns for path in directory.glob(f"*/{record.SUMMARY}")} == before
 
 

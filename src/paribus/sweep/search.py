@@ -152,6 +152,8 @@ class Search:
 
             try:
                 before = json.loads(record.read_text(path))
+                if not isinstance(before, dict):
+                    raise ValueError("it holds no settings")
             except ValueError as error:
                 raise UserError(f"{path} is damaged ({error}). Remove it, or choose study=NAME.") from None
             differing = [key for key in mine if before.get(key) != mine[key]]

@@ -145,8 +145,8 @@ def choose_confirmed(search: Search) -> list[tuple[Level, Trial]]:
     first, second = [], []
     for level in (level for level in search.levels if not level.ranked):
         log.warning(
-            "%s: no trial is usable, since most runs of each diverged or have no figure. Nothing is confirmed of it. To "
-            "search other ranges, give tune.space others, and choose another study=NAME.",
+            "%s: no trial is usable, since most runs of each diverged or have no figure. Nothing is confirmed of it. Give "
+            "tune.space other ranges, in another study=NAME.",
             level.name,
         )
     for level in sorted((level for level in search.levels if level.ranked), key=lambda level: -level.ranked[0].mean):
