@@ -15,6 +15,7 @@ from multirun_analysis.compare.contests import BLOCKS, LEAST_TRIED, contests
 from multirun_analysis.compare.design import Contest, Kind, Outcome
 from multirun_analysis.compare.duplicates import find_duplicates
 from multirun_analysis.compare.effects import analyse
+from multirun_analysis.compare.equal_cost import Budgets, find_budgets
 from multirun_analysis.compare.family import decide
 from multirun_analysis.compare.inner import InnerDifference, find_inner_differences
 from multirun_analysis.compare.inner_values import collect_inner_values
@@ -172,6 +173,11 @@ class Comparison:
     def inner(self) -> list[InnerDifference]:
         """Find what differs inside the networks between the best level of each factor and another one."""
         return find_inner_differences(self.results, collect_inner_values(self.study), self.study.diagnoses)
+
+    @cached_property
+    def budgets(self) -> list[Budgets]:
+        """Find what the levels of each tuned factor are worth by the trials, seconds and steps that they may have."""
+        return find_budgets(self)
 
     @property
     def resplits(self) -> tuple[int, int] | None:

@@ -1,5 +1,6 @@
 """What levels are worth when each may spend as much: seconds of training, or optimizer steps."""
 
+import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
@@ -7,10 +8,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from scipy import stats
 
 from multirun_analysis.compare.budget import BudgetCurve, budget_curves, searched_contests_of
 from multirun_analysis.compare.design import Contest
-from multirun_analysis.records.described import GROUPS, in_words
+from multirun_analysis.records.described import in_words, tuned_keys
 
 if TYPE_CHECKING:
     from multirun_analysis.compare.comparison import Comparison
@@ -28,6 +30,7 @@ class EqualCost:
 
     Attributes:
         costs: by level, the mean cost of a trial with all of its seeds.
+        intervals: by level, the 95 % interval of that mean over the level's runs (Student); NaN for a single run.
         budgets: costs that every level has spent at least: those of 1, 2, 4, ... trials of the most expensive level,
             and the whole of the level that spent least. Empty where that is less than one trial of another.
         curves: of each level, at the number of whole trials that each budget allows.
@@ -36,6 +39,7 @@ class EqualCost:
 
     unit: Unit
     costs: dict[Hashable, float]
+    intervals: dict[Hashable, tuple[float, float]]
     budgets: list[float]
     curves: list[BudgetCurve]
     note: str
@@ -64,10 +68,11 @@ class Budgets:
 
 
 def find_budgets(comparison: "Comparison") -> list[Budgets]:
-    """Find the budget curves of each choice that was tuned, where at least one level has two seeds or more."""
+    """Find the budget curves of each tuned factor of which a level has two seeds or more; see Comparison.budgets."""
     sign = comparison.metric.sign or 1
     found = []
-    for factor in (factor for factor in comparison.by if factor in GROUPS):
+    tuned = tuned_keys(comparison.described.values())
+    for factor in (factor for factor in comparison.by if factor not in tuned):
         for contest in searched_contests_of(comparison, factor):
             curves = budget_curves(contest, sign)
             if not curves:
@@ -111,11 +116,15 @@ def _equalise(
 ) -> EqualCost | str:
     """Compute what levels are worth at equal costs; return in words why not, where a level's cost is not known."""
     cost_of: dict[Hashable, float] = {}
+    intervals: dict[Hashable, tuple[float, float]] = {}
     for curve in curves:
-        known = [costs[name] for name in _list_runs(contest, curve.level) if costs[name] > 0]
+        known = [curve.seeds * costs[name] for name in _list_runs(contest, curve.level) if costs[name] > 0]
+        n = len(known)
         if not known:
             return f"not known: the runs with {in_words(curve.level)} have recorded no {WORDS[unit]}"
-        cost_of[curve.level] = curve.seeds * float(np.mean(known))
+        mean = cost_of[curve.level] = float(np.mean(known))
+        half = float(stats.t.ppf(0.975, n - 1) * np.std(known, ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+        intervals[curve.level] = mean - half, mean + half
     most = max(cost_of.values())
     least = min(curve.trials[-1] * cost_of[curve.level] for curve in curves)
     budgets = []
@@ -124,7 +133,7 @@ def _equalise(
     if least >= most * (1 - 1e-9):
         budgets.append(least)
     trials = {level: sorted({count_affordable(b, cost) for b in budgets}) for level, cost in cost_of.items()}
-    return EqualCost(unit, cost_of, budgets, budget_curves(contest, sign, trials) if budgets else [], note)
+    return EqualCost(unit, cost_of, intervals, budgets, budget_curves(contest, sign, trials) if budgets else [], note)
 
 
 def _find_fault(comparison: "Comparison", contest: Contest, curves: list[BudgetCurve]) -> str | None:

@@ -8,7 +8,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from multirun_analysis.compare.budget import BudgetCurve
 from multirun_analysis.compare.comparison import Comparison
-from multirun_analysis.compare.equal_cost import WORDS, Budgets, EqualCost, find_budgets
+from multirun_analysis.compare.equal_cost import WORDS, Budgets, EqualCost
 from multirun_analysis.figures import style
 from multirun_analysis.figures.registry import figure, main_factors
 from multirun_analysis.records.described import in_words
@@ -18,12 +18,12 @@ LEAST_TRIALS = 4
 
 @figure("budget")
 def budget(comparison: Comparison) -> Figure | None:
-    """Draw the best of 1, 2, 4, ... trials of each level of the first tuned choice, as seeds see it that chose nothing.
+    """Draw the best of 1, 2, 4, ... trials of each level of the first tuned factor, as seeds see it that chose nothing.
 
     One panel is by trials, further ones by the seconds and the steps that these take, where levels can be compared in
-    them. Bands are 95 % intervals over seeds. None where no choice was tuned with so many trials and two seeds.
+    them. Bands are 95 % intervals over seeds. None where no factor was tuned with so many trials and two seeds.
     """
-    found = {b.factor: b for b in reversed(find_budgets(comparison)) if sum(map(_is_long, b.curves)) > 1}
+    found = {b.factor: b for b in reversed(comparison.budgets) if sum(map(_is_long, b.curves)) > 1}
     budgets = next((found[factor] for factor in main_factors(comparison) if factor in found), None)
     if budgets is None:
         return None

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from multirun_analysis.compare.comparison import Comparison
-from multirun_analysis.compare.equal_cost import WORDS, Budgets, EqualCost, find_budgets
+from multirun_analysis.compare.equal_cost import WORDS, Budgets, EqualCost
 from multirun_analysis.compare.metric import Metric
 from multirun_analysis.records.described import in_words
 
@@ -26,17 +26,20 @@ def equal_costs(budgets: Budgets, metric: Metric) -> list[tuple[str, pd.DataFram
     """List for each unit of costs, as titled parts, what levels are worth when each may spend as much."""
     parts: list[tuple[str, pd.DataFrame | list[str]]] = []
     for unit, equal in budgets.equal.items():
-        title = f"{budgets.factor}: what levels are worth for as many {WORDS[unit]}, on a seed that did not choose"
+        title = f"{budgets.factor}: the best of n trials for as many {WORDS[unit]}, on a seed that did not choose it"
         if isinstance(equal, str):
             parts.append((title, [f"{equal[0].upper()}{equal[1:]}."]))
             continue
         rows = []
         for curve in budgets.curves:
+            low, high = equal.intervals[curve.level]
             row = {budgets.factor: in_words(curve.level), "a trial": _count(equal, equal.costs[curve.level])}
+            if low < high:
+                row["a trial"] += f" ({low:,.3g} to {high:,.3g})"
             for curve_at in (c for c in equal.curves if c.level == curve.level):
                 for budget in equal.budgets:
                     k, *worth = equal.at(curve_at, budget)
-                    row[_count(equal, budget)] = f"{_show(metric, *worth)}, best of {k}"
+                    row[_count(equal, budget)] = f"{_show(metric, *worth)}, n = {k}"
             rows.append(row)
         parts.append((title, pd.DataFrame(rows).fillna("")))
         notes = [equal.note] if equal.note else []
@@ -74,7 +77,7 @@ def budgets_as_objects(comparison: Comparison) -> list[dict[str, Any]]:
                 for unit, equal in budgets.equal.items()
             ],
         }
-        for budgets in find_budgets(comparison)
+        for budgets in comparison.budgets
     ]  # fmt: skip
 
 
@@ -82,7 +85,8 @@ def _list_levels(equal: EqualCost) -> list[dict[str, Any]]:
     """Compose what each level is worth at each of the budgets."""
     by_level = {curve.level: [equal.at(curve, budget) for budget in equal.budgets] for curve in equal.curves}
     return [
-        {"level": in_words(level), "cost_of_a_trial": cost, "trials": [k for k, *_ in by_level.get(level, [])],
+        {"level": in_words(level), "cost_of_a_trial": cost, "cost_interval": list(equal.intervals[level]),
+         "trials": [k for k, *_ in by_level.get(level, [])],
          "mean": [mean for _, mean, _, _ in by_level.get(level, [])],
          "interval": [[low, high] for *_, low, high in by_level.get(level, [])]}
         for level, cost in equal.costs.items()

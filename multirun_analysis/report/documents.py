@@ -8,7 +8,6 @@ import pandas as pd
 from multirun_analysis.compare.checks import cautions
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.design import Kind
-from multirun_analysis.compare.equal_cost import find_budgets
 from multirun_analysis.compare.interactions import Interaction
 from multirun_analysis.compare.metric import WORDS
 from multirun_analysis.compare.targets import Target
@@ -53,7 +52,7 @@ def details(
         ]
         if result.contest.kind == Kind.TUNED:
             parts.append((f"{result.factor}: the best of so many trials", result_tables.budgets(result, comparison)))
-    for budgets in find_budgets(comparison):
+    for budgets in comparison.budgets:
         where = f" ({budgets.contest.where})" if budgets.contest.where else ""
         title = f"{budgets.factor}{where}: what the best of so many trials is worth, on a seed that did not choose it"
         parts += [(title, by_trials(budgets, metric)), *equal_costs(budgets, metric)]

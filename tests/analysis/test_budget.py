@@ -16,7 +16,7 @@ from scipy import stats
 from multirun_analysis import load_runs
 from multirun_analysis.compare.budget import best_of, best_of_elsewhere
 from multirun_analysis.compare.comparison import Comparison, compare
-from multirun_analysis.compare.equal_cost import EqualCost, find_budgets
+from multirun_analysis.compare.equal_cost import EqualCost
 from multirun_analysis.figures.budget import budget
 from multirun_analysis.report.budget_tables import budgets_as_objects, equal_costs
 from paribus import record
@@ -79,7 +79,7 @@ def write_search(root: Path, steps: Mapping[str, int] | None = None, **more: Map
 
 def test_levels_at_equal_seconds_by_hand(tmp_path: Path) -> None:
     """A trial of adam costs 3 s, of lbfgs 7.5 s; all four of adam 12 s. So budgets are 7.5 s and 12 s."""
-    (budgets,) = find_budgets(write_search(tmp_path))
+    (budgets,) = write_search(tmp_path).budgets
     equal = budgets.equal["seconds"]
     assert isinstance(equal, EqualCost) and "steps" not in budgets.equal
     assert equal.costs == {"adam": 3.0, "lbfgs": 7.5} and equal.budgets == [7.5, 12.0] and equal.note == ""
@@ -94,7 +94,7 @@ def test_levels_at_equal_seconds_by_hand(tmp_path: Path) -> None:
 
 def test_levels_at_equal_steps(tmp_path: Path) -> None:
     """Half the batch is twice the steps: of 2 epochs, 3 seeds and 10 or 20 steps an epoch."""
-    (budgets,) = find_budgets(write_search(tmp_path, steps={"adam": 10, "lbfgs": 20}))
+    (budgets,) = write_search(tmp_path, steps={"adam": 10, "lbfgs": 20}).budgets
     equal = budgets.equal["steps"]
     assert isinstance(equal, EqualCost)
     assert equal.costs == {"adam": 60.0, "lbfgs": 120.0} and equal.budgets == [120.0, 240.0]
@@ -102,12 +102,12 @@ def test_levels_at_equal_steps(tmp_path: Path) -> None:
 
 
 def test_seconds_are_not_compared_where_levels_were_not_trained_alike(tmp_path: Path) -> None:
-    (budgets,) = find_budgets(write_search(tmp_path / "a", adam={"stacked": 12}))
+    (budgets,) = write_search(tmp_path / "a", adam={"stacked": 12}).budgets
     assert budgets.equal["seconds"] == (
         "not comparable, since the levels were not trained alike (adam: cpu, 1 thread, in a stack of 12; lbfgs: cpu, 1 "
         "thread)"
     )
-    (budgets,) = find_budgets(write_search(tmp_path / "b", adam={"stacked": 12}, lbfgs={"stacked": 12}))
+    (budgets,) = write_search(tmp_path / "b", adam={"stacked": 12}, lbfgs={"stacked": 12}).budgets
     equal = budgets.equal["seconds"]
     assert isinstance(equal, EqualCost) and "each run's share of its stack" in equal.note
 
@@ -115,18 +115,18 @@ def test_seconds_are_not_compared_where_levels_were_not_trained_alike(tmp_path: 
 def test_runs_that_trained_at_once_are_counted(tmp_path: Path) -> None:
     """Three runs of lbfgs begin at once, and those of adam, of one second, after them."""
     times = {"adam": {"started": "2026-01-01T00:00:05+00:00"}, "lbfgs": {"started": "2026-01-01T00:00:00+00:00"}}
-    (budgets,) = find_budgets(write_search(tmp_path, **times))
+    (budgets,) = write_search(tmp_path, **times).budgets
     equal = budgets.equal["seconds"]
     assert isinstance(equal, EqualCost) and equal.note.startswith("Up to 12 of the runs were in training at the same")
 
 
 def test_what_is_written_of_equal_costs(tmp_path: Path) -> None:
     comparison = write_search(tmp_path)
-    (budgets,) = find_budgets(comparison)
+    (budgets,) = comparison.budgets
     ((title, table),) = equal_costs(budgets, comparison.metric)
-    assert title == "optim: what levels are worth for as many seconds of training, on a seed that did not choose"
+    assert title == "optim: the best of n trials for as many seconds of training, on a seed that did not choose it"
     assert isinstance(table, pandas.DataFrame) and list(table) == ["optim", "a trial", "7.5 s", "12 s"]
-    assert list(table["a trial"]) == ["3 s", "7.5 s"] and table["12 s"][0].endswith("best of 4")
+    assert list(table["a trial"]) == ["3 s", "7.5 s"] and table["12 s"][0].endswith("n = 4")
     (found,) = budgets_as_objects(comparison)
     (equal,) = found["at_equal_cost"]
     assert (equal["unit"], equal["budgets"]) == ("seconds", [7.5, 12.0])

@@ -43,6 +43,8 @@ def test_search_and_confirmation() -> None:
     before = {path: path.stat().st_mtime_ns for path in directory.glob(f"*/{record.SUMMARY}")}
     sweep(*TUNE, "tune.widen=0")  # again: nothing to do
     sweep(*TUNE, "tune.widen=0", "tune.trials=8", code=1)  # other settings
+    (directory / "search.json").write_text("[1]")
+    sweep(*TUNE, "tune.widen=0", code=1)
     assert {path: path.stat().st_mtime_ns for path in directory.glob(f"*/{record.SUMMARY}")} == before
 
 
@@ -57,6 +59,9 @@ def test_search_and_confirmation() -> None:
         (("tune=lr", "tune.trials=1"), "tune.trials is 1"),
         (("tune=lr", "tune.method=grid"), "tune.method is 'grid'"),
         (("tune=lr", "confirm=true"), "confirm is set by the search"),
+        (("tune=lr", "pause=1"), "pause is set by the search"),
+        (("tune.space={optim.lr:{around:3}}",), "A search space is a file of conf/tune/"),
+        (("until=decided", "optim=adam,sgd", "pause=1"), "until=decided judges finished ones"),
     ],
 )
 def test_refused_searches(given: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,6 +73,7 @@ def test_refused_searches(given: tuple[str, ...], said: str, capsys: pytest.Capt
     assert not list(Path("outputs").rglob(record.METRICS))
 
 
+@pytest.mark.slow
 def test_an_experiment_may_have_a_space_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     Path("conf/experiment").mkdir(parents=True)
     Path("conf/experiment/mine.yaml").write_text(

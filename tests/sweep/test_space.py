@@ -1,6 +1,7 @@
 """Search spaces, and the scores by which trials are ranked."""
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 
 from paribus.errors import UserError
 from paribus.sweep.scores import average, is_alike
+from paribus.sweep.search import Level, Trial
+from paribus.sweep.search_methods import choose_confirmed
 from paribus.sweep.space import Dimension, read_space
 
 
@@ -35,6 +38,9 @@ def test_values_of_a_place() -> None:
     ("space", "said"),
     [
         ({}, "names keys"),
+        ({"study": {"choices": ["a", "b"]}}, "how a run is executed"),
+        ({"tune.trials": {"low": 2, "high": 9, "step": 1}}, "how a run is executed"),
+        ({"seeds.weights": {"choices": [1, 2]}}, "a seed is not tuned"),
         ({"optim.lr": 0.1}, "must be one of"),
         ({"optim.lr": {"low": 0.1, "high": 0.1}}, "range is empty"),
         ({"optim.lr": {"low": 0, "high": 0.1, "log": True}}, "begins above 0"),
@@ -62,6 +68,16 @@ def test_around_needs_a_positive_default() -> None:
 def test_average_over_seeds() -> None:
     assert average([1.0, 3.0, -math.inf]) == 2.0  # one of three diverged
     assert average([1.0, -math.inf, -math.inf]) == -math.inf
+
+
+def test_levels_without_a_usable_trial_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    good, bad = (
+        Level((), f"optim={name}", 1, [], [Trial((0.5,), (f"optim={name}",), [score])])
+        for name, score in (("adam", 1.0), ("sgd", -math.inf))
+    )
+    search: Any = SimpleNamespace(levels=[bad, good])
+    assert choose_confirmed(search) == [(good, good.trials[0])]
+    assert "optim=sgd: no trial is usable" in caplog.text and "adam" not in caplog.text
 
 
 def test_alike_by_paired_differences() -> None:

@@ -109,6 +109,8 @@ def _explain_key(typed: str, missing: str, node: Any) -> str:
     path, _, key = missing.rpartition(".")
     known = _list_keys(find_root(node))
     found = f"There is no {key!r} in {path or 'the configuration'}."
+    if missing.startswith("tune.space."):
+        return "A search space is a file of conf/tune/, or typed with a +: '+tune.space={optim.lr: {around: 30}}'."
     if path and key in _list_arguments(node):
         return f"{found} It can be added: +{missing}=VALUE."
     hint = suggest_key(typed, known)

@@ -106,7 +106,7 @@ class Search:
             for key in keys:
                 if key in tuned:
                     raise UserError(f"{key} is searched by tune.space and swept as well. Leave one of them out.")
-                if key in ("tuned", "confirm"):
+                if key in ("tuned", "confirm", "pause"):
                     raise UserError(f"{key} is set by the search. Leave it out.")
             kept = [key not in ("seed", "tune") and not key.startswith("tune.") for key in keys]
             own = tuple(text for text, keeps in zip(overrides, kept, strict=True) if keeps)
@@ -152,6 +152,8 @@ class Search:
 
             try:
                 before = json.loads(record.read_text(path))
+                if not isinstance(before, dict):
+                    raise ValueError("it holds no settings")
             except ValueError as error:
                 raise UserError(f"{path} is damaged ({error}). Remove it, or choose study=NAME.") from None
             differing = [key for key in mine if before.get(key) != mine[key]]

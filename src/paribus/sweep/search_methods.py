@@ -1,5 +1,6 @@
 """The methods of a search, the widening of ranges, and the confirmation."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,6 +20,7 @@ from paribus.sweep.until import Judge, add_seeds, check_until, read_looks
 
 MOST_CONFIRMED = 12  # settings that the analysis compares with each other
 FIRST_FRESH = 101
+log = logging.getLogger(__name__)
 
 
 def start_search(sweep: Sequence[Sequence[str]], study: DictConfig, judge: Judge | None = None) -> StartDriver:
@@ -138,9 +140,15 @@ def widen(search: Search, number: int) -> Steps:
 def choose_confirmed(search: Search) -> list[tuple[Level, Trial]]:
     """Choose the best trial of each level, and its second where the two cannot be told apart; at most MOST_CONFIRMED.
 
-    The best of a level comes before the second of any.
+    The best of a level comes before the second of any. Warn of levels without a usable trial.
     """
     first, second = [], []
+    for level in (level for level in search.levels if not level.ranked):
+        log.warning(
+            "%s: no trial is usable, since most runs of each diverged or have no figure. Nothing is confirmed of it. Give "
+            "tune.space other ranges, in another study=NAME.",
+            level.name,
+        )
     for level in sorted((level for level in search.levels if level.ranked), key=lambda level: -level.ranked[0].mean):
         ranked = level.ranked
         first.append((level, ranked[0]))
@@ -174,5 +182,8 @@ def confirm(search: Search) -> Steps:
 def confirm_until_decided(search: Search, study: DictConfig, judge: Judge) -> Driver:
     """Train the best settings of each level on fresh seeds, which are added until the levels are decided."""
     settings = [search.write_overrides(*one, "confirm=true") for one in choose_confirmed(search)]
+    if len(settings) < 2:
+        log.warning("There are no two usable settings, so nothing is left to decide.")
+        return
     seeds = list_fresh_seeds(search, read_looks(study)[-1])
     yield from add_seeds(settings, seeds, study, search.composer, search.directory, judge)

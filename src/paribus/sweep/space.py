@@ -7,10 +7,12 @@ from typing import Any
 
 from paribus.config.ranges import RANGES, Range
 from paribus.errors import UserError, unknown_name
+from paribus.record import EXECUTION_KEYS, PROCESS_KEYS
 
 FORMS = (
     "{around: 30}, {low: 0, high: 1}, {low: 1e-5, high: 1, log: true}, {low: 1, high: 9, step: 2}, {choices: [a, b]}"
 )
+UNTUNED = (*EXECUTION_KEYS, *PROCESS_KEYS, "hydra")
 KEYS = ("around", "low", "high", "log", "step", "choices")
 WIDER = 1 / 3  # by how much of itself a range is widened
 
@@ -88,8 +90,10 @@ def _read_dimension(key: str, node: Any) -> Dimension:
         if name not in KEYS:
             raise unknown_name(name, where, KEYS)
     given = {name: value for name, value in node.items() if value is not None}
-    if key in ("seed", "data.seed"):
+    if key in ("seed", "data.seed") or key.startswith("seeds."):
         raise UserError(f"{where}: a seed is not tuned. Give the search its seeds by seed=1,2,3.")
+    if any(key == name or key.startswith(f"{name}.") for name in UNTUNED):
+        raise UserError(f"{where}: this key changes how a run is executed, and not what it is. Leave it out.")
     if set(given) == {"choices"}:
         if not isinstance(given["choices"], list) or len(given["choices"]) < 2:
             raise UserError(f"{where}.choices is {given['choices']!r}; it must be a list of two values or more.")

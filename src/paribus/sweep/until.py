@@ -108,6 +108,8 @@ def add_seeds(
     values: dict[str, set[str]] = {}
     for key, _, value in (text.lstrip("+").partition("=") for setting in settings for text in setting):
         values.setdefault(key, set()).add(value)
+    if "pause" in values:
+        raise UserError("pause=N leaves runs unfinished, and until=decided judges finished ones. Leave it out.")
     for key, several in values.items():
         if len(several) > 1 and (key in ("confirm", "data.seed") or key.startswith("seeds.")):
             raise UserError(f"{key} has several values; with until=decided, seed alone makes replicates. Give it one.")
