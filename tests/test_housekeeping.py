@@ -192,3 +192,22 @@ def test_a_damaged_archive_leaves_nothing(study: Path, call: Call, how: str) -> 
 def test_mistakes_get_one_message(study: Path, call: Call, arguments: tuple[str, ...]) -> None:
     code, _, err = call(*arguments)
     assert code == 1 and err.startswith("error: ") and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (("ls", "acts"), "Did you mean outputs/acts?"),
+        (("rm", "outputs/act"), "Did you mean outputs/acts?"),
+        (("watch", "outputs/actss"), "Did you mean outputs/acts?"),
+        (("compare", "act"), "Did you mean outputs/acts?"),
+        (("train", "resume=outputs/acts/adm"), "Did you mean "),
+        (("diff", "outputs/acts", "outputs/acts/adam"), "is a study. Name one of its runs"),
+        (("open", "nowhere.tar.gz"), "nowhere.tar.gz does not exist."),
+        (("analyse", "outputs/acts"), "Did you mean paribus compare?"),
+        (("ls", "quite/elsewhere"), "Name a directory with studies: paribus ls DIR.\n"),
+    ],
+)
+def test_what_was_meant_is_named(study: Path, call: Call, arguments: tuple[str, ...], remedy: str) -> None:
+    code, _, err = call(*arguments)
+    assert code == 1 and remedy in err and err.count("\n") == 1

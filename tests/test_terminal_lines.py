@@ -135,4 +135,6 @@ def test_no_line_wraps(width: int, launcher: str, cifar_root: Path) -> None:
     table = plain[plain.rindex("Study outputs/s") :]
     assert len(re.findall(r"^ *completed  val acc .* 3/3 ", table, re.M)) == 4, "a line for each run"
     assert "In all of them: " in plain and "Means over seeds of the best val acc:" in plain
-    assert "python -m multirun_analysis outputs/s" in plain
+    assert "python -m multirun_analysis outputs/s" in plain and "follow it: paribus watch outputs/s\n" in plain.replace(
+        "\r", ""
+    )

@@ -72,6 +72,35 @@ def test_an_online_export_that_was_killed_is_completed(study: Path, monkeypatch:
     assert set(logged) == {killed} and "status" in server[killed]
 
 
+def test_a_note_longer_than_a_tag_of_mlflow_is_cut_and_says_so(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for the client, which refuses what MLflow refuses."""
+    kept: dict[str, str] = {}
+
+    class Client:
+        def __init__(self, *_: Any) -> None: ...
+
+        def log_batch(self, _: str, tags: Any = (), **__: Any) -> None:
+            assert all(len(value) <= 5000 for _, value in tags), "Tag value exceeded length limit of 5000"
+            kept.update(tags)
+
+        def create_run(self, *_: Any, **__: Any) -> SimpleNamespace:
+            return SimpleNamespace(info=SimpleNamespace(run_id="x"))
+
+        def search_runs(self, *_: Any) -> list[Any]:
+            return []
+
+        get_experiment_by_name = create_experiment = set_terminated = lambda *_: None
+
+    entities = SimpleNamespace(Metric=lambda *a: a, Param=lambda *a: a, RunTag=lambda *a: a)
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=Client, entities=entities))
+    monkeypatch.setitem(sys.modules, "mlflow.entities", entities)
+    add_note(study / "1", "long " * 2000)
+    one = trackers.read_exported(study / "1")
+    assert one is not None and trackers.export_to_mlflow([one])[0] == 1
+    note = kept["mlflow.note.content"]
+    assert note.startswith("the first\n\nlong long") and note.endswith("notes.md of the run]") and len(note) == 5000
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="the extra [wandb] is not installed")
 @pytest.mark.parametrize("place", [None, "elsewhere"])

@@ -69,6 +69,15 @@ def test_loading_calls_nothing(call: str, part: str, record: Path, monkeypatch: 
     assert not (record / "ran").exists()
 
 
+def test_one_message_is_enough_for_all_runs(record: Path, tmp_path: Path, capsys: Any) -> None:
+    name_in_checkpoint(record, "activation", CALLS["os"])
+    for name in ("a", "b", "c"):
+        shutil.copytree(record, tmp_path / "all" / name)
+    assert main("evaluate.py", f"run={tmp_path / 'all'}") == 1
+    err = capsys.readouterr().err
+    assert err.count("--trust") == 1 and "2 more of these runs name it." in err
+
+
 def test_what_stands_within_a_part_is_looked_at_too(record: Path) -> None:
     config = torch.load(record / BEST, weights_only=True)["paribus"]["config"]
     name_in_checkpoint(record, "activation", {**config["activation"], "inplace": CALLS["os"]})

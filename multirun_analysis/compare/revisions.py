@@ -41,6 +41,7 @@ class RunPair:
     Attributes:
         before, after: their names.
         levels: its setting, in the order of the factors.
+        seed: in words.
         first_epoch: the first epoch in which their curves differ; None where they are equal to the last digit.
         statuses: before and after.
         values: the compared figure before and after; infinitely bad where the run diverged, NaN where there is none.
@@ -49,6 +50,7 @@ class RunPair:
     before: str
     after: str
     levels: Levels
+    seed: str
     first_epoch: int | None
     statuses: tuple[str, str]
     values: tuple[float, float]
@@ -143,8 +145,8 @@ def compare_revisions(
     outcomes = measure_outcomes(study, described, measured, selection)
     pairs = [
         RunPair(
-            old, new, tuple(described[old].level(factor) for factor in factors), epochs.get(old),
-            (status[old], status[new]), (outcomes[old].value, outcomes[new].value),
+            old, new, tuple(described[old].level(factor) for factor in factors), str(study.runs["seed"][new]),
+            epochs.get(old), (status[old], status[new]), (outcomes[old].value, outcomes[new].value),
         )
         for old, new in ((sides[0][one], sides[1][one]) for one in alike)
     ]  # fmt: skip

@@ -75,7 +75,7 @@ def picture(result: Result, comparison: Comparison) -> str:
 
 def small(text: str) -> str:
     """Put a text into small print; an empty one stays empty."""
-    return f"<small>{escape(text)}</small>" if text else ""
+    return f"<small>{escape(text).replace(' %', '&nbsp;%')}</small>" if text else ""
 
 
 def name_ends(sign: int) -> str:

@@ -10,7 +10,7 @@ from multirun_analysis.compare.design import where as name_levels
 from multirun_analysis.compare.family import SEEDS
 from multirun_analysis.compare.metric import Metric
 from multirun_analysis.compare.results import Pair, Result, Verdict
-from multirun_analysis.compare.revisions import AFTER, BEFORE, FACTOR, Revision, group_changed
+from multirun_analysis.compare.revisions import AFTER, BEFORE, FACTOR, Revision
 from multirun_analysis.records.described import in_words
 from multirun_analysis.report.verdict import Line
 from multirun_analysis.report.verdict import Verdict as FirstScreen
@@ -122,8 +122,8 @@ def _settings(revision: Revision) -> list[str]:
 
 
 def name_setting(levels: Mapping[str, Hashable], revision: Revision) -> str:
-    """Name a setting by the factors that differ between those that changed."""
-    settings = list(group_changed(revision.pairs))
+    """Name a setting by the factors that differ between the settings."""
+    settings = {pair.levels for pair in revision.pairs}
     varied = [key for i, key in enumerate(revision.factors) if len({setting[i] for setting in settings}) > 1]
     return ", ".join(in_words(levels[key]) if "." not in key else f"{key.rpartition('.')[2]} {in_words(levels[key])}"
                      for key in varied) or "the setting"  # fmt: skip

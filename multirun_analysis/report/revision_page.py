@@ -106,7 +106,7 @@ def _compose_picture(rows: Sequence[Row], revision: Revision) -> str:
     margin = " Grey band: the margin." if revision.margin is not None and not log else ""
     said = (
         "Dot: a run, its figure after the change less that before. Blue band: by how much two seeds of the setting "
-        "differ before the change (root mean square); a change of nothing but rounding moves single runs about as far. "
+        "differ before the change (root mean square); in a long training rounding alone may move a run as far. "
         "Circle: the mean with its 95 % interval, filled where decided, after correction for all rows."
     )
     return (
@@ -118,7 +118,10 @@ def _compose_picture(rows: Sequence[Row], revision: Revision) -> str:
 
 
 def _end(value: float, revision: Revision) -> str:
-    return f"{math.exp(value):.3g} x" if revision.log else revision.metric.show_difference(value)
+    """Label an end of the drawing; its unit stands in the last column."""
+    return (
+        f"x {math.exp(value):.3g}" if revision.log else revision.metric.show_difference(value).removesuffix(" points")
+    )
 
 
 def _draw(row: Row, revision: Revision, reach: float) -> str:
@@ -133,6 +136,7 @@ def _draw(row: Row, revision: Revision, reach: float) -> str:
     if pair is not None and pair.estimate.n:
         marks += draw_interval(pair, reach, 0.7 * ROW if row.runs else ROW / 2)
     runs = f"{len(row.runs)} run{'s' * (len(row.runs) != 1)}" if row.runs else ""
+    runs += "" if math.isnan(seeds) else f"; seeds differ by {show_difference(seeds, revision.metric, log)}"
     drawing = draw_row(said, marks, None if log else revision.margin, reach)
     return (
         f"<tr><th scope='row'>{escape(row.name)}{small(runs)}</th><td>{drawing}</td>"
@@ -180,7 +184,8 @@ def tabulate_runs(revision: Revision) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "run": pair.after,
+                "setting": name_setting(dict(zip(revision.factors, pair.levels, strict=True)), revision),
+                "seed": pair.seed,
                 "differs from epoch": "" if pair.first_epoch is None else str(pair.first_epoch),
                 "before": metric.show(pair.values[0]),
                 "after": metric.show(pair.values[1]),

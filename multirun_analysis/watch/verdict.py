@@ -35,7 +35,7 @@ class VerdictCommand:
             self._process = subprocess.Popen(command, stdout=self._files[0], stderr=self._files[1])
 
     def describe(self) -> dict[str, Any] | None:
-        """Return the verdict for the page, that it is being reached, or why it cannot be; None: it must not be yet."""
+        """Return the verdict for the page, that it is being computed, or why it cannot be; None: it must not be yet."""
         if self.key is None:
             return None
         if self._process is not None and self._process.poll() is not None:

@@ -93,6 +93,9 @@ def test_an_unknown_direction_is_asked_for(tmp_path: Path) -> None:
             told(root, metric=name)
     with pytest.raises(UserError, match="Did you mean 'val/energy'"):
         told(root, metric="val/enrgy")
+    for typed, meant in (("accuracy", "val/acc"), ("validation accuracy", "val/acc"), ("training-loss", "train/loss")):
+        with pytest.raises(UserError, match=f"Did you mean '{meant}'"):
+            told(root, metric=typed)
     assert "best_val_energy" not in load_runs(root).runs  # which end is the best nobody knows
 
 
@@ -108,6 +111,16 @@ def test_with_folds_it_is_the_epoch_that_validation_selects(tmp_path: Path) -> N
     assert found.metric.name == "selected_val_f1"
     for run, value in found.values.items():  # val/acc rises to the end: the last epoch is selected
         assert value == pytest.approx(curve(str(run)[:-1], int(str(run)[-1]))[-1])
+
+
+def test_of_two_tasks_each_is_compared_by_its_folds(tmp_path: Path) -> None:
+    for task in ("classification", "regression"):
+        for seed in (1, 2):
+            run = write_run(tmp_path / task / str(seed), [0.5, 0.4], seed=seed, task=task)
+            write_folds(run, [[0.5] * 5, [0.4] * 5])
+    study = load_runs(tmp_path)
+    names = [compare(study, task).metric.name for task in ("classification", "regression")]
+    assert names == ["selected_val_acc", "selected_val_loss"]
 
 
 @pytest.mark.parametrize("folds", [True, False])

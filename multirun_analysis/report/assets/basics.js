@@ -13,10 +13,23 @@ const el = (tag, text, attributes = {}) => {
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
   return node;
 };
+const svg = (tag, attributes) => {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  return node;
+};
 // what Plotly shows as this very text
 const plain = text => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const number = value => value === null || value === undefined ? "" : Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-3)
   ? value.toExponential(3) : String(+value.toPrecision(4));
+
+// a piece of a line, for a legend
+const STROKES = { solid: "", dash: "8,4", dot: "2,3", dashdot: "8,3,2,3", longdash: "12,4", longdashdot: "12,3,2,3", "6px,2px": "6,2", "2px,2px": "2,2" };
+const swatchOf = (colour, dash) => {
+  const swatch = svg("svg", { width: 30, height: 10 });
+  swatch.append(svg("line", { x1: 0, x2: 30, y1: 5, y2: 5, stroke: colour, "stroke-width": 3, "stroke-dasharray": STROKES[dash] }));
+  return swatch;
+};
 
 // ---- colours and charts -----------------------------------------------------------------------------------------------
 const theme = () => {

@@ -47,11 +47,6 @@ const metricAxis = () => {
 const axes = [...D.factors.map(factorAxis), metricAxis()];
 state.order = axes.map((_, k) => k);
 const PLOT = { height: 430, t: 60, b: 25 };
-const svg = (tag, attributes) => {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  return node;
-};
 const drawTicks = () => {
   const left = group => +(/\(([^,)]*)/.exec(group.getAttribute("transform")) || [0, 0])[1]; // axes stand from left to right in state.order
   const groups = [...$("parallel").querySelectorAll(".parcoords .y-axis")].sort((a, b) => left(a) - left(b));
@@ -133,7 +128,7 @@ const bandOf = lines => { // mean and interval where every line has a value
   return result;
 };
 // traces for lines of runs, or for their means over seeds; `lineOf(run)` gives [x, y], a value an epoch each
-const tracesOf = (runs, lineOf, means, log, floor, zeros = null, bands = true) => { // log: bands end at `floor`, zeros stand at `zeros`
+const tracesOf = (runs, lineOf, means, log, floor, zeros = null, bands = true, share = false) => { // log: bands end at `floor`, zeros stand at `zeros`; of shares within 0 and 1
   const traces = [], lift = y => log ? y.map(v => v === null ? null : v > 0 ? v : zeros) : y;
   const broken = { x: [], y: [], text: [], colours: [] };
   const ends = (run, x, y) => {
@@ -155,7 +150,9 @@ const tracesOf = (runs, lineOf, means, log, floor, zeros = null, bands = true) =
       members.filter(run => D.runs[run].status !== "completed").forEach(alone);
       const lines = whole.map(lineOf).filter(([, y]) => y.length);
       if (!lines.length) continue;
-      const band = bandOf(lines.map(([, y]) => y)), x = band.mean.map((_, i) => { // seconds differ between seeds
+      const band = bandOf(lines.map(([, y]) => y));
+      if (share) for (const end of ["low", "high"]) band[end] = band[end].map(v => v === null ? null : Math.min(Math.max(v, 0), 1));
+      const x = band.mean.map((_, i) => { // seconds differ between seeds
         const found = lines.map(([x]) => x[i]).filter(v => v !== null && v !== undefined);
         return found.length ? found.reduce((a, b) => a + b, 0) / found.length : null;
       });
@@ -232,6 +229,8 @@ const suitLog = () => {
   const low = values[Math.floor(.02 * values.length)], high = values[Math.floor(.98 * (values.length - 1))];
   $("curve-log").checked = !$("metric").value.endsWith("acc") && values[0] > 0 && high / low >= 20;
 };
+// what the lines are; several settings may have one colour
+const meansNote = cells => "Lines: a setting each, its mean over seeds. " + (cells > new Set(shown.map(levelOf)).size ? "Point at a line for its setting. " : "");
 const drawCurves = () => {
   if (!CHARTS) return;
   const metric = $("metric").value, values = D.curves.values[metric];
@@ -242,11 +241,11 @@ const drawCurves = () => {
   const lines = shown.map(run => values[run]), range = share ? undefined : log ? logLimits(lines) : limits(lines);
   const stepped = metric in D.curves.steps, chosen = stepped ? "step" : $("against").value;
   const against = { epoch: "epoch", step: "optimizer step", seconds: "seconds of training" }[chosen];
-  Plotly.react($("curve-chart"), tracesOf(shown, lineOf, means, log, leastOf(lines) / 3, null, bands), layout({ height: 440, uirevision: metric + against + log + means,
+  Plotly.react($("curve-chart"), tracesOf(shown, lineOf, means, log, leastOf(lines) / 3, null, bands, share), layout({ height: 440, uirevision: metric + against + log + means,
     xaxis: { title: { text: against }, type: stepped ? "log" : "linear", dtick: against === "epoch" ? wholeEpochs(D.curves.epochs) : undefined }, yaxis: { title: { text: plain(metric) }, type: log ? "log" : "linear", range, tickformat: share ? ".0%" : undefined } }), CONFIG);
   const notes = shown.length ? [] : [NOTHING];
   if ($("lines").value === "means" && !means) notes.push(`${cells} settings are too many for means: every run is drawn.`);
-  if (means && cells) notes.push("Lines: means over seeds. " + (bands ? "Bands: their 95 % intervals (Student)." : `Their 95 % intervals are drawn for up to ${MOST_BANDS} settings: narrow the choice to see them.`));
+  if (means && cells) notes.push(meansNote(cells) + (bands ? "Bands: their 95 % intervals (Student)." : `Their 95 % intervals are drawn for up to ${MOST_BANDS} settings: narrow the choice to see them.`));
   const there = run => { const [x, y] = lineOf(run); return y.some((v, i) => v !== null && x[i] !== null && x[i] !== undefined); };
   const odd = shown.filter(run => D.runs[run].status !== "completed" && there(run) && !(means && D.runs[run].same)).length;
   if (odd) notes.push(`A cross ends each of the ${odd} runs shown that diverged, failed or have not ended.`);
@@ -301,7 +300,7 @@ const tellLayers = () => {
   const { grid, last, runs, zeros, deepest } = inside(), at = +$("epoch").value, layer = +$("layer").value, notes = shown.length ? [] : [NOTHING];
   const means = inMeans(runs), twice = runs.filter(run => D.runs[run].same).length;
   const ended = runs.filter(run => last.get(run) < at).length, flat = layer < deepest ? runs.filter(run => grid[run].length <= layer).length : 0;
-  if (means && runs.length) notes.push("Lines are means over seeds.");
+  if (means && runs.length) notes.push(meansNote(cellsOf(runs).size));
   if (means && twice) notes.push(`${ofShown(twice, "is the same experiment as another and counts", "are the same experiments as others and count")} in none.`);
   if (zeros) notes.push("Exact zeros stand at the bottom of the scale.");
   if (ended) notes.push(`${ofShown(ended, "had", "had")} ended before epoch ${L.epochs[at]}.`);

@@ -68,10 +68,8 @@ const makeTable = () => {
 const drawLegend = () => {
   const present = new Set(shown.map(levelOf)), items = [];
   const add = (label, level) => {
-    const item = el("span"), swatch = svg("svg", { width: 30, height: 10 });
-    const dashes = { solid: "", dash: "8,4", dot: "2,3", dashdot: "8,3,2,3", longdash: "12,4", longdashdot: "12,3,2,3", "6px,2px": "6,2", "2px,2px": "2,2" };
-    swatch.append(svg("line", { x1: 0, x2: 30, y1: 5, y2: 5, stroke: colourOf(level), "stroke-width": 3, "stroke-dasharray": dashes[dashOf(level)] }));
-    item.append(swatch, label);
+    const item = el("span");
+    item.append(swatchOf(colourOf(level), dashOf(level)), label);
     if (!present.has(level)) item.style.opacity = .35;
     items.push(item);
   };

@@ -87,7 +87,7 @@ const showVerdict = () => {
   const found = state.verdict, study = state.study, lines = [];
   let command = null;
   if (study.verdict) lines.push(["NOT YET", study.verdict]);
-  else if (found && found.state === "computing") lines.push(["NOT YET", "All planned runs are finished. The verdict is being reached."]);
+  else if (found && found.state === "computing") lines.push(["NOT YET", "All planned runs are finished. The verdict is being computed."]);
   else if (found && found.state === "failed") lines.push(["NONE", found.message]);
   else if (found) {
     lines.push(["RUNS", found.heading], ...found.lines.map(line => [line.label, ...line.sentences]));
@@ -180,9 +180,8 @@ const drawLines = groups => {
     }
     for (const run of begun.filter(run => every || run.status === "running")) if (lines++ < MOST_LINES) trace(run.x, run.y, labelOf(run), 1.2);
     if (traces.length > drawn && i < MOST_MEANS) {
-      const entry = el("span"), swatch = el("i", "", { class: "swatch" });
-      swatch.style.borderColor = colour;
-      entry.append(swatch, setting);
+      const entry = el("span");
+      entry.append(swatchOf(colour, DASHES[i % DASHES.length]), setting);
       legend.push(entry);
     }
   });

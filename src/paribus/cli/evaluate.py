@@ -71,7 +71,8 @@ def evaluate_runs() -> None:
             untrusted.setdefault(error.what, []).append(str(error))
         except UserError as error:
             errors.append(str(error))
-    show(make_console(), evaluated)
+    console = make_console()
+    show(console if console.is_terminal else make_console(width=200), evaluated)  # a file has no narrow window
     for first, *others in untrusted.values():
         errors.append(f"{first} {len(others)} more of these runs name it." if others else first)
     if errors:

@@ -19,6 +19,7 @@ from paribus.errors import UserError
 from paribus.record.tables import write_predictions
 from paribus.run.criteria import build_metrics
 from paribus.run.load import Run
+from paribus.run.naming import name_runs
 from paribus.run.testing import run_test_step, show_tested
 from paribus.training.flips import compute_outputs
 from paribus.training.losses import Loss
@@ -131,13 +132,19 @@ def show(console: Console, evaluated: list[tuple[Run, dict[str, Any]]]) -> None:
         if not chosen:
             continue
         columns |= {name: name for run, _ in chosen for name in run.config["metrics"] if name not in columns}
-        table = Table(box=SIMPLE_HEAD, title=f"Test set, {chosen[0][1]['samples']:,} samples", title_justify="left")
-        for name in (*columns.values(), "epoch"):
-            table.add_column(name, justify="right", no_wrap=True)
+        where, names = name_runs([run for run, _ in chosen])
+        title = f"Test set, {chosen[0][1]['samples']:,} samples{where and f', {where}'}"
+        table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0))
+        for heading in (*columns.values(), "epoch"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        several = len(chosen) > 1
+        if several:
+            table.add_column("seed", justify="right", no_wrap=True)
         table.add_column("run", overflow="fold")
-        for run, metrics in chosen:
+        for name, (run, metrics) in zip(names, chosen, strict=True):
             cells = ["" if c not in metrics else format(metrics[c], ".2%" if c == "acc" else ".4g") for c in columns]
-            table.add_row(*cells, f"{metrics['epoch']} ({metrics['checkpoint']})", format_run_name(run))
+            seed = [str(run.summary.get("seed"))] if several else []
+            table.add_row(*cells, f"{metrics['epoch']} ({metrics['checkpoint']})", *seed, Text(name))
         console.print(table)
         averaged = sum(metrics.get("average_flips", False) for _, metrics in chosen)
         if averaged:
@@ -145,12 +152,6 @@ def show(console: Console, evaluated: list[tuple[Run, dict[str, Any]]]) -> None:
             console.print(f"Outputs{whose} are means over each image and its mirror image (data.average_flips).")
         if task == "classification" and len(chosen) == 1:
             console.print(_tabulate_classes(chosen[0][1]))
-
-
-def format_run_name(run: Run) -> str:
-    """Return the run's directory, with its status if that is not completed."""
-    status = run.summary["status"]
-    return str(run.directory) if status == record.COMPLETED else f"{run.directory} ({status})"
 
 
 def _tabulate_classes(metrics: dict[str, Any]) -> Table:

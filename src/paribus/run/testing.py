@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from paribus.data.foreign import ForeignData
 from paribus.errors import UserError
@@ -17,6 +18,7 @@ from paribus.process import silence_libraries
 from paribus.randomness import restoring_seed_variables, seed_globally
 from paribus.run.build import build_trainer
 from paribus.run.load import Run
+from paribus.run.naming import name_runs
 
 DESCRIBED = ("checkpoint", "epoch", "evaluated", "samples")  # beside the metrics
 
@@ -51,11 +53,13 @@ def run_test_step(run: Run, device: torch.device) -> dict[str, Any]:
 def show_tested(console: Console, tested: Sequence[tuple[Run, dict[str, Any]]]) -> None:
     """Print a table of what the modules of the runs have logged in their test_step."""
     names = list(dict.fromkeys(name for _, metrics in tested for name in metrics if name not in DESCRIBED))
-    table = Table(box=SIMPLE_HEAD, title="Test set, as test_step logs it", title_justify="left")
+    where, runs = name_runs([run for run, _ in tested])
+    title = f"Test set, as test_step logs it{where and f', {where}'}"
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0))
     for name in (*names, "epoch"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("run", overflow="fold")
-    for run, metrics in tested:
+    for named, (_, metrics) in zip(runs, tested, strict=True):
         cells = [f"{metrics[name]:.4g}" if name in metrics else "" for name in names]
-        table.add_row(*cells, f"{metrics['epoch']} ({metrics['checkpoint']})", str(run.directory))
+        table.add_row(*cells, f"{metrics['epoch']} ({metrics['checkpoint']})", Text(named))
     console.print(table)

@@ -81,11 +81,13 @@ def tabulate_study(planned: Sequence[PlannedRun], directory: Path, to_do: bool =
         lines.append(Text(f"{len(planned)} run{'s' * (len(planned) != 1)}: {parts}"))
         if again and not all(run.finished for run in planned):
             lines.append(Text("Run the same command again to finish the other runs and retry those that failed."))
+    troubles: dict[tuple[str, str], list[str]] = {}
     for run in planned:
-        if run.status == record.FAILED and run.message:
-            lines.append(Text(f"failed: {run.label}: {run.message}", style="red"))
-        elif run.message and not run.finished:
-            lines.append(Text(f"{run.status}: {run.label}: {run.message}"))
+        if run.message and not run.finished:
+            troubles.setdefault((run.status, run.message), []).append(run.label)
+    for (status, message), (label, *others) in troubles.items():
+        more = f" and {len(others)} more run{'s' * (len(others) > 1)}" if others else ""
+        lines.append(Text(f"{status}: {label}{more}: {message}", style="red" if status == record.FAILED else ""))
     stopped = [run for run in planned if run.finished and (run.summary or {}).get("stopped")]
     for run in stopped[:MOST_REASONS]:
         assert run.summary is not None
