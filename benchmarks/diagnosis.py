@@ -185,7 +185,7 @@ HEALTHY = (
     *(Case(f"healthy: classes, {a}", (*SORTED, f"activation={a}")) for a in ("relu", "tanh", "gelu")),
     *(Case(f"healthy: classes, {o}", (*SORTED, f"optim={o}")) for o in ("sgd", "sgd_momentum", "adamw")),
     Case("healthy: classes, batch norm", (*SORTED, "model.norm=batch")),
-    Case("healthy: batches of 2", (*SETTLED, "data.batch_size=2", "optim.lr=3e-4"), share=0.5),
+    Case("healthy: batches of 2", (*SETTLED, "data.batch_size=2", "optim.lr=3e-4", "trainer.max_epochs=10"), share=0.5),
     Case("healthy: classes, batches of 2", (*SORTED, "data.batch_size=2", "optim.lr=1e-3")),
     Case("healthy: whole batches", (*WHOLE_BATCHES, "optim.lr=0.01", "trainer.max_epochs=150")),
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """Findings that begin at an optimizer step: divergence, gradients that explode, a loss that spikes."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,6 +14,7 @@ from paribus.diagnosis.trace import Trace
 WINDOW = 128  # steps before, to whose mean and deviation a loss is compared; a quarter of them must be there
 DEVIATIONS = 6.0  # of these losses, above their mean
 GIVEN_UP = 0.1  # of what the loss has fallen by since the first step
+CHANCE = 0.05  # the probability of so many spikes, if high losses stood at random
 LEAST_DEVIATION = 1e-6  # of the mean: rounding of float32
 
 
@@ -86,6 +88,7 @@ def locate_spikes(losses: np.ndarray) -> np.ndarray:
     There the loss, and also the next one, lies above the mean of the finite ones of the WINDOW losses before by more
     than DEVIATIONS standard deviations, and by GIVEN_UP of what the loss has fallen by since the first step. A batch of
     hard samples has a high loss alone: the next one, of other samples, shows whether the network itself was thrown off.
+    Of m high losses at random among n, m^2 / n follow another one: nothing is returned where chance would suffice.
     """
     known = np.isfinite(losses)
     if not known.any():
@@ -102,5 +105,15 @@ def locate_spikes(losses: np.ndarray) -> np.ndarray:
         height = np.maximum(DEVIATIONS * np.maximum(deviation, LEAST_DEVIATION * np.abs(mean)),
                             GIVEN_UP * (losses[known][0] - mean))  # fmt: skip
         limit = np.where(4 * number >= WINDOW, mean + height, np.inf)
-    lasts = known[1:] & (losses[:-1] > limit[:-1]) & (losses[1:] > limit[:-1])
-    return np.flatnonzero(lasts & ~np.concatenate([[False], lasts[:-1]]))
+    high = known & (losses > limit)
+    begins = high & ~np.concatenate([[False], high[:-1]])
+    lasts = begins[:-1] & known[1:] & (losses[1:] > limit[:-1])
+    places = np.flatnonzero(lasts)
+    by_chance = float(begins.sum()) ** 2 / len(losses)
+    return places if _exceed_chance(len(places), by_chance) else places[:0]
+
+
+def _exceed_chance(count: int, expected: float) -> bool:
+    """Return whether a Poisson variable of this mean comes up to `count`, 1 or more, with at most CHANCE."""
+    below = sum(math.exp(-expected) * expected**i / math.factorial(i) for i in range(count))
+    return count > 0 and 1 - below <= CHANCE
