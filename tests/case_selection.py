@@ -17,8 +17,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left = set() if SOAK else {item for found in cases.values() for item in leave_out(found)}
     config.hook.pytest_deselected(items=[item for item in items if item in left])
     items[:] = [item for item in items if item not in left]
-    longest = ["test_sweeps", "test_ddp", "test_run", "test_stack", "test_experiments", "test_resume", "test_study_again",
-               "test_writing"]  # fmt: skip
+    longest = ["test_docs", "test_ddp", "test_sweeps", "test_launchers", "test_stack", "test_search", "test_study_again",
+               "test_page_screens", "test_workers", "test_wheel", "test_search_kills", "test_first_screens",
+               "test_stop_requests", "test_callbacks", "test_resume", "test_refusals", "test_option_lists", "test_until",
+               "test_modules", "test_watch_page", "test_command", "test_loss_runs", "test_run"]  # fmt: skip
     order = {name: place for place, name in enumerate(longest)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
-from case_selection import pytest_collection_modifyitems  # noqa: F401  a hook
+from case_selection import SOAK, pytest_collection_modifyitems  # noqa: F401  a hook
 from commands import ROOT, conf_read_once, main, typed  # noqa: F401  what tests import from here
 from foreign_fixtures import fit, foreign  # noqa: F401  fixtures of tests/foreign
 from hypothesis import settings
@@ -26,7 +26,8 @@ from paribus.training import checkpoints
 from paribus.training.recorder import Recorder
 
 pytest.register_assert_rewrite("resumed_runs", "small_stacks")
-settings.register_profile("paribus", deadline=None)  # how long an example takes is the machine's affair
+# How long an example takes is the machine's affair. More of them are for make soak.
+settings.register_profile("paribus", deadline=None, max_examples=100 if SOAK else 40)
 settings.load_profile("paribus")
 
 SHARED = ROOT.parent / "shared" / "data"

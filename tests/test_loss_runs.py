@@ -65,7 +65,7 @@ def runs_of(study: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("case", TABLE)
-@pytest.mark.cases(4)
+@pytest.mark.cases(2)
 def test_a_sweep_a_resumed_run_and_a_stack_agree(case: str, own: str, capsys: pytest.CaptureFixture[str]) -> None:
     chosen = (own, *TABLE[case], f"loss={case.split()[0]}", *SMALL)
     sweep = (*chosen, "seed=1,2", "--multirun")

@@ -68,6 +68,8 @@ def find_others(modules: set[str]) -> set[str]:
     return {name for name in packages if not name.startswith("_") and name != "cython_runtime"}
 
 
+@pytest.mark.slow
+@pytest.mark.cases(99)
 @pytest.mark.parametrize("command", LIGHT)
 def test_a_command_imports_what_it_needs(command: str, tmp_path: Path) -> None:
     for name in ("a", "b"):

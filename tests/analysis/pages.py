@@ -45,13 +45,13 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of `make_report`, which no test changes."""
-    return make_report(tmp_path_factory)
+    return make_report(tmp_path_factory.getbasetemp() / "report")
 
 
 @cache  # three files of tests look at it
-def make_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_report(folder: Path) -> Path:
     """36 runs: optim x rate x 3 seeds; sgd at 0.1 diverged; one failed with a message that is a script."""
-    root = tmp_path_factory.mktemp("page") / "study"
+    root = folder / "study"
     for optim in ("adam", "sgd"):
         for lr in (0.0001, 0.001, 0.1):
             for seed in (1, 2, 3):

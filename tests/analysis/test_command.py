@@ -186,10 +186,14 @@ def test_damaged_files_of_one_run_are_told_and_cost_no_other_figure(
 
 
 @pytest.mark.slow
-def test_a_second_analysis_removes_what_the_first_alone_wrote_and_nothing_else(tmp_path: Path) -> None:
+def test_a_second_analysis_removes_what_the_first_alone_wrote_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery, "gallery", lambda *_: {"one": Figure, "other": Figure})
     study = made(tmp_path / "s")
     assert analyse(study, "--latex", "--pdf") == 0
     folder = study / "analysis"
+    assert {path.name for path in (folder / "figures").iterdir()} >= {"one.png", "one.pdf", "other.pdf"}
     mine = [folder / "figures" / "curves_of_mine.png", folder / "figures" / "mine.pdf", folder / "notes.md"]
     for path in mine:
         path.write_text("mine")

@@ -203,16 +203,6 @@ def test_the_optimism_of_a_choice_is_taken_off_the_difference_and_turns_it_never
     assert pair.estimate.mean == pytest.approx(max(0, np.mean(best["many"] - best["few"]) - penalty))
 
 
-def test_the_best_of_many_equal_trials_is_not_better_for_their_number() -> None:
-    random = np.random.default_rng(8)
-    trials = [("few", t) for t in range(3)] + [("many", t) for t in range(12)]
-    concluded = 0
-    for _ in range(40):
-        rows: list[Row] = [({"optim": o, RATE: 10.0**-t}, s, random.normal()) for o, t in trials for s in range(5)]
-        concluded += bool(judged(rows)["optim"].pairs[0].p < 0.05)
-    assert concluded <= 6  # 2 on average; more have a probability of 0.003
-
-
 def test_what_else_differs_is_told_of_the_nearest_runs() -> None:
     rows: list[Row] = [
         ({"activation": "a", "optim": "sgd", "data.batch_size": 32}, 1, 1.0),

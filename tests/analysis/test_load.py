@@ -212,6 +212,7 @@ def test_a_record_of_an_older_version_says_why_it_cannot_be_compared(tmp_path: P
     assert found[0] == "damaged" and "lacks choices" in found[1] and "0.0.1" in found[1]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_being_made_says_so(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a")
     (run / record.SUMMARY).unlink()

@@ -45,13 +45,19 @@ def test_a_browser_that_cannot_unpack_the_charts_has_the_rest(browser: Browser, 
     opened.close()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_what_one_uses_has_a_name_and_a_place_for_the_keyboard(browser: Browser, report: Path, width: int) -> None:
-    """The rules of accessibility that such a page can break; names as the browser computes them."""
-    opened = browser.new_page(viewport={"width": width, "height": 844})
+def test_what_one_uses_has_a_name_and_a_place_for_the_keyboard(browser: Browser, report: Path) -> None:
+    opened = browser.new_page(viewport={"width": 1280, "height": 844})
     opened.goto(report.as_uri())
     opened.wait_for_selector("#parallel .parcoords")
     opened.locator("#details summary").first.click()
+    assert_accessible(opened)
+    opened.set_viewport_size({"width": 390, "height": 844})
+    assert_accessible(opened)
+    opened.close()
+
+
+def assert_accessible(opened: Page) -> None:
+    """The rules of accessibility that such a page can break; names as the browser computes them."""
     for role in ("combobox", "button", "checkbox", "searchbox", "slider", "link"):
         named = opened.get_by_role(role, name=re.compile(r"\S"))  # type: ignore[arg-type]
         assert named.count() == opened.get_by_role(role).count(), role  # type: ignore[arg-type]
@@ -65,7 +71,6 @@ def test_what_one_uses_has_a_name_and_a_place_for_the_keyboard(browser: Browser,
                             ".filter(node => !node.closest('svg')).map(node => node.id))")  # fmt: skip
     assert scrolling == 0 and twice == 0
     assert levels[0] == 1 and levels.count(1) == 1 and all(b - a <= 1 for a, b in itertools.pairwise(levels))
-    opened.close()
 
 
 def test_a_row_tells_its_command_and_markup_in_records_stays_text(page: Page) -> None:
@@ -145,8 +150,12 @@ def test_the_verdict_its_pictures_and_the_details_are_there_on_any_screen(
     opened.close()
 
 
-def test_search_and_fresh_figures_stand_beside_each_other(browser: Browser, confirmed: Path) -> None:
+def test_search_and_fresh_figures_and_a_command_to_copy_stand_there(browser: Browser, confirmed: Path) -> None:
     opened = browser.new_page()
+    opened.add_init_script(
+        "window.copied = null; Object.defineProperty(navigator, 'clipboard',"
+        " {value: {writeText: async text => { window.copied = text; }}});"
+    )
     opened.goto(confirmed.as_uri())
     table = opened.locator("#details details", has=opened.locator("summary", has_text="Confirmation")).locator("table")
     headings = table.locator("th").all_text_contents()
@@ -159,16 +168,6 @@ def test_search_and_fresh_figures_stand_beside_each_other(browser: Browser, conf
     assert float(adam["on fresh seeds"]) == pytest.approx(sum(fresh) / 4, abs=0.001) and adam["fresh seeds"] == "4"
     assert "fresh seeds" in opened.locator("#verdict dd").first.inner_text()
     assert "optimistic" not in opened.inner_text("#verdict .lines")
-    opened.close()
-
-
-def test_the_copy_button_copies_the_command_as_it_is(browser: Browser, confirmed: Path) -> None:
-    opened = browser.new_page()
-    opened.add_init_script(
-        "window.copied = null; Object.defineProperty(navigator, 'clipboard',"
-        " {value: {writeText: async text => { window.copied = text; }}});"
-    )
-    opened.goto(confirmed.as_uri())
     opened.click("#copy")
     opened.wait_for_function("document.getElementById('copy').textContent === 'Copied'")
     command = opened.evaluate("window.copied")

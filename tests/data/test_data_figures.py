@@ -170,6 +170,7 @@ def test_mistakes_are_named_with_this_commands_remedies(tiny: str, cifar_root: P
         assert "data." not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_the_command_line_answers_before_anything_slow_is_imported() -> None:
     slow = "import sys, runpy; sys.modules.update(dict.fromkeys(('torch', 'matplotlib', 'pandas', 'lightning')))\n"
     script = slow + "sys.argv[1:] = [{!r}]; runpy.run_module('paribus.data', run_name='__main__')"

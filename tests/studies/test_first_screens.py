@@ -2,8 +2,6 @@
 
 import math
 import shlex
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, main
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
@@ -201,13 +199,13 @@ def test_the_best_settings_are_confirmed_on_fresh_seeds_as_they_were() -> None:
 
 
 @pytest.mark.parametrize("value", [optimizers, inner])
-def test_the_command_is_taken_by_the_command_line(tmp_path: Path, value: Value) -> None:
+def test_the_command_is_taken_by_the_command_line(tmp_path: Path, value: Value, capfd: Any) -> None:
     command = verdict(told("concrete_optimizers", value)).command
     assert command is not None
-    typed = command.replace("python train.py", f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT / 'train.py'))}")
-    done = subprocess.run(f"{typed} dry_run=true", shell=True, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert f"{len(jobs_of_command(command))} runs" in done.stdout or str(len(jobs_of_command(command))) in done.stdout
+    python, script, *typed = shlex.split(command)
+    assert (python, script) == ("python", "train.py")
+    assert main(script, *typed, "dry_run=true") == 0, capfd.readouterr().err
+    assert f"{len(jobs_of_command(command))} runs" in capfd.readouterr().out
     assert not (tmp_path / "outputs" / "concrete_optimizers").exists()
 
 

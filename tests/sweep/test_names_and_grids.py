@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from paribus.config.compose import Composer
 from paribus.errors import UserError
 from paribus.sweep.expand import expand_sweep
 from paribus.sweep.jobs import name_run
+from paribus.sweep.labels import split_labels
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,15 @@ def test_an_experiment_lists_grids_and_points() -> None:
         ["scheduler=none", "model.hidden=[8,4]", "data.log_age=true", "data.train_subset=null"],
     ]  # fmt: skip
     assert found == [[*run, f"seed={seed}"] for run in with_seeds for seed in (1, 2)]
+
+
+def test_a_run_with_none_of_the_varied_keys_has_its_own_name_in_tables() -> None:
+    """As the empty grid beside another has it, with one seed."""
+    runs: Any = [
+        SimpleNamespace(name=name, job=SimpleNamespace(varying=varying))
+        for name, varying in (("plain", ()), ("muon", ("optim=muon", "optim.lr=0.06")))
+    ]
+    assert split_labels(runs) == (["run", "optim", "lr"], [["plain", "", ""], ["", "muon", "0.06"]])
 
 
 def test_what_is_typed_wins_over_a_grid() -> None:

@@ -31,5 +31,5 @@ def split_labels(planned: Sequence[PlannedRun]) -> tuple[list[str], list[list[st
     keys = list(dict.fromkeys(key for row in rows for key in row))
     short = [key.rpartition(".")[2] for key in keys]
     headings = [name if short.count(name) == 1 else key for key, name in zip(keys, short, strict=True)]
-    cells = [[row[k] if k == "run" else shorten(row.get(k, ""), MOST) for k in keys] for row in rows]
+    cells = [[row.get(k, "") if k == "run" else shorten(row.get(k, ""), MOST) for k in keys] for row in rows]
     return headings, cells
