@@ -9,6 +9,9 @@ from scipy.stats import qmc
 from small_studies import statuses, sweep
 
 from paribus import record
+from paribus.errors import UserError
+from paribus.sweep.search import Level
+from paribus.sweep.search_optuna import open_study
 
 RATES = {"adam": 1e-2, "sgd_momentum": 2e-3}  # the defaults of model=regression
 TUNE = ("tune=lr", "tune.trials=4", "tune.confirm=2", "optim=adam,sgd_momentum", "seed=1,2", "model.hidden=[8]")
@@ -90,6 +93,15 @@ def test_optuna_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     sweep("tune=lr", "tune.method=optuna", code=1)
     assert "pip install" in capsys.readouterr().err
     assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize("content", ['{"op_code": 0, "wor', "{}\n"])
+def test_a_damaged_journal_is_named(tmp_path: Path, content: str) -> None:
+    pytest.importorskip("optuna")
+    journal = tmp_path / "optuna.journal"
+    journal.write_text(content)
+    with pytest.raises(UserError, match="optuna.journal is damaged .* Remove it"):
+        open_study(Level((), "all runs", 1, []), journal)
 
 
 @pytest.mark.slow
