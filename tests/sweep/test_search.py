@@ -100,7 +100,7 @@ def test_a_damaged_journal_is_named(tmp_path: Path, content: str) -> None:
     pytest.importorskip("optuna")
     journal = tmp_path / "optuna.journal"
     journal.write_text(content)
-    with pytest.raises(UserError, match="optuna.journal is damaged .* Remove it"):
+    with pytest.raises(UserError, match=r"optuna\.journal is damaged .* Remove it"):
         open_study(Level((), "all runs", 1, []), journal)
 
 
