@@ -46,6 +46,7 @@ def test_search_and_confirmation() -> None:
     before = {path: path.stat().st_mtime_ns for path in directory.glob(f"*/{record.SUMMARY}")}
     sweep(*TUNE, "tune.widen=0")  # again: nothing to do
     sweep(*TUNE, "tune.widen=0", "tune.trials=8", code=1)  # other settings
+    sweep(*TUNE, "tune.widen=0", "metric=val/mae:lower", code=1)
     (directory / "search.json").write_text("[1]")
     sweep(*TUNE, "tune.widen=0", code=1)
     assert {path: path.stat().st_mtime_ns for path in directory.glob(f"*/{record.SUMMARY}")} == before
@@ -102,6 +103,17 @@ def test_a_damaged_journal_is_named(tmp_path: Path, content: str) -> None:
     journal.write_text(content)
     with pytest.raises(UserError, match=r"optuna\.journal is damaged .* Remove it"):
         open_study(Level((), "all runs", 1, []), journal)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_at_its_pause_trains_no_further() -> None:
+    options = ("seed=1", "model.hidden=[8]", "trainer.max_epochs=4", "pause=2")
+    (run,) = sweep(*options).glob("*seed=1*")
+    before = (run / record.METRICS).read_bytes()
+    (run / record.SUMMARY).unlink()  # as if it had been killed after its checkpoint
+    sweep(*options)
+    assert record.read_summary(run)["message"] == "Paused after epoch 2 of 4."
+    assert (run / record.METRICS).read_bytes() == before
 
 
 @pytest.mark.slow
