@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Unit = Literal["seconds", "steps"]
 WORDS: dict[Unit, str] = {"seconds": "seconds of training", "steps": "optimizer steps"}
+LEFT_BEHIND = "not known, since halving has left trials behind after fewer epochs than others"
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,14 @@ class Budgets:
         curves: by the number of trials.
         equal: by unit, the levels at equal costs, or in words why there is no such comparison. Without the steps where
             every level takes as many.
+        fault: in words, why there are no curves at all; None where there are.
     """
 
     factor: str
     contest: Contest
     curves: list[BudgetCurve]
     equal: dict[Unit, EqualCost | str]
+    fault: str | None = None
 
 
 def find_budgets(comparison: "Comparison") -> list[Budgets]:
@@ -74,6 +77,9 @@ def find_budgets(comparison: "Comparison") -> list[Budgets]:
     tuned = tuned_keys(comparison.described.values())
     for factor in (factor for factor in comparison.by if factor not in tuned):
         for contest in searched_contests_of(comparison, factor):
+            if any(comparison.study.summaries[name].get("paused") for name in contest.runs):
+                found.append(Budgets(factor, contest, [], {}, LEFT_BEHIND))
+                continue
             curves = budget_curves(contest, sign)
             if not curves:
                 continue

@@ -1,6 +1,6 @@
 """Draw what each level is worth against what it may spend: trials, seconds of training, optimizer steps."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -31,23 +31,27 @@ def budget(comparison: Comparison) -> Figure | None:
     whole = style.figure(2 + 4.4 * (1 + len(equal)), 4)
     panels = whole.subplots(1, 1 + len(equal), sharey=True, squeeze=False)[0]
     _draw(panels[0], budgets, comparison, None)
-    ticks = sorted({k for curve in budgets.curves if _is_long(curve) for k in curve.trials})
-    panels[0].set_xscale("log", base=2)
-    panels[0].xaxis.set_major_locator(FixedLocator(ticks))
-    panels[0].xaxis.set_minor_locator(NullLocator())
-    panels[0].set_xticklabels([str(k) for k in ticks])
+    _set_ticks(panels[0], sorted({k for curve in budgets.curves if _is_long(curve) for k in curve.trials}))
     panels[0].set_xlabel("trials that each may have")
     panels[0].set_ylabel(f"{comparison.metric.name} of the best, on other seeds")
     panels[0].legend(frameon=False)
     for axes, cost in zip(panels[1:], equal, strict=True):
         _draw(axes, budgets, comparison, cost.costs)
-        axes.set_xscale("log")
+        _set_ticks(axes, [min(cost.costs.values()), *cost.budgets])
         axes.set_xlabel(f"{WORDS[cost.unit]} that each may have")
     return whole
 
 
 def _is_long(curve: BudgetCurve) -> bool:
     return curve.trials[-1] >= LEAST_TRIALS
+
+
+def _set_ticks(axes: Axes, ticks: Sequence[float]) -> None:
+    """Give the axes a horizontal log scale, and these ticks on it."""
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticklabels([f"{tick:,.3g}" if tick < 1000 else f"{tick:,.0f}" for tick in ticks])
 
 
 def _draw(axes: Axes, budgets: Budgets, comparison: Comparison, costs: Mapping[Hashable, float] | None) -> None:

@@ -64,6 +64,7 @@ def budgets_as_objects(comparison: Comparison) -> list[dict[str, Any]]:
         {
             "factor": budgets.factor,
             "block": {key: in_words(level) for key, level in budgets.contest.block.items()},
+            "not_known": budgets.fault,
             "by_trials": [
                 {"level": in_words(curve.level), "trials": curve.trials, "mean": curve.mean,
                  "interval": [list(pair) for pair in zip(curve.low, curve.high, strict=True)]}

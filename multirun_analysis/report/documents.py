@@ -50,12 +50,13 @@ def details(
             (title, result_tables.ranking(result, comparison)),
             (f"{title}: pairs", result_tables.pairs(result, comparison)),
         ]
-        if result.contest.kind == Kind.TUNED:
+        if result.contest.kind == Kind.TUNED and not any(b.fault for b in comparison.budgets):
             parts.append((f"{result.factor}: the best of so many trials", result_tables.budgets(result, comparison)))
     for budgets in comparison.budgets:
         where = f" ({budgets.contest.where})" if budgets.contest.where else ""
         title = f"{budgets.factor}{where}: what the best of so many trials is worth, on a seed that did not choose it"
-        parts += [(title, by_trials(budgets, metric)), *equal_costs(budgets, metric)]
+        by_number = [f"It is {budgets.fault}."] if budgets.fault else by_trials(budgets, metric)
+        parts += [(title, by_number), *equal_costs(budgets, metric)]
     parts.append(("Divergence", result_tables.divergence(comparison)))
     parts.append(("Why: what differs inside the networks, and goes along with it", inner_table(comparison)))
     parts.append(("Diagnosis", diagnosis_tables.sentences(comparison)))

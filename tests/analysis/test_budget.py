@@ -19,6 +19,7 @@ from multirun_analysis.compare.comparison import Comparison, compare
 from multirun_analysis.compare.equal_cost import EqualCost
 from multirun_analysis.figures.budget import budget
 from multirun_analysis.report.budget_tables import budgets_as_objects, equal_costs
+from multirun_analysis.report.documents import details
 from paribus import record
 
 
@@ -118,6 +119,15 @@ def test_runs_that_trained_at_once_are_counted(tmp_path: Path) -> None:
     (budgets,) = write_search(tmp_path, **times).budgets
     equal = budgets.equal["seconds"]
     assert isinstance(equal, EqualCost) and equal.note.startswith("Up to 12 of the runs were in training at the same")
+
+
+def test_trials_that_halving_left_behind_have_no_budget_curve(tmp_path: Path) -> None:
+    comparison = write_search(tmp_path, adam={"paused": True, "status": "interrupted"})
+    (budgets,) = comparison.budgets
+    assert budgets.curves == [] and budgets.fault is not None and "halving" in budgets.fault
+    titles = [title for title, part in details(comparison, [], None) if "trials" in title]
+    assert titles == ["optim: what the best of so many trials is worth, on a seed that did not choose it"]
+    assert budget(comparison) is None
 
 
 def test_what_is_written_of_equal_costs(tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ from scipy.stats import qmc
 from small_studies import statuses, sweep
 
 from paribus import record
+from paribus.errors import UserError
+from paribus.sweep.search import Level
+from paribus.sweep.search_optuna import open_study
 
 RATES = {"adam": 1e-2, "sgd_momentum": 2e-3}  # the defaults of model=regression
 TUNE = ("tune=lr", "tune.trials=4", "tune.confirm=2", "optim=adam,sgd_momentum", "seed=1,2", "model.hidden=[8]")
@@ -43,6 +46,7 @@ def test_search_and_confirmation() -> None:
     before = {path: path.stat().st_mtime_ns for path in directory.glob(f"*/{record.SUMMARY}")}
     sweep(*TUNE, "tune.widen=0")  # again: nothing to do
     sweep(*TUNE, "tune.widen=0", "tune.trials=8", code=1)  # other settings
+    sweep(*TUNE, "tune.widen=0", "metric=val/mae:lower", code=1)
     (directory / "search.json").write_text("[1]")
     sweep(*TUNE, "tune.widen=0", code=1)
     assert {path: path.stat().st_mtime_ns for path in directory.glob(f"*/{record.SUMMARY}")} == before
@@ -90,6 +94,26 @@ def test_optuna_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     sweep("tune=lr", "tune.method=optuna", code=1)
     assert "pip install" in capsys.readouterr().err
     assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize("content", ['{"op_code": 0, "wor', "{}\n"])
+def test_a_damaged_journal_is_named(tmp_path: Path, content: str) -> None:
+    pytest.importorskip("optuna")
+    journal = tmp_path / "optuna.journal"
+    journal.write_text(content)
+    with pytest.raises(UserError, match=r"optuna\.journal is damaged .* Remove it"):
+        open_study(Level((), "all runs", 1, []), journal)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_at_its_pause_trains_no_further() -> None:
+    options = ("seed=1", "model.hidden=[8]", "trainer.max_epochs=4", "pause=2")
+    (run,) = sweep(*options).glob("*seed=1*")
+    before = (run / record.METRICS).read_bytes()
+    (run / record.SUMMARY).unlink()  # as if it had been killed after its checkpoint
+    sweep(*options)
+    assert record.read_summary(run)["message"] == "Paused after epoch 2 of 4."
+    assert (run / record.METRICS).read_bytes() == before
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from small_studies import QUICK, contents, statuses, sweep
 from multirun_analysis import load_runs
 from multirun_analysis.compare.comparison import compare
 from paribus import record
-from paribus.sweep.until import continue_seeds
+from paribus.errors import UserError
+from paribus.sweep.until import Judge, continue_seeds, take_look
 
 APART = ("optim.lr=0.01,1e-8", "until=decided")
 UNCLEAR = ("optim=adam,sgd", "optim.lr=0.01", "until=decided", "until.looks=[3,4]", "until.max_seeds=5", "seed=1,2")
@@ -37,6 +38,16 @@ def test_a_clear_difference_ends_at_the_first_look(capsys: Any) -> None:
     err = capsys.readouterr().err
     assert "at [5, 8, 12, 16, 20] seeds, now [4, 20]" in err and "new settings, now: callbacks=none," in err
     assert contents(directory) == before
+
+
+def test_a_look_by_another_metric_than_the_last_one_is_refused(tmp_path: Path) -> None:
+    plan = record.UntilPlan((1, 2, 3, 4), (3, 4), 1.0, None, False, ("a", "b"))
+    plan = plan.take(record.TakenLook(3, "selected_val_loss", ("a and b",), ()))
+    judge = Judge(lambda *_: record.Judgement("selected_val_mae", [], set()), lambda looks: 1.0, lambda *_: None)
+    with pytest.raises(
+        UserError, match="was judged by selected_val_loss at its last look, and would be by selected_val_mae"
+    ):
+        take_look(plan, tmp_path, {}, ["a", "b"], judge)
 
 
 @pytest.mark.slow

@@ -91,6 +91,7 @@ class Search:
         self.directory = directory
         self.dry_run = bool(study.dry_run)
         self.space = read_space(tune["space"], tune["trials"])
+        self.metrics: list[str] = []  # that were asked for; none: the default
         self.levels, self.seeds = self._split(sweep)
         for k, dimension in enumerate(self.space):
             if not self.is_dependent(dimension) and all(level.dimensions[k] is None for level in self.levels):
@@ -121,6 +122,7 @@ class Search:
         for own in seeds:
             name = " ".join(text for text in own if text not in shared and not text.startswith("study=")) or "all runs"
             config = self.composer.compose(own)
+            self.metrics = sorted({*self.metrics, *([] if config.metric is None else [str(config.metric)])})
             dimensions = [self._place_dimension(config, d) for d in self.space]
             levels.append(Level(own, name, int(config.trainer.max_epochs), dimensions))
         return levels, first
@@ -146,6 +148,8 @@ class Search:
     def check_same_settings(self) -> None:
         """Raise UserError where the study was searched with other settings; else note these, unless in a dry run."""
         mine = {**{key: value for key, value in self.tune.items() if key != "confirm"}, "seeds": self.seeds}
+        if self.metrics:
+            mine["metric"] = self.metrics
         path = self.directory / FILE
         if path.exists():
             import json
@@ -156,9 +160,9 @@ class Search:
                     raise ValueError("it holds no settings")
             except ValueError as error:
                 raise UserError(f"{path} is damaged ({error}). Remove it, or choose study=NAME.") from None
-            differing = [key for key in mine if before.get(key) != mine[key]]
+            differing = [key for key in {**before, **mine} if before.get(key) != mine.get(key)]
             if differing:
-                shown = ", ".join(f"{key} was {before.get(key)}, is now {mine[key]}" for key in differing)
+                shown = ", ".join(f"{key} was {before.get(key)}, is now {mine.get(key)}" for key in differing)
                 raise UserError(
                     f"{self.directory} was searched with other settings: {shown}. Choose another study=NAME, or the "
                     "same settings."

@@ -145,7 +145,7 @@ def choose_confirmed(search: Search) -> list[tuple[Level, Trial]]:
     first, second = [], []
     for level in (level for level in search.levels if not level.ranked):
         log.warning(
-            "%s: no trial is usable, since most runs of each diverged or have no figure. Nothing is confirmed of it. Give "
+            "%s: no trial is usable, since most runs of each diverged or have no figure. None is confirmed. Give "
             "tune.space other ranges, in another study=NAME.",
             level.name,
         )

@@ -54,14 +54,23 @@ def require_optuna() -> None:
 
 
 def open_study(level: Level, path: Path) -> "optuna.Study":
-    """Open the Optuna study of a level in the journal, or create it."""
+    """Open the Optuna study of a level in the journal, or create it. Raises UserError for a damaged journal."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
     name = " ".join(text for text in level.overrides if not text.startswith("study=")) or "all runs"
-    storage = JournalStorage(JournalFileBackend(str(path)))
-    return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+    try:
+        written = path.read_bytes() if path.exists() else b""
+        if written and not written.endswith(b"\n"):
+            raise ValueError("its last line is cut off")
+        storage = JournalStorage(JournalFileBackend(str(path)))
+        return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+    except (ValueError, KeyError, TypeError) as error:  # as after a full disk: half a line
+        raise UserError(
+            f"{path} is damaged ({type(error).__name__}: {error}). Remove it: the same command then goes on, with the "
+            "same points."
+        ) from error
 
 
 def list_distributions(search: Search, level: Level) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def add_seeds(
         runs = yield Round(overrides, title, later, partial(_describe, describe_look(plan, number)))
         owners |= {run.job.directory: name for run, (name, _) in zip(runs, new, strict=True)}
         if number == len(plan.taken):
-            plan = _take_look(plan, directory, owners, on, judge)
+            plan = take_look(plan, directory, owners, on, judge)
             if not study.dry_run:
                 record.write_plan(directory, plan)
         log.info(describe_look(plan, number + 1))
@@ -145,12 +145,20 @@ def add_seeds(
             return
 
 
-def _take_look(
+def take_look(
     plan: record.UntilPlan, directory: Path, owners: Mapping[Path, str], on: Sequence[str], judge: Judge
 ) -> record.UntilPlan:
-    """Judge the study at its next look; return its plan with what that found."""
+    """Judge the study at its next look; return its plan with what that found.
+
+    Raises UserError where the look before was by another metric, which would have been chosen after seeing that.
+    """
     seeds = plan.looks[len(plan.taken)]
     found = judge.judge_look(directory, plan.take(record.TakenLook(seeds, "", (), ())))
+    if plan.taken and plan.taken[-1].metric != found.metric:
+        raise UserError(
+            f"{directory} was judged by {plan.taken[-1].metric} at its last look, and would be by {found.metric} now. "
+            "Give the same metric=, or choose another study=NAME."
+        )
     going = {owners[path] for path in found.going_on if path in owners}
     stopped = tuple(name for name in on if name not in going)
     return plan.take(record.TakenLook(seeds, found.metric, tuple(found.undecided), stopped))

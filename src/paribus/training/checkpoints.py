@@ -98,6 +98,10 @@ class Checkpoints(Checkpoint):
     def on_fit_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         self.open()
 
+    def on_train_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
+        if self.pause is not None and self.pause <= trainer.current_epoch:  # killed after the checkpoint of its pause
+            raise Paused(f"Paused after epoch {trainer.current_epoch} of {trainer.max_epochs}.")
+
     def on_train_epoch_end(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         row = self.complete_row(trainer)
         with show_evaluated(trainer, learner):
