@@ -2,11 +2,15 @@
 
 import ast
 import io
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import lightning
 import pytest
 from conftest import ROOT
 from rich.table import Table
@@ -14,6 +18,7 @@ from rich.table import Table
 from paribus.errors import UserError
 from paribus.paths import parse_path
 from paribus.terminal import GuardedStream, make_console
+from paribus.training.progress import Progress
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +80,27 @@ def test_an_ascii_terminal_shows_question_marks(tmp_path: Path) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "gr??e" in done.stdout or "gr?" in done.stdout
+
+
+@pytest.mark.parametrize("console", [True, False])
+def test_batches_are_counted_on_the_terminal_only_where_the_lines_go_there(
+    console: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Workers of a study share the terminal with the table of its runs."""
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stderr", terminal)
+    handlers: list[logging.Handler] = [logging.FileHandler(tmp_path / "train.log")]
+    monkeypatch.setattr(logging.getLogger(), "handlers", handlers + [logging.StreamHandler()] * console)
+    seconds = iter([0.0, 0.0, 5.0])  # training begins, an epoch begins, a batch ends
+    monkeypatch.setattr("paribus.training.progress.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    trainer: Any = SimpleNamespace(progress_bar_callback=None, current_epoch=0, num_training_batches=9)
+    progress, learner = Progress(), lightning.LightningModule()
+    progress.on_fit_start(trainer, learner)
+    progress.on_train_start(trainer, learner)
+    progress.on_train_epoch_start(trainer, learner)
+    progress.on_train_batch_end(trainer, learner, None, None, 2)
+    assert ("epoch 1: batch 3 of 9" in terminal.getvalue()) == console
 
 
 @pytest.mark.parametrize("text", ["", " "])

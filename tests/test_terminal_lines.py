@@ -1,6 +1,7 @@
 """On a terminal no line wraps and nothing is left over: names say what varies, and what is shared is said once."""
 
 import fcntl
+import io
 import logging
 import os
 import pty
@@ -12,11 +13,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas
 import pytest
 from conftest import ROOT
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from multirun_analysis.report import terminal
 from paribus.run.logs import BelowError, FittedFormatter
 from paribus.run.spec import Composed, Job
 from paribus.sweep.labels import label_runs, split_labels
@@ -73,6 +76,19 @@ def test_means_over_seeds() -> None:
     assert lines[1:] == [["a", "mean", "sd", "seeds"], ["x", "60.00%", "14.14%", "2"], ["y", "200.00%", "0.00%", "2"]]
     one_seed, _ = label_runs(planned("a=x seed=1", "a=y seed=1", best=[1.0, 2.0]))
     assert tabulate_means(one_seed) is None
+
+
+def test_a_column_that_says_the_same_in_every_row_is_said_once_where_there_is_no_room() -> None:
+    frame = pandas.DataFrame(
+        {"setting": ["a" * 20, "b" * 20], "optim.lr": ["0.5", "0.5"], "finding": ["dead units"] * 2}
+    )
+    for width, said in ((80, []), (30, ["in every row: lr 0.5; finding dead units"])):
+        console = Console(width=width, file=io.StringIO())
+        with console.capture() as captured:
+            console.print(terminal.rich(frame, "Found", 30 if said else 80), soft_wrap=True)
+        lines = captured.get().splitlines()
+        assert [line for line in lines if line.startswith("in every row")] == said
+        assert ("finding" in captured.get().partition("setting")[2]) == (not said)
 
 
 def entry(**extra: Any) -> logging.LogRecord:

@@ -24,8 +24,24 @@ LONGEST = 24  # of a cell that is not broken
 
 
 def rich(frame: pd.DataFrame, title: str, width: int) -> Group:
-    """Lay a table out: whole where there is room, else without what can be spared, else in several parts."""
-    return Group(Text(title, style="bold"), *(_table(part, width) for part in fitted(frame, width)))
+    """Lay a table out: whole where there is room, else without what can be spared, else in several parts.
+
+    A column that is left out since it says the same in every row is said once, below the title.
+    """
+    parts = fitted(frame, width)
+    lines = []
+    if parts[0] is not frame:
+        short, shown = _short_headings(frame), {column for part in parts for column in part}
+        left_out = [
+            f"{c} {short[c].iloc[0]}" for c in _alike(short) if c not in shown and str(short[c].iloc[0]).strip()
+        ]
+        lines = [Text(f"in every row: {'; '.join(left_out)}")] if left_out else []
+    return Group(Text(title, style="bold"), *lines, *(_table(part, width) for part in parts))
+
+
+def _alike(frame: pd.DataFrame) -> list[str]:
+    """List the columns, but the first one and KEPT, that say the same in every row of several."""
+    return [str(c) for c in frame.columns[1:] if len(frame) > 1 and frame[c].nunique() == 1 and c not in KEPT]
 
 
 def fitted(frame: pd.DataFrame, width: int) -> list[pd.DataFrame]:
@@ -33,7 +49,7 @@ def fitted(frame: pd.DataFrame, width: int) -> list[pd.DataFrame]:
     if _natural(frame) <= width:
         return [frame]
     frame = _short_headings(frame)
-    same = [c for c in frame.columns[1:] if len(frame) > 1 and frame[c].nunique() == 1 and c not in KEPT]
+    same = _alike(frame)
     spare = [column for column in same if column not in LAST]
     spare += [column for column in SPARED if column in frame.columns and column not in same]
     spare += [column for column in LAST if column in same]

@@ -49,6 +49,16 @@ def test_a_run_of_another_configuration_is_refused_with_the_difference(capsys: A
     assert contents(directory) == before
 
 
+def test_a_run_that_failed_before_its_first_epoch_gives_way_to_its_mended_configuration() -> None:
+    conf = Path("conf/loss/own.yaml")
+    conf.parent.mkdir(parents=True)
+    conf.write_text("_target_: own_losses.Whole\n")  # says no task
+    directory = sweep("loss=own", "seed=1", code=1)
+    assert statuses(directory) == ["failed"]
+    conf.write_text("_target_: own_losses.Whole\ntask: regression\n")
+    assert statuses(sweep("loss=own", "seed=1")) == ["completed"]
+
+
 def test_a_run_of_a_study_is_not_made_longer_behind_its_back(capsys: Any) -> None:
     run = next(d for d in sweep("seed=1,2").iterdir() if d.is_dir())
     assert main("train.py", f"resume={run}", "trainer.max_epochs=3") == 1

@@ -18,6 +18,7 @@ from paribus.paths import parse_path, suggest_path
 from paribus.terminal import make_console
 
 MOST_LINES = 200  # of the difference of two patches
+REMARKS = "tags, note"  # a column that is left out where it is empty
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -84,21 +85,22 @@ def _print_studies(studies: list[shelf.Study]) -> None:
         [study.path, ", ".join(f"{n} {status}" for status, n in study.runs.items()), *_describe(study)]
         for study in studies
     ]
-    _print_table(["study", "runs", "changed", "size", "tags, note"], rows)
+    _print_table(["study", "runs", "changed", "size", REMARKS], rows)
 
 
 def _print_runs(path: Path, runs: list[shelf.Run]) -> None:
     rows = [
         [
-            str(Path(run.path).relative_to(path)) if run.path != str(path) else run.path,
             run.status,
             "" if run.best is None else f"{run.best:.4g}",
             "" if run.epochs is None else str(run.epochs),
             *_describe(run),
+            str(Path(run.path).relative_to(path)) if run.path != str(path) else run.path,
         ]
         for run in runs
     ]
-    _print_table(["run", "status", "best", "epochs", "changed", "size", "tags, note"], rows)
+    titles = ["status", "best", "epochs", "changed", "size", REMARKS, "run"]  # the longest last: it gets the rest
+    _print_table(titles, rows)
 
 
 def _describe(one: shelf.Study | shelf.Run) -> list[str]:
@@ -112,6 +114,8 @@ def _print_table(titles: list[str], rows: list[list[str]]) -> None:
 
     console = make_console() if sys.stdout.isatty() else make_console(width=200)
     table = Table(box=None, pad_edge=False)
+    kept = [i for i, title in enumerate(titles) if title != REMARKS or any(row[i] for row in rows)]
+    titles, rows = [titles[i] for i in kept], [[row[i] for i in kept] for row in rows]
     for title in titles:
         number = title in ("size", "best", "epochs")
         table.add_column(title, justify="right" if number else "left", overflow="fold", no_wrap=title == "changed")

@@ -122,7 +122,7 @@ def inspect_directory(job: Job) -> tuple[dict[str, Any] | None, ResumePoint | No
             f"{directory} already holds the record of a run. Choose another directory (hydra.run.dir=DIR), resume that "
             "run (resume=DIR), or delete it."
         )
-    if summary is not None and summary.get("identity") not in (None, record.identify(job.config)):
+    if summary is not None and resume.is_in_the_way(directory, summary, record.identify(job.config)):
         raise resume.make_conflict_error(directory, summary["config"], job.config)
     if summary is not None and status in record.FINISHED:
         return summary, None

@@ -110,6 +110,16 @@ def describe_differences(differing: Mapping[str, tuple[Any, Any]]) -> str:
     return ", ".join(f"{key} was {old}, is now {new}" for key, (old, new) in differing.items())
 
 
+def is_in_the_way(directory: Path, summary: Mapping[str, Any] | None, identity: str) -> bool:
+    """Tell whether the directory of a run holds another one, whose record would be lost.
+
+    A run that failed before its first epoch has nothing to lose: its cause may have been a value that is now mended.
+    """
+    if summary is None or summary.get("identity") in (None, identity):
+        return False
+    return summary.get("status") != record.FAILED or (directory / record.METRICS).exists()
+
+
 def make_conflict_error(directory: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> UserError:
     """Return the error for a directory of a study that holds a run of another configuration."""
     return UserError(

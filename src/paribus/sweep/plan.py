@@ -16,7 +16,7 @@ from paribus.config.messages import explain
 from paribus.errors import UserError
 from paribus.run.attempt import Outcome
 from paribus.run.report import read_best
-from paribus.run.resume import make_conflict_error
+from paribus.run.resume import is_in_the_way, make_conflict_error
 from paribus.run.spec import Job
 from paribus.sweep.jobs import JobComposer
 
@@ -133,7 +133,7 @@ def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictCo
                 f"Two runs of the sweep would have one directory, {job.directory}. Leave hydra.sweep.subdir out, or "
                 "make it unique to each run."
             )
-        if summary is not None and summary.get("identity") not in (None, identity):
+        if summary is not None and is_in_the_way(job.directory, summary, identity):
             conflicts.append(make_conflict_error(job.directory, summary["config"], job.config))
         if status == record.DAMAGED:
             log.warning("%s cannot be read: that run is trained again.", job.directory / record.SUMMARY)

@@ -17,29 +17,37 @@ MIN_INTERVAL_S = 0.5  # between two lines, or two updates of the counter
 LOG_INTERVAL_S = 60.0  # between lines within an epoch, where there is no terminal to show a counter
 
 
+def _logs_to_console() -> bool:
+    """Tell whether log lines of this process go to the console; those of a study's worker go to a file alone."""
+    handlers = logging.getLogger().handlers
+    return any(isinstance(one, logging.StreamHandler) and not isinstance(one, logging.FileHandler) for one in handlers)
+
+
 class Progress(lightning.Callback):
     """A callback that logs a line for each epoch. Of short epochs some are left out, never the first and the last.
 
-    Within long epochs a terminal shows a counter of batches; elsewhere a line is logged every minute. Beside a progress
-    bar of Lightning's it is silent.
+    Within long epochs a terminal shows a counter of batches, if the lines go there too; elsewhere, as in a worker of a
+    study, a line is logged every minute. Beside a progress bar of Lightning's it is silent.
     """
 
     def __init__(self) -> None:
         self._last = -math.inf
         self._next_count = math.inf
         self._silent = False  # next to a progress bar of Lightning's
+        self._counts = False  # on the terminal
         self._fit_started = 0.0
         self._first_epoch = 0
 
     def on_fit_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         self._silent = trainer.progress_bar_callback is not None
+        self._counts = sys.stderr.isatty() and _logs_to_console()
 
     def on_train_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
         self._fit_started = time.monotonic()
         self._first_epoch = trainer.current_epoch
 
     def on_train_epoch_start(self, trainer: Trainer, learner: lightning.LightningModule) -> None:
-        interval = math.inf if self._silent else 1.0 if sys.stderr.isatty() else LOG_INTERVAL_S
+        interval = math.inf if self._silent else 1.0 if self._counts else LOG_INTERVAL_S
         self._next_count = time.monotonic() + interval
 
     def on_train_batch_end(
@@ -49,7 +57,7 @@ class Progress(lightning.Callback):
         if now < self._next_count:
             return
         text = f"epoch {trainer.current_epoch + 1}: batch {batch_idx + 1} of {trainer.num_training_batches}"
-        if sys.stderr.isatty():
+        if self._counts:
             sys.stderr.write(f"\r{text} \033[K")
             sys.stderr.flush()
             self._next_count = now + MIN_INTERVAL_S
@@ -64,7 +72,7 @@ class Progress(lightning.Callback):
         assert recorder.recording is not None
         row, now = recorder.recording.rows[-1], time.monotonic()
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
-        if sys.stderr.isatty() and now > self._next_count - MIN_INTERVAL_S:
+        if self._counts and now > self._next_count - MIN_INTERVAL_S:
             sys.stderr.write("\r\033[K")
         if now - self._last < MIN_INTERVAL_S and epoch not in (1, epochs) and not trainer.should_stop:
             return
