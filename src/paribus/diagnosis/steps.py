@@ -88,20 +88,21 @@ def locate_spikes(losses: np.ndarray) -> np.ndarray:
     There the loss, and also the next one, lies above the mean of the finite ones of the WINDOW losses before by more
     than DEVIATIONS standard deviations, and by GIVEN_UP of what the loss has fallen by since the first step. A batch of
     hard samples has a high loss alone: the next one, of other samples, shows whether the network itself was thrown off.
+    The deviation is that of the differences between successive losses, which the fall of the loss does not enlarge (von
+    Neumann et al., 1941): half their mean square is the variance of the noise.
+
     Of m high losses at random among n, m^2 / n follow another one: nothing is returned where chance would suffice.
     """
     known = np.isfinite(losses)
     if not known.any():
         return np.empty(0, int)
-    missing = np.zeros(WINDOW)
-    values, counted = (
-        np.lib.stride_tricks.sliding_window_view(np.concatenate([missing, own]), WINDOW)[:-1]
-        for own in (np.where(known, losses, 0.0), known)
-    )
+    filled = np.where(known, losses, 0.0)
     with np.errstate(over="ignore", invalid="ignore"):
-        number = np.maximum(counted.sum(1), 1)
-        mean = values.sum(1) / number
-        deviation = np.sqrt((counted * np.square(values - mean[:, None])).sum(1) / number)
+        number = np.maximum(_sum_before(known, WINDOW), 1)
+        mean = _sum_before(filled, WINDOW) / number
+        both = np.concatenate([[False], known[1:] & known[:-1]])
+        squares = np.where(both, np.square(np.diff(filled, prepend=0.0)), 0.0)
+        deviation = np.sqrt(_sum_before(squares, WINDOW - 1) / np.maximum(2 * _sum_before(both, WINDOW - 1), 1))
         height = np.maximum(DEVIATIONS * np.maximum(deviation, LEAST_DEVIATION * np.abs(mean)),
                             GIVEN_UP * (losses[known][0] - mean))  # fmt: skip
         limit = np.where(4 * number >= WINDOW, mean + height, np.inf)
@@ -111,6 +112,12 @@ def locate_spikes(losses: np.ndarray) -> np.ndarray:
     places = np.flatnonzero(lasts)
     by_chance = float(begins.sum()) ** 2 / len(losses)
     return places if _exceed_chance(len(places), by_chance) else places[:0]
+
+
+def _sum_before(values: np.ndarray, window: int) -> np.ndarray:
+    """Sum for each of (n,) values the `window` ones before it, or as many as there are: (n,)."""
+    whole = np.concatenate([np.zeros(window, values.dtype), values])
+    return np.lib.stride_tricks.sliding_window_view(whole, window)[:-1].sum(1)
 
 
 def _exceed_chance(count: int, expected: float) -> bool:
