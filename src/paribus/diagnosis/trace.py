@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from paribus import record
+from paribus.errors import summarise_error
 
 LAYER_COLUMNS = ("epoch", "layer", "depth", "tensor", "quantity", "value")
 QUANTITIES = (  # of layers.parquet, that a diagnosis looks at
@@ -122,9 +123,7 @@ def _read_layers(path: Path) -> dict[str, LayerTable]:
             codes[name], words[name] = column.indices.to_numpy(), [str(word) for word in column.dictionary.to_pylist()]
         epoch, depth, value = (table.column(name).to_numpy() for name in ("epoch", "depth", "value"))
     except (pyarrow.ArrowException, OSError, KeyError) as error:
-        raise record.RecordError(
-            f"{path} is damaged ({(str(error).strip() or 'unreadable').splitlines()[0]})."
-        ) from None
+        raise record.RecordError(f"{path} is damaged ({summarise_error(error)}).") from None
     return dict(build_tables(epoch, depth, value.astype(float), codes, words))
 
 
