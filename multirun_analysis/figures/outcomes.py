@@ -76,7 +76,7 @@ def differences(result: Result, comparison: Comparison) -> Figure | None:
     if result.log:
         ticks = ratio_ticks(reach)
         axes.set_xticks(list(ticks), list(ticks.values()))
-    named = [*(level.level for level in (best,)), *(pair.a for pair in pairs), *(level.level for level in unusable)]
+    named = [best.level, *(pair.a for pair in pairs), *(level.level for level in unusable)]
     axes.set_yticks(range(rows), [plain(shorten(in_words(level), 30), 60) for level in named])
     axes.set_ylim(rows - 0.5, -0.5)
     said = ["best", *(_verdict(pair) for pair in pairs), *("" for _ in unusable)]
@@ -155,8 +155,10 @@ def ranking(result: Result, comparison: Comparison) -> Figure | None:
     axes.set_yticks(range(len(levels)), [plain(shorten(in_words(level.level), 30), 60) for level in levels])
     axes.set_ylim(len(levels) - 0.5, -0.5)
     axes.set_xlabel(plain(comparison.metric.name))
+    diverged = [f"{level.diverged} diverged" if level.diverged else "" for level in levels]
+    said = [f"{level.letters}  {broken}".strip() for level, broken in zip(levels, diverged, strict=True)]
     beside = axes.secondary_yaxis("right")
-    beside.set_yticks(range(len(levels)), [f"{level.letters}  {_diverged(level)}".strip() for level in levels])
+    beside.set_yticks(range(len(levels)), said)
     beside.tick_params(length=0)
     axes.grid(axis="x", color="#e5e5e5", lw=0.6)
     axes.set_axisbelow(True)
@@ -174,7 +176,3 @@ def _runs(result: Result, level: LevelResult) -> list[str]:
     return [run for cell in cells if cell is not None for run in cell.runs] or [
         run for entry in result.contest.of_level(level.level) for cell in entry.trials.values() for run in cell.runs
     ]
-
-
-def _diverged(level: LevelResult) -> str:
-    return f"{level.diverged} diverged" if level.diverged else ""

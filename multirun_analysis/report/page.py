@@ -81,6 +81,8 @@ def _json(data: Any) -> str:
 
 def _verdict(found: Verdict, comparison: Comparison) -> str:
     """The first screen: the factors' pictures, and beside them its lines; then the command that comes next."""
+    figure = comparison.metric.figure
+    what = f" ({WORDS[figure]})" if figure else ""
     drawn = pictures(comparison, [line.factor for line in found.lines if line.factor])
     lines = "".join(
         f"<div><dt>{escape(line.label)}</dt><dd>{''.join(f'<p>{escape(s)}</p>' for s in line.sentences)}</dd></div>"
@@ -92,7 +94,7 @@ def _verdict(found: Verdict, comparison: Comparison) -> str:
         else ""
     )
     return (
-        f"<p class='caption'>{escape(found.heading)}{_figure(comparison)}</p>"
+        f"<p class='caption'>{escape(found.heading)}{what}</p>"
         f"{_picture_of_run(comparison)}<div class='{'first' if drawn else 'alone'}'>"
         f"{f'<div>{drawn}</div>' if drawn else ''}<div><dl class='lines'>{lines}</dl>{command}</div></div>"
     )
@@ -114,8 +116,3 @@ def _picture_of_run(comparison: Comparison) -> str:
         f"<div class='scroll' tabindex='0' role='region' aria-label='{said}'>"
         f"<img alt='{said}' style='max-width: 100%' src='data:image/png;base64,{data}'></div>"
     )
-
-
-def _figure(comparison: Comparison) -> str:
-    figure = comparison.metric.figure
-    return f" ({WORDS[figure]})" if figure else ""
