@@ -136,7 +136,7 @@ def to_numbers(table: Any) -> dict[str, np.ndarray]:
     return {name: table.column(name).to_numpy().astype(float) for name in table.column_names}
 
 
-def name_rows(tables: Mapping[str, Any]) -> pd.Categorical:
+def name_rows(tables: Mapping[str, Any]) -> "pd.Categorical[str]":
     """Return the run of each row of tables that stand one below the other."""
     sizes = [len(table) for table in tables.values()]
     return pd.Categorical.from_codes(np.repeat(np.arange(len(sizes)), sizes), pd.Index(list(tables)))
