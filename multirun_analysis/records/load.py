@@ -81,7 +81,8 @@ class Study:
         runs = self.runs[mine].dropna(axis="columns", how="all")
         runs = runs.reindex(columns=[c for c in self.runs if c in runs or c in ALWAYS])
         curves = self.curves[self.curves["run"].isin(runs.index)]
-        described, summaries = ({n: known[n] for n in runs.index} for known in (self.described, self.summaries))
+        described = {name: self.described[name] for name in runs.index}
+        summaries = {name: self.summaries[name] for name in runs.index}
         return Study(runs, curves, described, summaries, self.plan)
 
     @cached_property
