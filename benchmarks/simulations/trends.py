@@ -49,9 +49,7 @@ def splits(random: Random, studies: int) -> Iterator[Row]:
             if where in ("splits", "both"):
                 table = table + random.normal(size=(1, columns))
             labels = list(itertools.product(range(rows), range(columns)))
-            low, high = estimate_replicates(
-                table.ravel(), [f"seed{i}" for i, _ in labels], [f"split{j}" for _, j in labels]
-            ).interval
+            low, high = estimate_replicates(table.ravel(), labels).interval
             return low < 0 < high
 
         n = 5 * studies

@@ -169,6 +169,8 @@ def _circumstances(comparison: Comparison) -> Iterator[str]:
 def _unread(comparison: Comparison) -> Iterator[str]:
     for name, why in comparison.study.unread.items():
         yield f"{name}: {why}. Its layers are missing from the figures; its other figures are there."
+    for name, why in comparison.study.unread_steps.items():
+        yield f"{name}: {why}. Its steps are missing from figures and from times to a target."
 
 
 def _duplicates(comparison: Comparison) -> Iterator[str]:

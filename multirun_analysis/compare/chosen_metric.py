@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from multirun_analysis.compare.metric import FIGURES, Metric
-from multirun_analysis.records.direction import Named, direction_of, named_metric
+from multirun_analysis.records.direction import direction_of, named_metric
 from multirun_analysis.records.load import Study, list_measured
 from multirun_analysis.records.run_figures import figures_of_column, name_figure
 from paribus import record
@@ -101,7 +101,7 @@ def with_figure(study: Study, metric: Metric) -> Study:
     return replace(study, runs=study.runs.assign(**{metric.name: values}))
 
 
-def _named(study: Study) -> list[Named]:
+def _named(study: Study) -> list[record.Metric]:
     """The metrics that completed runs name as their own, each once."""
     completed = study.runs.index[study.runs["status"] == record.COMPLETED]
     found = {named: None for name in completed if (named := named_metric(study.summaries[name]))}

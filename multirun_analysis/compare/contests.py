@@ -8,15 +8,7 @@ import numpy as np
 
 from multirun_analysis.compare.design import Cell, Contest, Entry, Kind, Levels, Outcome, Replicate, Runs
 from multirun_analysis.compare.inference import optimism
-from multirun_analysis.records.described import (
-    ABSENT,
-    CONTENT,
-    DEFAULT,
-    DERIVED,
-    GROUPS,
-    Described,
-    tuned_keys,
-)
+from multirun_analysis.records.described import ABSENT, CONTENT, DEFAULT, DERIVED, GROUPS, Described, tuned_keys
 
 TUNABLE = ("optim.", "scheduler.")  # values that are swept to do a level justice
 # What decides on which samples and targets a run is validated: figures of different ones are not compared.

@@ -94,7 +94,7 @@ def _compare(
     found = _averaged(series, contexts, a, b)
     differences = np.array(list(found.values()))
     keys = list(found)
-    whole = estimate_replicates(differences, [k[0] for k in keys], [k[1] for k in keys], float(len(contexts)))
+    whole = estimate_replicates(differences, keys, float(len(contexts)))
     whole = whole._replace(look=contest.look_at(keys))
     # The best of many is too good. By as much as the level in front is more so than the other, it is so by chance.
     more = float(np.mean([optimism[c, a] - optimism[c, b] for c in contexts]))
@@ -123,7 +123,7 @@ def _level_means(
         centres = float(np.mean([np.mean(list(series[c, level].values())) for c in contexts]))
         keys = [key for key, values in by_replicate.items() if len(values) >= LEAST_CONTEXTS * len(contexts)]
         values = np.array([centres + float(np.mean(by_replicate[key])) for key in keys])
-        mean = estimate_replicates(values, [k[0] for k in keys], [k[1] for k in keys])
+        mean = estimate_replicates(values, keys)
         found[level] = mean._replace(look=contest.look_at(keys))
     return found
 

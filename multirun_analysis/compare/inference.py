@@ -106,14 +106,14 @@ def estimate_crossed(table: np.ndarray, scale: float = 1.0) -> Estimate:
     return Estimate(mean, math.sqrt(whole / table.size), whole**2 / below if below else n - 1, n, scale)
 
 
-def estimate_replicates(values: np.ndarray, seeds: Sequence[Hashable], splits: Sequence[Hashable], scale: float = 1.0
-                        ) -> Estimate:  # fmt: skip
-    """Estimate the mean of values (n,) of runs that differ in seed and split.
+def estimate_replicates(values: np.ndarray, pairs: Sequence[tuple[Hashable, Hashable]], scale: float = 1.0) -> Estimate:
+    """Estimate the mean of values (n,) of runs that differ in seed and split, of which `pairs` holds both.
 
     Where seeds share several splits, both are random effects: over the seeds and splits that have all of their pairs,
     or, where these are fewer than two by two, over the means of the one of which there are fewer. Else each value is a
     replicate of its own: one split for all seeds, or a split for each.
     """
+    seeds, splits = [seed for seed, _ in pairs], [split for _, split in pairs]
     of_seed, of_split = ({label: i for i, label in enumerate(dict.fromkeys(labels))} for labels in (seeds, splits))
     if not 1 < min(len(of_seed), len(of_split)) < len(values):
         return estimate(values, scale)

@@ -181,7 +181,7 @@ def estimate_places(values: np.ndarray, keys: Sequence[Replicate]) -> list[Estim
     seeds, splits = zip(*keys, strict=True)
     n = values.shape[1]
     if 1 < min(len(set(seeds)), len(set(splits))) < n:
-        return [estimate_replicates(row, seeds, splits) for row in values]
+        return [estimate_replicates(row, keys) for row in values]
     errors = values.std(axis=1, ddof=1) / math.sqrt(n)
     return [Estimate(float(m), float(e), n - 1, n) for m, e in zip(values.mean(axis=1), errors, strict=True)]
 

@@ -14,7 +14,6 @@ from multirun_analysis.records.replicates import seed_effects
 
 Effects = frozenset[int]  # axes of a table
 DRAWS = 20_000
-LEAST_LEVELS = 2
 
 
 @dataclass(frozen=True)

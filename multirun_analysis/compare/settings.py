@@ -70,9 +70,7 @@ def tried_settings(
     for (cell, confirms), names in by_cell.items():
         finite = [name for name in names if math.isfinite(figures[name])]
         labels = [described[name].replicate for name in finite]
-        mean = estimate_replicates(
-            np.array([figures[name] for name in finite]), [s for s, _ in labels], [p for _, p in labels]
-        )
+        mean = estimate_replicates(np.array([figures[name] for name in finite]), labels)
         diverged = sum(math.isinf(figures[name]) for name in names)
         levels = {factor: described[names[0]].level(factor) for factor in factors}
         missing = len(names) - len(finite) - diverged

@@ -7,13 +7,7 @@ import numpy as np
 
 from multirun_analysis.compare.context_means import average_contexts
 from multirun_analysis.compare.design import Contest, Levels, Replicate, numbers
-from multirun_analysis.compare.inference import (
-    estimate_replicates,
-    mean_variance,
-    p_two_sided,
-    prior_df,
-    shrink,
-)
+from multirun_analysis.compare.inference import estimate_replicates, mean_variance, p_two_sided, prior_df, shrink
 from multirun_analysis.compare.results import Trend
 from multirun_analysis.compare.sequential import Look
 
@@ -41,8 +35,7 @@ def find_trend(
         return None
     ordered, table = list(rows), np.array(list(rows.values()))
     contrasts = _polynomials(x)
-    seeds, splits = [k[0] for k in ordered], [k[1] for k in ordered]
-    estimates = [estimate_replicates(table @ c, seeds, splits, float(len(contexts))) for c in contrasts]
+    estimates = [estimate_replicates(table @ c, ordered, float(len(contexts))) for c in contrasts]
     look = contest.look_at(ordered)
     estimates = [found._replace(look=look) for found in estimates]
     estimates = shrink(estimates, prior_df(len(estimates)), mean_variance(estimates))
@@ -87,8 +80,7 @@ def _optimum(
         return None
     vertex = -linear.mean() / (2 * square.mean())
     grid = np.linspace(x[near].min(), x[near].max(), 1001) - centre
-    seeds, splits = [seed for seed, _ in replicates], [split for _, split in replicates]
-    derivatives = [estimate_replicates(linear + 2 * square * at, seeds, splits)._replace(look=look) for at in grid]
+    derivatives = [estimate_replicates(linear + 2 * square * at, replicates)._replace(look=look) for at in grid]
     inside = grid[[abs(found.mean) <= found.half_width() for found in derivatives]]
     if not grid[0] <= vertex <= grid[-1] or not len(inside):
         return None

@@ -1,5 +1,6 @@
 """Find where twins part: runs with equal seeds that differ in one factor, epoch by epoch. Never torch."""
 
+import functools
 import itertools
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
@@ -107,10 +108,8 @@ def _part(comparison: Comparison, read: dict[str, Twins], level: Hashable, pairs
           ) -> Parting | None:  # fmt: skip
     """Measure how far the runs of each pair are apart; None without a pair that has predictions of equal samples."""
     pairs = [(a, b) for a, b in pairs if _alike(read[a], read[b])]
-    common = [np.intersect1d(read[a]["epoch"], read[b]["epoch"]) for a, b in pairs]
-    epochs = common[0] if common else np.empty(0)
-    for more in common[1:]:
-        epochs = np.intersect1d(epochs, more)
+    of_runs = [read[name]["epoch"] for pair in pairs for name in pair]
+    epochs = functools.reduce(np.intersect1d, of_runs) if of_runs else np.empty(0)
     if not len(epochs):
         return None
     disagreement, distance = [], []

@@ -65,10 +65,7 @@ ACTIVATIONS: dict[str, tuple[Function, Function]] = {
     "elu": (_elu, _elu_slope),
     "celu": (_elu, _elu_slope),  # the same with alpha = 1
     "selu": (_selu, _selu_slope),
-    "gelu": (
-        lambda x: x * ndtr(x),
-        lambda x: ndtr(x) + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi),
-    ),
+    "gelu": (lambda x: x * ndtr(x), lambda x: ndtr(x) + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)),
     "tanh_gelu": (lambda x: x * (1 + _bend(x)) / 2, _tanh_gelu_slope),
     "silu": (lambda x: x * expit(x), lambda x: expit(x) * (1 + x * expit(-x))),
     "mish": (lambda x: x * np.tanh(_softplus(x)), _mish_slope),

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.figures import style
 from multirun_analysis.figures.axes import average, draw_bands, draw_lines, set_scale
-from multirun_analysis.figures.encoding import Encoding, Means, encode
-from multirun_analysis.figures.registry import figure, main_factors
+from multirun_analysis.figures.encoding import Encoding, Means, encode_main
+from multirun_analysis.figures.registry import figure
 from multirun_analysis.figures.style import LARGE, MOST_ENTRIES, count, plain
 
 BINS = 12  # of a tenfold number of steps, over each of which losses and gradient norms are averaged
@@ -17,7 +17,7 @@ BINS = 12  # of a tenfold number of steps, over each of which losses and gradien
 @figure("loss_by_step")
 def loss_by_step(comparison: Comparison, factor: str | None = None) -> Figure | None:
     """Draw training loss, gradient norm and validation metric against steps: means over the seeds of each setting."""
-    encoding = encode(comparison, factor or next(iter(main_factors(comparison)), None))
+    encoding = encode_main(comparison, factor)
     steps = comparison.study.steps
     steps = steps[steps["run"].isin(encoding.runs.index)]
     if steps.empty:

@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.figures import style
 from multirun_analysis.figures.axes import choose_scale, set_epochs, set_scale
-from multirun_analysis.figures.encoding import encode
+from multirun_analysis.figures.encoding import encode_main
 from multirun_analysis.figures.layers import by_layer, draw_panels, of
-from multirun_analysis.figures.registry import figure, main_factors
+from multirun_analysis.figures.registry import figure
 from multirun_analysis.figures.style import count
 
 EDGE = 1.0  # margin from which a step as long as the last one no longer lowers the loss
@@ -23,7 +23,7 @@ def stability_margin(comparison: Comparison, factor: str | None = None) -> Figur
     Two panels: the margin along the last update, rate x critical sharpness / 2; and rate x largest eigenvalue / 2 of
     runs with plain gradient descent, of which alone it says where the edge is.
     """
-    encoding = encode(comparison, factor or next(iter(main_factors(comparison)), None))
+    encoding = encode_main(comparison, factor)
     margins = {"along the last update": encoding.curves("curvature/stability_margin")}
     eigenvalues, rates = encoding.curves("curvature/largest_eigenvalue"), encoding.curves("lr")
     eigenvalues = eigenvalues[[descends_plainly(comparison, str(run)) for run in eigenvalues.index]]

@@ -24,7 +24,7 @@ from multirun_analysis.figures.axes import (
     set_epochs,
     set_scale,
 )
-from multirun_analysis.figures.encoding import Encoding, encode
+from multirun_analysis.figures.encoding import Encoding, encode, encode_main
 from multirun_analysis.figures.registry import Drawing, figure, main_factors
 from multirun_analysis.figures.style import LARGE, MOST_ENTRIES, count, pick, plain, shorten
 from multirun_analysis.records.described import in_words
@@ -160,7 +160,7 @@ def per_level(comparison: Comparison, factor: str | None, metric: str) -> Figure
 @figure("steps")
 def accuracy_against_step(comparison: Comparison, factor: str | None = None) -> Figure | None:
     """Draw validation accuracy, or loss, of each epoch against the optimizer steps done, which batches determine."""
-    encoding = encode(comparison, factor or next(iter(main_factors(comparison)), None))
+    encoding = encode_main(comparison, factor)
     tables = {name: encoding.curves(name) for name in ("val/acc", "val/loss")}
     metric = next((name for name, values in tables.items() if not values.empty), None)
     if metric is None:

@@ -21,6 +21,7 @@ from scipy.special import stdtrit
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.inference import LEVEL
 from multirun_analysis.compare.metric import Metric
+from multirun_analysis.figures.registry import main_factors
 from multirun_analysis.figures.style import DASHES, GREY, HATCHES, MARKS, MOST_ENTRIES, colours, count
 from multirun_analysis.records.described import in_words, order
 from paribus import record
@@ -203,7 +204,7 @@ class Encoding:
 
 def encode(comparison: Comparison, factor: str | None, along: str | None = None) -> Encoding:
     """Give the runs of a comparison their looks by a factor; `along` is one that an axis shows and needs no dashes."""
-    factor = factor or None
+    factor = factor if factor in comparison.factors else None
     settings = comparison.settings.drop(index=list(comparison.duplicates))
     known = (settings["cell"] >= 0).to_numpy()
     levels: list[Hashable] = [ALL if k else UNKNOWN for k in known]
@@ -237,6 +238,11 @@ def encode(comparison: Comparison, factor: str | None, along: str | None = None)
     }
     runs = pd.DataFrame({key: pd.Series(values, settings.index) for key, values in columns.items()})
     return Encoding(comparison, factor, second, others, list(ranks), seconds, runs)
+
+
+def encode_main(comparison: Comparison, factor: str | None = None) -> Encoding:
+    """Give the runs their looks by a factor; None: the first of the main ones."""
+    return encode(comparison, factor or next(iter(main_factors(comparison)), None))
 
 
 def _ordered(levels: Sequence[Hashable]) -> list[Hashable]:

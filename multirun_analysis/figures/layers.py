@@ -21,8 +21,8 @@ from multirun_analysis.figures.axes import (
     set_epochs,
     set_scale,
 )
-from multirun_analysis.figures.encoding import Encoding, Means, encode, pivot
-from multirun_analysis.figures.registry import figure, main_factors
+from multirun_analysis.figures.encoding import Encoding, Means, encode_main, pivot
+from multirun_analysis.figures.registry import figure
 from multirun_analysis.figures.style import SMALL, count, pick, plain
 from paribus import record
 
@@ -76,7 +76,7 @@ def draw_panels(
         log: whether the axis is logarithmic; else the values are shares.
         guide: a value to mark.
     """
-    encoding = _encode(comparison, factor)
+    encoding = encode_main(comparison, factor)
     read = [{name: encoding.by_epoch(frame) for name, frame in group.items()} for group in groups]
     kept = [{name: values for name, values in group.items() if len(values)} for group in read]
     drawn = [group for group in kept if group]
@@ -100,7 +100,8 @@ def draw_panels(
             axes.set_title(plain(name, 36), fontsize=10)
             if first:
                 axes.set_ylabel(ylabel, fontsize=10)
-    present = _union(values.index for group in drawn for values in group.values())
+    names = (name for group in drawn for values in group.values() for name in values.index)
+    present = pd.Index(list(dict.fromkeys(names)), dtype=object)
     _finish(whole, encoding, f"{title}{_by(encoding)} ({count(len(present), 'run')})", present, "line")
     return whole
 
@@ -123,17 +124,8 @@ def _finish(figure: Figure, encoding: Encoding, title: str, present: pd.Index, w
     style.add_note(figure, *encoding.describe_means(present, what), *encoding.describe_broken(present, marked))
 
 
-def _encode(comparison: Comparison, factor: str | None) -> Encoding:
-    factor = factor or next(iter(main_factors(comparison)), None)
-    return encode(comparison, factor if factor in comparison.factors else None)
-
-
 def _by(encoding: Encoding) -> str:
     return f", by {encoding.factor}" if encoding.factor else ""
-
-
-def _union(parts: Any) -> pd.Index:
-    return pd.Index(list(dict.fromkeys(name for part in parts for name in part)), dtype=object)
 
 
 def of(layers: pd.DataFrame, quantity: str, tensor: str) -> pd.DataFrame:
@@ -206,7 +198,7 @@ def gradient_bars(comparison: Comparison, factor: str | None = None) -> Figure |
     Of many layers, or settings, lines over depth; exact zeros lie on a dotted line below all else, each with a mark.
     """
     frame = last_epoch(joined(comparison.study.layers))
-    encoding = _encode(comparison, factor)
+    encoding = encode_main(comparison, factor)
     values = pivot(frame, encoding.runs.index, "depth")
     settings, n = encoding.settings, len(encoding.settings)
     if values.empty or not n:

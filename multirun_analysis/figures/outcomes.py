@@ -1,10 +1,11 @@
 """Draw the comparison of a factor: differences from its best level, and its levels."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from multirun_analysis.compare.comparison import Comparison
@@ -76,22 +77,26 @@ def differences(result: Result, comparison: Comparison) -> Figure | None:
     if result.log:
         ticks = ratio_ticks(reach)
         axes.set_xticks(list(ticks), list(ticks.values()))
-    named = [*(level.level for level in (best,)), *(pair.a for pair in pairs), *(level.level for level in unusable)]
-    axes.set_yticks(range(rows), [plain(shorten(in_words(level), 30), 60) for level in named])
-    axes.set_ylim(rows - 0.5, -0.5)
-    said = ["best", *(_verdict(pair) for pair in pairs), *("" for _ in unusable)]
-    beside = axes.secondary_yaxis("right")
-    beside.set_yticks(range(rows), said)
-    beside.tick_params(length=0)
+    named = [best.level, *(pair.a for pair in pairs), *(level.level for level in unusable)]
+    _label_rows(axes, named, ["best", *(_verdict(pair) for pair in pairs), *("" for _ in unusable)])
     unit = ", as a ratio" if result.log else ", percentage points" if metric.is_share else ""
     axes.set_xlabel(plain(f"{metric.name}: difference from {in_words(best.level)}{unit}", 120))
-    axes.grid(axis="x", color="#e5e5e5", lw=0.6)
-    axes.set_axisbelow(True)
     style.add_title(canvas, f"{result.factor}: differences from the best level{_how(result)}")
     note = "bar: 95 % interval (Student, paired by seed); blue: decided, after correction for all that the study tests"
     note += "; grey band: the margin" if comparison.margin is not None and not result.log else ""
     style.add_note(canvas, note)
     return canvas
+
+
+def _label_rows(axes: Axes, levels: Sequence[Hashable], said: Sequence[str]) -> None:
+    """Name a level on the left of each row, and write what is said of it on the right."""
+    axes.set_yticks(range(len(levels)), [plain(shorten(in_words(level), 30), 60) for level in levels])
+    axes.set_ylim(len(levels) - 0.5, -0.5)
+    beside = axes.secondary_yaxis("right")
+    beside.set_yticks(range(len(levels)), said)
+    beside.tick_params(length=0)
+    axes.grid(axis="x", color="#e5e5e5", lw=0.6)
+    axes.set_axisbelow(True)
 
 
 def reach_of(pairs: list[Pair], scale: float) -> float:
@@ -152,14 +157,10 @@ def ranking(result: Result, comparison: Comparison) -> Figure | None:
         axes.plot(scale.place([level.mean]), [i], "D", color=palette[level.level], mec="white", ms=8, zorder=3)
     axes.scatter(scale.place(dots["value"]), dots["row"] + 0.24, s=14, color="black", alpha=0.7, lw=0, gid="seeds")
     slot.draw_marks(dots, "row")
-    axes.set_yticks(range(len(levels)), [plain(shorten(in_words(level.level), 30), 60) for level in levels])
-    axes.set_ylim(len(levels) - 0.5, -0.5)
     axes.set_xlabel(plain(comparison.metric.name))
-    beside = axes.secondary_yaxis("right")
-    beside.set_yticks(range(len(levels)), [f"{level.letters}  {_diverged(level)}".strip() for level in levels])
-    beside.tick_params(length=0)
-    axes.grid(axis="x", color="#e5e5e5", lw=0.6)
-    axes.set_axisbelow(True)
+    diverged = [f"{level.diverged} diverged" if level.diverged else "" for level in levels]
+    said = [f"{level.letters}  {broken}".strip() for level, broken in zip(levels, diverged, strict=True)]
+    _label_rows(axes, [level.level for level in levels], said)
     style.add_title(canvas, f"{comparison.metric.name} by {result.factor}{_how(result)}: {count(len(dots), 'run')}")
     note = "dots: runs of the settings that stand for a level; diamond: mean with 95 % interval (Student) over seeds. "
     note += "Intervals of levels may overlap where their paired differences are decided"
@@ -174,7 +175,3 @@ def _runs(result: Result, level: LevelResult) -> list[str]:
     return [run for cell in cells if cell is not None for run in cell.runs] or [
         run for entry in result.contest.of_level(level.level) for cell in entry.trials.values() for run in cell.runs
     ]
-
-
-def _diverged(level: LevelResult) -> str:
-    return f"{level.diverged} diverged" if level.diverged else ""

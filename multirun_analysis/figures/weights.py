@@ -73,38 +73,28 @@ def representatives(comparison: Comparison, factor: str) -> dict[Hashable, str]:
     return found
 
 
-def drawn_layers(directory: Path) -> list[str]:
-    """Pick the layers of a run that are drawn: all, or 16 of a deep network; none without weights.npz."""
-    return pick(list(_weights(directory)[1]), MOST_LAYERS)
-
-
 def histograms(directory: Path, summary: Mapping[str, Any]) -> Figure | None:
     """Draw a panel for each layer: shares of its weights before and after training, and +-1/sqrt(fan_in)."""
     before, after = _weights(directory)
     shown = pick(list(after), MOST_LAYERS)
     if not shown:
         return None
-    bounds = {layer: _fan_in(after[layer]) ** -0.5 for layer in shown if after[layer].ndim > 1 and after[layer].size}
+    known = [layer for layer in shown if after[layer].ndim > 1 and after[layer].size]
     of = f"\n{len(shown)} of {len(after)} layers" if len(shown) < len(after) else ""
     names = {layer: _whole(layer, 34) for layer in shown}
     return figures.plot_weight_histograms(
         {names[layer]: after[layer] for layer in shown},
         {names[layer]: before[layer] for layer in shown},
-        {names[layer]: bound for layer, bound in bounds.items()},
+        {names[layer]: after[layer][0].size ** -0.5 for layer in known},  # 1/sqrt(fan_in)
         plain(_run(summary), 200) + of,
     )
 
 
 def first_heat_map(directory: Path) -> Figure | None:
-    """Draw the weights of the layer nearest the input."""
-    layers = drawn_layers(directory)
-    return heat_maps(directory, layers[0]) if layers else None
-
-
-def heat_maps(directory: Path, layer: str) -> Figure | None:
-    """Draw a layer's weights before and after training, side by side: a row a unit, a column an input."""
+    """Draw the weights of the layer nearest the input, before and after training: a row a unit, a column an input."""
     before, after = _weights(directory)
-    if layer not in after or after[layer].ndim < 2 or not after[layer].size:
+    layer = next(iter(after), None)
+    if layer is None or after[layer].ndim < 2 or not after[layer].size:
         return None
     return figures.plot_heat_maps(plain(layer, len(layer)), before[layer], after[layer])
 
@@ -121,14 +111,12 @@ def predicted(directory: Path, summary: Mapping[str, Any]) -> Figure | None:
 
 def _run(summary: Mapping[str, Any]) -> str:
     """Name a run by model, activation, optimizer, what was set beyond them, seed."""
-    typed = [f"{key}={_level(value)}" for key, value in (summary.get("set") or {}).items()]
+    typed = [
+        f"{key}={in_words(tuple(x) if isinstance(x, list) else x)}" for key, x in (summary.get("set") or {}).items()
+    ]
     chosen = summary.get("choices") or {}
     words = [str(chosen[group]) for group in ("model", "activation", "optim") if group in chosen]
     return ", ".join([*words, *typed, *([f"seed {summary['seed']}"] if "seed" in summary else [])])
-
-
-def _level(value: Any) -> str:
-    return in_words(tuple(value)) if isinstance(value, list) else in_words(value)
 
 
 def predicted_side_by_side(directories: Mapping[str, Path]) -> Figure | None:
@@ -174,10 +162,6 @@ def _weights(directory: Path) -> tuple[Arrays, Arrays]:
     after = {name.removeprefix("after/"): array for name, array in arrays.items() if name.startswith("after/")}
     before = {layer: arrays[f"before/{layer}"] for layer in after if f"before/{layer}" in arrays}
     return before, {layer: after[layer] for layer in before}
-
-
-def _fan_in(weights: np.ndarray) -> int:
-    return int(np.prod(weights.shape[1:]))
 
 
 def _predictions(directory: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -2,28 +2,23 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from paribus.record.metric import find_direction
+from paribus.record.metric import Metric, find_direction
 
 OWN = {"seconds": "lower", "90pct": "lower", "stability": "higher"}  # words in the names of statistics
 TOP_K = re.compile(r"(?:^|[^a-z])top[_-]?(?:k|[0-9]+)(?:$|[^a-z0-9])")
 
 
-class Named(NamedTuple):
-    """The metric that a run names as its own: a column of metrics.csv."""
-
-    column: str
-    direction: str  # higher or lower
-
-
-def named_metric(summary: Mapping[str, Any] | None) -> Named | None:
+def named_metric(summary: Mapping[str, Any] | None) -> Metric | None:
     """Return the metric that a run's summary names, if it does."""
     found = (summary or {}).get("metric")
     if not isinstance(found, Mapping):
         return None
     name, direction = found.get("name"), found.get("direction")
-    return Named(name, direction) if isinstance(name, str) and direction in ("higher", "lower") else None
+    if isinstance(name, str) and direction in ("higher", "lower"):
+        return Metric(name, direction == "higher")
+    return None
 
 
 def direction_of(name: str) -> str | None:

@@ -2,17 +2,19 @@
 
 import csv
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from paribus import record
+from paribus.errors import summarise_error
 from paribus.paths import suggest_path
 
+T = TypeVar("T")
 SKIPPED = ("checkpoints", ".submitit", ".hydra", "__pycache__", record.TRASH)
 WRITTEN = {"report.html", "comparison.csv"}  # a directory with these is an analysis, not runs
 
@@ -68,38 +70,31 @@ class Metrics(NamedTuple):
 
 def read_metrics(directory: Path) -> Metrics:
     """Read metrics.csv."""
-    path = directory / record.METRICS
     rows: list[list[float]] = []
     unvalidated: list[int] = []
-    header: list[str] = []
-    damage = None
+    header, damage = ["epoch", "step"], None
     try:
-        reader = csv.reader(record.read_text(path).splitlines())
-        header = next(reader, [])
-        for cells in reader:
+        reader = csv.reader(record.read_text(directory / record.METRICS).splitlines())
+        found = next(reader, [])
+        if not {"epoch", "step"} <= set(found):
+            raise ValueError("it has no columns epoch and step")
+        header = found
+        for number, cells in enumerate(reader, 1):
             if len(cells) != len(header):
                 raise ValueError(f"line {reader.line_num} has {len(cells)} columns of {len(header)}")
-            rows.append([float(cell) if cell else np.nan for cell in cells])
+            row = [float(cell) if cell else np.nan for cell in cells]
+            if row[header.index("epoch")] != number or not np.isfinite(row[header.index("step")]):
+                raise ValueError(f"row {number} is not of epoch {number}")
+            rows.append(row)
             validated = [cell for name, cell in zip(header, cells, strict=True) if name.startswith("val/")]
             if validated and not any(validated):
-                unvalidated.append(len(rows))
-        if "epoch" not in header or "step" not in header:
-            raise ValueError("it has no columns epoch and step")
-        counted = [[row[header.index(key)] for key in ("epoch", "step")] for row in rows]
-        good = next(
-            (i for i, (epoch, step) in enumerate(counted) if epoch != i + 1 or not np.isfinite(step)), len(rows)
-        )
-        if good < len(rows):
-            del rows[good:]
-            raise ValueError(f"row {good + 1} is not of epoch {good + 1}")
+                unvalidated.append(number)
     except FileNotFoundError:
-        return Metrics(pd.DataFrame(columns=["epoch", "step"], dtype=float), [], f"{record.METRICS} is missing")
+        damage = f"{record.METRICS} is missing"
     except (ValueError, csv.Error, record.RecordError) as error:
         damage = f"{record.METRICS} is damaged: {error}"
-        if "epoch" not in header or "step" not in header:
-            return Metrics(pd.DataFrame(columns=["epoch", "step"], dtype=float), [], damage)
     table = pd.DataFrame(np.array(rows, dtype=float).reshape(len(rows), len(header)), columns=_to_index(tuple(header)))
-    return Metrics(table, [epoch for epoch in unvalidated if epoch <= len(rows)], damage)
+    return Metrics(table, unvalidated, damage)
 
 
 @cache
@@ -108,32 +103,58 @@ def _to_index(names: tuple[str, ...]) -> pd.Index:
     return pd.Index(names)
 
 
+def read_parquet(path: Path, columns: Sequence[str], convert: Callable[[Any], T]) -> tuple[T | None, str | None]:
+    """Read a table that has these columns, and convert it. Return why it cannot be read, if so; nothing without a file.
+
+    `convert` may raise ArrowException, ValueError and TypeError.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    if path.exists() and not path.is_file():
+        return None, f"{path.name} is no regular file"
+    try:
+        table = pyarrow.parquet.ParquetFile(path, memory_map=True).read(use_threads=False)
+        missing = sorted(set(columns) - set(table.column_names))
+        return (None, f"{path.name} lacks {', '.join(missing)}") if missing else (convert(table), None)
+    except FileNotFoundError:
+        return None, None
+    except (pyarrow.ArrowException, OSError, ValueError, TypeError) as error:
+        return None, f"{path.name} cannot be read ({summarise_error(error)})"
+
+
+def read_all(
+    directories: Mapping[str, Path], name: str, columns: Sequence[str], convert: Callable[[Any], T]
+) -> tuple[dict[str, T], dict[str, str]]:
+    """Read a table of each run; return them by run, and by run why one cannot be read. See `read_parquet`."""
+    found = {run: read_parquet(directory / name, columns, convert) for run, directory in directories.items()}
+    tables = {run: table for run, (table, _) in found.items() if table is not None}
+    return tables, {run: why for run, (_, why) in found.items() if why is not None}
+
+
+def to_numbers(table: Any) -> dict[str, np.ndarray]:
+    """Return the columns of a table as numbers (n,)."""
+    return {name: table.column(name).to_numpy().astype(float) for name in table.column_names}
+
+
+def name_rows(tables: Mapping[str, Any]) -> "pd.Categorical[str]":
+    """Return the run of each row of tables that stand one below the other."""
+    sizes = [len(table) for table in tables.values()]
+    return pd.Categorical.from_codes(np.repeat(np.arange(len(sizes)), sizes), pd.Index(list(tables)))
+
+
 def read_folds(directory: Path, epochs: Sequence[int]) -> tuple[pd.DataFrame | None, str | None]:
     """Read the validation metrics by fold of a run validated in these epochs; None, and why, where they are not whole.
 
     A run made by a version that recorded none, or without validation, has no file.
     """
-    import pyarrow
-    import pyarrow.parquet
-
-    path = directory / record.FOLDS
-    if path.exists() and not path.is_file():
-        return None, f"{record.FOLDS} is no regular file"
-    try:
-        table = pyarrow.parquet.ParquetFile(path, memory_map=True).read(use_threads=False)
-    except FileNotFoundError:
-        return None, "none recorded"
-    except (pyarrow.ArrowException, OSError) as error:
-        return None, f"{record.FOLDS} cannot be read ({str(error).splitlines()[0]})"
-    if not {"epoch", "fold", "samples", "val/loss"} <= set(table.column_names):
-        return None, f"{record.FOLDS} lacks columns"
-    try:
-        columns = {name: table.column(name).to_numpy().astype(float) for name in table.column_names}
-    except (pyarrow.ArrowException, ValueError, TypeError):
-        return None, f"{record.FOLDS} holds what is no number"
+    needed = ("epoch", "fold", "samples", "val/loss")
+    columns, why = read_parquet(directory / record.FOLDS, needed, to_numbers)
+    if columns is None:
+        return None, why or "none recorded"
     order = np.lexsort((columns["fold"], columns["epoch"]))
     columns = {name: values[order] for name, values in columns.items()}
-    count = table.num_rows // max(len(epochs), 1)
+    count = len(order) // max(len(epochs), 1)
     place, fold = np.divmod(np.arange(len(epochs) * count), max(count, 1))
     whole = (
         count > 1
@@ -149,37 +170,14 @@ def read_folds(directory: Path, epochs: Sequence[int]) -> tuple[pd.DataFrame | N
 def read_layers(directories: Mapping[str, Path]) -> tuple[pd.DataFrame, dict[str, str]]:
     """All layers.parquet as one frame, and by run why one cannot be read. A run without the file has no rows."""
     import pyarrow
-    import pyarrow.parquet
 
-    tables, names, unread = [], [], {}
     columns = ["epoch", "layer", "depth", "tensor", "quantity", "value"]
-    for name, directory in directories.items():
-        path = directory / record.LAYERS
-        if path.exists() and not path.is_file():
-            unread[name] = f"{record.LAYERS} is no regular file"
-            continue
-        try:
-            table = pyarrow.parquet.ParquetFile(path, memory_map=True).read(columns, use_threads=False)
-            if set(columns) <= set(table.column_names):
-                table = _as_written(table.select(columns))
-        except FileNotFoundError:
-            continue
-        except (pyarrow.ArrowException, OSError) as error:
-            unread[name] = f"{record.LAYERS} cannot be read ({str(error).splitlines()[0]})"
-            continue
-        missing = set(columns) - set(table.column_names)
-        if missing:
-            unread[name] = f"{record.LAYERS} lacks {', '.join(sorted(missing))}"
-            continue
-        tables.append(table)
-        names.append(name)
+    tables, unread = read_all(directories, record.LAYERS, columns, lambda table: _as_written(table.select(columns)))
     if not tables:
         return pd.DataFrame({"run": pd.Categorical([]), **{c: [] for c in columns}}), unread
-    sizes = [table.num_rows for table in tables]
-    joined = pyarrow.concat_tables(tables, promote_options="permissive").unify_dictionaries()
+    joined = pyarrow.concat_tables(tables.values(), promote_options="permissive").unify_dictionaries()
     frame = joined.to_pandas()
-    run = pd.Categorical.from_codes(np.repeat(np.arange(len(names)), sizes), pd.Index(names))
-    frame.insert(0, "run", pd.Series(run))
+    frame.insert(0, "run", pd.Series(name_rows(tables)))
     return frame, unread
 
 
@@ -200,6 +198,26 @@ def _as_written(table: Any) -> Any:
     if table.column("epoch").null_count or table.column("depth").null_count:
         raise pyarrow.ArrowInvalid("an epoch or depth is missing")
     return table
+
+
+def read_steps(directories: Mapping[str, Path]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """All steps.parquet as one frame: run, step, epoch, train/loss, lr, momentum, grad_norm and validation columns.
+
+    Also return by run why a file cannot be read. A run without the file has no rows.
+    """
+    frames, unread = read_all(directories, record.STEPS, ("step", "epoch"), _to_frame)
+    if not frames:
+        return pd.DataFrame({"run": pd.Categorical([]), "step": [], "epoch": []}), unread
+    whole = pd.concat(frames.values(), ignore_index=True)
+    whole.insert(0, "run", pd.Series(name_rows(frames)))
+    return whole, unread
+
+
+def _to_frame(table: Any) -> pd.DataFrame:
+    frame = pd.DataFrame(to_numbers(table), copy=False)
+    if not (np.isfinite(frame["step"]).all() and frame["step"].is_monotonic_increasing):
+        raise ValueError("its steps are not in order")
+    return frame.astype({"step": int, "epoch": int})
 
 
 def damage_of(directory: Path) -> str:

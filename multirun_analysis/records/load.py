@@ -29,9 +29,9 @@ from multirun_analysis.records.files import (
     read_folds,
     read_layers,
     read_metrics,
+    read_steps,
 )
 from multirun_analysis.records.run_figures import figures_of_curves
-from multirun_analysis.records.steps import read_steps
 from paribus import record
 from paribus.diagnosis import Diagnosis
 
@@ -68,7 +68,7 @@ class Study:
         """
         return self._layers[0]
 
-    @cached_property
+    @property
     def steps(self) -> pd.DataFrame:
         """run, step, epoch, train/loss, lr, momentum, grad_norm and val/...: all steps.parquet, read at first use."""
         return self._steps[0]
@@ -81,13 +81,9 @@ class Study:
         runs = self.runs[mine].dropna(axis="columns", how="all")
         runs = runs.reindex(columns=[c for c in self.runs if c in runs or c in ALWAYS])
         curves = self.curves[self.curves["run"].isin(runs.index)]
-        return Study(
-            runs,
-            curves,
-            {n: self.described[n] for n in runs.index},
-            {n: self.summaries[n] for n in runs.index},
-            self.plan,
-        )
+        described = {name: self.described[name] for name in runs.index}
+        summaries = {name: self.summaries[name] for name in runs.index}
+        return Study(runs, curves, described, summaries, self.plan)
 
     @cached_property
     def diagnoses(self) -> dict[str, Diagnosis]:
@@ -104,15 +100,17 @@ class Study:
         """Runs whose steps.parquet cannot be read, and why."""
         return self._steps[1]
 
+    @property
+    def _directories(self) -> dict[str, Path]:
+        return {name: Path(path) for name, path in zip(self.described, self.runs["directory"], strict=True)}
+
     @cached_property
     def _steps(self) -> tuple[pd.DataFrame, dict[str, str]]:
-        return read_steps({name: Path(path) for name, path in zip(self.described, self.runs["directory"], strict=True)})
+        return read_steps(self._directories)
 
     @cached_property
     def _layers(self) -> tuple[pd.DataFrame, dict[str, str]]:
-        return read_layers(
-            {name: Path(path) for name, path in zip(self.described, self.runs["directory"], strict=True)}
-        )
+        return read_layers(self._directories)
 
 
 def load_runs(

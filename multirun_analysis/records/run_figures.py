@@ -11,7 +11,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pandas as pd
 
-from multirun_analysis.records.direction import Named, direction_of
+from multirun_analysis.records.direction import direction_of
+from paribus.record import Metric
 
 SETTLED_SHARE = 0.1  # of the epochs, the last ones
 NOT_METRICS = ["epoch", "step", "epoch_seconds", "lr"]
@@ -20,7 +21,7 @@ NOT_METRICS = ["epoch", "step", "epoch_seconds", "lr"]
 def figures_of_curves(
     metrics: pd.DataFrame,
     folds: pd.DataFrame | None = None,
-    named: Named | None = None,
+    named: Metric | None = None,
     unvalidated: Sequence[int] = (),
     measured: Collection[str] = (),
 ) -> dict[str, float]:
@@ -73,7 +74,7 @@ def settled(values: np.ndarray) -> float:
     return float(last.mean()) if np.isfinite(last).all() else math.nan
 
 
-def selected(folds: pd.DataFrame, named: Named | None = None) -> dict[str, float]:
+def selected(folds: pd.DataFrame, named: Metric | None = None) -> dict[str, float]:
     """Score the epoch that validation selects on samples that did not select it.
 
     For each fold the epoch is chosen on the others, as best.ckpt is: by the metric that the run names, else by the
@@ -89,7 +90,7 @@ def selected(folds: pd.DataFrame, named: Named | None = None) -> dict[str, float
     sums = {c: folds[c].to_numpy(dtype=float)[order].reshape(-1, count) * sizes for c in columns}
     by, higher = ("val/acc", True) if "val/acc" in sums else ("val/loss", False)
     if named is not None:
-        by, higher = named.column, named.direction == "higher"
+        by, higher = named.column, named.higher
         if by not in sums:
             return {}
     finite = np.isfinite(sums["val/loss"]).all(axis=1) & np.isfinite(sums[by]).all(axis=1)

@@ -157,37 +157,15 @@ def _plain(text: str) -> str:
 
 
 def again(comparison: Comparison) -> str | None:
-    """Find the command that the study was last started with, in its log; None where it has none."""
-    directories = [Path(str(path)) for path in comparison.study.runs["directory"]]
-    for log in dict.fromkeys(directory.parent / "study.log" for directory in directories):
+    """Find the command that goes on with the study, in its plan; None where it has none that can be read."""
+    for study in dict.fromkeys(Path(str(path)).parent for path in comparison.study.runs["directory"]):
         try:
-            lines = log.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
+            plan = record.read_study_plan(study)
+        except record.RecordError:
             continue
-        for line in reversed(lines):
-            typed = re.search(r"\d+ runs, \d+ of them finished: (.+)$", line)
-            if typed:
-                name = study_name(comparison)
-                words = [word for word in _words(typed[1]) if word != "hydra.mode=MULTIRUN"]
-                if name and not any(word.startswith("study=") for word in words):
-                    words.insert(0, f"study={name}")
-                return name_commands("python train.py --multirun ") + " ".join(map(_quoted, words))
+        if plan is not None:
+            return plan.command
     return None
-
-
-def _words(typed: str) -> list[str]:
-    """Split a command line of a log, in which grids with their spaces may stand without quotes."""
-    try:
-        pieces = shlex.split(typed)
-    except ValueError:  # a quote without its other half
-        pieces = typed.split()
-    words: list[str] = []
-    for piece in pieces:
-        if words and sum(words[-1].count(c) for c in "[{(") > sum(words[-1].count(c) for c in "]})"):
-            words[-1] += f" {piece}"
-        else:
-            words.append(piece)
-    return words
 
 
 def evaluate(comparison: Comparison, settings: Sequence[Setting]) -> str:

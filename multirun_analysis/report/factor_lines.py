@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from multirun_analysis.compare.comparison import Comparison
@@ -74,11 +74,12 @@ def _confounded(comparison: Comparison, factor: str) -> str:
     if not pairs:
         return "not compared: no two of its levels agree in all else"
     first = min(pairs, key=lambda pair: len(pair.also))
-    return f"confounded: {in_words(first.a)} and {in_words(first.b)} differ also in {_few(first.also)}"
+    return f"confounded: {in_words(first.a)} and {in_words(first.b)} differ also in {_few(first.also, 3)}"
 
 
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
+def _few(names: Sequence[str], most: int) -> str:
+    """List names; of more than so many the first two, and how many others there are."""
+    return ", ".join(names) if len(names) <= most else f"{', '.join(names[:2])} and {len(names) - 2} more"
 
 
 def _of_result(comparison: Comparison, result: Result) -> list[str]:
@@ -124,7 +125,7 @@ def _levels(result: Result, metric: Metric, margin: float | None) -> list[str]:
         return text + without_noise(rest)
     text = []
     if beaten:
-        open_ = f"; {_and([pair.b for pair in rest])} undecided" if rest else ""
+        open_ = f"; {_few([in_words(pair.b) for pair in rest], MOST_LEVELS)} undecided" if rest else ""
         text.append(_beats(beaten[0], metric, result, beaten[1:]) + how + open_)
     if same:
         names = ", ".join(in_words(pair.b) for pair in same)
@@ -261,11 +262,6 @@ def _tuned_values(comparison: Comparison, result: Result) -> list[str]:
     if inner:
         found.append(f"best {'within' if edges else 'of each'}: {', '.join(inner)}")
     return found
-
-
-def _and(levels: Sequence[Hashable]) -> str:
-    names = [in_words(level) for level in levels[:MOST_LEVELS]]
-    return ", ".join(names) if len(levels) <= MOST_LEVELS else f"{', '.join(names[:2])} and {len(levels) - 2} more"
 
 
 def _listed(levels: Sequence[LevelResult]) -> str:

@@ -1,7 +1,7 @@
 """Recommend the next step: one sentence, and a command that can be pasted."""
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from multirun_analysis.compare.comparison import Comparison
@@ -118,10 +118,6 @@ def _longer(comparison: Comparison) -> Step | None:
     return Step(f"train longer{swept.note}: most runs still improve at the end of the budget", longer)
 
 
-def _is_tuned(comparison: Comparison, factor: str) -> bool:
-    return any(factor in r.contest.nuisances for r in comparison.results)
-
-
 def _tuned(comparison: Comparison) -> bool:
     return any(r.contest.kind == Kind.TUNED for r in comparison.results)
 
@@ -149,19 +145,17 @@ def _wider(comparison: Comparison) -> Step | None:
 def _ends(comparison: Comparison, result: Result) -> list[tuple[str, list[float], str]]:
     """The factors whose best value lies at an end: key, the values that were tried, sorted, which end."""
     found = []
+    tuned = {key for r in comparison.results for key in r.contest.nuisances}
     if result.factor in GROUPS:
         for level, key, _, end in result.edges:
             k = result.contest.nuisances.index(key)
             tried = {trial[k] for entry in result.contest.of_level(level) for trial in entry.trials} - {ABSENT}
             found.append((key, tried, end))
     trend = result.trend
-    if trend is not None and trend.shown and trend.at_edge and not _is_tuned(comparison, result.factor):
+    if trend is not None and trend.shown and trend.at_edge and result.factor not in tuned:
         found.append((result.factor, {level.level for level in result.usable}, trend.at_edge))
-    return [(key, known, end) for key, tried, end in found if key in comparison.factors and (known := _sorted(tried))]
-
-
-def _sorted(tried: set[Hashable]) -> list[float]:
-    return sorted(numbers(list(tried)) or [])
+    known = [(key, sorted(numbers(list(tried)) or []), end) for key, tried, end in found if key in comparison.factors]
+    return [(key, values, end) for key, values, end in known if values]
 
 
 def beyond(known: Sequence[float], end: str, key: str) -> float | None:

@@ -90,6 +90,8 @@ def _json(data: Any) -> str:
 
 def _verdict(found: Verdict, comparison: Comparison) -> str:
     """The first screen: the factors' pictures, and beside them its lines; then the command that comes next."""
+    figure = comparison.metric.figure
+    what = f" ({WORDS[figure]})" if figure else ""
     drawn = pictures(comparison, [line.factor for line in found.lines if line.factor])
     command = (
         f"<p class='next'><code>{escape(found.command)}</code> <button type='button' id='copy'>Copy</button></p>"
@@ -97,7 +99,7 @@ def _verdict(found: Verdict, comparison: Comparison) -> str:
         else ""
     )
     return (
-        f"<p class='caption'>{escape(found.heading)}{_figure(comparison)}</p>"
+        f"<p class='caption'>{escape(found.heading)}{what}</p>"
         f"{_picture_of_run(comparison)}<div class='{'first' if drawn else 'alone'}'>"
         f"{f'<div>{drawn}</div>' if drawn else ''}<div>{compose_lines(found)}{command}</div></div>"
     )
@@ -128,8 +130,3 @@ def _picture_of_run(comparison: Comparison) -> str:
         f"<div class='scroll' tabindex='0' role='region' aria-label='{said}'>"
         f"<img alt='{said}' style='max-width: 100%' src='data:image/png;base64,{data}'></div>"
     )
-
-
-def _figure(comparison: Comparison) -> str:
-    figure = comparison.metric.figure
-    return f" ({WORDS[figure]})" if figure else ""

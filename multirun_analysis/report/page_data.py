@@ -1,18 +1,18 @@
 """Collect the data of the page's script as plain values: runs, curves and layers, long ones thinned."""
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.design import numbers
 from multirun_analysis.figures.by_step import average_bins
 from multirun_analysis.figures.layers import joined
 from multirun_analysis.records.described import in_words, order
 from multirun_analysis.report import tables
-from paribus import record
 
 QUANTITIES = [  # key, tensor, what it is, whether it spans powers of ten
     ("grad_mean_abs", "joined", "mean |gradient| (weight and bias)", True),
@@ -36,7 +36,7 @@ def data_of(comparison: Comparison) -> dict[str, Any]:
     for factor in comparison.factors:
         levels = order(settings.loc[settings["cell"] >= 0, factor])
         places[factor] = {level: i for i, level in enumerate(levels)}
-        factors.append({"name": factor, "labels": [in_words(level) for level in levels], "numbers": _numbers(levels)})
+        factors.append({"name": factor, "labels": [in_words(level) for level in levels], "numbers": numbers(levels)})
     table = tables.runs(comparison)
     runs = []
     records, cells = study.runs.to_dict("index"), settings.to_dict("index")
@@ -49,7 +49,6 @@ def data_of(comparison: Comparison) -> dict[str, Any]:
                 "status": row["status"],
                 "message": _text(row.get("message")),
                 "command": _text(row.get("command")),
-                "directory": row["directory"],
                 "cell": cells[name]["cell"],
                 "same": comparison.duplicates.get(str(name)),
                 # None where it is not known what was tried
@@ -69,7 +68,6 @@ def data_of(comparison: Comparison) -> dict[str, Any]:
         "table": {"columns": list(table.columns), "rows": table.to_numpy().tolist()},
         "curves": _curves(comparison, names),
         "layers": _layers(comparison, names),
-        "finished": list(record.FINISHED),
     }
 
 
@@ -79,13 +77,6 @@ def _text(value: Any) -> str:
 
 def _number(value: float) -> float | None:
     return float(f"{value:.5g}") if math.isfinite(value) else None
-
-
-def _numbers(levels: Sequence[Hashable]) -> list[float] | None:
-    """The levels as numbers, where all are."""
-    if all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels):
-        return [float(level) for level in levels]  # type: ignore[arg-type]
-    return None
 
 
 EXACT = 1e-17  # powers of ten up to 1e22 are floats, by which values of at least this size can be rounded
@@ -99,12 +90,9 @@ def _rounded(values: np.ndarray) -> list[Any]:
     up, down = 10.0 ** np.maximum(4 - size, 0), 10.0 ** np.maximum(size - 4, 0)
     rounded = (np.round(known * up / down) / up * down).astype(object)
     rounded[~finite] = None
-    for place in zip(
-        *np.nonzero(finite & (known != 0) & ((np.abs(known) < EXACT) | (np.abs(known) > 1 / EXACT))), strict=True
-    ):
-        rounded[place] = _number(float(known[place]))
-    listed: list[Any] = rounded.tolist()
-    return listed
+    for place in np.argwhere(finite & (known != 0) & ((np.abs(known) < EXACT) | (np.abs(known) > 1 / EXACT))):
+        rounded[tuple(place)] = _number(float(known[tuple(place)]))
+    return list(rounded.tolist())
 
 
 def _find_rows(runs: pd.Series, names: Sequence[str]) -> np.ndarray:
@@ -183,23 +171,21 @@ def _layers(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
     epochs = _thinned(all_epochs, max(2, int(len(all_epochs) * MOST_VALUES / total)))
     known = layers[["run", "layer", "depth"]].drop_duplicates()
     sizes = known.groupby("run", observed=True)["depth"].max()
-    by_run = {
-        str(run): mine.sort_values("depth")["layer"].astype(str).tolist()
-        for run, mine in known.groupby("run", observed=True)
-    }
+    by_depth = known.sort_values("depth", kind="stable").groupby("run", observed=True)["layer"]
+    by_run = {str(run): layer.astype(str).tolist() for run, layer in by_depth}
     values = {}
     for key, _, _, mine in parts:
         mine = mine[mine["epoch"].isin(epochs)]
         grid = np.full((len(names), int(sizes.max()) + 1, len(epochs)), np.nan)
         grid[_find_rows(mine["run"], names), mine["depth"], np.searchsorted(epochs, mine["epoch"])] = mine["value"]
         lines = zip(names, _rounded(grid), strict=True)
-        values[key] = [by_depth[: len(by_run.get(name, []))] for name, by_depth in lines]
+        values[key] = [line[: len(by_run.get(name, []))] for name, line in lines]
     architectures = sorted({tuple(layer_names) for layer_names in by_run.values()})
-    numbers = {a: i for i, a in enumerate(architectures)}
+    places = {a: i for i, a in enumerate(architectures)}
     return {
         "quantities": [{"key": key, "label": label, "log": powers} for key, label, powers, _ in parts],
         "epochs": epochs.tolist(),
         "architectures": [list(a) for a in architectures],
-        "of": [numbers.get(tuple(by_run.get(name, [])), -1) for name in names],
+        "of": [places.get(tuple(by_run.get(name, [])), -1) for name in names],
         "values": values,
     }

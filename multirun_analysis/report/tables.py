@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,7 @@ import pandas as pd
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.inference import interval
 from multirun_analysis.compare.interactions import Interaction
-from multirun_analysis.compare.interactions import table as crossed_table
-from multirun_analysis.records.described import ABSENT, in_words
+from multirun_analysis.records.described import ABSENT, in_words, order
 from paribus import record
 
 # The columns of the reports' tables, by the task; the heading, and where it comes from in Described or Study.runs.
@@ -147,9 +146,15 @@ def _mean(column: str, values: np.ndarray) -> str:
 
 
 def crossed(interaction: Interaction, comparison: Comparison) -> pd.DataFrame:
-    """Two factors: means over seeds, a row a level of the first."""
-    grid = crossed_table(interaction, comparison)
-    return grid.rename(columns=lambda level: f"{interaction.factors[1]}={level}").reset_index()
+    """Two factors: means over seeds, and how many diverged; a row a level of the first, a column one of the second."""
+    a, b = interaction.factors
+    shown: dict[Hashable, dict[str, str]] = {}
+    for row in interaction.cells.to_dict("records"):
+        text = comparison.metric.show(row["mean"]) if math.isfinite(row["mean"]) else ""
+        broken = f"{row['diverged']}/{row['seeds']} diverged" if row["diverged"] else ""
+        shown.setdefault(row[a], {})[f"{b}={in_words(row[b])}"] = ", ".join(part for part in (text, broken) if part)
+    columns = [f"{b}={in_words(level)}" for level in order(interaction.cells[b])]
+    return pd.DataFrame([{a: in_words(x), **{c: shown[x].get(c, "") for c in columns}} for x in order(shown)])
 
 
 def numeric(column: Iterable[str]) -> bool:

@@ -1,6 +1,6 @@
 """Tables on a terminal, of any width: nothing in them is cut."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import pandas as pd
@@ -46,21 +46,18 @@ def _alike(frame: pd.DataFrame) -> list[str]:
 
 def fitted(frame: pd.DataFrame, width: int) -> list[pd.DataFrame]:
     """Compose the parts in which a table is shown in so many columns; each begins with the first columns of it."""
-    if _natural(frame) <= width:
+    if _whole(frame, _widest) <= width:
         return [frame]
     frame = _short_headings(frame)
     same = _alike(frame)
     spare = [column for column in same if column not in LAST]
     spare += [column for column in SPARED if column in frame.columns and column not in same]
     spare += [column for column in LAST if column in same]
-    for i in range(len(spare) + 1):
-        shown = frame.drop(columns=spare[:i])
-        if _natural(shown) <= width:
-            return [shown]
-    for i in range(len(spare) + 1):
-        shown = frame.drop(columns=spare[:i])
-        if _least(shown) <= width:
-            return [shown]
+    for measure in (_widest, _narrowest):
+        for i in range(len(spare) + 1):
+            shown = frame.drop(columns=spare[:i])
+            if _whole(shown, measure) <= width:
+                return [shown]
     return list(_parts(frame.drop(columns=spare), width))
 
 
@@ -68,12 +65,12 @@ def _parts(frame: pd.DataFrame, width: int) -> Iterator[pd.DataFrame]:
     """Split a table by its columns; the first one, or the number of the row, stands in every part."""
     columns = list(frame.columns)
     first = columns[:1]
-    if not frame[columns[0]].is_unique or (len(columns[0]) and _least(frame[first]) > width / 2):
+    if not frame[columns[0]].is_unique or (len(columns[0]) and _whole(frame[first], _narrowest) > width / 2):
         frame = frame.assign(row=[str(i) for i in range(1, len(frame) + 1)])[["row", *columns]]
         columns, first = list(frame.columns), ["row"]
     mine = list(first)
     for column in columns[len(first) :]:
-        if len(mine) > len(first) and _least(frame[[*mine, column]]) > width:
+        if len(mine) > len(first) and _whole(frame[[*mine, column]], _narrowest) > width:
             yield frame[mine]
             mine = list(first)
         mine.append(column)
@@ -86,20 +83,13 @@ def _short_headings(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.rename(columns=short) if len(set(short.values())) == len(short) else frame
 
 
-def _natural(frame: pd.DataFrame) -> int:
-    return _whole([_widest(frame, column) for column in frame.columns])
+def _whole(frame: pd.DataFrame, measure: Callable[[pd.DataFrame, str], int]) -> int:
+    """The width of a table from those of its columns, with what stands between them and at the edges."""
+    return sum(measure(frame, column) + 2 for column in frame.columns)
 
 
 def _widest(frame: pd.DataFrame, column: str) -> int:
     return max([len(str(column)), *(len(str(cell)) for cell in frame[column])])
-
-
-def _least(frame: pd.DataFrame) -> int:
-    return _whole([_narrowest(frame, column) for column in frame.columns])
-
-
-def _whole(widths: list[int]) -> int:
-    return sum(widths) + 2 * len(widths)  # what stands between columns, and at the edges
 
 
 def _narrowest(frame: pd.DataFrame, column: str) -> int:
@@ -124,7 +114,7 @@ def _widths(frame: pd.DataFrame, width: int) -> list[int]:
     """Compute the width of each column: what it needs, and what is left to those that lack least."""
     found = [_narrowest(frame, column) for column in frame.columns]
     wanted = [_widest(frame, column) for column in frame.columns]
-    left = width - _whole(found)
+    left = width - sum(found) - 2 * len(found)
     for i in sorted(range(len(found)), key=lambda i: wanted[i] - found[i]):
         given = max(0, min(left, wanted[i] - found[i]))
         found[i] += given

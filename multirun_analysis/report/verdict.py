@@ -11,7 +11,6 @@ from multirun_analysis.compare.settings import Setting
 from multirun_analysis.compare.shares import Share
 from multirun_analysis.records.described import ABSENT, in_words, is_number, order
 from multirun_analysis.report.factor_lines import Sentence, factor_sentences, labels_of, name_of
-from multirun_analysis.report.looks_line import describe_looks
 from multirun_analysis.report.next_step import next_step
 from multirun_analysis.report.noise import noise_sentence
 from multirun_analysis.report.why import why
@@ -69,7 +68,8 @@ def verdict(comparison: Comparison) -> Verdict:
     """Say what a comparison comes to, in at most 25 lines of 80 columns and 150 words."""
     step = next_step(comparison)
     best = [Line("BEST FOUND", _best(comparison))] if comparison.best_by_block else []
-    found = {factor: factor_sentences(comparison, factor) for factor in [*_confirmed(comparison), *_judged(comparison)]}
+    confirmed = [result.factor for result in comparison.results if result.factor not in comparison.by]
+    found = {factor: factor_sentences(comparison, factor) for factor in [*confirmed, *_judged(comparison)]}
     ranked = sorted(found, key=lambda factor: found[factor].rank)
     rest = [
         Line(label, [sentence])
@@ -77,7 +77,7 @@ def verdict(comparison: Comparison) -> Verdict:
             ("NOT FRESH", _not_fresh(comparison)),
             ("UNUSABLE", unusable(comparison)),
             ("WHY", why(comparison)),
-            ("LOOKS", describe_looks(comparison)),
+            ("LOOKS", _looks(comparison)),
             ("MATTERS", _matters(comparison.shares)),
             ("NOISE", noise_sentence(comparison)),
             ("HOLDS FOR", _holds_for(comparison)),
@@ -98,10 +98,6 @@ def _factor_lines(found: Mapping[str, Sentence], kept: Sequence[str]) -> list[Li
     labels, left = labels_of(kept), len(found) - len(kept)
     lines = [Line(labels[factor], found[factor].sentences, factor) for factor in found if factor in kept]
     return [*lines, Line("", [f"and {left} more factor{'s' * (left > 1)}: --details"])] if left else lines
-
-
-def _confirmed(comparison: Comparison) -> list[str]:
-    return [result.factor for result in comparison.results if result.factor not in comparison.by]
 
 
 def _judged(comparison: Comparison) -> list[str]:
@@ -208,6 +204,19 @@ def agreement(comparison: Comparison, settings: Sequence[Setting]) -> str:
         elif len(mine) <= 3:
             parts.append(("" if "." not in factor else name) + " or ".join(map(in_words, mine)))
     return ", ".join(parts)
+
+
+def _looks(comparison: Comparison) -> str | None:
+    """Say at which look the study was judged, and whether it goes on; None where the number of seeds was fixed."""
+    plan, looks = comparison.study.plan, comparison.looks
+    if plan is None or looks is None:
+        return None
+    if not looks.taken:
+        return f"none taken: nothing is concluded before the first one, with {plan.looks[0]} seeds"
+    at = f"look {looks.taken} of {len(plan.looks)}, {plan.looks[looks.taken - 1]} seeds"
+    if not plan.ended:
+        return f"{at}: not decided yet"
+    return f"{at}: all seeds are there, the rest stays undecided" if plan.taken[-1].undecided else f"decided at {at}"
 
 
 def _matters(shares: Sequence[Share]) -> str | None:

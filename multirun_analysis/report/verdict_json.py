@@ -1,7 +1,6 @@
 """The verdict for programs: verdict.json, whose schema is in docs/verdict.md."""
 
 import json
-import math
 from typing import Any
 
 from multirun_analysis.compare.claims import Claim
@@ -15,10 +14,10 @@ from multirun_analysis.compare.targets import UNITS, Target, to_target
 from multirun_analysis.compare.times import TimeComparison
 from multirun_analysis.records.described import in_words
 from multirun_analysis.report.budget_tables import budgets_as_objects
-from multirun_analysis.report.looks_line import looks_as_object
 from multirun_analysis.report.noise import noise_object
 from multirun_analysis.report.verdict import Verdict, describe
 from multirun_analysis.report.why import as_objects
+from paribus.record import to_plain
 
 SCHEMA = 1  # raised when a key is renamed, removed or changes its meaning
 
@@ -60,7 +59,7 @@ def as_object(
             for name, found in comparison.study.diagnoses.items()
             if found.findings
         },
-        "looks": looks_as_object(comparison),
+        "looks": _looks(comparison),
         "noise": noise_object(comparison),
         "budgets": budgets_as_objects(comparison),
         "times": None if target is None else _times(comparison, target, compared_times),
@@ -122,6 +121,19 @@ def _factor(result: Result) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _looks(comparison: Comparison) -> dict[str, Any] | None:
+    """Compose the looks; None where the number of seeds was fixed."""
+    plan, looks = comparison.study.plan, comparison.looks
+    if plan is None or looks is None:
+        return None
+    return {
+        "seeds": list(plan.looks),
+        "taken": looks.taken,
+        "ended": plan.ended,
+        "undecided": list(plan.taken[-1].undecided) if plan.taken else None,
+    }
+
+
 def _times(comparison: Comparison, target: Target, found: TimeComparison | None) -> dict[str, Any]:
     """Compose the times to a target: medians by setting, and the comparison of levels, a family of its own."""
     rows = to_target(comparison, target).to_dict("records")
@@ -148,14 +160,4 @@ def _missed(found: TimeComparison, result: Result) -> dict[str, Any]:
 
 def as_json(found: dict[str, Any]) -> str:
     """Write it as JSON, NaN and infinity as null."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(v) for key, v in value.items()}
-        if isinstance(value, list | tuple):
-            return [plain(v) for v in value]
-        if isinstance(value, float):
-            return value if math.isfinite(value) else None
-        return value
-
-    return json.dumps(plain(found), indent=1, allow_nan=False, default=float)
+    return json.dumps(to_plain(found), indent=1, allow_nan=False, default=float)

@@ -23,6 +23,11 @@ def unknown_name(name: object, where: str, valid: Iterable[object]) -> UserError
     return UserError(f"There is no {str(name)!r} in {where}.{hint} Valid: {', '.join(names) or 'none'}.")
 
 
+def summarise_error(error: BaseException) -> str:
+    """Return the first line of what an error says; its type, where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 class Paused(Exception):
     """The end of a run's part that it was to train now; `pause` names its last epoch."""
 

@@ -14,7 +14,6 @@ from scipy import stats
 from multirun_analysis import load_runs
 from multirun_analysis.compare.comparison import compare
 from multirun_analysis.compare.design import Kind
-from multirun_analysis.compare.interactions import interactions
 from multirun_analysis.compare.results import Verdict
 from multirun_analysis.report import tables
 from paribus import record
@@ -161,20 +160,6 @@ def test_confirmation_runs_alone_are_judged_on_seeds_that_are_fresh(tmp_path: Pa
     assert result.contest.kind == Kind.CONFIRMED and result.winner == "sgd" and result.pairs[0].estimate.n == 4
     assert found.best is not None and found.best.levels["optim"] == "sgd" and found.best.confirms
     assert {r.factor for r in found.results} == {"optim", "setting"}
-
-
-def test_an_interaction_is_the_difference_of_differences(tmp_path: Path) -> None:
-    noise = {1: 0.0, 2: 0.05, 3: -0.04, 4: 0.02}
-    runs = [
-        {"activation": a, "optim": o, "seed": s, "losses": (90.0, 5 + s + (a == "tanh") + (o == "sgd")
-         + 3 * (a == "tanh" and o == "sgd") + noise[s] * (a == "tanh") * (1 + (o == "sgd")))}
-        for a in ("relu", "tanh") for o in ("adam", "sgd") for s in noise
-    ]  # fmt: skip
-    (interaction,) = interactions(study(tmp_path, runs))
-    row = interaction.strongest
-    d = [3.0 + value for value in noise.values()]
-    assert row is not None and row["difference"] == pytest.approx(np.mean(d))
-    assert row["p"] == pytest.approx(stats.ttest_1samp(d, 0).pvalue)
 
 
 def test_unknown_tasks_and_factors_are_refused(tmp_path: Path) -> None:

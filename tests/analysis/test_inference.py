@@ -122,27 +122,27 @@ def test_crossed_seeds_and_splits_are_two_random_effects_in_whatever_order_they_
     table = normal(5, 4)
     seeds, splits = labels(table.shape)
     order = np.random.default_rng(1).permutation(20)
-    found = inference.estimate_replicates(table.ravel()[order], [seeds[i] for i in order], [splits[i] for i in order])
+    found = inference.estimate_replicates(table.ravel()[order], [(seeds[i], splits[i]) for i in order])
     same(found, inference.estimate_crossed(table))
 
 
 @pytest.mark.parametrize("splits", [[42] * 5, [0, 1, 2, 3, 4]])
 def test_one_split_for_all_seeds_or_one_for_each_makes_a_replicate_of_each_seed(splits: list[int]) -> None:
     values = normal(5)
-    assert inference.estimate_replicates(values, [0, 1, 2, 3, 4], splits) == inference.estimate(values)
+    assert inference.estimate_replicates(values, list(enumerate(splits))) == inference.estimate(values)
 
 
 def test_a_pair_of_seed_and_split_that_is_missing_takes_its_seed_or_split_along() -> None:
     table = normal(5, 4)
     seeds, splits = labels(table.shape)
-    found = inference.estimate_replicates(table.ravel()[1:], seeds[1:], splits[1:])
+    found = inference.estimate_replicates(table.ravel()[1:], list(zip(seeds[1:], splits[1:], strict=True)))
     same(found, inference.estimate_crossed(table[1:]))  # loses 4 of 20, without a split they would be 5
 
 
 def test_splits_of_which_no_two_share_two_seeds_are_replicates_by_their_mean() -> None:
     """Seeds 0 and 1 on split 0, seeds 2 and 3 on split 1, seeds 4 and 5 on split 2."""
     values = normal(6)
-    found = inference.estimate_replicates(values, [0, 1, 2, 3, 4, 5], [0, 0, 1, 1, 2, 2])
+    found = inference.estimate_replicates(values, list(enumerate([0, 0, 1, 1, 2, 2])))
     same(found, inference.estimate(values.reshape(3, 2).mean(axis=1)))
 
 

@@ -14,6 +14,7 @@ from screens import SEEDS, line, tuned
 from multirun_analysis import load_runs
 from multirun_analysis.compare.comparison import compare
 from multirun_analysis.report.verdict import verdict
+from paribus.record import PLAN, StudyPlan, write_study_plan
 
 
 def test_optimizers_at_their_defaults_are_said_to_be_so_and_the_next_step_is_to_tune(tmp_path: Path) -> None:
@@ -81,16 +82,16 @@ def test_a_test_set_that_was_read_is_not_to_be_read_again(tmp_path: Path) -> Non
     assert read.command is None and "has been read" in line(read, "NEXT")
 
 
-@pytest.mark.parametrize("quoted", [True, False])
-def test_what_is_missing_is_made_by_the_command_in_the_log(tmp_path: Path, quoted: bool) -> None:
-    typed = ["study=study", "hydra.sweeper.grids=[{optim: adam, optim.lr: 0.1}, {optim: sgd}]", "seed=range(1,4)"]
-    logged = shlex.join(typed) if quoted else " ".join(typed)  # as by older versions
+def test_what_is_missing_is_made_by_the_command_in_the_plan(tmp_path: Path) -> None:
     runs = grid({"relu": [1.0, 1.1], "tanh": [0.1, 0.2]})
     runs[0]["status"] = "failed"
     found = study(tmp_path, runs)
-    log = f"2026-01-01 10:00:00 4 runs, 0 of them finished: {logged} hydra.mode=MULTIRUN\n2026-01-01 10:00:01 [1/4] completed\n"
-    (tmp_path / "study" / "study.log").write_text(log)
-    assert shlex.split(verdict(found).command or "") == ["python", "train.py", "--multirun", *typed]
+    assert verdict(found).command is None
+    command = "python train.py --multirun study=study 'seed=range(1,4)'"
+    write_study_plan(tmp_path / "study", StudyPlan(command, (), True, 0, 0.0, 0))
+    assert verdict(found).command == command
+    (tmp_path / "study" / PLAN).write_text("{")
+    assert verdict(found).command is None
 
 
 def test_the_content_of_data_is_no_override(tmp_path: Path) -> None:

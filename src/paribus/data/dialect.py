@@ -152,8 +152,7 @@ def to_numbers(column: Sequence[str], decimal: str) -> np.ndarray:
         column = [unmarked.sub("", cell) if grouped.fullmatch(cell) else cell for cell in column]
     if decimal == ",":
         column = ["" if "." in cell else cell.replace(",", ".") for cell in column]
-    numbers: np.ndarray = pd.to_numeric(np.array(column, dtype=object), errors="coerce").astype(float)
-    return numbers
+    return pd.to_numeric(np.array(column, dtype=object), errors="coerce").astype(float)
 
 
 def _read(text: str, delimiter: str, path: Path) -> Iterator[list[str]]:

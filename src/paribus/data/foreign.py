@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from paribus.data.module import InMemory
-from paribus.errors import UserError
+from paribus.errors import UserError, summarise_error
 from paribus.randomness import seed_globally
 
 Split = Literal["train", "val", "test"]
@@ -30,7 +30,6 @@ class ForeignData:
     once a stage, unless the module tears it down.
 
     Attributes:
-        module: the data module.
         takes_inputs: whether a network takes the inputs of its batches by themselves, as instruments need it.
     """
 
@@ -178,14 +177,19 @@ class ForeignData:
 
     @property
     def out_features(self) -> int:
-        named = [getattr(self.module, name, None) for name in CLASSES]
-        found = next((n for n in (self._known.get("out_features"), *named) if n is not None), None)
+        found = self._known.get("out_features", self._named_classes)
         if found is not None:
             return int(found)
         if self.task == "regression":
             return 1
         classes = self._find_class_names()
         return len(classes) if classes else self._guess_classes
+
+    @property
+    def _named_classes(self) -> int | None:
+        """The number of classes that the module gives, if it does."""
+        named = (getattr(self.module, name, None) for name in CLASSES)
+        return next((number for number in named if number is not None), None)
 
     @cached_property
     def _guess_classes(self) -> int:
@@ -230,8 +234,7 @@ class ForeignData:
 
     def find_guess(self) -> str | None:
         """Say that the number of classes is only a guess, if it is."""
-        named = any(getattr(self.module, name, None) is not None for name in CLASSES)
-        if named or self.task == "regression" or self._find_class_names():
+        if self._named_classes is not None or self.task == "regression" or self._find_class_names():
             return None
         return (
             f"{self.out_features} classes, as the first {LOOKED_AT} batches have; give {self.name} an attribute "
@@ -246,9 +249,7 @@ def find_adapter(name: Any) -> Callable[[Any], Any] | None:
     try:
         found = resolve_name(str(name))
     except Exception as error:  # noqa: BLE001  a module may raise anything when it is imported
-        raise UserError(
-            f"data.adapter={name}: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
-        ) from None
+        raise UserError(f"data.adapter={name}: {summarise_error(error)}") from None
     if not callable(found):
         raise UserError(f"data.adapter={name} is a {type(found).__name__}; it must be a function of a batch.")
     return found

@@ -30,7 +30,6 @@ class ImageFolder(Images):
     The shorter side of an image is scaled to `size` pixels, and the middle of the longer one is kept.
 
     Args:
-        path: the folder.
         size: rows and columns of an image in memory.
         grey: whether images become grey, with one channel instead of three.
         val_fraction: of the images in path/train, or of all images where there is no such folder.

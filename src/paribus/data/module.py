@@ -209,7 +209,6 @@ class Images(InMemory):
     """Images for classification: pixels stay bytes in memory and are normalised batch by batch.
 
     Args:
-        root: directory of the files.
         val_size: number of validation images.
         mean, std: per channel, of pixels scaled to 0..1; inputs are (pixel / 255 - mean) / std.
         augment: whether to augment training images, by `make_augmentation` with shift, flip and fill.

@@ -108,8 +108,6 @@ def plot_class_counts(counts: Mapping[str, np.ndarray], names: Sequence[str], wh
 
     Args:
         counts: (classes,), by part.
-        names: of the classes.
-        what: what is counted.
     """
     figure = Figure(figsize=(7, 0.48 * len(names) + 1), dpi=100, layout="constrained")
     axes = figure.add_subplot()

@@ -11,7 +11,7 @@ import pandas as pd
 
 from paribus.data import dialect, files
 from paribus.data.cells import format_number, is_missing, is_numeric, join_words, simplify
-from paribus.errors import UserError, unknown_name
+from paribus.errors import UserError, summarise_error, unknown_name
 
 MOST_NAMED = 30  # columns in a message
 MEMORY_PER_BYTE = 10  # of a file while it is read
@@ -22,7 +22,6 @@ class Sheet:
     """A table as read: what its cells say, and which of them are numbers.
 
     Attributes:
-        path: of the file.
         raw: the cells, text for a CSV file; without an unnamed index and without empty columns.
         numbers: the same cells as numbers, NaN for what is none.
         fingerprint: sha256 of the file.
@@ -150,7 +149,7 @@ def _read_parquet(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     try:
         table = parquet.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path} is not a Parquet file: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{path} is not a Parquet file: {summarise_error(error)}") from None
     if table.num_columns > dialect.MOST_COLUMNS:
         raise UserError(f"{path} has {table.num_columns:,} columns; at most {dialect.MOST_COLUMNS:,} can be read. "
                         "Keep those that matter.")  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 
 from paribus.data import files
 from paribus.data.module import Images, Part
-from paribus.errors import UserError, unknown_name
+from paribus.errors import UserError, summarise_error, unknown_name
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class TorchvisionImages(Images):
         try:
             opened = self.open(Path(self.root), test)
         except (OSError, RuntimeError, AssertionError, ValueError, LookupError, TypeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = summarise_error(error)
             raise self._refuse(where, reason) from None
         images, labels = (torch.as_tensor(part) for part in self.extract(opened))
         images, labels = images.contiguous(), labels.long()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from paribus import record
+from paribus.errors import summarise_error
 
 LAYER_COLUMNS = ("epoch", "layer", "depth", "tensor", "quantity", "value")
 STEP_COLUMNS = ("step", "epoch", "train/loss", "grad_norm")
@@ -160,7 +161,7 @@ def _read_layers(path: Path) -> dict[str, LayerTable]:
 
 
 def _make_damage_error(path: Path, error: Exception) -> record.RecordError:
-    return record.RecordError(f"{path} is damaged ({(str(error).strip() or 'unreadable').splitlines()[0]}).")
+    return record.RecordError(f"{path} is damaged ({summarise_error(error)}).")
 
 
 def build_tables(

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 
 from paribus import record
-from paribus.errors import UserError
+from paribus.errors import UserError, summarise_error
 from paribus.housekeeping.shelf import require_ended_runs
 from paribus.paths import suggest_path
 
@@ -80,8 +80,7 @@ def unpack(archive: Path, into: Path) -> Path:
     except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         if isinstance(error, OSError) and error.filename is not None and Path(str(error.filename)) != archive:
             raise  # a full disk, say
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{archive} cannot be unpacked ({reason}).") from None
+        raise UserError(f"{archive} cannot be unpacked ({summarise_error(error)}).") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

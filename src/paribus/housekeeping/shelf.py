@@ -19,7 +19,6 @@ class Run:
     """A run as it is listed.
 
     Attributes:
-        path: its directory.
         status: as in summary.json, or running, unfinished or damaged.
         best: its best validation accuracy or loss; None if there is none.
         epochs: the number of rows of metrics.csv; None where it cannot be read.

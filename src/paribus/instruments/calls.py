@@ -17,9 +17,6 @@ from paribus.loggers.histogram import Histogram
 class InstrumentCalls:
     """The instruments of a run or of a stack, which share the calls of a step and of an epoch's end.
 
-    Args:
-        instruments: instruments by name.
-
     Attributes:
         seconds: time that the process spent in the calls of each instrument so far, by name. On a GPU that is the time
             to launch the work, and to wait for its results at the end of an epoch.

@@ -114,7 +114,6 @@ class Instrument:
         """Write files at the end of the run, before the last histograms and figures.
 
         Args:
-            directory: directory of the run.
             best: state_dict of `learner.network` at the best epoch; at the last one without validation.
         """
 

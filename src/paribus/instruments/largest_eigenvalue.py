@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from paribus.errors import summarise_error
 from paribus.instruments.curvature import differentiate, find_largest_eigenvalue
 from paribus.instruments.probe import ProbeInstrument
 from paribus.instruments.subject import list_trained
@@ -45,7 +46,7 @@ class LargestEigenvalue(ProbeInstrument):
             if not isinstance(error, NotImplementedError) and "is not implemented" not in str(error):
                 raise
             self.available = False
-            said = str(error).splitlines()[0]
+            said = summarise_error(error)
             log.info("The largest eigenvalue is not recorded: the network has no second derivative (%s).", said)
             return {}
         why = f"{MOST_PRODUCTS} products with the Hessian do not bring it within {100 * TOLERANCE:g} %."

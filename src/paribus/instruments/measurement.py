@@ -20,7 +20,6 @@ class Measured:
     Attributes:
         quantity: name in layers.parquet and TensorBoard; its docstring or the README gives the unit.
         tensor: "weight", "bias" or "activation".
-        layers: the n layers.
         values: (n,), or (K, n) for a stack of K runs; any floating type and device. NaN and infinity are recorded.
     """
 

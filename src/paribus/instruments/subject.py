@@ -21,7 +21,6 @@ class Subject(Protocol):
         initial: each layer's weight before training, by path, on the CPU.
         lead: number of leading axes that count runs: 0, or 1 in a stack.
         loss_scaled: whether a loss scaler (16-mixed) skips steps whose gradients overflow.
-        device: device of the network.
         loss_hook: function of inputs, outputs and loss that is called in each training step; None by default.
         calls_loss_hook: False for a LightningModule of the user's, whose training step calls none.
         stepping: of several optimizers the parameters of the first, by id, whose steps are observed; None: all.

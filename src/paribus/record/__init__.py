@@ -20,6 +20,7 @@ from paribus.record.files import (
     remove_temporary,
     replace_file,
     require_regular,
+    to_plain,
     write_json,
 )
 from paribus.record.identity import (

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from paribus.errors import UserError
+from paribus.errors import UserError, summarise_error
 from paribus.paths import suggest_path
 from paribus.record.schema import (
     ABSENT,
@@ -76,9 +76,7 @@ def read_yaml(path: Path) -> Any:
     try:
         return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RecordError(
-            f"{path} is damaged ({(str(error).strip() or 'nested too deeply').splitlines()[0]})."
-        ) from None
+        raise RecordError(f"{path} is damaged ({summarise_error(error)}).") from None
 
 
 def find_fault(summary: Mapping[str, Any]) -> str | None:
@@ -187,18 +185,17 @@ def read_metrics(directory: Path, epochs: int | None = None) -> list[dict[str, f
         raise RecordError(f"{path} is damaged: {error}.") from None
 
 
+def to_plain(value: Any) -> Any:
+    """Return a value as JSON has it: NaN and infinity are None."""
+    if isinstance(value, Mapping):
+        return {str(k): to_plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file atomically; NaN and infinity become null."""
-
-    def to_plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {str(k): to_plain(v) for k, v in value.items()}
-        if isinstance(value, list | tuple):
-            return [to_plain(v) for v in value]
-        if isinstance(value, float) and not math.isfinite(value):
-            return None
-        return value
-
     with replace_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         json.dump(to_plain(content), file, indent=2, allow_nan=False)
         file.write("\n")

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 
+from paribus.errors import summarise_error
 from paribus.record import RecordError, replace_file
 
 MOST_ROWS = 20_000
@@ -49,7 +50,7 @@ class StepsWriter:
         except FileNotFoundError:
             raise RecordError(f"{self.path} does not exist.") from None
         except (pyarrow.ArrowException, OSError, KeyError, ValueError) as error:
-            raise RecordError(f"{self.path} is damaged ({str(error).splitlines()[0]}).") from None
+            raise RecordError(f"{self.path} is damaged ({summarise_error(error)}).") from None
         steps = rows["step"]
         last = int(steps.max(initial=0))
         if last + find_stride(last) <= step or (np.diff(steps) <= 0).any():

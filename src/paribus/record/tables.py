@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 
+from paribus.errors import summarise_error
 from paribus.record import N_FOLDS, PREDICTIONS, WEIGHTS, RecordError, replace_file
 from paribus.record.epochs import EpochsWriter
 
@@ -128,8 +129,7 @@ class FoldsWriter(EpochsWriter[Mapping[str, np.ndarray]]):
         except FileNotFoundError:
             raise RecordError(f"{self.path} does not exist.") from None
         except Exception as error:  # noqa: BLE001  any damage: the caller continues without the file
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise RecordError(f"{self.path} is damaged ({reason}).") from None
+            raise RecordError(f"{self.path} is damaged ({summarise_error(error)}).") from None
         if found != [(epoch, fold) for epoch in epochs for fold in range(1, N_FOLDS + 1)]:
             raise RecordError(f"{self.path} does not have all epochs up to {epochs[-1]}.")
         return [rows]

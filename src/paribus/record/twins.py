@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from paribus.errors import summarise_error
 from paribus.record.epochs import EpochsWriter
 from paribus.record.files import RecordError
 
@@ -41,8 +42,7 @@ def read_twins(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist.") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RecordError(f"{path} is damaged ({reason}).") from None
+        raise RecordError(f"{path} is damaged ({summarise_error(error)}).") from None
     sizes = {len(array) for array in found.values() if array.ndim}
     numbers = all(array.dtype.kind in "if" for array in found.values())
     if not numbers or len(sizes) != 1 or [array.ndim for array in found.values()] != [1, 2, 2]:

@@ -116,7 +116,7 @@ def build_callbacks(config: Mapping[str, Any]) -> tuple[dict[str, Instrument], l
         else:
             others.append(built)
     if config.get("averaging") is not None:
-        others.append(build_averaging(config))
+        others.append(make_factory("averaging", config["averaging"], WeightAveraging)())
     return instruments, others
 
 
@@ -126,11 +126,6 @@ def build_steps_in_epoch(
     """Build the callback that records steps, where one of the instruments is Steps. Every rank of a run needs it."""
     steps = next((instrument for instrument in instruments.values() if isinstance(instrument, Steps)), None)
     return None if steps is None else StepsInEpoch(steps, trained, data)
-
-
-def build_averaging(config: Mapping[str, Any]) -> WeightAveraging:
-    """Build the callback that averages the weights."""
-    return make_factory("averaging", config["averaging"], WeightAveraging)()
 
 
 def build_loggers(config: Mapping[str, Any], directory: Path, in_study: bool = False) -> list[Logger]:

@@ -12,7 +12,7 @@ from torchmetrics import Metric
 from paribus.config.targets import find_target
 from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
-from paribus.errors import UserError, unknown_name
+from paribus.errors import UserError, summarise_error, unknown_name
 from paribus.record import NAMED_LOSSES
 from paribus.run.factory import make_factory
 from paribus.training.losses import Loss, Task, find_task
@@ -66,10 +66,9 @@ def _try_loss(name: str, loss: Loss, classes: int) -> None:
         value = loss(output, targets)
         samples = loss.of_samples(output, targets) if loss.has_samples else None
     except Exception as error:  # noqa: BLE001  a user's own loss can raise anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{name} does not take outputs of shape {tuple(output.shape)} and targets of shape {tuple(targets.shape)}: "
-            f"{reason}"
+            f"{summarise_error(error)}"
         ) from None
     if not isinstance(value, torch.Tensor) or value.shape != ():
         raise UserError(f"{name} does not return a tensor with one number for a batch.")
@@ -153,8 +152,7 @@ def _try_metric(part: str, metric: Metric, loss: Loss, classes: int) -> None:
     try:
         compute_metric(metric, predictions, targets)
     except Exception as error:  # noqa: BLE001  a user's own metric can raise anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{part}: {type(metric).__name__} does not return one number for predictions of shape "
-            f"{tuple(predictions.shape)} and targets of shape {tuple(targets.shape)}: {reason}"
+            f"{tuple(predictions.shape)} and targets of shape {tuple(targets.shape)}: {summarise_error(error)}"
         ) from None

@@ -16,7 +16,7 @@ from paribus import record
 from paribus.config.targets import require_trusted
 from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
-from paribus.errors import UserError
+from paribus.errors import UserError, summarise_error
 from paribus.paths import parse_path
 from paribus.randomness import restoring_seed_variables
 from paribus.run.build import build_data, build_network
@@ -34,8 +34,6 @@ class Run:
     """A run that `load_run` has loaded.
 
     Attributes:
-        directory: the directory of the run.
-        summary: the content of its summary.json.
         config: its resolved configuration.
         checkpoint: "best" or "last".
         epoch: the epoch (counted from 1) of that checkpoint.
@@ -120,8 +118,9 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
             network = build_network(config, data)
         network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state.items()})
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise record.RecordError(f"{path} does not fit its network and data ({reason}). Train the run again.") from None
+        raise record.RecordError(
+            f"{path} does not fit its network and data ({summarise_error(error)}). Train the run again."
+        ) from None
     network.eval()
     loss = None if is_foreign(config) else build_loss(config, data)
     kind = None if loss is None else find_learner(loss)

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from paribus.config.schedules import WARMUP_KEYS, check_length
 from paribus.config.targets import find_target
-from paribus.errors import UserError, unknown_name
+from paribus.errors import UserError, summarise_error, unknown_name
 from paribus.run.factory import make_factory
 from paribus.training.evaluated import is_schedule_free
 from paribus.training.schedule import Schedule
@@ -47,7 +47,7 @@ def check_optimizer(config: Mapping[str, Any], network: nn.Module) -> None:
         optimizer.step(lambda: torch.zeros(()))
     except (UserError, RuntimeError, ValueError) as error:
         better = "muon, which leaves biases and filters to others" if target.endswith(".Muon") else "adam, for example"
-        said = str(error).splitlines()[0].removeprefix("optim: ").rstrip(".")
+        said = summarise_error(error).removeprefix("optim: ").rstrip(".")
         raise UserError(
             f"optim: {target} cannot train all parameters of this network ({said}). Choose optim={better}."
         ) from error

@@ -30,7 +30,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.multiprocessing import ProcessContext, ProcessExitedException, ProcessRaisedException
 
 from paribus.data.module import InMemory
-from paribus.errors import Stopped, UserError
+from paribus.errors import Stopped, UserError, summarise_error
 from paribus.process import find_rank, keep_freed_memory
 from paribus.record import OWN_CALLBACKS
 from paribus.run.build import build_callbacks, build_data, build_initial, build_steps_in_epoch, build_trainer
@@ -241,7 +241,7 @@ def _connect() -> distributed.Store:
     except distributed.DistError as error:
         raise UserError(
             f"The processes of the run cannot meet at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']} "
-            f"({str(error).splitlines()[0]}). Choose another port: MASTER_PORT=N in the environment of all of them."
+            f"({summarise_error(error)}). Choose another port: MASTER_PORT=N in the environment of all of them."
         ) from error
     return store
 

@@ -79,8 +79,7 @@ def read_best(summary: Mapping[str, Any]) -> float | None:
     """Return the best validation metric of a run, if it has one."""
     statistics = summary.get("statistics", {})  # none of a run that failed before its network was built
     names = ("best_metric", "best_val_acc", "best_val_loss")
-    value: float | None = next((statistics[name] for name in names if name in statistics), None)
-    return value
+    return next((statistics[name] for name in names if name in statistics), None)
 
 
 def format_best(summary: dict[str, Any] | None) -> str:

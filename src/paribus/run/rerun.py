@@ -1,7 +1,7 @@
 """Compare a repeated run with its original."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pandas
 import pyarrow
 
 from paribus import record
-from paribus.errors import UserError
+from paribus.errors import UserError, summarise_error
 from paribus.run import resume
 
 
@@ -44,17 +44,13 @@ def compare(old: Path, new: Path) -> str:
     versions = [str(record.read_summary(directory).get("versions", {}).get("paribus")) for directory in (old, new)]
     measured = ""
     compared = [f"{len(now)} epochs of {record.METRICS}, times aside"]
-    tables = {
-        record.LAYERS: _find_layer_difference, record.FOLDS: _find_fold_difference, record.STEPS: _find_step_difference
-    }  # fmt: skip
-    for name, find_difference in tables.items():
+    for name in (record.LAYERS, record.FOLDS, record.STEPS):
         if (old / name).exists() and (new / name).exists():
             try:
-                first = find_difference(old, new)
+                first = _find_first_difference(old / name, new / name)
             except (OSError, KeyError, ValueError, TypeError, AttributeError, pyarrow.ArrowException) as error:
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise RerunMismatch(
-                    f"{record.METRICS} is identical, but {old / name} cannot be read ({reason})."
+                    f"{record.METRICS} is identical, but {old / name} cannot be read ({summarise_error(error)})."
                 ) from None
             if first is not None and name == record.LAYERS and versions[0] != versions[1]:
                 measured = f" In {name} measured quantities differ, of versions {' and '.join(versions)}: {first}."
@@ -69,42 +65,23 @@ def _is_same(a: float | None, b: float | None) -> bool:
     return a == b or (a is not None and b is not None and math.isnan(a) and math.isnan(b))
 
 
-def _find_layer_difference(old: Path, new: Path) -> str | None:
-    """Describe the first value in which two layers.parquet differ, among those in both."""
-    keys = ["epoch", "layer", "tensor", "quantity"]
-    frames = [pandas.read_parquet(directory / record.LAYERS) for directory in (old, new)]
-    frames = [frame.astype(dict.fromkeys(keys[1:], str)) for frame in frames]
-    return _find_first_difference(frames, keys, "{quantity} of {layer}.{tensor}")
-
-
-def _find_fold_difference(old: Path, new: Path) -> str | None:
-    """Describe the first value in which two folds.parquet differ, among those in both."""
-    keys = ["epoch", "fold", "column"]
-    frames = [pandas.read_parquet(directory / record.FOLDS) for directory in (old, new)]
-    return _find_first_difference(
-        [frame.melt(keys[:2], var_name=keys[2]) for frame in frames], keys, "{column} of fold {fold}"
-    )
-
-
-def _find_step_difference(old: Path, new: Path) -> str | None:
-    """Describe the first value in which two steps.parquet differ, among those in both."""
-    keys = ["epoch", "step", "column"]
-    frames = [pandas.read_parquet(directory / record.STEPS) for directory in (old, new)]
-    return _find_first_difference(
-        [frame.melt(keys[:2], var_name=keys[2]) for frame in frames], keys, "{column} of step {step}"
-    )
-
-
-def _find_first_difference(frames: Sequence[pandas.DataFrame], keys: list[str], template: str) -> str | None:
-    """Describe the first value in which two frames differ, among those in both; `template` names it by its keys."""
+def _find_first_difference(old: Path, new: Path) -> str | None:
+    """Describe the first value in which two tables of a record differ, among those in both."""
+    frames = [pandas.read_parquet(path) for path in (old, new)]
+    if old.name == record.LAYERS:
+        keys, template = ["epoch", "layer", "tensor", "quantity"], "{quantity} of {layer}.{tensor}"
+        frames = [frame.astype(dict.fromkeys(keys[1:], str)) for frame in frames]
+    else:
+        row = "fold" if old.name == record.FOLDS else "step"
+        keys, template = ["epoch", row, "column"], f"{{column}} of {row} {{{row}}}"
+        frames = [frame.melt(keys[:2], var_name="column") for frame in frames]
     both = frames[0].merge(frames[1], on=keys, suffixes=("_old", "_new"))
     differing = both[~((both.value_old == both.value_new) | (both.value_old.isna() & both.value_new.isna()))]
     if differing.empty:
         return None
-    row = differing.sort_values("epoch", kind="stable").iloc[0]
-    return (
-        f"in epoch {row.epoch} {template.format_map(row)} was {float(row.value_old)!r}, is now {float(row.value_new)!r}"
-    )
+    found = differing.sort_values("epoch", kind="stable").iloc[0]
+    values = f"was {float(found.value_old)!r}, is now {float(found.value_new)!r}"
+    return f"in epoch {found.epoch} {template.format_map(found)} {values}"
 
 
 def _explain_mismatch(old: Path, new: Path) -> str:

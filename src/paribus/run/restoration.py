@@ -8,6 +8,7 @@ import lightning
 import torch
 from lightning import Trainer
 
+from paribus.errors import summarise_error
 from paribus.record import RecordError
 
 COMPLAINTS = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError)
@@ -40,7 +41,7 @@ class Restoration(lightning.Callback):
         except COMPLAINTS as error:
             if self.done:
                 raise
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = summarise_error(error)
             raise RecordError(f"{self.path} does not fit the run ({reason}). Train the run again.") from error
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from paribus import record
-from paribus.errors import UserError
+from paribus.errors import UserError, summarise_error
 from paribus.record import RecordError, flatten, select_experimental
 
 log = logging.getLogger(__name__)
@@ -19,13 +19,9 @@ class ResumePoint:
     """A checkpoint to resume a run from.
 
     Attributes:
-        path: the path of the checkpoint.
         epoch: the number of epochs trained so far.
-        identity: the identity of the run.
         config: the resolved configuration of the run, with absolute paths.
         data: the hash of the data.
-        threads: the number of threads.
-        started: the time at which the run started.
         ended: True if divergence or a callback ended the run at this point.
         stacked: the size of the stack that trained it; None: trained alone, or unknown.
         knows_engine: False if `stacked` is unknown, as in version 0.1.
@@ -88,7 +84,7 @@ def read_resume_point(directory: Path) -> ResumePoint:
     try:
         layers.restore(resume_point.epoch)
     except (OSError, KeyError, ValueError, pyarrow.ArrowException) as error:
-        raise RecordError(f"{layers.path} is damaged ({str(error).splitlines()[0]}).") from None
+        raise RecordError(f"{layers.path} is damaged ({summarise_error(error)}).") from None
     return resume_point
 
 

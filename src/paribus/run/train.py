@@ -11,7 +11,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from paribus import record
 from paribus.data.foreign import ForeignData
-from paribus.errors import UserError, unknown_name
+from paribus.errors import UserError, summarise_error, unknown_name
 from paribus.loggers.lifecycle import close_logger, resume_logger
 from paribus.randomness import restoring_seed_variables
 from paribus.record import resolve_seeds
@@ -133,7 +133,7 @@ def explaining_complaints(trainer: Trainer) -> Iterator[None]:
     try:
         yield
     except (MisconfigurationException, RuntimeError, ValueError) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        said = summarise_error(error)
         about_options = said.startswith(("Early stopping conditioned on", "`val_check_interval`"))
         if not (isinstance(error, MisconfigurationException) or about_options):
             raise

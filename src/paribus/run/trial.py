@@ -8,14 +8,7 @@ from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.process import silence_libraries
 from paribus.randomness import restoring_seed_variables
-from paribus.run.build import (
-    build_callbacks,
-    build_data,
-    build_initial,
-    build_loggers,
-    build_trainer,
-    check_devices,
-)
+from paribus.run.build import build_callbacks, build_data, build_initial, build_loggers, build_trainer, check_devices
 from paribus.run.factory import is_foreign
 from paribus.run.foreign import refuse_seeds, try_module
 from paribus.run.metric import choose_metric

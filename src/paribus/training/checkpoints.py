@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import nn
 
 from paribus import record
-from paribus.errors import Paused, Stopped
+from paribus.errors import Paused, Stopped, summarise_error
 from paribus.record.statistics import score_epoch
 from paribus.training.evaluated import show_evaluated
 
@@ -44,7 +44,6 @@ class Checkpoints(Checkpoint):
     the epoch.
 
     Args:
-        directory: directory of the run.
         description: plain values for both files: configuration, statistics of the data.
         metric: the metric by which the best epoch is chosen.
         pause: after this epoch, both files are written and Paused is raised; None: the run is trained to its end.
@@ -202,7 +201,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise
     except Exception as error:  # noqa: BLE001  a damaged pickle can raise almost any exception
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = summarise_error(error)
         if reason.startswith("Weights only load failed"):  # torch then advises to load it unsafely
             reason = "it holds something else than tensors and plain values"
         raise record.RecordError(f"{path} is damaged, or cannot be read ({reason}). Train the run again.") from None
@@ -220,27 +219,33 @@ def read_described(path: Path, with_training: bool) -> tuple[dict[str, Any], dic
     stored = read_checkpoint(path)
     described = stored.get("paribus")
     parts: dict[str, Any] = {**stored, **(described if isinstance(described, dict) else {})}
+    fault = _find_fault(parts, with_training)
+    if fault is not None:
+        raise record.RecordError(f"{path} is damaged: {fault}. Train the run again.")
+    assert isinstance(described, dict)
+    return stored, described
+
+
+def _find_fault(parts: Mapping[str, Any], with_training: bool) -> str | None:
+    """Say in what a checkpoint, with its description, is not as a run writes it; None where all is in order."""
     needed = {"paribus": dict, **NEEDED, **(NEEDED_TO_TRAIN if with_training else {})}
     for key, kind in needed.items():
         if key not in parts:
-            raise record.RecordError(f"{path} is damaged: it lacks {key}. Train the run again.")
+            return f"it lacks {key}"
         if not isinstance(parts[key], kind):
-            raise record.RecordError(f"{path} is damaged: {key} is {str(parts[key])[:60]!r}. Train the run again.")
-    assert isinstance(described, dict)
-    config = described["config"]
-    fault = record.find_config_fault(config)
-    if fault:
-        raise record.RecordError(f"{path} is damaged: config.{fault}. Train the run again.")
-    lacking = [key for key in ("model", "data", "activation") if not config.get(key, {}).get("_target_")]
-    if lacking:
-        raise record.RecordError(f"{path} is damaged: its config names no {lacking[0]}. Train the run again.")
+            return f"{key} is {str(parts[key])[:60]!r}"
+    if fault := record.find_config_fault(parts["config"]):
+        return f"config.{fault}"
+    for key in ("model", "data", "activation"):
+        if not parts["config"].get(key, {}).get("_target_"):
+            return f"its config names no {key}"
     if with_training:
-        recorder, states = stored["recorder"], stored["optimizer_states"]
+        recorder, states = parts["recorder"], parts["optimizer_states"]
         if type(recorder.get("epoch")) is not int or type(recorder.get("stopped")) is not bool:
-            raise record.RecordError(f"{path} is damaged: recorder does not say the epoch. Train the run again.")
+            return "recorder does not say the epoch"
         if not states or not all(isinstance(state, dict) for state in states):
-            raise record.RecordError(f"{path} is damaged: it has no state of an optimizer. Train the run again.")
-    return stored, described
+            return "it has no state of an optimizer"
+    return None
 
 
 def _save(content: Mapping[str, Any], path: Path) -> None:

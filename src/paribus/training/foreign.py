@@ -21,7 +21,6 @@ class ForeignLearner(lightning.Callback):
     trainer's list of callbacks.
 
     Args:
-        module: the module.
         columns: columns of metrics.csv that are known before training.
     """
 

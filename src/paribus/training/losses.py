@@ -74,12 +74,10 @@ class Loss:
         return self.module.weight if isinstance(self.module, nn.CrossEntropyLoss | nn.NLLLoss) else None
 
     def __call__(self, output: Tensor, targets: Tensor) -> Tensor:
-        loss: Tensor = self._of_batch(output, targets)
-        return loss
+        return self._of_batch(output, targets)
 
     def _convert_and_call(self, output: Tensor, targets: Tensor) -> Tensor:
-        loss: Tensor = self.module(*self._convert(output, targets))
-        return loss
+        return self.module(*self._convert(output, targets))
 
     def _convert(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Convert outputs to the precision of the loss's own tensors, and for a binary loss both to floats (n,)."""
@@ -90,8 +88,7 @@ class Loss:
     def of_samples(self, output: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of each sample, (n,)."""
         assert self._samples is not None
-        losses: Tensor = self._samples(*self._convert(output, targets))
-        return losses
+        return self._samples(*self._convert(output, targets))
 
     def average(self, losses: Tensor, targets: Tensor) -> Tensor:
         """Average losses of samples (..., n) with `targets` (..., n) as the loss of a batch does; return (...)."""

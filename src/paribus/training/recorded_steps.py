@@ -19,7 +19,6 @@ class RecordedSteps:
     """The steps of one run. A run whose instruments record none has no file.
 
     Args:
-        directory: directory of the run.
         validated: the validation columns.
         loggers: loggers of the run; TensorBoard shows losses and gradient norms.
         max_epochs: largest number of epochs of the run.

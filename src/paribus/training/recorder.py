@@ -37,10 +37,7 @@ class Recorder(AverageShower):
 
     Args:
         trained: what is known of the module that the trainer fits.
-        data: the data set, for the instruments.
-        directory: directory of the run.
         hyperparameters: those of the run, for the loggers.
-        instruments: instruments by name.
         checkpoints: holds the weights of the best epoch.
         figures: whether the instruments draw figures.
         in_epoch: reads the steps of an epoch, in which it is called before; None: no steps are recorded.

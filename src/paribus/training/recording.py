@@ -45,11 +45,9 @@ class Recording:
     It does not depend on how the run is trained: by Lightning or in a stack.
 
     Args:
-        directory: directory of the run.
         hyperparameters: those of the run, for the loggers.
         columns: columns of metrics.csv between lr and epoch_seconds.
         max_epochs: largest number of epochs of the run.
-        loggers: loggers of the run.
         metric: the metric by which the best epoch is chosen; None: val/acc, or val/loss.
 
     Attributes:
@@ -139,8 +137,6 @@ class Recording:
         Args:
             step: number of optimizer steps done.
             lr: learning rate of the last step.
-            means: means by column of metrics.csv.
-            seconds: duration of the epoch.
             momentum: momentum of the last step, for the loggers alone.
             folds: means over the folds, by column of folds.parquet.
             complete: False if `write_epoch` follows, with what else was logged.
@@ -225,8 +221,6 @@ class Recording:
             step: number of optimizer steps done; first_step: the same before the epoch.
             bad_step: first step of the epoch, from 0, with a non-finite training loss; None: all were finite.
             val_loss: validation loss of the epoch.
-            instruments: instruments that may have found non-finite values.
-            has_finite_weights: returns whether all weights are finite.
             blamable: tensors in which a layer that an instrument names is recorded.
         """
         instruments = list(instruments)

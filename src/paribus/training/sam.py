@@ -15,7 +15,6 @@ class SAM(torch.optim.SGD):
     A step evaluates the loss twice, so that it costs two steps of SGD.
 
     Args:
-        params: parameters.
         rho: distance from the weights at which the gradient is taken, along the gradient over all parameters.
         others: arguments of torch.optim.SGD.
     """

@@ -12,7 +12,6 @@ class Schedule(LRScheduler):
     The scheduler counts from the start of the run, and goes on as if there were no warm-up.
 
     Args:
-        optimizer: the optimizer whose rates are set.
         warmup: optimizer steps; 1 for none.
         scheduler: the scheduler of the rates; None: they are constant.
         every: optimizer steps between two steps of the scheduler. One that follows a metric is stepped by `observe`.

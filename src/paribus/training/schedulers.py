@@ -19,12 +19,7 @@ def step(optimizer: Optimizer, step_size: int | None, gamma: float, max_epochs: 
 
 
 def one_cycle(
-    optimizer: Optimizer,
-    max_lr: float,
-    total_steps: int,
-    pct_start: float,
-    div_factor: float,
-    final_div_factor: float,
+    optimizer: Optimizer, max_lr: float, total_steps: int, pct_start: float, div_factor: float, final_div_factor: float
 ) -> OneCycleLR:
     """Make a scheduler of one cycle over `total_steps` optimizer steps.
 

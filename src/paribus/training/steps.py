@@ -93,7 +93,6 @@ class Steps(Instrument):
         """Return and remove the n steps of an ended epoch, by column of steps.parquet: (n,), or (n, K) in a stack.
 
         Args:
-            epoch: its number, from 1.
             first, last: number of optimizer steps done before and after it. They differ by a multiple of n where there
                 are several optimizers.
             sizes, losses: the number of samples (batches,) and mean loss (batches, ...) of each batch.
@@ -127,8 +126,6 @@ class StepsInEpoch(lightning.Callback):
     """Validate within epochs in every rank of a run, and read the steps of an ended epoch. It precedes the Recorder.
 
     Args:
-        steps: the instrument.
-        trained: what is known of the module.
         data: the data set; only of one in memory, with a network of Paribus, there is validation within epochs.
 
     Attributes:
