@@ -76,8 +76,13 @@ def _compose_once(composer: Composer, options: Mapping[str, Any]) -> Plain:
     if composer.hydra_overrides:
         return _compose_options(composer, options)
     folders = [Path(source.path) for source in composer._loader.get_sources() if source.scheme() == "file"]
-    files = [(path.relative_to(folder).as_posix(), path.read_bytes())
-             for folder in folders if folder != CONF for path in sorted(folder.rglob("*.yaml")) if path.is_file()]  # fmt: skip
+    files = [
+        (path.relative_to(folder).as_posix(), path.read_bytes())
+        for folder in folders
+        if folder != CONF
+        for path in sorted(folder.rglob("*.yaml"))
+        if path.is_file()
+    ]
     key = (composer.config_name, frozenset(options.items()), os.environ.get("PARIBUS_DATA"), tuple(files))
     if key not in _composed:
         _composed[key] = pickle.dumps(_compose_options(composer, options))
