@@ -26,7 +26,7 @@ CONF = ROOT / "conf"
 Plain = tuple[dict[str, Any], dict[str, Any]]
 _load, _compose_options = FileConfigSource.load_config, Composer.compose_options
 _loaded: dict[tuple[str, str], bytes] = {}
-_composed: dict[tuple[frozenset[tuple[str, Any]], str | None], bytes] = {}
+_composed: dict[tuple[Any, ...], bytes] = {}
 
 
 def main(script: str, *arguments: str) -> int:
@@ -69,11 +69,21 @@ def _load_once(source: FileConfigSource, config_path: str) -> ConfigResult:
 
 
 def _compose_once(composer: Composer, options: Mapping[str, Any]) -> Plain:
-    """Compose the configuration with which a single run's values are compared at the first use of its options."""
-    files = {source.path for source in composer._loader.get_sources() if source.scheme() == "file"}
-    if files != {str(CONF)} or composer.hydra_overrides:
+    """Compose the configuration with which a single run's values are compared at the first use of its options.
+
+    A test's own directory of YAML files enters by their contents.
+    """
+    if composer.hydra_overrides:
         return _compose_options(composer, options)
-    key = (frozenset(options.items()), os.environ.get("PARIBUS_DATA"))
+    folders = [Path(source.path) for source in composer._loader.get_sources() if source.scheme() == "file"]
+    files = [
+        (path.relative_to(folder).as_posix(), path.read_bytes())
+        for folder in folders
+        if folder != CONF
+        for path in sorted(folder.rglob("*.yaml"))
+        if path.is_file()
+    ]
+    key = (composer.config_name, frozenset(options.items()), os.environ.get("PARIBUS_DATA"), tuple(files))
     if key not in _composed:
         _composed[key] = pickle.dumps(_compose_options(composer, options))
     found: Plain = pickle.loads(_composed[key])
