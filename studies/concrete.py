@@ -86,13 +86,14 @@ def architectures(m: Material) -> Section:
         ["concrete_architectures"],
         [
             made(c),
+            told(c),
+            m.differences("concrete_architectures", c, "model.hidden"),
             "Best validation MSE so far, mean over our seeds, each with a split of its own; in parentheses the report's, of one split. The "
             "learning rate is constant, so the figures of fewer epochs stand in the curves of 300.",
-            table(rows),
+            table(rows, "All architectures, beside the report"),
             f"The spread between splits, {number(ours.std(ddof=1))} MPa² for 128-64, is what a difference between single "
             "runs has to be seen against: the report's table spans "
             f"{report['best_val_loss'].min():.1f} to {report['best_val_loss'].max():.1f}.",
-            told(c),
         ],
         [
             Claim(
@@ -155,14 +156,14 @@ def optimizers(m: Material) -> Section:
         ["concrete_optimizers"],
         [
             made(c),
-            "Best validation MSE in 300 epochs, mean over our seeds with its 95 % interval; in parentheses the report's.",
-            table(rows),
+            told(c),
             m.figure(
                 "concrete_optimizers",
                 settings.lr_against(c),
                 "Best validation MSE over the learning rate, by optimizer",
             ),
-            told(c),
+            "Best validation MSE in 300 epochs, mean over our seeds with its 95 % interval; in parentheses the report's.",
+            table(rows, "All optimizers and learning rates, beside the report"),
         ],
         [
             Claim(
@@ -194,8 +195,9 @@ def schedules(m: Material) -> Section:
         ["concrete_schedulers"],
         [
             made(c),
-            table(shown),
-            "The report's table:",
+            told(c),
+            m.differences("concrete_schedulers", c, "scheduler"),
+            table(shown, "All settings"),
             table(
                 [
                     {
@@ -205,9 +207,9 @@ def schedules(m: Material) -> Section:
                         "best validation MSE": r.best_val_loss,
                     }
                     for r in report.itertuples()
-                ]
+                ],
+                "The report's table",
             ),
-            told(c),
         ],
         [
             Claim(
@@ -225,7 +227,10 @@ def batch_sizes(m: Material) -> Section:
     """Which batch size?"""
     c = m.comparison("concrete_batch_sizes")
     shown = varying(tables.settings(c), keep=["seeds"], drop=["time (s)"])
-    return Section(["concrete_batch_sizes"], [made(c), table(shown), told(c)])
+    return Section(
+        ["concrete_batch_sizes"],
+        [made(c), told(c), m.differences("concrete_batch_sizes", c, "data.batch_size"), table(shown, "All settings")],
+    )
 
 
 def losses(m: Material) -> Section:
@@ -239,4 +244,4 @@ def losses(m: Material) -> Section:
         }
         for loss in ("mse", "mae")
     ]
-    return Section(["concrete_losses"], [made(c), table(rows), told(c)])
+    return Section(["concrete_losses"], [made(c), told(c), table(rows)])

@@ -51,7 +51,7 @@ def depths(m: Material) -> Section:
         ["concrete_depths"],
         [
             made(c),
-            table(rows),
+            told(c),
             m.figure(
                 "concrete_depths",
                 charts.dots(
@@ -64,6 +64,7 @@ def depths(m: Material) -> Section:
                 ),
                 "Best validation MSE by depth: nets of many layers predict the mean",
             ),
+            table(rows, "All depths, beside the report"),
             m.figure(
                 "concrete_depths_predicted",
                 weights.predicted_side_by_side(names),
@@ -74,7 +75,6 @@ def depths(m: Material) -> Section:
                 depth_against_gradient(c),
                 "Gradient of the first layer, and the result, by depth",
             ),
-            told(c),
         ],
         [
             Claim(
@@ -116,14 +116,14 @@ def initial_weights(m: Material) -> Section:
         ["concrete_init"],
         [
             made(c),
-            "Best validation MSE of 16 hidden layers of 32 units.",
-            table(rows),
+            told(c),
             m.figure(
                 "concrete_init",
                 settings.two_factors(c, "activation", "model.init"),
                 "Best validation MSE by activation and initial weights",
             ),
-            told(c),
+            "Best validation MSE of 16 hidden layers of 32 units.",
+            table(rows),
         ],
     )
 
@@ -136,6 +136,7 @@ def splits(m: Material) -> Section:
         ["concrete_splits"],
         [
             made(c),
+            told(c),
             table(
                 [
                     {"split": "random rows, as in the report", "best validation MSE": spread(ours["random"])},
@@ -143,6 +144,5 @@ def splits(m: Material) -> Section:
                 ]
             ),
             "The 1,030 rows hold 427 mixes, each tested at several ages: a random split asks about mixes whose strength at other ages the net was trained on.",
-            told(c),
         ],
     )

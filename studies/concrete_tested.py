@@ -82,7 +82,9 @@ def a_better_net(m: Material) -> Section:
         ["concrete_candidates", "concrete_best"],
         [
             f"Candidates, on 20 random splits of 80 / 10 / 10 %, by the validation loss of the last epoch: {made(candidates)}",
-            table(varying(tables.settings(candidates), drop=["time (s)", "best val loss", "momentum"])),
+            table(
+                varying(tables.settings(candidates), drop=["time (s)", "best val loss", "momentum"]), "All candidates"
+            ),
             f"256-128 units, one of the leading ones, which are not told apart, fitted on training and validation rows (90 %), and scikit-learn's gradient boosting "
             f"({boosting.TREES} trees of depth {boosting.DEPTH}) on the very same rows. Test MSE over 20 splits each; the "
             f"test rows were read once: {made(c)}",

@@ -2,6 +2,7 @@
 
 from itertools import product
 
+from multirun_analysis.figures import settings
 from studies.page import Material, Section, broken, made, number, table, told, values_of
 
 NAME = "concrete_deep"
@@ -16,7 +17,7 @@ def concrete(m: Material) -> Section:
     for init, norm, skip in product(("torch", "auto", "orthogonal"), ("none", "layer", "batch"), (False, True)):
         row = {"initial weights": init, "norm": norm, "skip connections": "yes" if skip else "no"}
         for rate in RATES:
-            at = {"model__init": init, "model__norm": norm, "model__skip": skip, "lr": rate}
+            at = {"model__init": init, "model__norm": norm, "model__skip": skip, "optim__lr": rate}
             values, baseline = values_of(c, "best_val_loss", **at), values_of(c, "baseline_val_loss", **at)
             learned = int((values < LEARNS * baseline).sum())
             missing = broken(c, **at)
@@ -28,4 +29,7 @@ def concrete(m: Material) -> Section:
         f"A run learns whose best validation MSE is below {LEARNS:.0%} of the mean predictor's. `auto` draws the weights "
         "that He et al. (2015) derive for relu."
     )
-    return Section([NAME], [made(c), text, table(rows), told(c)])
+    picture = m.figure(
+        NAME, settings.two_factors(c, "model.norm", "model.skip"), "Validation loss by norm and skip connections"
+    )
+    return Section([NAME], [made(c), told(c), picture, text, table(rows, "All settings")])

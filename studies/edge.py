@@ -24,7 +24,7 @@ def concrete(m: Material) -> Section:
             f" Over the last fifth of the epochs their rate x eigenvalue / 2 is {min(reached):.2f} to {max(reached):.2f}."
             " One run a rate: it shows the mechanism, and compares no rates."
         )
-    return Section([NAME], [made(c), said, table(rows[::EVERY])])
+    return Section([NAME], [made(c), said, table(rows[::EVERY], f"Every {EVERY}th rate")])
 
 
 def settle(c: Comparison) -> list[Row]:

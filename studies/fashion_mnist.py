@@ -94,6 +94,7 @@ def activations_and_optimizers(m: Material) -> Section:
         ["mlp_activations"],
         [
             made(c),
+            told(c),
             table(rows),
             "The report took the gradient of one batch an epoch, we take the mean over all of them.",
             m.figure(
@@ -101,7 +102,7 @@ def activations_and_optimizers(m: Material) -> Section:
                 figure,
                 "Validation accuracy by epoch: five seeds of ours, and the report's curve among them",
             ),
-            table(shown),
+            table(shown, "All settings"),
             m.figure(
                 "mlp_activations",
                 curves.overlaid(c, "optim", "val/acc"),
@@ -110,7 +111,6 @@ def activations_and_optimizers(m: Material) -> Section:
             m.figure(
                 "mlp_gradients", layers.gradient_flow(c, "activation"), "Mean absolute gradient of each layer by epoch"
             ),
-            told(c),
         ],
         [
             Claim(
@@ -132,11 +132,11 @@ def schedules(m: Material) -> Section:
         ["mlp_schedulers"],
         [
             made(c),
-            table(varying(tables.settings(c), drop=["time (s)"])),
+            told(c),
             m.figure(
                 "mlp_schedulers", curves.four_panels(c, "scheduler"), "Losses and accuracies of all runs by schedule"
             ),
-            told(c),
+            table(varying(tables.settings(c), drop=["time (s)"]), "All settings"),
         ],
     )
 
@@ -167,13 +167,13 @@ def learning_rates(m: Material) -> Section:
         ["mlp_learning_rates"],
         [
             made(c),
-            table(rows),
+            told(c),
             m.figure(
                 "mlp_learning_rates",
                 settings.lr_against(c),
                 "Best validation accuracy and stability score over the learning rate",
             ),
-            told(c),
+            table(rows),
         ],
     )
 
@@ -191,7 +191,8 @@ def a_better_mlp(m: Material) -> Section:
                 varying(
                     tables.settings(candidates),
                     drop=["time (s)", "best val acc", "at epoch", "to 90 %", "early gradient"],
-                )
+                ),
+                "All candidates",
             ),
             f"The best of them by the validation accuracy of the last epoch, fitted on all 60,000 images: {made(c)} Mean test "
             f"accuracy over {len(tested)} seeds **{percent(mean)}** [{percent(low)}, {percent(high)}], seeds "

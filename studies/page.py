@@ -15,6 +15,7 @@ from multirun_analysis import load_runs
 from multirun_analysis.compare.comparison import Comparison, compare
 from multirun_analysis.compare.inference import interval, prediction_interval
 from multirun_analysis.compare.results import Result, Verdict
+from multirun_analysis.figures import outcomes
 from multirun_analysis.records.described import in_words
 from multirun_analysis.report.documents import markdown
 from multirun_analysis.report.sentences import count
@@ -23,6 +24,7 @@ from paribus import record
 from studies.catalogue import BY_NAME, runs_of
 from studies.making import OUTPUTS
 
+EXPONENT_FROM = 1e7
 COLOURS = 96  # fewer give one activation the colour of another
 
 
@@ -85,11 +87,20 @@ class Material:
             image.convert("RGB").quantize(COLOURS).save(path, optimize=True)
         return f"![{shows}]({path.as_posix()})"
 
+    def differences(self, name: str, comparison: Comparison, factor: str) -> str:
+        """Draw how far the levels of a factor lie from the best one; an empty text where they were not compared."""
+        drawn = (outcomes.differences(result, comparison) for result in comparison.of(factor))
+        first = next((figure for figure in drawn if figure is not None), None)
+        shows = f"Differences of {factor} from its best level, with 95 % intervals"
+        return self.figure(name, first, shows) if first is not None else ""
+
 
 def number(value: float, digits: int = 3) -> str:
-    """As many significant digits, or all before the point."""
+    """Write as many significant digits, or all before the point; from ten million on with an exponent."""
     if not math.isfinite(value):
         return "not finite"
+    if abs(value) >= EXPONENT_FROM:
+        return f"{value:.{digits - 1}e}"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
     return f"{value:,.{min(decimals, 8)}f}"
 
@@ -152,8 +163,10 @@ def varying(frame: pd.DataFrame, keep: Sequence[str] = (), drop: Sequence[str] =
     return frame[[c for c in frame if c in keep or (c not in drop and frame[c].nunique() > 1)]]
 
 
-def table(rows: pd.DataFrame | Sequence[Mapping[str, object]]) -> str:
-    return markdown(pd.DataFrame(rows).fillna("").astype(str))
+def table(rows: pd.DataFrame | Sequence[Mapping[str, object]], title: str = "") -> str:
+    """Write rows as a table, folded below its title where it has one: the page stays short."""
+    written = markdown(pd.DataFrame(rows).fillna("").astype(str))
+    return f"<details><summary>{title}</summary>\n\n{written}\n\n</details>" if title else written
 
 
 def commands(names: Sequence[str]) -> str:

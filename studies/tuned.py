@@ -23,4 +23,5 @@ def _quote(m: Material, name: str) -> Section:
     text = (
         "Budgets are equal in epochs, not in time: docs/optimizers_and_schedules.md says what an epoch of each takes."
     )
-    return Section([name], [made(comparison), told(comparison), text])
+    picture = m.differences(name, comparison, "optim")
+    return Section([name], [made(comparison), told(comparison), picture, text])

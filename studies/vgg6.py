@@ -55,6 +55,7 @@ def the_reports_runs(m: Material) -> Section:
         ["vgg6_report_standin"],
         [
             f"A stand-in: a quarter of the width, 5,000 of the 45,000 training images; epochs, batches and learning rates as they were. {made(c)}",
+            told(c),
             f'The {renamed} runs that the report calls "sigmoide" are relu runs, as they were in its code: {len(theirs)} lines of its '
             f"table are {len(c.study.runs)} different runs, and what it says of sigmoid is said of relu.",
             table(by_factor),
@@ -68,7 +69,6 @@ def the_reports_runs(m: Material) -> Section:
                 curves.accuracy_against_step(c, "activation"),
                 "Validation accuracy against optimizer steps",
             ),
-            told(c),
         ],
         [
             Claim(
@@ -96,13 +96,13 @@ def activations(m: Material) -> Section:
         [
             "The study in full is `python train.py --multirun experiment=vgg6_activations hydra/launcher=parallel`; this is what a CPU can make of it: a "
             f"quarter of the width, 5,000 of the 45,000 training images, 5 of 30 epochs. {made(c)}",
-            table(shown),
+            told(c),
             m.figure(
                 "vgg6_activations",
                 settings.two_factors(c, "activation", "optim"),
                 "Best validation accuracy by activation and optimizer",
             ),
-            told(c),
+            table(shown, "All settings"),
         ],
     )
 
@@ -125,13 +125,13 @@ def initial_weights(m: Material) -> Section:
         ["vgg6_init"],
         [
             f"gelu, SGD with momentum at 0.01, as in the report's best run; a quarter of the width, all images. Mean validation accuracy. {made(c)}",
-            table(rows),
+            told(c),
             m.figure(
                 "vgg6_init",
                 curves.overlaid(c, "model.init", "val/acc"),
                 "Validation accuracy by epoch from torch's and from suitable initial weights",
             ),
-            told(c),
+            table(rows),
         ],
     )
 

@@ -54,7 +54,7 @@ def write(material: Material, page: Path = PAGE) -> list[str]:
                 parts += [kept.get((heading, str(build.__doc__))) or f"{commands([error.name])}\n\n{error}"]
                 continue
             claims += section.claims
-            parts += [commands(section.studies), *section.blocks]
+            parts += [commands(section.studies), *filter(None, section.blocks)]
     rows = [
         {"a report says": c.said, "its figure": c.theirs, "here": c.ours, "what may be concluded": c.concluded}
         for c in claims

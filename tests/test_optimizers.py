@@ -2,7 +2,9 @@
 
 import sys
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import optimizer_sources as sources
@@ -16,9 +18,12 @@ from torch.optim import Optimizer
 
 from paribus.errors import UserError
 from paribus.run.optimization import check_optimizer, make_optimizer_factory
+from paribus.run.restoration import Restoration
 from paribus.training.evaluated import show_averages
 from paribus.training.muon import Muon
 from paribus.training.sam import SAM
+
+NAMES = sorted({path.stem for path in (ROOT / "conf" / "optim").glob("*.yaml")} - {"own"})  # own: of LightningModules
 
 
 def node_of(name: str, **changed: Any) -> dict[str, Any]:
@@ -215,3 +220,24 @@ def test_an_optimizer_that_cannot_take_all_parameters_is_refused(target: str, sa
         check_optimizer(config, nn.Linear(2, 2))
     check_optimizer({"optim": {"_target_": "torch.optim.Rprop", "lr": 0.1}}, nn.Linear(2, 2))
     check_optimizer({"optim": {"_target_": "torch.optim.Muon", "lr": 0.1}}, nn.Linear(2, 2, bias=False))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "lbfgs"])  # keeps one state for the network
+@pytest.mark.cases(99)
+def test_a_checkpoint_of_a_convolution_is_taken_up(name: str, tmp_path: Path) -> None:
+    """Filters are no matrices: each optimizer's averages of them pass as a resumed run checks them."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3), nn.Flatten(), nn.Linear(80, 2))
+    rates = {"lr": 0.01} | ({"adamw_lr": 0.01} if name == "muon" else {})
+    optimizer = make_optimizer_factory({"optim": node_of(name, **rates)})(list(network.parameters()))
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = network(torch.ones(2, 3, 8, 8)).square().mean()
+        loss.backward()
+        return loss.detach()
+
+    optimizer.step(closure)
+    again = make_optimizer_factory({"optim": node_of(name, **rates)})(list(network.parameters()))
+    again.load_state_dict(optimizer.state_dict())
+    resumed: Any = SimpleNamespace(optimizers=[again], global_step=1)
+    Restoration(tmp_path).on_train_start(resumed, cast(Any, None))

@@ -54,6 +54,7 @@ def test_where_a_single_figure_lies(value: float, word: str) -> None:
         (0.0, "0"),
         (20.34, "20.3"),
         (np.inf, "not finite"),
+        (2.41676607e23, "2.42e+23"),
     ],
 )
 @pytest.mark.cases(99)

@@ -11,7 +11,7 @@ from lightning import Trainer
 from paribus.record import RecordError
 
 COMPLAINTS = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError)
-AVERAGES = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg")  # of a parameter's shape
+AVERAGES = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg")
 
 
 class Restoration(lightning.Callback):
@@ -28,7 +28,7 @@ class Restoration(lightning.Callback):
             for parameter, state in optimizer.state.items():
                 for name in AVERAGES:
                     average = state.get(name)
-                    if isinstance(average, torch.Tensor) and average.shape != parameter.shape:
+                    if isinstance(average, torch.Tensor) and average.shape not in _shapes_of_averages(parameter):
                         raise ValueError(f"{name} of the optimizer has the shape {tuple(average.shape)}")
         self.done = True
 
@@ -42,3 +42,8 @@ class Restoration(lightning.Callback):
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise RecordError(f"{self.path} does not fit the run ({reason}). Train the run again.") from error
+
+
+def _shapes_of_averages(parameter: torch.Tensor) -> tuple[torch.Size, ...]:
+    """Return the shapes that an average of gradients may have: its parameter's, and filters as a matrix (Muon)."""
+    return (parameter.shape, parameter.flatten(1).shape) if parameter.ndim > 2 else (parameter.shape,)
