@@ -185,7 +185,7 @@ def _count_at_once(comparison: "Comparison", seconds: Mapping[str, float]) -> in
     events: Counter[float] = Counter()
     for name, duration in seconds.items():
         summary = comparison.study.summaries[name]
-        started = pd.to_datetime(summary.get("started"), utc=True, errors="coerce")
+        started = pd.to_datetime(str(summary.get("started")), utc=True, errors="coerce")
         if not (pd.isna(started) or summary.get("taken_up")) and duration > 1:
             events[started.timestamp() + 1] += 1
             events[started.timestamp() + duration] -= 1
