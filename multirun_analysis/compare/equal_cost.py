@@ -2,12 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from multirun_analysis.compare.budget import BudgetCurve, budget_curves, searched_contests_of
@@ -87,7 +87,7 @@ def find_budgets(comparison: "Comparison") -> list[Budgets]:
             if len(curves) > 1:
                 costs = _collect_costs(comparison, contest)
                 equal["seconds"] = _find_fault(comparison, contest, curves) or _equalise(
-                    "seconds", costs["seconds"], contest, sign, curves, _describe_times(comparison, contest)
+                    "seconds", costs["seconds"], contest, sign, curves, _describe_times(comparison, costs["seconds"])
                 )
                 steps = costs["steps"]
                 if len({np.nanmedian([steps[name] for name in _list_runs(contest, c.level)]) for c in curves}) > 1:
@@ -106,14 +106,13 @@ def _list_runs(contest: Contest, level: Hashable) -> list[str]:
     return [run for entry in contest.of_level(level) for cell in entry.trials.values() for run in cell.runs]
 
 
-def _collect_costs(comparison: "Comparison", contest: Contest) -> dict[Unit, dict[str, float]]:
+def _collect_costs(comparison: "Comparison", contest: Contest) -> dict[str, dict[str, float]]:
     """Collect what each run of a contest took: seconds, and steps; NaN where nobody knows."""
     runs, curves = comparison.study.runs, comparison.study.curves
-    seconds = runs.get("train_seconds", {})
-    steps = curves.groupby("run", observed=True)["step"].max()
+    found = {"seconds": runs.get("train_seconds"), "steps": curves.groupby("run", observed=True)["step"].max()}
     return {
-        "seconds": {name: float(seconds.get(name, np.nan)) for name in contest.runs},
-        "steps": {name: float(steps.get(name, np.nan)) for name in contest.runs},
+        unit: {name: math.nan if series is None else float(series.get(name, math.nan)) for name in contest.runs}
+        for unit, series in found.items()
     }
 
 
@@ -133,7 +132,7 @@ def _equalise(
         intervals[curve.level] = mean - half, mean + half
     most = max(cost_of.values())
     least = min(curve.trials[-1] * cost_of[curve.level] for curve in curves)
-    budgets = []
+    budgets: list[float] = []
     while most * 2 ** len(budgets) < least * (1 - 1e-9):
         budgets.append(most * 2 ** len(budgets))
     if least >= most * (1 - 1e-9):
@@ -168,29 +167,26 @@ def _describe_conditions(summary: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _describe_times(comparison: "Comparison", contest: Contest) -> str:
+def _describe_times(comparison: "Comparison", seconds: Mapping[str, float]) -> str:
     """State what the seconds of runs that were trained alike do not say."""
-    summaries = [comparison.study.summaries[name] for name in contest.runs]
-    if any(summary.get("stacked") for summary in summaries):
+    if any(comparison.study.summaries[name].get("stacked") for name in seconds):
         return "Seconds are each run's share of its stack: alone it takes longer, and others may gain more by stacks."
-    at_once = _count_at_once(comparison, contest.runs)
+    at_once = _count_at_once(comparison, seconds)
     if at_once > 1:
         return f"Up to {at_once} of the runs were in training at the same time, which may have slowed some of them."
     return ""
 
 
-def _count_at_once(comparison: "Comparison", names: Iterable[str]) -> int:
+def _count_at_once(comparison: "Comparison", seconds: Mapping[str, float]) -> int:
     """Count the runs that trained at the same time, at most; those that were resumed are left out.
 
     `started` is in whole seconds, so what overlaps by less than one is not counted.
     """
     events: Counter[float] = Counter()
-    for name in names:
+    for name, duration in seconds.items():
         summary = comparison.study.summaries[name]
-        if summary.get("started") and not summary.get("taken_up"):
-            began = datetime.fromisoformat(summary["started"]).timestamp() + 1
-            ended = began - 1 + float(comparison.study.runs.loc[name, "train_seconds"])
-            if ended > began:
-                events[began] += 1
-                events[ended] -= 1
+        started = pd.to_datetime(str(summary.get("started")), utc=True, errors="coerce")
+        if not (pd.isna(started) or summary.get("taken_up")) and duration > 1:
+            events[started.timestamp() + 1] += 1
+            events[started.timestamp() + duration] -= 1
     return int(max(np.cumsum([events[moment] for moment in sorted(events)]), default=0))

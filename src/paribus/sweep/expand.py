@@ -79,9 +79,9 @@ def format_value(value: Any) -> str:
 
 def _split_override(override: Override, composer: Composer) -> list[str]:
     """Split an override into one for each of its values. Raises UserError for a list of options, which is one value."""
-    key = override.key_or_group
-    if composer.is_group(key) and key not in OPEN_GROUPS and isinstance(override.value(), list):
-        listed = ",".join(map(str, override.value()))
+    key, value = override.key_or_group, override.value()
+    if composer.is_group(key) and key not in OPEN_GROUPS and isinstance(value, list):
+        listed = ",".join(map(str, value))
         raise UserError(f"{key} needs one option, and [...] is a list of them. For a run with each: {key}={listed}.")
     if not override.is_sweep_override():
         return [str(override.input_line)]
