@@ -85,7 +85,7 @@ def test_a_column_that_says_the_same_in_every_row_is_said_once_where_there_is_no
     for width, said in ((80, []), (30, ["in every row: lr 0.5; finding dead units"])):
         console = Console(width=width, file=io.StringIO())
         with console.capture() as captured:
-            console.print(terminal.rich(frame, "Found", 30 if said else 80), soft_wrap=True)
+            console.print(terminal.rich(frame, "Found", width), soft_wrap=True)
         lines = captured.get().splitlines()
         assert [line for line in lines if line.startswith("in every row")] == said
         assert ("finding" in captured.get().partition("setting")[2]) == (not said)

@@ -85,9 +85,9 @@ def tabulate_study(planned: Sequence[PlannedRun], directory: Path, to_do: bool =
     for run in planned:
         if run.message and not run.finished:
             troubles.setdefault((run.status, run.message), []).append(run.label)
-    for (status, message), (label, *others) in troubles.items():
+    for (state, message), (label, *others) in troubles.items():
         more = f" and {len(others)} more run{'s' * (len(others) > 1)}" if others else ""
-        lines.append(Text(f"{status}: {label}{more}: {message}", style="red" if status == record.FAILED else ""))
+        lines.append(Text(f"{state}: {label}{more}: {message}", style="red" if state == record.FAILED else ""))
     stopped = [run for run in planned if run.finished and (run.summary or {}).get("stopped")]
     for run in stopped[:MOST_REASONS]:
         assert run.summary is not None
