@@ -61,6 +61,10 @@ def test_a_loss_spikes_where_the_next_batch_is_thrown_off_too() -> None:
     places = locate_spikes(spiked)
     assert places.tolist() == [149, 700]
     assert count_spikes(torch.tensor(spiked), torch.zeros(0, dtype=torch.float64), 128) >= 4
+    # high losses at random, of which some stand side by side
+    tails = np.random.default_rng(1).lognormal(0, 2, 20_000)
+    limit = np.array([tails[i - 16 : i].mean() for i in range(128, 20_000)])
+    assert (tails[128:] > 10 * limit).sum() > 50 and not len(locate_spikes(tails))
     # too soon, too low beside what was gained, not finite, constant but for rounding
     early, low, broken = losses.copy(), losses.copy(), losses.copy()
     early[20:22], low[800:802], broken[800:802] = 50.0, 1.5, np.inf

@@ -11,8 +11,9 @@ from paribus.diagnosis.layers import find_last_stretch
 from paribus.diagnosis.trace import Trace
 
 # Thresholds; docs/diagnosis.md gives the source of each, and how often it is right.
-WINDOW = 128  # steps before, to whose mean and deviation a loss is compared; a quarter of them must be there
-DEVIATIONS = 6.0  # of these losses, above their mean
+WINDOW = 128  # steps before, of whose noise the deviation is taken; a quarter of them must be there
+LATEST = 16  # of them, to whose mean a loss is compared
+DEVIATIONS = 6.0  # above this mean
 GIVEN_UP = 0.1  # of what the loss has fallen by since the first step
 CHANCE = 0.05  # the probability of so many spikes, if high losses stood at random
 LEAST_DEVIATION = 1e-6  # of the mean: rounding of float32
@@ -73,7 +74,7 @@ def find_spikes(trace: Trace) -> Iterator[Finding]:
     if not len(places):
         return
     first = places[0]
-    before = losses[max(0, first - WINDOW) : first]
+    before = losses[max(0, first - LATEST) : first]
     value = float(losses[first] / before[np.isfinite(before)].mean())
     count = "once" if len(places) == 1 else f"{len(places)} times"
     text = f"{count} in {trace.steps['step'][-1]:,.0f} steps, first to {value:.2g} times the mean before"
@@ -85,11 +86,11 @@ def find_spikes(trace: Trace) -> Iterator[Finding]:
 def locate_spikes(losses: np.ndarray) -> np.ndarray:
     """Return the places (m,) in (n,) losses by step at which a spike begins.
 
-    There the loss, and also the next one, lies above the mean of the finite ones of the WINDOW losses before by more
-    than DEVIATIONS standard deviations, and by GIVEN_UP of what the loss has fallen by since the first step. A batch of
-    hard samples has a high loss alone: the next one, of other samples, shows whether the network itself was thrown off.
-    The deviation is that of the differences between successive losses, which the fall of the loss does not enlarge (von
-    Neumann et al., 1941): half their mean square is the variance of the noise.
+    There the loss, and also the next one, lies above the mean of the LATEST losses before by more than DEVIATIONS
+    standard deviations, and by GIVEN_UP of what the loss has fallen by since the first step. A batch of hard samples
+    has a high loss alone: the next one, of other samples, shows whether the network itself was thrown off. The
+    deviation is that of the noise of the WINDOW losses before: half the mean square of the differences between
+    successive ones is its variance, which a fall of the loss does not enlarge (von Neumann et al., 1941).
 
     Of m high losses at random among n, m^2 / n follow another one: nothing is returned where chance would suffice.
     """
@@ -97,15 +98,14 @@ def locate_spikes(losses: np.ndarray) -> np.ndarray:
     if not known.any():
         return np.empty(0, int)
     filled = np.where(known, losses, 0.0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        number = np.maximum(_sum_before(known, WINDOW), 1)
-        mean = _sum_before(filled, WINDOW) / number
+    with np.errstate(all="ignore"):
+        mean = _sum_before(filled, LATEST) / _sum_before(known, LATEST)  # NaN where there is none
         both = np.concatenate([[False], known[1:] & known[:-1]])
         squares = np.where(both, np.square(np.diff(filled, prepend=0.0)), 0.0)
         deviation = np.sqrt(_sum_before(squares, WINDOW - 1) / np.maximum(2 * _sum_before(both, WINDOW - 1), 1))
         height = np.maximum(DEVIATIONS * np.maximum(deviation, LEAST_DEVIATION * np.abs(mean)),
                             GIVEN_UP * (losses[known][0] - mean))  # fmt: skip
-        limit = np.where(4 * number >= WINDOW, mean + height, np.inf)
+        limit = np.where(4 * _sum_before(known, WINDOW) >= WINDOW, mean + height, np.inf)
     high = known & (losses > limit)
     begins = high & ~np.concatenate([[False], high[:-1]])
     lasts = begins[:-1] & known[1:] & (losses[1:] > limit[:-1])
@@ -121,6 +121,8 @@ def _sum_before(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _exceed_chance(count: int, expected: float) -> bool:
-    """Return whether a Poisson variable of this mean comes up to `count`, 1 or more, with at most CHANCE."""
-    below = sum(math.exp(-expected) * expected**i / math.factorial(i) for i in range(count))
-    return count > 0 and 1 - below <= CHANCE
+    """Return whether a Poisson variable of this mean comes up to `count`, above 0, with at most CHANCE."""
+    if not count:
+        return False
+    below = sum(math.exp(i * math.log(expected) - expected - math.lgamma(i + 1)) for i in range(count))
+    return 1 - below <= CHANCE

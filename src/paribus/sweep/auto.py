@@ -147,7 +147,7 @@ def make_choice(stacks: Sequence[Sequence[Job]], alone: Sequence[Job]) -> Choice
         share = size / min(size, MOST_MEASURED)
         total["stacked"] = -(-len(stacks) // cores) * seconds["stacked"] * share
     fast = [engine for engine in ENGINES if total.get(engine, float("inf")) <= GAIN * min(total.values())]
-    unmeasured = {engine: reason for engine, reason in measured.items() if isinstance(reason, str)}
+    unmeasured = {str(engine): reason for engine, reason in measured.items() if isinstance(reason, str)}
     return Choice(fast[0], len(jobs), total, unmeasured=unmeasured)
 
 
