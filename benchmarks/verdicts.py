@@ -21,6 +21,7 @@ from simulations import (
     times,
     trends,
     tuning,
+    turned,
     until,
     why,
 )
@@ -38,6 +39,8 @@ PARTS: Mapping[str, Callable[[Random, int], Iterator[Row]]] = {
     **searches.PARTS,
     "splits": trends.splits,
     "equivalence": effects.equivalence,
+    "reversals": turned.null,
+    "reversals_found": turned.found,
     "trends": trends.trends,
     "claims": claims.claims,
     "tuned_claims": claims.tuned_claims,

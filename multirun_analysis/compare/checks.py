@@ -25,6 +25,7 @@ def cautions(comparison: Comparison) -> list[str]:
         *_identical_curves(comparison),
         *_suspicious_tests(comparison),
         *_chosen_on_test(comparison),
+        *_reversed(comparison),
         *_tuning([result for result in comparison.results if result.contest.kind == Kind.TUNED]),
         *[text for result in comparison.results for text in _adam(result)],
         *_few_seeds(comparison),
@@ -101,6 +102,18 @@ def _chosen_on_test(comparison: Comparison) -> Iterator[str]:
         yield (
             f"{comparison.metric.name} is compared: a level chosen by it is chosen on the test set, whose figure no "
             "longer says what new data will bring."
+        )
+
+
+def _reversed(comparison: Comparison) -> Iterator[str]:
+    for one in comparison.reversals:
+        shown = comparison.metric.show_estimate(one.pair.estimate, one.log)
+        p = "p < 0.001" if one.pair.p_adjusted < 0.001 else f"p = {one.pair.p_adjusted:.2g}"
+        ahead, behind = in_words(one.pair.b), in_words(one.pair.a)
+        where = f"{one.other}={in_words(one.level)}"
+        yield (
+            f"{one.factor}: {ahead} beats {behind} on average, but at {where} {behind} leads. There {behind} against "
+            f"{ahead}: {shown} ({p} after correction for all conditions)."
         )
 
 

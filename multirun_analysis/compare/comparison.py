@@ -23,6 +23,7 @@ from multirun_analysis.compare.looks import judge_looks, read_looks, select_plan
 from multirun_analysis.compare.measured_outcomes import find_resolution, measure_outcomes
 from multirun_analysis.compare.metric import Metric, parse_margin
 from multirun_analysis.compare.results import Result
+from multirun_analysis.compare.reversals import Reversal, find_reversals
 from multirun_analysis.compare.sequential import Look, Looks
 from multirun_analysis.compare.settings import Setting, tried_settings
 from multirun_analysis.compare.shares import Share, variance_shares
@@ -152,10 +153,7 @@ class Comparison:
 
     @cached_property
     def shares(self) -> list[Share]:
-        """Which factor goes with how much of the variance of the metric; tuned values together with their choice.
-
-        Of the variance within blocks, where there are several.
-        """
+        """Share out the metric's variance within blocks among the factors, tuned values together with their choice."""
         block_of = {n: s.block(self.blocks) for s in self.tried if s.usable and not s.confirms for n in s.runs}
         values = {name: value for name in block_of if math.isfinite(value := float(self.values[name]))}
         whole = np.array(list(values.values()))
@@ -168,6 +166,11 @@ class Comparison:
         seeds = {name: self.described[name].replicate[0] for name in values}
         groups = _grouped([factor for factor in self.factors if factor not in self.blocks])
         return variance_shares(self.settings[self.factors], values, seeds, groups)
+
+    @cached_property
+    def reversals(self) -> list[Reversal]:
+        """Find at which levels of other factors a concluded difference turns round."""
+        return find_reversals(self.results, self.metric.sign, self.metric.is_loss)
 
     @cached_property
     def inner(self) -> list[InnerDifference]:

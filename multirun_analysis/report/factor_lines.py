@@ -91,6 +91,7 @@ def _of_result(comparison: Comparison, result: Result) -> list[str]:
     found = []
     if result.usable:
         found = _tuned_values(comparison, result) or _levels(result, metric, comparison.margin)
+        found[0] += _reversed_at(comparison, result)
     if broken:
         decided = any(test.p_adjusted < ALPHA for test in result.divergence)
         how = "diverges in most of its runs" if len(broken) == 1 else "diverge in most of their runs"
@@ -98,6 +99,16 @@ def _of_result(comparison: Comparison, result: Result) -> list[str]:
     if empty:
         found.append(f"{_listed(empty)} {'has' if len(empty) == 1 else 'have'} no {metric.short} yet")
     return found
+
+
+def _reversed_at(comparison: Comparison, result: Result) -> str:
+    """Say at which levels of other factors another level beats the best one; nothing where there are none."""
+    at: dict[tuple[str, str], list[str]] = {}
+    for one in sorted(comparison.reversals, key=lambda one: (-one.coverage, one.pair.p_adjusted)):
+        if one.factor == result.factor and result.best is not None and one.pair.b == result.best.level:
+            at.setdefault((in_words(one.pair.a), name_of(one.other).lower()), []).append(in_words(one.level))
+    named = [f"{leads} leads at {other} {' and '.join(levels)}" for (leads, other), levels in at.items()]
+    return f"; but {named[0]}" + (f", and {len(named) - 1} more" if len(named) > 1 else "") if named else ""
 
 
 def _levels(result: Result, metric: Metric, margin: float | None) -> list[str]:

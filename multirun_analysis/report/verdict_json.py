@@ -9,6 +9,7 @@ from multirun_analysis.compare.family import SEEDS
 from multirun_analysis.compare.inference import ALPHA
 from multirun_analysis.compare.inner import clearest
 from multirun_analysis.compare.results import Result
+from multirun_analysis.compare.reversals import Reversal
 from multirun_analysis.compare.settings import Setting
 from multirun_analysis.compare.targets import UNITS, Target, to_target
 from multirun_analysis.compare.times import TimeComparison
@@ -44,6 +45,7 @@ def as_object(
         "best": bests[0] if len(bests) == 1 else None,
         "best_by_block": bests,
         "factors": [_factor(result) for result in comparison.results],
+        "reversals": [_reversal(one) for one in comparison.reversals],
         "confounded": [
             {"factor": c.factor, "a": in_words(c.a), "b": in_words(c.b), "also": list(c.also)}
             for c in comparison.confounded
@@ -78,6 +80,19 @@ def _setting(comparison: Comparison, setting: Setting) -> dict[str, Any]:
         "interval": list(setting.mean.interval),
         "replicates": setting.mean.n,
         "confirmed": setting.confirms,
+    }
+
+
+def _reversal(found: Reversal) -> dict[str, Any]:
+    return {
+        "factor": found.factor,
+        "at": {found.other: in_words(found.level)},
+        "leads": in_words(found.pair.a),
+        "ahead_elsewhere": in_words(found.pair.b),
+        "scale": "log" if found.log else "linear",
+        "difference": found.pair.estimate.mean,
+        "interval": list(found.pair.estimate.interval),
+        "p_adjusted": found.pair.p_adjusted,
     }
 
 
