@@ -13,7 +13,7 @@ INITS = ("torch", "auto", "orthogonal")
 NORMS = ("none", "layer", "batch")
 RATES = (0.001, 0.01)
 LEARNS = 0.95  # of the mean predictor's MSE; a run above it has learned nothing
-FAR = 1000.0  # best validation MSE beyond which a run is counted, not drawn
+FAR = 1000.0  # best validation MSE beyond which a run is counted, not drawn; so are runs that diverged
 
 
 def concrete(m: Material) -> Section:
@@ -26,9 +26,9 @@ def concrete(m: Material) -> Section:
         learning = values[_learns(c, values, **at)]
         kind = f"{'no' if norm == 'none' else norm} norm{', skip connections' if skip else ''}"
         far = runs - int((values < FAR).sum())
-        drawn[kind + (f" ({far} of {runs} beyond {FAR:g}, or diverged)" if far else "")] = values[values < FAR]
-        shown = spread(learning) if len(learning) else "none"
-        kinds.append({"net": kind, "runs that learn": f"{len(learning)} of {runs}", "their best validation MSE": shown})
+        drawn[kind + (f"\n({far} of {runs} beyond {FAR:g})" if far else "")] = values[values < FAR]
+        ends = f"{number(learning.min())} to {number(learning.max())}" if len(learning) else "none"
+        kinds.append({"net": kind, "runs that learn": f"{len(learning)} of {runs}", "their best validation MSE": ends})
         for init in INITS:
             row = {"norm": norm, "skip connections": "yes" if skip else "no", "initial weights": init}
             for rate in RATES:
@@ -40,7 +40,7 @@ def concrete(m: Material) -> Section:
             rows.append(row)
     baseline = values_of(c, "baseline_val_loss").mean()
     picture = charts.dots(
-        drawn, "best validation MSE", "128 layers of 32 units: a dot a run, a bar the mean", log=True, line=baseline,
+        drawn, "best validation MSE", "128 layers: a dot a run, a bar their mean", log=True, line=baseline,
         line_label="mean predictor",
     )  # fmt: skip
     text = (
