@@ -49,7 +49,7 @@ def planned(experiment: str, *more: str) -> tuple[Job, ...]:
 def first(experiment: str, directory: Path, *more: str) -> Job:
     """Its first run alone, in this directory."""
     sweep, composer, study = expanded(experiment, *more)
-    return replace(plan_study(sweep[:1], composer, study)[0].job, directory=directory)
+    return replace(plan_study(sweep[:1], composer, study)[0].job.compose(), directory=directory)
 
 
 def make_record(job: Job, directory: Path, best: float, tested: bool = False) -> None:

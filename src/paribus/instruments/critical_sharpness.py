@@ -29,6 +29,7 @@ class CriticalSharpness(ProbeInstrument):
     at any length, or by less than rounding, both cells stay empty. Arguments are those of ProbeInstrument.
     """
 
+    in_stack = "together"
     option, what = "critical_sharpness", "Critical sharpness"
 
     def attach(self, learner: Subject, data: InMemory | ForeignData) -> None:

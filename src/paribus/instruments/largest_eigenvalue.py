@@ -29,6 +29,7 @@ class LargestEigenvalue(ProbeInstrument):
     are those of ProbeInstrument.
     """
 
+    in_stack = "together"
     option, what = "largest_eigenvalue", "The largest eigenvalue of the Hessian"
 
     def scalars(self, epoch: int) -> Mapping[str, Tensor]:

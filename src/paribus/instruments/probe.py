@@ -31,7 +31,6 @@ class ProbeInstrument(Instrument):
             logged.
     """
 
-    in_stack = "together"
     option: ClassVar[str]
     what: ClassVar[str]
 
