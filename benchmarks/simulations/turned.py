@@ -6,7 +6,7 @@ import numpy as np
 
 from multirun_analysis.compare.results import Verdict
 from multirun_analysis.compare.reversals import find_reversals
-from simulations.made_studies import PLAIN, Random, crossed, judge
+from simulations.made_studies import PLAIN, Random, Runs, crossed, judge
 from simulations.rows import Row, share
 
 SIZES = ((2, 2), (3, 3, 3))
@@ -20,7 +20,7 @@ def null(random: Random, studies: int) -> Iterator[Row]:
                 runs, places = crossed(sizes, PLAIN, seeds)
                 effect = np.where(places[:, 0] == 0, gap, 0)
 
-                def happens(runs: dict = runs, effect: np.ndarray = effect) -> bool:
+                def happens(runs: Runs = runs, effect: np.ndarray = effect) -> bool:
                     return bool(find_reversals(judge(runs, random.normal(size=len(runs)) + effect), 1, False))
 
                 name = " x ".join(map(str, sizes))
@@ -35,7 +35,7 @@ def found(random: Random, studies: int) -> Iterator[Row]:
         runs, places = crossed((2, 3), PLAIN, seeds)
         effect = np.where(places[:, 0] == 0, np.where(places[:, 1] == 0, -2.0, 4.0), 0)
 
-        def happens(runs: dict = runs, effect: np.ndarray = effect) -> bool:
+        def happens(runs: Runs = runs, effect: np.ndarray = effect) -> bool:
             results = judge(runs, random.normal(size=len(runs)) + effect)
             if not any(p.verdict in (Verdict.BETTER, Verdict.WORSE) for p in results[0].pairs):
                 return False
