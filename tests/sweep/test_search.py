@@ -1,6 +1,7 @@
 """Searches, as they are typed: the same points for every level, wider ranges, halving, Optuna, fresh seeds."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
@@ -44,7 +45,12 @@ def test_search_and_confirmation() -> None:
     described = record.read_summary(next(directory.glob("*optim=adam*")))
     assert described["config"]["tuned"] == ["optim.lr"] and "tune" not in described["config"]
     before = {path: path.stat().st_mtime_ns for path in directory.glob(f"*/{record.SUMMARY}")}
+    plan = record.read_study_plan(directory)
+    assert plan is not None and plan.whole
+    record.write_study_plan(directory, replace(plan, whole=False, waiting={plan.command: 0}))  # as if killed before it
     sweep(*TUNE, "tune.widen=0")  # again: nothing to do
+    again = record.read_study_plan(directory)
+    assert again is not None and again.whole and again.runs == plan.runs
     sweep(*TUNE, "tune.widen=0", "tune.trials=8", code=1)  # other settings
     sweep(*TUNE, "tune.widen=0", "metric=val/mae:lower", code=1)
     (directory / "search.json").write_text("[1]")

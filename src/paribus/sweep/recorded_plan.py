@@ -16,6 +16,15 @@ SECONDS_BETWEEN_LOOKS = 1.0  # at whether another command has stopped
 log = logging.getLogger(__name__)
 
 
+def is_awaited(directory: Path, command: str) -> bool:
+    """Return whether the recorded plan waits for later rounds of a command, as one does that was killed at its end."""
+    try:
+        plan = record.read_study_plan(directory)
+    except record.RecordError:  # of a study with nothing to train: it is not needed
+        return False
+    return plan is not None and command in plan.waiting
+
+
 class PlanKeeper:
     """The writer of a command's plan to plan.json, which holds the lock of the study meanwhile.
 

@@ -23,7 +23,7 @@ from paribus.sweep.labels import label_runs
 from paribus.sweep.means import tabulate_means
 from paribus.sweep.naming import format_command, is_dated, name_study, require_same_study
 from paribus.sweep.plan import PlannedRun, count_epochs, plan_study
-from paribus.sweep.recorded_plan import PlanKeeper
+from paribus.sweep.recorded_plan import PlanKeeper, is_awaited
 from paribus.sweep.rounds import Driver, Round, StartDriver, match_runs
 from paribus.sweep.tables import (
     announce_study,
@@ -90,8 +90,11 @@ def run_study(
             if not all(run.finished for run in planned):
                 break
             current = _advance(driver, match_runs(current, planned))
-            if current is None and keeper is not None:
-                keeper.write(Round([]), runs.values())
+            if current is None and not study.dry_run:
+                if keeper is None and is_awaited(directory, format_command(study)):
+                    keeper = PlanKeeper(directory, format_command(study))
+                if keeper is not None:
+                    keeper.write(Round([]), runs.values())
     finally:
         driver.close()
         if keeper is not None:
