@@ -69,6 +69,7 @@ class Stop(lightning.Callback):
 """
 
 
+@pytest.mark.cases(0)  # for make soak
 def test_a_run_that_is_stopped_under_torchrun_leaves_the_others_alone() -> None:
     Path("stopping.py").write_text(STOPPING)
     sweep = ("--multirun", *SHORT, "study=s", "seed=1,2", "+callbacks.stop._target_=stopping.Stop")

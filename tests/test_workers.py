@@ -171,6 +171,7 @@ def test_a_killed_leader_takes_its_workers_with_it(tmp_path: Path) -> None:
     assert gone(below)
 
 
+@pytest.mark.cases(0)  # for make soak
 def test_where_the_shell_ignores_ctrl_c_neither_leader_nor_workers_are_interrupted(tmp_path: Path) -> None:
     process, directory = begin_sweep(tmp_path, "sh", "-c", 'trap "" INT; exec "$@"', "sh")
     os.killpg(process.pid, signal.SIGINT)
