@@ -10,7 +10,7 @@ help:
 	@echo "make studies  make the studies of the three reports that are not made yet (hours), and write STUDIES.md"
 	@echo "make pictures draw the pictures of README and docs, and the notebook's, from the demo's study"
 	@echo "make docs     build the documentation, which opens from disk: build/site/index.html"
-	@echo "make check    install and run the fast tests, in 100 seconds on two cores"
+	@echo "make check    install and run the fast tests, in 95 seconds on two cores"
 	@echo "make test     install and run all tests"
 	@echo "make soak     run every case of every test, kill sweeps twenty times each at random moments, try every key of conf/ with"
 	@echo "              every kind of value, and damage the files of runs in every way: hours"
@@ -64,18 +64,19 @@ $(VENV)/installed-studies: $(VENV)/installed
 studies: $(VENV)/installed-studies
 	$(BIN)/python -m studies $(ARGS)
 
-# Two processes, a file to each; one thread for each of them, since threads that wait for each other's core are slow.
+# Processes with a file to each, and one thread, since threads that wait for each other's core are slow. Slow tests wait for
+# processes of their own: on two cores a third one works meanwhile.
 # Compiled tests are kept even where PYTHONDONTWRITEBYTECODE is set: to compile all of them takes 8 s in each process.
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/installed-dev
-	$(PYTEST) -m "not slow and not browser"
+	$(PYTEST) -n 2 -m "not slow and not browser"
 
 test: $(VENV)/installed-dev
-	$(PYTEST)
+	$(PYTEST) -n 3
 
 soak: $(VENV)/installed-dev
-	PARIBUS_SOAK=20 $(PYTEST)
+	PARIBUS_SOAK=20 $(PYTEST) -n 3
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -121,6 +121,7 @@ def test_srun_starts_ranks(train: Train) -> None:
     assert out.count("error: The processes of the run cannot meet at localhost:") == 1 and "MASTER_PORT=N" in out
 
 
+@pytest.mark.cases(0)  # for make soak
 def test_ctrl_c_ends_all_processes() -> None:
     process = start(SCRIPT, *SHORT, *DDP, "trainer.max_epochs=10000", "hydra.run.dir=run")
     while not Path("run", record.LAST).exists() and process.poll() is None:

@@ -151,7 +151,7 @@ def disturbed(where: Path, command: list[str], chance: random.Random, most: int)
 
 
 @pytest.mark.parametrize(("launcher", "times"), [("serial", 1), ("parallel", 2)])
-@pytest.mark.cases(1)
+@pytest.mark.cases(0)  # for make soak; make test kills a search and a leader
 def test_killed_at_random_moments_the_study_is_completed_as_if_nothing_had_been(
     tmp_path: Path, undisturbed: Path, launcher: str, times: int
 ) -> None:

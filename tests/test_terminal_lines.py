@@ -135,6 +135,7 @@ def run_in_terminal(width: int, *arguments: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("launcher", ["serial", "parallel", "stacked"])
 def test_no_line_wraps(width: int, launcher: str, cifar_root: Path) -> None:

@@ -20,7 +20,7 @@ from paribus.process import silence_libraries
 pytestmark = [pytest.mark.slow, pytest.mark.cases(999)]
 
 SOAK = bool(os.environ.get("PARIBUS_SOAK"))
-SAMPLE = 4  # keys with a value each, of a part of conf/
+SAMPLE = 2  # keys with a value each, of a part of conf/
 SIGNED = ("activation.negative_slope", "data.mean")  # the numbers of conf/ that may be negative
 OR_NULL = ("optim.line_search_fn", "optim.adjust_lr_fn", "logger.csv.name")  # words that may be left out
 NULL = {"empty", "null"}  # what YAML reads as no value
