@@ -239,8 +239,8 @@ def losses(m: Material) -> Section:
     rows = [
         {
             "loss": loss,
-            "best validation MSE": spread(values_of(c, "best_val_mse", model__loss=loss)),
-            "best validation MAE": spread(values_of(c, "best_val_mae", model__loss=loss)),
+            "best validation MSE": spread(values_of(c, "best_val_mse", loss=loss)),
+            "best validation MAE": spread(values_of(c, "best_val_mae", loss=loss)),
         }
         for loss in ("mse", "mae")
     ]
