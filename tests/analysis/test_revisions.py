@@ -108,7 +108,7 @@ def test_statuses_missing_partners_and_other_data_are_counted(tmp_path: Path) ->
 def test_a_column_that_only_one_side_has_is_a_fact_and_no_change(tmp_path: Path) -> None:
     make(tmp_path, {"sgd": 2.0})
     for path in (tmp_path / AFTER).glob(f"*/{record.METRICS}"):
-        pandas.read_csv(path).assign(**{"val/new": 1.5}).to_csv(path, index=False)
+        pandas.read_csv(path, float_precision="round_trip").assign(**{"val/new": 1.5}).to_csv(path, index=False)
     found = said(revise(tmp_path))
     assert "from epoch 2 on (median 2); 5 are identical" in found["CHANGED"][0]
     assert "columns of one side: none -> val/new" in found["CODE"]

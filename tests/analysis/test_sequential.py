@@ -29,10 +29,8 @@ def test_levels_spend_alpha_by_the_square_of_the_information(alpha: float) -> No
     bounds = norm.isf(np.array(nominal_levels(AT, alpha)) / 2)
     correlation = np.sqrt(np.minimum.outer(information, information) / np.maximum.outer(information, information))
     for k in range(1, 6):
-        inside = multivariate_normal(
-            cov=correlation[:k, :k], maxpts=200_000, abseps=1e-7, releps=0, seed=0
-        ).cdf(  # type: ignore[call-arg]
-            bounds[:k], lower_limit=-bounds[:k]
+        inside = multivariate_normal.cdf(
+            bounds[:k], cov=correlation[:k, :k], maxpts=200_000, abseps=1e-7, releps=0, lower_limit=-bounds[:k]
         )
         assert 1 - inside == pytest.approx(alpha * information[k - 1] ** 2, rel=0.02)
 
