@@ -40,7 +40,7 @@ PARTS: Mapping[str, Callable[[Random, int], Iterator[Row]]] = {
     "splits": trends.splits,
     "equivalence": effects.equivalence,
     "reversals": turned.null,
-    "reversals_found": turned.found,
+    "reversals_found": turned.power,
     "trends": trends.trends,
     "claims": claims.claims,
     "tuned_claims": claims.tuned_claims,

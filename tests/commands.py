@@ -23,6 +23,7 @@ from paribus.training.recorder import Recorder
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
+# Two of Hydra's internal classes are patched: a small run in the test process takes 0.37 s of CPU instead of 0.72 s.
 Plain = tuple[dict[str, Any], dict[str, Any]]
 _load, _compose_options = FileConfigSource.load_config, Composer.compose_options
 _loaded: dict[tuple[str, str], bytes] = {}

@@ -9,6 +9,8 @@ import torch
 import torchmetrics.utilities.plot
 from conftest import ROOT
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.hydra import Hydra
 from lightning.pytorch.loops import _FitLoop, _TrainingEpochLoop
 from omegaconf import DictConfig
 from torch.utils.tensorboard import SummaryWriter
@@ -29,6 +31,8 @@ USED = [
     (SummaryWriter, "_get_file_writer"),  # overridden in loggers/writer.py
     (_FitLoop(lightning.Trainer(logger=False)), "_data_fetcher"),
     (lightning.LightningModule(), HOOK_NAME),
+    (FileConfigSource, "load_config"),  # of tests alone: tests/commands.py
+    (Hydra, "get_mode"),
 ]
 PUBLIC = {"_exit", "_replace"}  # of os and of named tuples, by their documentation
 PRIVATE_MODULES = {"hydra._internal.config_loader_impl"}

@@ -29,7 +29,7 @@ def null(random: Random, studies: int) -> Iterator[Row]:
                 )
 
 
-def found(random: Random, studies: int) -> Iterator[Row]:
+def power(random: Random, studies: int) -> Iterator[Row]:
     """The first level is ahead by 4, but behind by 2 at the first level of the second factor."""
     for seeds in (3, 5, 10):
         runs, places = crossed((2, 3), PLAIN, seeds)

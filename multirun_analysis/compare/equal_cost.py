@@ -1,4 +1,4 @@
-"""What levels are worth when each may spend as much: seconds of training, or optimizer steps."""
+"""Compute what levels are worth when each may spend as much: seconds of training, or optimizer steps."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What levels are worth by what they may spend: tables, and the same for programs."""
+"""Tabulate what levels are worth by what they may spend, for readers and for programs."""
 
 from typing import Any
 

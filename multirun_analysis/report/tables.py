@@ -146,7 +146,7 @@ def _mean(column: str, values: np.ndarray) -> str:
 
 
 def crossed(interaction: Interaction, comparison: Comparison) -> pd.DataFrame:
-    """Two factors: means over seeds, and how many diverged; a row a level of the first, a column one of the second."""
+    """Tabulate means over seeds, and how many diverged: a row a level of one factor, a column one of the other."""
     a, b = interaction.factors
     shown: dict[Hashable, dict[str, str]] = {}
     for row in interaction.cells.to_dict("records"):

@@ -84,7 +84,7 @@ def _short_headings(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _whole(frame: pd.DataFrame, measure: Callable[[pd.DataFrame, str], int]) -> int:
-    """The width of a table from those of its columns, with what stands between them and at the edges."""
+    """Compute the width of a table from those of its columns, with what stands between them and at the edges."""
     return sum(measure(frame, column) + 2 for column in frame.columns)
 
 

@@ -69,7 +69,7 @@ def survives(options: tuple[str, ...], study: str, fatal: int | None = None) -> 
 
 
 def read_study(study: str) -> dict[str, tuple[str, ...]]:
-    """How each run ended, by what identifies it, and its losses as they are written."""
+    """Read how each run ended, and its losses as they are written, by its identity."""
     found = {}
     for path in sorted(Path("outputs", study).glob(f"*/{record.SUMMARY}")):
         summary = record.read_summary(path.parent)
@@ -83,7 +83,7 @@ def read_finished(study: str) -> dict[str, tuple[str, ...]]:
 
 
 def judge(study: str) -> list[Any]:
-    """What was found by a study: at its looks, and of each pair of levels."""
+    """Judge a study: what its looks found, the means of levels, and each pair of levels."""
     directory = Path("outputs", study)
     plan, results = record.read_plan(directory), compare(load_runs(directory)).results
     pairs = [(pair.a, pair.b, pair.verdict, pair.estimate.mean) for result in results for pair in result.pairs]

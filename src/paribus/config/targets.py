@@ -38,7 +38,7 @@ def find_target(target: Any, part: str, kinds: tuple[type, ...]) -> Callable[...
 
 
 class UntrustedError(UserError):
-    """A record names a class outside the trusted packages. `what` is that class with the place that names it."""
+    """The error of a record that names a class outside the trusted packages: `what`, with the place that names it."""
 
     def __init__(self, whose: str, what: str):
         super().__init__(

@@ -79,7 +79,7 @@ class WeightLayer:
 
     @property
     def unit_axis(self) -> int:
-        """The axis of units of a run's output, flattened or not: a convolution's channels, else features."""
+        """Return the axis of units of a run's output, flattened or not: a convolution's channels, else features."""
         return 1 if isinstance(getattr(self.module, "kernel_size", None), tuple) else -1
 
 
