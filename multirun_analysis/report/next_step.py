@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas
+
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.design import Kind, numbers
 from multirun_analysis.compare.plateau import improving
@@ -34,6 +36,9 @@ def next_step(comparison: Comparison) -> Step:
     """Choose the step that does most for what may be concluded."""
     status = comparison.study.runs["status"]
     missing = status[~status.isin((*record.FINISHED, record.PAUSED))]
+    if comparison.confirmed:  # the search is over, whichever of its runs failed
+        confirms = pandas.Series({name: run.confirms for name, run in comparison.described.items()}, dtype=bool)
+        missing = missing[(missing != record.FAILED) | confirms.reindex(missing.index, fill_value=False)]
     if len(missing):
         if (missing == record.RUNNING).all():
             return Step("wait for the runs that are being made")

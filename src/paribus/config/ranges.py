@@ -216,6 +216,7 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "metrics.auroc.average": ("macro", "weighted"),
     "metrics.calibration_error.norm": ("l1", "l2", "max"),
     "tune.method": ("sobol", "optuna", "halving"),
+    "tune.allow_failed": (True, False),
     "figures": (True, False),
     "confirm": (True, False),
     "sequential": (True, False),

@@ -58,7 +58,7 @@ class PlannedRun:
             return self.status in record.FINISHED
         # a run without a summary that has gone on beyond the pause was killed later
         reached = count_epochs(self.job.directory) >= pause + (self.summary is None)
-        return reached and self.status in (record.INTERRUPTED, record.UNFINISHED, record.RUNNING)
+        return reached and self.status in (record.INTERRUPTED, record.UNFINISHED, record.RUNNING, record.FAILED)
 
     @property
     def paused(self) -> bool:

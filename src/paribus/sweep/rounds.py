@@ -1,7 +1,7 @@
 """Divide a study into rounds of runs, of which each may depend on the results of those before it.
 
-A driver is a generator. It yields a `Round` and is sent the runs of that round once all of them are finished, in the
-order of `Round.overrides`. It reads results from their records only. So a study that was killed is replayed: the rounds
+A driver is a generator. It yields a `Round` and is sent the runs of that round once it is over, in the order of
+`Round.overrides`. It reads results from their records only. So a study that was killed is replayed: the rounds
 that are finished train nothing, and give the driver the same results, and it the same next round.
 """
 
@@ -24,12 +24,20 @@ class Round:
         name: what the round is for, such as "search"; empty for a study of one round.
         later: number of epochs, over all runs, that later rounds are expected to train.
         describe: states in a few lines what has been found, from the runs of the round so far; None: nothing to state.
+        allow_failed: whether later rounds begin though runs of this one failed.
+        remedy: what to do if runs of the round fail again and again; empty: nothing but to mend them.
     """
 
     overrides: Sequence[Sequence[str]]
     name: str = ""
     later: int = 0
     describe: Callable[[Sequence[PlannedRun]], list[str]] | None = None
+    allow_failed: bool = False
+    remedy: str = ""
+
+    def is_over(self, runs: Sequence[PlannedRun]) -> bool:
+        """Return whether later rounds may begin, from the runs of this one."""
+        return all(run.finished or (self.allow_failed and run.status == record.FAILED) for run in runs)
 
 
 Driver = Generator[Round, list[PlannedRun], None]

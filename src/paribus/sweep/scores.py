@@ -13,7 +13,7 @@ LEAST_RIVALS = 3
 
 
 def score_runs(directories: Sequence[Path], epochs: int | None = None) -> dict[Path, float]:
-    """Score finished runs: more is better, -inf where a run diverged, NaN without a figure.
+    """Score runs that are over: more is better, -inf where a run diverged or failed, NaN without a figure.
 
     The figure is that by which the analysis chooses tuned values: `selected` where the runs have folds, else `settled`.
     With `epochs`, it is `settled` after so many epochs, also of runs that are paused.
@@ -37,7 +37,9 @@ def score_runs(directories: Sequence[Path], epochs: int | None = None) -> dict[P
             mine = curves.loc[curves.index == name].sort_values("epoch")
             value = metric.sign * settled(mine[mine["epoch"] <= epochs]["value"].to_numpy())
         diverged = row["status"] == record.DIVERGED and (epochs is None or row["diverged_epoch"] <= epochs)
-        scores[Path(str(row["directory"]))] = -math.inf if diverged else value
+        # what a run did before it failed counts as before: else an earlier rung would be decided anew
+        failed = row["status"] == record.FAILED and (epochs is None or len(mine) < epochs)
+        scores[Path(str(row["directory"]))] = -math.inf if diverged or failed else value
     return scores
 
 

@@ -23,6 +23,11 @@ from paribus.sweep.space import Dimension, read_space
 
 log = logging.getLogger(__name__)
 EXTRA_SHARE = 1 / 4  # of the trials, which a level gets anew where ranges are widened
+LATER = ("confirm", "allow_failed")  # settings that may change while a study is searched
+REMEDY = (
+    "The search waits for its failed runs, which the same command tries again. If they cannot be trained at all, add "
+    "tune.allow_failed=true: they then count as runs that diverged."
+)
 FILE = "search.json"  # in a study's directory: the settings with which it is searched
 Steps = Generator[Round, list[PlannedRun], None]  # a part of a driver
 
@@ -147,7 +152,7 @@ class Search:
 
     def check_same_settings(self) -> None:
         """Raise UserError where the study was searched with other settings; else note these, unless in a dry run."""
-        mine = {**{key: value for key, value in self.tune.items() if key != "confirm"}, "seeds": self.seeds}
+        mine = {**{key: value for key, value in self.tune.items() if key not in LATER}, "seeds": self.seeds}
         if self.metrics:
             mine["metric"] = self.metrics
         path = self.directory / FILE
@@ -225,7 +230,8 @@ class Search:
         more = () if epochs is None else (f"pause={epochs}",)
         overrides = [self.write_overrides(*trial, seed, *more) for trial in trials for seed in self.seeds]
         owners = [trial for trial in trials for _ in self.seeds]
-        runs = yield Round(overrides, name, later, lambda done: self.describe(done, trials, more))
+        allows = bool(self.tune["allow_failed"])
+        runs = yield Round(overrides, name, later, lambda done: self.describe(done, trials, more), allows, REMEDY)
         log.info("\n".join(self.describe(runs, trials, more)))
         for level in self.levels:
             mine = [(t, run.job.directory) for (own, t), run in zip(owners, runs, strict=True) if own is level]

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.text import Text
 
+from paribus import record
 from paribus.errors import UserError
 from paribus.formatting import format_duration
 from paribus.installation import name_commands
@@ -44,9 +45,10 @@ def run_study(
 ) -> list[PlannedRun]:
     """Execute the unfinished runs of a study, round by round, and return all its runs.
 
-    A round begins once all runs of those before it are finished. `study` is the configuration with which the sweep was
-    started, with the node `hydra`. With study.dry_run, only show what the first unfinished round would execute.
-    `elsewhere` means on other machines. Raises UserError, before any run of a round starts, for an invalid run.
+    A round begins once those before it are over: their runs are finished, or failed where the round allows that.
+    `study` is the configuration with which the sweep was started, with the node `hydra`. With study.dry_run, only show
+    what the first unfinished round would execute. `elsewhere` means on other machines. Raises UserError, before any run
+    of a round starts, for an invalid run.
     """
     console = make_console()
     if not console.is_terminal:
@@ -87,7 +89,9 @@ def run_study(
                 keeper = keeper or PlanKeeper(directory, format_command(study))
                 planned = execute_round(current, planned, executor, console, keeper, study, live, runs)
             runs |= {run.job.directory: run for run in planned}
-            if not all(run.finished for run in planned):
+            if not current.is_over(planned):
+                if current.remedy and any(run.status == record.FAILED for run in planned):
+                    console.print(Text(current.remedy), soft_wrap=True)
                 break
             current = _advance(driver, match_runs(current, planned))
             if current is None and not study.dry_run:
