@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+BFLOAT16 = ("trainer.precision=bf16-mixed",)
 CONFIGURATION = Path(__file__).parents[1] / "conf"
 
 
@@ -16,6 +17,7 @@ class Study:
         cifar: whether it needs CIFAR-10.
         boosted: whether boosted trees are fitted to the same splits.
         searched: whether it searches settings (tune=), and is made once it has confirmed them.
+        more: overrides that its command has besides.
     """
 
     name: str
@@ -23,6 +25,7 @@ class Study:
     cifar: bool = False
     boosted: bool = False
     searched: bool = False
+    more: tuple[str, ...] = ()
 
     @property
     def train(self) -> list[str]:
@@ -32,6 +35,7 @@ class Study:
             "--multirun",
             f"experiment={self.name}",
             f"hydra/launcher={'stacked' if small else 'parallel'}",
+            *self.more,
         ]
 
     @property
@@ -75,6 +79,9 @@ STUDIES = (
     Study("vgg6_activations_standin", cifar=True),
     Study("vgg6_report_standin", cifar=True),
     Study("vgg6_tuned_standin", cifar=True, searched=True),
+    Study("vgg6_fast_search", cifar=True, searched=True, more=BFLOAT16),
+    Study("vgg6_fast_left_out", cifar=True, more=BFLOAT16),
+    Study("vgg6_fast_alone", cifar=True, more=BFLOAT16),
     Study("vgg6_winner", tested="best", cifar=True),
 )
 BY_NAME = {study.name: study for study in STUDIES}

@@ -35,6 +35,22 @@ def among_ours(
     return figure
 
 
+def intervals(estimates: Mapping[str, tuple[float, ...]], xlabel: str, title: str) -> Figure:
+    """A row an estimate: its mean, and its interval (mean, low, high)."""
+    figure = style.figure(7.5, 1.1 + 0.32 * len(estimates))
+    axes = figure.subplots()
+    axes.axvline(0, color="black", lw=0.8)
+    for place, (mean, low, high) in enumerate(estimates.values()):
+        axes.plot([low, high], [place, place], color=style.COLOURS[0], lw=2)
+        axes.plot([mean], [place], "o", color=style.COLOURS[0], ms=6)
+    axes.set_yticks(range(len(estimates)), list(estimates))
+    axes.invert_yaxis()
+    axes.set_xlabel(xlabel)
+    axes.set_title(title, size=11)
+    axes.grid(alpha=0.25, axis="x")
+    return figure
+
+
 def dots(
     groups: Mapping[str, pd.Series],
     xlabel: str,

@@ -9,7 +9,7 @@ from multirun_analysis.report import tables
 from multirun_analysis.report.result_tables import comparison_csv
 from multirun_analysis.report.sentences import count
 from paribus import record
-from studies import charts, reports, tuned
+from studies import charts, fast, reports, tuned
 from studies.fashion_mnist import curve
 from studies.page import (
     Claim,
@@ -37,7 +37,7 @@ FIGURES = {
 
 
 def sections() -> list[Callable[[Material], Section]]:
-    return [the_reports_runs, activations, initial_weights, winner, tuned.vgg6]
+    return [the_reports_runs, activations, initial_weights, winner, tuned.vgg6, fast.search, fast.left_out, fast.alone]
 
 
 def the_reports_runs(m: Material) -> Section:

@@ -114,17 +114,11 @@ def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
     sha = (found.get("data") or {}).get("sha256")
     if isinstance(sha, str):
         flat[CONTENT] = sha[:8]
-    # a value that was typed and is the default all the same was not set; but the default may have been
+    # a value that was typed and is the default all the same was not set; where defaults differ, see with_unexplained
     rates, optim = config.get("default_lr"), choices.get("optim")
-    default = rates.get(optim) if isinstance(rates, Mapping) else None
-    tables = {
-        "optim.lr": (f"default_lr.{optim}", default),
-        "trainer.max_epochs": ("default_epochs", config.get("default_epochs")),
-    }
-    for key, (table, default) in tables.items():
-        if table in given:
-            set_values[key] = flat[key]
-        elif default is not None and set_values.get(key) == default:
+    rate = rates.get(optim) if isinstance(rates, Mapping) else None
+    for key, default in {"optim.lr": rate, "trainer.max_epochs": config.get("default_epochs")}.items():
+        if default is not None and set_values.get(key) == default:
             del set_values[key]
     for key in ("seed", "data.seed", *(f"seeds.{source}" for source in record.SOURCES)):
         set_values.pop(key, None)

@@ -42,7 +42,7 @@ def test_it_begins_with_its_command_and_has_its_name(experiment: str) -> None:
 
 
 def test_all_studies_are_experiments_and_all_experiments_but_the_large_ones_are_studies() -> None:
-    assert {study.name for study in STUDIES} == set(EXPERIMENTS) - LARGE - FAST - {"demo"}
+    assert {study.name for study in STUDIES} == set(EXPERIMENTS) - LARGE - {"demo", "vgg6_fast"}
 
 
 @pytest.mark.parametrize(("experiment", "runs"), [
@@ -103,7 +103,6 @@ def test_a_stand_in_differs_from_the_study_in_its_size_alone(experiment: str, tm
 
 
 LARGE = {"vgg6_activations", "vgg6_report"}  # their runs are those of the stand-ins, as the test above says
-FAST = {"vgg6_fast", "vgg6_fast_search", "vgg6_fast_left_out", "vgg6_fast_alone"}  # docs/few_epochs.md has them
 
 
 @pytest.mark.parametrize("experiment", sorted(set(EXPERIMENTS) - LARGE))

@@ -1,5 +1,6 @@
 """STUDIES.md: its numbers are those of the records; what is missing is said."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,18 @@ from scipy import stats
 from multirun_analysis import load_runs
 from multirun_analysis.compare.comparison import compare
 from multirun_analysis.report.result_tables import comparison_csv
-from studies import boosting, concrete, concrete_depth, concrete_tested, fashion_mnist, page, reports, vgg6, writing
+from studies import (
+    boosting,
+    concrete,
+    concrete_depth,
+    concrete_tested,
+    fashion_mnist,
+    fast,
+    page,
+    reports,
+    vgg6,
+    writing,
+)
 from studies.catalogue import STUDIES
 from studies.page import Material, NotMade, further, number, percent, spread
 from studies.writing import REPORTS, write
@@ -214,6 +226,21 @@ def test_of_the_reports_runs_the_confounded_are_counted(tmp_path: Path) -> None:
     assert confounded > 0
     assert section.claims[0].ours.startswith(f"{confounded} of {len(pairs)} pairs")
     assert "34 different runs" in "".join(section.blocks)
+
+
+def test_each_change_of_a_recipe_has_its_paired_difference(tmp_path: Path) -> None:
+    m = make_studies(tmp_path / "outputs", "vgg6_fast_left_out", level={"model.norm=none": -0.05})
+    section = fast.left_out(m)
+    best = load_runs(tmp_path / "outputs" / "vgg6_fast_left_out").runs["best_val_acc"]
+    seeds = [f"seed={seed}" for seed in range(1, 6)]
+    base = [best[name] for seed in seeds for name in best.index if name in (seed, f"study=vgg6_fast_left_out,{seed}")]
+    norm = [best[name] for seed in seeds for name in best.index if "model.norm=none" in name and seed in name]
+    gaps = 100 * np.subtract(norm, base)
+    low, high = stats.t.interval(0.95, 4, gaps.mean(), stats.sem(gaps))
+    cells = row(section.blocks, "norm: none, not batch")
+    found = [float(value) for value in re.findall(r"-?[\d.]*\d", cells[1])]
+    assert found == pytest.approx([gaps.mean(), low, high], abs=0.01) and cells[3] == "worse"
+    assert section.blocks[-1].count(", not ") == 12, "the optimizer too, whose rate comes with it"
 
 
 def test_claims_stay_where_no_section_makes_any() -> None:
