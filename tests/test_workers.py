@@ -34,6 +34,7 @@ def end(how: str) -> None:
 
 def sleep_or_say(seconds: float, path: Path) -> None:
     try:
+        path.write_text("begun")
         time.sleep(seconds)
     except KeyboardInterrupt:
         path.write_text("saved")
@@ -134,7 +135,9 @@ def test_a_forkserver_that_cannot_start_is_an_error_of_the_study(monkeypatch: py
 def test_stopped_workers_save_what_they_have(tmp_path: Path) -> None:
     worker = Worker(sleep_or_say, 60, tmp_path / "a")
     worker.start()
-    time.sleep(1)
+    until = time.monotonic() + 60
+    while not (tmp_path / "a").exists() and time.monotonic() < until:
+        time.sleep(0.05)
     stop_workers([worker, Worker(list_modules)])  # the second was never started
     assert (tmp_path / "a").read_text() == "saved"
 
