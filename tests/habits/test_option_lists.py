@@ -24,9 +24,9 @@ SHORT = ("model=regression", "trainer.max_epochs=1", "threads=1")
         (("logger=[tensorboard,none]", "callbacks=none"), {"logger": "[tensorboard,none]"}, 0),
         (("~logger", "~callbacks"), {"logger": "none", "callbacks": "none"}, 0),
         (("logger=[]", "callbacks=[]"), {"logger": "none", "callbacks": "none"}, 0),
-        (("logger=none", "callbacks=[default,none]"), {"callbacks": "[default,none]"}, 7),
-        (("logger=none", "callbacks=[none,default]"), {"callbacks": "[none,default]"}, 7),
-        (("logger=none", "~callbacks.updates"), {"callbacks": "default"}, 6),
+        (("logger=none", "callbacks=[default,none]"), {"callbacks": "[default,none]"}, 8),
+        (("logger=none", "callbacks=[none,default]"), {"callbacks": "[none,default]"}, 8),
+        (("logger=none", "~callbacks.updates"), {"callbacks": "default"}, 7),
     ],
 )
 def test_lists_and_removals_compose(
