@@ -190,8 +190,8 @@ def require_accelerator(config: Mapping[str, Any]) -> None:
     asked = config["trainer"].get("accelerator")
     if asked in ("gpu", "cuda", "mps") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise UserError(
-            f"trainer.accelerator is {asked!r}, and torch finds no GPU here. Choose trainer=cpu, or trainer=auto, which "
-            "takes a GPU where there is one."
+            f"trainer.accelerator is {asked!r}, and torch finds no GPU here. Choose trainer=cpu, or trainer=auto, "
+            "which takes a GPU where there is one."
         )
 
 
