@@ -84,7 +84,7 @@ def _compare_conditions(result: Result, a: Hashable, b: Hashable, sign: int) -> 
 
 def _restrict(contest: Contest, place: int, level: Hashable) -> Contest:
     """Keep the contexts in which the other factor at a place has a level."""
-    kept: dict[Levels, dict] = {c: dict(by) for c, by in contest.entries.items() if c[place] == level}
+    kept = {c: dict(by) for c, by in contest.entries.items() if c[place] == level}
     return replace(contest, entries=kept)
 
 

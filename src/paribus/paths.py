@@ -6,6 +6,9 @@ from pathlib import Path
 from paribus.errors import UserError
 
 
+LONGEST_NAME = 255  # bytes, of common file systems
+
+
 def parse_path(text: str | Path, option: str) -> Path:
     """Return the path that `option` gives. Raises UserError for an empty one, which would mean the working directory.
 
@@ -13,7 +16,10 @@ def parse_path(text: str | Path, option: str) -> Path:
     """
     if isinstance(text, str) and not text.strip():
         raise UserError(f"{option} is empty. Name a path (`.` for the working directory).")
-    return Path(text)
+    path = Path(text)
+    if any(len(part.encode()) > LONGEST_NAME for part in path.parts):
+        raise UserError(f"{option} names a file or directory of more than {LONGEST_NAME} bytes. Choose a shorter name.")
+    return path
 
 
 def suggest_path(missing: Path) -> str:

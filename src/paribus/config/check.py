@@ -133,6 +133,9 @@ def check_choices(
         _check_keys(raw, raw_base, "")
     plain = use_current_targets(get_resolved())
     _check_seeds(plain)
+    tuned = plain.get("tuned")
+    if tuned is not None and not (isinstance(tuned, list) and all(isinstance(key, str) for key in tuned)):
+        raise UserError(f"tuned is {tuned!r}; a search sets it to the list of its keys. Leave it out.")
     check_values(plain, base, "", _find_signature, known)
     check_ranges(plain)
     check_schedules(plain)

@@ -15,6 +15,7 @@ from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
     InterpolationKeyError,
+    InterpolationResolutionError,
     MissingMandatoryValue,
     OmegaConfBaseException,
 )
@@ -59,6 +60,8 @@ def explain(error: BaseException) -> str:
                 f"or default_lr.{lacking[1]} in the model's YAML."
             )
         return f"{cause.full_key}: {str(cause.msg).splitlines()[0]}. Give {cause.full_key} a value, or define that key."
+    if isinstance(cause, InterpolationResolutionError) and cause.full_key and "Recursive" in str(cause.msg):
+        return f"{cause.full_key} is interpolated from itself. Give it a value: {cause.full_key}=VALUE."
     if isinstance(cause, MissingMandatoryValue) and cause.full_key:
         return f"{cause.full_key} has no value yet. Give it one: {cause.full_key}=VALUE."
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:

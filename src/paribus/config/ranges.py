@@ -103,7 +103,7 @@ RANGES: dict[str, Range] = {
     "model.depth": Range(0, MOST_LAYERS, whole=True),
     "model.dropout": SHARE,
     "model.width_multiplier": Range(0, 32, open_low=True),
-    "activation.alpha": POSITIVE,
+    "activation.alpha": Range(1e-30),  # celu divides by it
     "activation.beta": POSITIVE,
     "activation.negative_slope": Range(),
     "activation.init": Range(),

@@ -66,6 +66,8 @@ def parse_metric(text: str) -> Metric:
         name, direction = str(text), find_direction(str(text)) or ""
     if not name or (direction not in ("higher", "lower") and colon):
         raise UserError(f"metric={text}: write metric=NAME:higher or metric=NAME:lower.")
+    if "\n" in str(text):
+        raise UserError(f"metric={text!r}: a name has one line.")
     if not direction:
         raise UserError(
             f"metric={text}: its name does not say whether more or less of it is better. Write metric={text}:higher or "
