@@ -85,7 +85,7 @@ class Problems:
         more = [f"and {len(columns) - MOST_SHOWN} more columns"] if len(columns) > MOST_SHOWN else []
         bare = "no feature is left without these columns" if len(self.drop) == len(self.sheet.names) - 1 else ""
         shown = [*columns[:MOST_SHOWN], *more, effect, self.of_target, bare]
-        remedy = f". What may serve: {self.prefix}{' '.join(keys)}" if keys else ""
+        remedy = f". Try {self.prefix}{' '.join(keys)}" if keys else ""
         return "\n  ".join([f"{self.sheet.path} cannot be used as it is{remedy}", *filter(None, shown)])
 
 
