@@ -35,9 +35,8 @@ _REFUSED = {
 }
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 _NUMBER = r"[+-]?(?:\d[\d.,]*|[.,]\d+)(?:[eE][+-]?\d+)?"
-_GROUPED = (
-    r"[+-]?\d{1,3}([.,])\d{3}(?:\1\d{3})*(?:[.,]\d*)?"  # of two marks or more: 1.040,5 but not the date 31.1.2024
-)
+# A number with two marks or more: 1.040,5, but not the date 31.1.2024.
+_GROUPED = r"[+-]?\d{1,3}([.,])\d{3}(?:\1\d{3})*(?:[.,]\d*)?"
 _BLANKS = " '\u2019\u00a0\u2009\u202f"  # between groups of digits
 
 

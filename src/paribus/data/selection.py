@@ -73,7 +73,7 @@ class Selection:
             filled = empty[~left_out]
             notes.append(f"data.missing=fill fills {filled.to_numpy().sum():,} cells in {filled.any(axis=1).sum():,} "
                          f"of {len(filled):,} rows (missing: {count_by_column(filled)})")  # fmt: skip
-        return replace(used.select(used.names, ~left_out), notes=(*sheet.notes, *notes))
+        return replace(used.select(used.names, ~left_out) if left_out.any() else used, notes=(*sheet.notes, *notes))
 
     def _find_dropped(self, sheet: Sheet, target: str) -> list[str]:
         """Return the titles in data.drop. Raises UserError for the target, and where no feature is left."""

@@ -210,9 +210,11 @@ class Table(InMemory):
     def _get_numbers(self, features: pd.DataFrame) -> np.ndarray:
         """Return the features that are numbers, filled and transformed, (n, numbers)."""
         names = [name for name in self.features if name not in self.categories]
-        numbers = features[names].copy()
-        for name, median in self._medians.items():
-            numbers[name] = numbers[name].mask(is_missing(numbers[name]), median)
+        numbers = features[names]
+        if self._medians:
+            numbers = numbers.assign(
+                **{n: numbers[n].mask(is_missing(numbers[n]), m) for n, m in self._medians.items()}
+            )
         try:
             return self.transform(numbers).to_numpy(dtype=np.float64)
         except (TypeError, ValueError) as error:
