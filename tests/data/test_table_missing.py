@@ -128,7 +128,7 @@ def test_one_message_names_all_and_its_keys_serve() -> None:
         "  column 'size (m²)': empty in 4 of 60 rows (rows 1, 8, 22, 51 below the header): data.missing=drop or "
         "data.missing=fill",
         "  column 'staff': empty in 3 of 60 rows (rows 4, 5, 6 below the header): data.missing=drop or data.missing=fill",
-        "  and 1 more columns",
+        "  and 1 more column",
         "  data.missing=drop leaves out 10 of 60 rows, data.missing=fill fills their cells",
     ]
     typed = dict(key.removeprefix("data.").split("=") for key in re.findall(r"data\.\S+", first))
@@ -141,6 +141,13 @@ def test_a_key_in_a_message_keeps_what_is_chosen() -> None:
         table("shops.csv", "sales", drop=["date"], categorical=["shop"], missing="fill").setup("fit")
     with pytest.raises(UserError, match=r"Try data\.drop=\[id,date\] data\.missing=drop\n"):
         table("shops.csv", "sales", drop=["id"], categorical=["shop"]).setup("fit")
+
+
+def test_many_columns_of_text_are_encoded_by_one_key() -> None:
+    wide = pd.DataFrame({f"c{i}": np.tile(["u", "v"], 10) for i in range(40)}).assign(y=np.arange(20) + 0.5)
+    wide.to_csv("wide.csv", index=False)
+    with pytest.raises(UserError, match=r"Try data\.categorical=one_hot\n(  column .*\n){5}  and 35 more columns$"):
+        table("wide.csv", "y").setup("fit")
 
 
 @pytest.mark.parametrize(("values", "kind"), [

@@ -79,12 +79,13 @@ class Problems:
         keys = [write_list("data.drop", [*self.dropped, *self.drop])] if self.drop else []
         encoded = [name for name in (*self.encoded, *self.encode) if name not in self.drop]
         if encoded != [*self.encoded]:
-            keys.append(write_list("data.categorical", encoded))
+            many = len(encoded) > MOST_NAMED and not self.encoded  # then they are all columns of text that are left
+            keys.append("data.categorical=one_hot" if many else write_list("data.categorical", encoded))
         if self.missing:
             keys.append(f"data.missing={'drop' if self.concerned * 2 <= rows or not self.fills else 'fill'}")
-        more = [f"and {len(columns) - MOST_SHOWN} more columns"] if len(columns) > MOST_SHOWN else []
+        more = name_rest(len(columns))
         bare = "no feature is left without these columns" if len(self.drop) == len(self.sheet.names) - 1 else ""
-        shown = [*columns[:MOST_SHOWN], *more, effect, self.of_target, bare]
+        shown = [*columns[:MOST_SHOWN], more, effect, self.of_target, bare]
         remedy = f". Try {self.prefix}{' '.join(keys)}" if keys else ""
         return "\n  ".join([f"{self.sheet.path} cannot be used as it is{remedy}", *filter(None, shown)])
 
@@ -170,9 +171,13 @@ def count_by_column(empty: pd.DataFrame) -> str:
     counts = empty.sum().sort_values(ascending=False, kind="stable")
     counts = counts[counts > 0]
     named = [f"{name} {count:,}" for name, count in counts[:MOST_SHOWN].items()]
-    return ", ".join(named or ["none"]) + (
-        f" and {len(counts) - MOST_SHOWN} more columns" if len(counts) > MOST_SHOWN else ""
-    )
+    return " ".join(filter(None, [", ".join(named) or "none", name_rest(len(counts))]))
+
+
+def name_rest(columns: int) -> str:
+    """Say how many of so many columns are not shown; nothing where all are."""
+    rest = columns - MOST_SHOWN
+    return f"and {rest} more column{'s' if rest > 1 else ''}" if rest > 0 else ""
 
 
 def write_list(key: str, names: Sequence[str]) -> str:
@@ -180,5 +185,5 @@ def write_list(key: str, names: Sequence[str]) -> str:
     plain = [re.fullmatch(r"[A-Za-z_][\w-]*|[1-9]\d*", name, re.ASCII) and name.casefold() not in
              ("null", "true", "false", "nan", "inf", "yes", "no", "on", "off") for name in names]  # fmt: skip
     words = [name if bare else json.dumps(name, ensure_ascii=False) for name, bare in zip(names, plain, strict=True)]
-    written = f"{key}=[{','.join(words[:MOST_NAMED])}{',...' if len(words) > MOST_NAMED else ''}]"
+    written = f"{key}=[{','.join(words)}]"
     return written if all(plain) else shlex.quote(written)
