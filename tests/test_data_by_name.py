@@ -19,13 +19,14 @@ SHORT = ("threads=1", "figures=false", "trainer.max_epochs=2")
 
 
 def write_table() -> pd.DataFrame:
-    """Three kinds of leaves, which differ in length; their price."""
+    """Three kinds of leaves, which differ in length; their price. Two lengths are missing."""
     random = np.random.default_rng(0)
     kind = np.tile(["acer", "betula [/b]", "Cornus"], 40)
     length = np.select([kind == "acer", kind == "Cornus"], [1.0, 5.0], 9.0) + random.normal(size=120)
     frame = pd.DataFrame(
         {"length (cm) ": length, "place": random.choice(["Köln", "Bonn"], 120), "kind": kind, "price": 10 * length}
     )
+    frame.loc[[7, 70], "length (cm) "] = np.nan
     frame.to_csv("leaves.csv", sep=";", decimal=",", encoding="cp1252")
     return frame
 
@@ -39,13 +40,21 @@ def draw_folder(size: tuple[int, int] = (12, 16)) -> None:
             Image.fromarray(pixels.astype(np.uint8)).save(Path("photos", name, f"{k}.png"))
 
 
-CLASSES = ("model=mlp", "data=table", "data.path=leaves.csv", "data.target=kind", "data.categorical=one_hot")
+CLASSES = (
+    "model=mlp",
+    "data=table",
+    "data.path=leaves.csv",
+    "data.target=kind",
+    "data.categorical=one_hot",
+    "data.missing=fill",
+)
 AMOUNTS = (
     "model=regression",
     "data=table",
     "data.path=leaves.csv",
     "data.target=price",
     "data.categorical=[place,kind]",
+    "data.missing=fill",
 )
 FOLDER = (
     "model=mlp",
@@ -128,6 +137,8 @@ def test_amounts_are_predicted_and_evaluated_in_their_unit(train: Train) -> None
     (("model=mlp", "data=image_folder", "data.path=leaves.csv"), "leaves.csv is a file. Name a directory with data.path=DIR"),
     (("model=mlp", "data=emnist", "data.split=leters"), "Did you mean 'letters'"),
     ((*CLASSES, "data.categorical=5"), "data.categorical is 5; it must be a list, a text or null"),
+    ((*CLASSES, "data.drop=place"), "data.drop is 'place'; it must be a list: data.drop=[place]"),
+    ((*CLASSES, "data.missing=3"), "data.missing is 3; it must be a word, such as refuse"),
     ((*CLASSES, "data.target=1.5"), "data.target is 1.5; it must be a text, a whole number or null"),
     ((*CLASSES, "data.bins=1000000"), "data.bins is 1000000; it must be a whole number, at least 2 and at most 1000"),
     ((*FOLDER, "data.mean=[nan,0,0]"), "data.mean is [nan, 0, 0]"),

@@ -115,9 +115,9 @@ def test_a_table_of_ones_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "message"), [
     ("a,y\n1,2\n3,x\n4,5\n", r"row 2 below the header, column 'y' is 'x'"),
-    ("a,y\n1,2\n,3\n4,5\n", r"row 2 below the header, column 'a' is empty or NaN"),
-    ("a,y\n1,2\nNaN,3\n4,5\n", r"column 'a' is empty or NaN"),
-    ("a,y\n1,2\ninf,3\n4,5\n", r"column 'a' is .*inf"),
+    ("a,y\n1,2\n,3\n4,5\n", r"column 'a': empty in 1 of 3 rows \(row 2 below the header\): data=table data\.missing=drop or"),
+    ("a,y\n1,2\nNaN,3\n4,5\n", r"column 'a': empty in 1 of 3 rows"),
+    ("a,y\n1,2\ninf,3\n4,5\n", r"column 'a': 'inf' is no finite number \(row 2 below"),
     ("a,b\n1,2\n3,4\n4,5\n", r"There is no .y. in the columns of .*Valid: a, b"),
     ("", "not a CSV"),
     ("a,y\n1,2\n3,4,5,6\n", "not a CSV"),

@@ -50,7 +50,11 @@ def test_the_page_does_what_it_says(monkeypatch: pytest.MonkeyPatch, capfd: Any)
         elif kind == "python":
             values: dict[str, Any] = {}
             exec(compile(content, "docs/data.md", "exec"), values)
-            assert values["names"] in (["Wohnung"], ["Haus"]) and values["probabilities"].sum() == pytest.approx(1)
+            if "names" in values:
+                assert values["names"] in (["Wohnung"], ["Haus"]) and values["probabilities"].sum() == pytest.approx(1)
+            else:
+                run, rows = values["run"], values["rows"]
+                assert run.predict(rows.fillna(run.data.statistics()["medians"])).tolist() == values["amounts"].tolist()
         else:
             assert kind == "console"
             for step in content.removeprefix("$ ").split("\n$ "):
@@ -61,8 +65,8 @@ def test_the_page_does_what_it_says(monkeypatch: pytest.MonkeyPatch, capfd: Any)
                 shown = " ".join("".join(capfd.readouterr()).split())
                 for line in said:
                     assert " ".join(line.split()) in shown, (command, shown)
-    assert commands == 10
-    for name in ("prices", "kinds", "kmnist", "photos"):
+    assert commands == 14
+    for name in ("prices", "sales", "kinds", "kmnist", "photos"):
         assert record.read_summary(Path("outputs", name))["status"] == "completed"
     logging.getLogger("paribus").setLevel(logging.NOTSET)  # the inspection sets it
 

@@ -33,8 +33,7 @@ def describe(console: Console, node: dict[str, Any]) -> dict[str, Figure]:
 
 def describe_table(console: Console, data: Table) -> dict[str, Figure]:
     """Print statistics of a table's columns, and return its figures by name."""
-    sheet = data.read()
-    target = data.find_target(sheet)
+    sheet, target = data.prepare(data.read())
     targets, features = data.read_targets(sheet, target), data.read_features(sheet, target)
     for note in sheet.notes:
         console.print(note, markup=False)

@@ -17,7 +17,7 @@ def is_numeric(column: pd.Series) -> bool:
 
 def is_missing(column: pd.Series) -> pd.Series:
     """Return whether each cell of a column is empty, or a word for that."""
-    return column.isna() if is_numeric(column) else column.isin(MISSING)
+    return column.isna() if is_numeric(column) else column.isna() | column.isin(MISSING)
 
 
 def join_words(title: object) -> str:

@@ -51,6 +51,8 @@ class Concrete(Table):
         The other arguments are those of Table.
     """
 
+    key_prefix = "data=table "  # which has keys for text and missing values
+
     def __init__(
         self,
         path: str | None,

@@ -35,6 +35,8 @@ _REFUSED = {
 }
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 _NUMBER = r"[+-]?(?:\d[\d.,]*|[.,]\d+)(?:[eE][+-]?\d+)?"
+# A number with two marks or more: 1.040,5, but not the date 31.1.2024.
+_GROUPED = r"[+-]?\d{1,3}([.,])\d{3}(?:\1\d{3})*(?:[.,]\d*)?"
 _BLANKS = " '\u2019\u00a0\u2009\u202f"  # between groups of digits
 
 
@@ -125,6 +127,8 @@ def find_decimal(columns: Iterable[Sequence[str]], delimiter: str, path: Path) -
         for cell in column:
             if ("," in cell or "." in cell) and re.fullmatch(_NUMBER, cell):
                 marks = [mark for mark in cell if mark in ".,"]
+                if len(marks) > 1 and not re.fullmatch(_GROUPED, cell):
+                    continue
                 if len(marks) == 1 and re.fullmatch(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", cell):
                     doubtful.setdefault(marks[0], cell)
                     continue

@@ -1,4 +1,4 @@
-"""Plot a data set before training, from plain arrays and tables; imports no torch.
+"""Plot a data set before training, from plain arrays and tables; imports no torch. Missing numbers are left out.
 
 Column names are the axis labels, so the caller puts units into the names.
 """
@@ -26,7 +26,7 @@ def plot_histograms(table: pd.DataFrame) -> Figure:
     """Plot a histogram of each column."""
     figure, panels = _make_panels(len(table.columns), columns=3, width=3.2, height=2.2)
     for i, (axes, name) in enumerate(zip(panels, table, strict=True)):
-        values = table[name].to_numpy(dtype=float)
+        values = table[name].dropna().to_numpy(dtype=float)
         edges = _compute_edges(values)
         axes.stairs(np.histogram(values, edges)[0], edges, fill=True, color=TRAINED)
         axes.set_ylim(bottom=0)
@@ -42,7 +42,7 @@ def plot_boxes(table: pd.DataFrame) -> Figure:
     """Plot a box of each column: median, quartiles, whiskers to 1.5 box lengths, outliers."""
     figure, panels = _make_panels(len(table.columns), columns=5, width=1.9, height=2.6)
     for axes, name in zip(panels, table, strict=True):
-        values = table[name].to_numpy(dtype=float)
+        values = table[name].dropna().to_numpy(dtype=float)
         axes.boxplot(
             values,
             widths=0.5,
@@ -61,11 +61,11 @@ def plot_against_target(table: pd.DataFrame, target: str) -> Figure:
     """Plot a two-dimensional histogram of each feature and the target, on one colour scale."""
     features = [name for name in table if name != target]
     figure, panels = _make_panels(len(features), columns=3, width=3.2, height=2.5)
-    goal = table[target].to_numpy(dtype=float)
+    goal_edges = _compute_edges(table[target].to_numpy(dtype=float))
     drawn, most = [], 2.0
     for i, (axes, name) in enumerate(zip(panels, features, strict=True)):
-        values = table[name].to_numpy(dtype=float)
-        edges, goal_edges = _compute_edges(values), _compute_edges(goal)
+        values, goal = table[[name, target]].dropna().to_numpy(dtype=float).T
+        edges = _compute_edges(values)
         counts = np.histogram2d(values, goal, [edges, goal_edges])[0].T
         most = max(most, counts.max())
         drawn.append(axes.pcolormesh(edges, goal_edges, np.ma.masked_equal(counts, 0), cmap=ROW_COLOURS))
@@ -85,9 +85,10 @@ def plot_by_class(table: pd.DataFrame, classes: np.ndarray, names: Sequence[str]
     """Plot a box of each column for each class: median, quartiles, whiskers to 1.5 box lengths, without outliers."""
     figure, panels = _make_panels(len(table.columns), columns=3, width=3.2, height=0.9 + 0.22 * len(names))
     for i, (axes, name) in enumerate(zip(panels, table, strict=True)):
-        values = table[name].to_numpy(dtype=float)
+        known = table[name].notna().to_numpy()
+        values, of_class = table[name].to_numpy(dtype=float)[known], classes[known]
         axes.boxplot(
-            [values[classes == k] for k in range(len(names))],
+            [values[of_class == k] for k in range(len(names))],
             orientation="horizontal",
             widths=0.6,
             patch_artist=True,

@@ -1,7 +1,7 @@
 """Read a table from a CSV or Parquet file, with its numbers recognised."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +22,8 @@ class Sheet:
     """A table as read: what its cells say, and which of them are numbers.
 
     Attributes:
-        raw: the cells, text for a CSV file; without an unnamed index and without empty columns.
+        raw: the cells, text for a CSV file; without an unnamed index and without empty columns. Its index counts the
+            rows of the file from 0.
         numbers: the same cells as numbers, NaN for what is none.
         fingerprint: sha256 of the file.
         notes: sentences about what was recognised or left out.
@@ -49,29 +50,42 @@ class Sheet:
         filled = ~self.find_missing(name)
         return bool(filled.any()) and int((self.numbers[name].notna() & filled).sum()) * 2 < int(filled.sum())
 
-    def get_texts(self, name: str) -> pd.Series:
-        """Return the cells of a column as text. Raises UserError where one is missing."""
-        missing = np.flatnonzero(self.find_missing(name))
-        if len(missing):
-            raise self._refuse_cells(name, missing, "every cell must be filled")
+    def get_texts(self, name: str, filler: str = "") -> pd.Series:
+        """Return the cells of a column as text, `filler` for a missing one."""
+        missing = self.find_missing(name)
         column = self.raw[name]
-        if self.numbers[name].notna().all() and not pd.api.types.is_bool_dtype(column):
-            return self.get_numbers(name).map(format_number)
-        return column.astype(str)
+        if self.numbers[name][~missing].notna().all() and not pd.api.types.is_bool_dtype(column):
+            texts = self.get_numbers(name).map(format_number)
+        else:
+            texts = column.astype(str)
+        return texts.where(~missing, filler)
 
     def get_numbers(self, name: str) -> pd.Series:
-        """Return a column as numbers. Raises UserError where a cell is none, or beyond single precision."""
+        """Return a column as numbers, NaN for a missing cell.
+
+        Raises UserError where another cell is no finite number, or beyond single precision.
+        """
         numbers = self.numbers[name]
-        bad = np.flatnonzero(~np.isfinite(numbers))
+        bad = np.flatnonzero(~np.isfinite(numbers) & ~self.find_missing(name))
         if len(bad):
-            raise self._refuse_cells(name, bad, "every cell must be a finite number")
+            raise self._refuse_cells(name, bad)
         large = np.abs(numbers) > np.finfo(np.float32).max
         if large.any():
             raise UserError(
-                f"{self.path}, row {int(large.argmax()) + 1} below the header, column {name!r} is "
+                f"{self.path}, row {large.idxmax() + 1} below the header, column {name!r} is "
                 f"{numbers[large].iloc[0]:g}, beyond single precision, in which a network computes. Scale the column."
             )
         return numbers
+
+    def select(self, names: Sequence[str], rows: pd.Series | None = None) -> "Sheet":
+        """Return the sheet with some of its columns, and of its rows those where `rows` is True.
+
+        Rows keep their numbers, so that messages name them as they are in the file.
+        """
+        raw, numbers = self.raw[[*names]], self.numbers[[*names]]
+        if rows is not None:
+            raw, numbers = raw[rows], numbers[rows]
+        return replace(self, raw=raw, numbers=numbers)
 
     def find_column(self, typed: object, option: str) -> str:
         """Return the title of the column that `option` names: in full, or without its unit and capitals."""
@@ -85,15 +99,14 @@ class Sheet:
         shown = self.names if len(self.names) <= MOST_NAMED else [*near, *self.names[:MOST_NAMED], "..."]
         raise unknown_name(typed, f"the columns of {self.path} ({option})", dict.fromkeys(shown))
 
-    def _refuse_cells(self, name: str, rows: np.ndarray, rule: str) -> UserError:
-        first = int(rows[0])
-        cell = self.raw[name].iloc[first]
-        what = "empty or NaN" if self.find_missing(name).iloc[first] else repr(cell)
-        others = ", ".join(str(row + 1) for row in rows[1:6]) + (", ..." if len(rows) > 6 else "")
-        also = f", also row{'s' if len(rows) > 2 else ''} {others}" if others else ""
+    def _refuse_cells(self, name: str, rows: np.ndarray) -> UserError:
+        first, *others = (int(self.raw.index[row]) + 1 for row in rows)
+        more = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
+        also = f", also row{'s' if len(others) > 1 else ''} {more}" if more else ""
         return UserError(
-            f"{self.path}, row {first + 1} below the header, column {name!r} is {what}; {rule} ({len(rows)} of "
-            f"{len(self.raw)} in this column are not{also}). Correct or remove those rows."
+            f"{self.path}, row {first} below the header, column {name!r} is {self.raw[name].iloc[rows[0]]!r}; every "
+            f"cell must be a finite number ({len(rows)} of {len(self.raw)} in this column are not{also}). Correct or "
+            "remove those rows."
         )
 
 

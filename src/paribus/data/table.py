@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from paribus.data import files
-from paribus.data.cells import name_value, sort_values
+from paribus.data.cells import is_missing, name_value, sort_values
 from paribus.data.encoding import compute_quantile_edges, encode_one_hot, encode_piecewise_linear
 from paribus.data.module import InMemory, Part
+from paribus.data.problems import write_list
+from paribus.data.selection import FEWEST_ROWS, Selection
 from paribus.data.sheet import MOST_NAMED, Sheet, read_sheet
 from paribus.errors import UserError, unknown_name
 from paribus.paths import parse_path
@@ -21,7 +23,7 @@ log = logging.getLogger(__name__)
 
 TASKS = ("regression", "classification")
 FEW = 20  # up to so many different whole numbers may be classes
-MOST_VALUES = 1000  # of a column that is encoded one-hot
+MISSING_VALUE = "(missing)"  # the category of a missing value
 INPUT_BYTES = 32  # a number in memory while a table is prepared
 
 
@@ -37,8 +39,14 @@ class Table(InMemory):
         delimiter, decimal: names of marks (paribus.data.dialect); None where they are to be recognised.
         bins: number of bins of the piecewise-linear encoding that is added to each feature, between quantiles of the
             training part (paribus.data.encoding): features * (1 + bins) inputs. None or 0 for the features alone.
-        val_fraction, test_fraction: of the rows.
+        val_fraction, test_fraction: of the rows that are used.
+        drop: columns that are left out, before anything else; None: none.
+        missing: what becomes of missing values in the columns that are used. "refuse": an error. "drop": their rows are
+            left out before the split. "fill": numbers become the column's median in the training part, values of a
+            categorical column a category of their own; rows without a target are left out before the split.
     """
+
+    key_prefix = ""  # what is typed before the keys that messages name
 
     def __init__(
         self,
@@ -55,6 +63,8 @@ class Table(InMemory):
         delimiter: str | None = None,
         decimal: str | None = None,
         bins: int | None = None,
+        drop: Sequence[str | int] | str | None = None,
+        missing: str = "refuse",
     ):
         super().__init__(batch_size, seed, train_subset, train_on_validation)
         if not isinstance(bins or 0, int) or (bins or 0) < 0:
@@ -63,11 +73,9 @@ class Table(InMemory):
             raise UserError("data.path is null; name a CSV or Parquet file with data.path=FILE.")
         if task is not None and task not in TASKS:
             raise unknown_name(task, "data.task", TASKS)
-        if categorical not in (None, "one_hot") and not isinstance(categorical, list | tuple):
-            raise UserError(f"data.categorical is {categorical!r}; it must be one_hot, a list of columns, or null.")
         self.path = parse_path(path, "data.path")
         self.target = target
-        self.categorical = categorical
+        self.selection = Selection(drop, missing, categorical, self.key_prefix)
         self.delimiter, self.decimal = delimiter, decimal
         self.bins = bins or 0
         self.val_fraction = val_fraction
@@ -77,6 +85,7 @@ class Table(InMemory):
         self._task = task
         self._mean = self._std = np.zeros(0)
         self._edges: list[list[float]] = []
+        self._medians: dict[str, float] = {}  # of the training part, of each number that may be missing
 
     def setup(self, stage: str) -> None:
         if stage == "test" and not self.features:
@@ -94,9 +103,9 @@ class Table(InMemory):
                 "Restore the old file, or train again."
             )
         self.fingerprint = sheet.fingerprint
+        sheet, target = self.prepare(sheet)
         for note in sheet.notes:
             log.info("%s: %s", self.path, note)
-        target = self.find_target(sheet)
         targets = self.read_targets(sheet, target)
         features = self.read_features(sheet, target)
         train, val, tested = self.choose(len(features), *self.arrange_rows(features))
@@ -126,10 +135,18 @@ class Table(InMemory):
             raise UserError(f"data.target is null; name the column to predict with data.target=COLUMN. {self.path} has "
                             f"{', '.join(sheet.names[:MOST_NAMED])}{more}.")  # fmt: skip
         title = sheet.find_column(self.target, "data.target")
-        if len(sheet.names) < 2 or len(sheet.raw) < 3:
-            raise UserError(f"{self.path} needs a feature besides {title!r} and at least 3 rows; it has "
+        if len(sheet.names) < 2 or len(sheet.raw) < FEWEST_ROWS:
+            raise UserError(f"{self.path} needs a feature besides {title!r} and at least {FEWEST_ROWS} rows; it has "
                             f"{len(sheet.raw)}.")  # fmt: skip
         return title
+
+    def prepare(self, sheet: Sheet) -> tuple[Sheet, str]:
+        """Return the columns and rows that are used, and the title of the target.
+
+        Raises UserError with all that is wrong with the columns, and the keys that mend it.
+        """
+        target = self.find_target(sheet)
+        return self.selection.select(sheet, target, lambda used: self.read_targets(used, target)), target
 
     def read_targets(self, sheet: Sheet, target: str) -> Tensor:
         """Decide the task, and return the targets: class numbers, or amounts."""
@@ -155,28 +172,13 @@ class Table(InMemory):
         self.task, self.class_names, self.out_features = "classification", list(names), len(names)
 
     def read_features(self, sheet: Sheet, target: str) -> pd.DataFrame:
-        """Return the features: numbers, and text in the columns that are encoded one-hot."""
+        """Return the features: numbers, NaN where one is to be filled, and text in columns that are encoded one-hot."""
         names = [name for name in sheet.names if name != target]
-        texts = [name for name in names if sheet.is_text(name)]
-        if isinstance(self.categorical, str):
-            encoded = texts
-        else:
-            encoded = [sheet.find_column(name, "data.categorical") for name in self.categorical or ()]
-        refused = [name for name in texts if name not in encoded]
-        if refused:
-            seen = "; ".join(f"{n} ({', '.join(map(repr, sheet.raw[n].unique()[:3]))}, ...)" for n in refused[:5])
-            raise UserError(
-                f"{self.path} has features that are text: {seen}. data.categorical=one_hot makes an input of each "
-                f"value; data.categorical=[{','.join(refused[:5])}] does for these columns. Or remove them."
-            )
-        columns = {name: sheet.get_texts(name) if name in encoded else sheet.get_numbers(name) for name in names}
-        self.categories = {name: sort_values(columns[name]) for name in names if name in encoded}
-        for name, values in self.categories.items():
-            if len(values) > MOST_VALUES:
-                raise UserError(
-                    f"The column {name!r} of {self.path} has {len(values):,} different values, too many for one_hot "
-                    f"(at most {MOST_VALUES:,}). Remove it, or group its values."
-                )
+        encoded = self.selection.find_encoded(sheet, target)
+        columns = {
+            name: sheet.get_texts(name, MISSING_VALUE) if name in encoded else sheet.get_numbers(name) for name in names
+        }
+        self.categories = {name: sort_categories(columns[name]) for name in names if name in encoded}
         self.features = names
         files.require_memory(len(sheet.raw) * self.count_inputs() * INPUT_BYTES, f"{self.path} with its inputs")
         return pd.DataFrame(columns)
@@ -186,7 +188,15 @@ class Table(InMemory):
         return numeric * (1 + self.bins) + sum(map(len, self.categories.values()))
 
     def _fit_statistics(self, features: pd.DataFrame, train: np.ndarray) -> None:
-        values = self._get_numbers(features.iloc[train])
+        rows = features.iloc[train]
+        if self.selection.missing == "fill":
+            medians = rows[[name for name in self.features if name not in self.categories]].median()
+            unknown = [str(name) for name in medians.index[medians.isna()]]
+            if unknown:
+                raise UserError(f"{self.path}: no row of the training part has a value of {unknown[0]!r} to fill "
+                                f"others with. Leave the column out: {write_list('data.drop', unknown)}.")  # fmt: skip
+            self._medians = {str(name): float(median) for name, median in medians.items()}
+        values = self._get_numbers(rows)
         std = values.std(axis=0)
         self.restore(
             {
@@ -198,11 +208,22 @@ class Table(InMemory):
         )
 
     def _get_numbers(self, features: pd.DataFrame) -> np.ndarray:
+        """Return the features that are numbers, filled and transformed, (n, numbers)."""
         names = [name for name in self.features if name not in self.categories]
+        numbers = features[names]
+        if self._medians:
+            numbers = numbers.assign(
+                **{n: numbers[n].mask(is_missing(numbers[n]), m) for n, m in self._medians.items()}
+            )
         try:
-            return self.transform(features[names]).to_numpy(dtype=np.float64)
+            return self.transform(numbers).to_numpy(dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise UserError(f"Every value of a row must be a finite number: {error}.") from None
+
+    def _name_values(self, column: pd.Series) -> pd.Series:
+        """Return the values of a categorical column as the names that stand for them."""
+        names = column.map(name_value)
+        return names.mask(is_missing(column), MISSING_VALUE) if self.selection.missing == "fill" else names
 
     def inputs(self, raw: Any) -> Tensor:
         """Standardise a data frame with the features' columns, or an array in their order; return float32."""
@@ -212,7 +233,7 @@ class Table(InMemory):
                 raise UserError(f"The table lacks the columns {', '.join(missing)}.")
             frame = raw[self.features]
         else:
-            values = np.atleast_2d(np.asarray(raw, dtype=object if self.categories else np.float64))
+            values = np.atleast_2d(np.asarray(raw, dtype=object if self.categories or self._medians else np.float64))
             if values.shape[1] != len(self.features):
                 raise UserError(f"Rows of {values.shape[1]} values given; the network takes {len(self.features)}: "
                                 f"{', '.join(self.features)}.")  # fmt: skip
@@ -222,7 +243,7 @@ class Table(InMemory):
             raise UserError("Every value of a row must be a finite number.")
         seen = [(numbers - self._mean) / self._std]
         seen += [encode_piecewise_linear(v, edges, self.bins) for v, edges in zip(numbers.T, self._edges, strict=False)]
-        seen += [encode_one_hot(frame[name].map(name_value), name, known) for name, known in self.categories.items()]
+        seen += [encode_one_hot(self._name_values(frame[name]), name, known) for name, known in self.categories.items()]
         return torch.from_numpy(np.hstack(seen)).float()
 
     def statistics(self) -> dict[str, Any]:
@@ -231,6 +252,7 @@ class Table(InMemory):
             "mean": self._mean.tolist(),
             "std": self._std.tolist(),
             "edges": self._edges,
+            "medians": self._medians,
             "sha256": self.fingerprint,
             "categories": self.categories,
             "classes": self.class_names,
@@ -241,12 +263,19 @@ class Table(InMemory):
         self.categories = dict(statistics.get("categories", {}))
         self._mean, self._std = np.array(statistics["mean"]), np.array(statistics["std"])
         self._edges = list(statistics.get("edges", []))
+        self._medians = dict(statistics.get("medians", {}))
         self.fingerprint = str(statistics["sha256"])
         self.in_shape = (self.count_inputs(),)
         if statistics.get("classes"):
             self._restore_classes(statistics["classes"])
         else:
             self.task, self.out_features = "regression", 1
+
+
+def sort_categories(column: pd.Series) -> list[str]:
+    """Return the different values of a categorical column in order, the one that stands for missing ones last."""
+    missing = column == MISSING_VALUE
+    return sort_values(column[~missing]) + ([MISSING_VALUE] if missing.any() else [])
 
 
 def decide_task(sheet: Sheet, target: str) -> Literal["regression", "classification"]:

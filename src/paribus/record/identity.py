@@ -54,6 +54,8 @@ NAMED_LOSSES: dict[str, dict[str, Any]] = {
 # Options that came after version 0.1, by the value that means what was done before: at that value they are left out of
 # records' identities. Those of data belong to the image sets that can be augmented, those of models to MLPs.
 LATER_DATA_OPTIONS = {"shift": None, "flip": "random", "fill": "zeros", "average_flips": False}
+LATER_TABLE_OPTIONS = {"drop": None, "missing": "refuse"}
+TABLE = "paribus.data.table.Table"
 LATER_MODEL_OPTIONS = {"skip": False}
 MLPS = ("paribus.models.mlp.MLP", "paribus.models.regression.RegressionNet")
 
@@ -101,6 +103,8 @@ def _find_later_options(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any]
     data, model = config.get("data"), config.get("model")
     if isinstance(data, dict) and "augment" in data and str(data.get("_target_")).startswith("paribus.data."):
         yield data, LATER_DATA_OPTIONS
+    if isinstance(data, dict) and data.get("_target_") == TABLE:
+        yield data, LATER_TABLE_OPTIONS
     if isinstance(model, dict) and model.get("_target_") in MLPS:
         yield model, LATER_MODEL_OPTIONS
 
