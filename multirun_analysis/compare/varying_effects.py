@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from multirun_analysis.compare.design import Contest, Levels
+from multirun_analysis.compare.design import Contest
 from multirun_analysis.compare.effects import Series, find_differences
 from multirun_analysis.compare.inference import ALPHA, Estimate, estimate_replicates, holm, p_two_sided
 from multirun_analysis.compare.results import Result, Verdict

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from paribus.errors import UserError
 
-
 LONGEST_NAME = 255  # bytes, of common file systems
 
 
