@@ -36,7 +36,7 @@ from paribus.record.identity import (
     use_stable_targets,
 )
 from paribus.record.locks import BusyError, claim_directory, is_running, lock_directory
-from paribus.record.metric import Metric, parse_metric, to_columns
+from paribus.record.metric import Metric, parse_metric, read_best, to_columns
 from paribus.record.schema import *
 from paribus.record.seeds import SOURCES, resolve_seeds, use_canonical_seeds
 from paribus.record.stop import AlreadyRequestedError, StopRequest, find_stop, request_stop, withdraw_stop

@@ -16,7 +16,7 @@ from paribus.errors import UserError
 from paribus.run import resume
 from paribus.run.lifecycle import keep_summary
 from paribus.run.refusal import discard, discarding_refused
-from paribus.run.report import read_best, report_end
+from paribus.run.report import report_end
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job, to_plain_list
 from paribus.run.train import train
@@ -110,11 +110,11 @@ def execute_run(job: Job) -> float | None:
     with record.lock_directory(job.directory):
         finished, resume_point = inspect_directory(job)
         if finished is not None:
-            return read_best(finished)
+            return record.read_best(finished)[1]
         with keep_summary(job, resume_point) as keeper:
             train(job, resume_point, keeper)
         report_end(keeper.summary, job.directory)
-        return read_best(keeper.summary)
+        return record.read_best(keeper.summary)[1]
 
 
 def inspect_directory(job: Job) -> tuple[dict[str, Any] | None, ResumePoint | None]:
