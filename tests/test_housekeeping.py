@@ -77,7 +77,11 @@ def test_the_metric_of_the_best_is_named(study: Path, call: Call) -> None:
     heading, *lines = call("ls", "outputs/acts")[1].splitlines()
     assert heading.split()[:4] == ["status", "best", "metric", "epochs"]
     cells = {line.split()[-1]: line.split()[1:3] for line in lines}
-    assert (cells["adam"], cells["mlp"], cells["own"]) == (["1.5", "val/loss"], ["0.8702", "val/acc"], ["157.6", "val/f1"])
+    assert (cells["adam"], cells["mlp"], cells["own"]) == (
+        ["1.5", "val/loss"],
+        ["0.8702", "val/acc"],
+        ["157.6", "val/f1"],
+    )
 
 
 def test_a_run_in_the_works_is_listed_as_running_and_not_removed(study: Path, call: Call) -> None:
