@@ -45,7 +45,7 @@ class LogFile(logging.FileHandler):
 
     reported = False
 
-    def __init__(self, filename: str, **options: Any):
+    def __init__(self, filename: str | Path, **options: Any):
         path = Path(filename)
         self.begins_directory = path.parent.is_dir() and not any(path.parent.iterdir())
         if self.begins_directory:
