@@ -102,6 +102,19 @@ def test_a_directory_that_another_process_executes_a_run_in_stays(begun: Any) ->
         assert (directory / record.LOG).exists()
 
 
+def test_the_working_directory_and_a_link_are_emptied_only(
+    begun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = begun("run")
+    monkeypatch.chdir(directory)
+    discard(directory)
+    assert list(directory.iterdir()) == []
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    discard(begun("link"))
+    assert (tmp_path / "link").is_symlink() and list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_a_log_of_before_is_not_removed(begun: Any, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / record.LOG).touch()

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from omegaconf.errors import OmegaConfBaseException
@@ -34,7 +34,7 @@ def discard(directory: Path) -> None:
     """Remove the directory of a single run, and that of its day if it is then empty.
 
     A directory that held something before this process opened its log stays as it is, and so does one with a file that
-    no run of Paribus writes, or one that another process executes a run in.
+    no run of Paribus writes, or one that another process executes a run in. The working directory is emptied only.
     """
     log = _find_log(directory)
     if log is None or not log.begins_directory:
@@ -52,12 +52,15 @@ def discard(directory: Path) -> None:
                 path.unlink(missing_ok=True)
             for path in sorted((path for path in found if path not in own), reverse=True):
                 path.rmdir()
-            directory.rmdir()
     except record.BusyError:
         return
-    day = directory.parent
-    if re.fullmatch(DATE, day.name) and not any(day.iterdir()):
-        day.rmdir()
+    if Path.cwd().is_relative_to(directory):
+        return
+    # what is not empty stays, and so does a user's empty directory that is a mount, a link or in a read-only one
+    with suppress(OSError):
+        directory.rmdir()
+        if re.fullmatch(DATE, directory.parent.name):
+            directory.parent.rmdir()
 
 
 def _find_log(directory: Path) -> LogFile | None:
