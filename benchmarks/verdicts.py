@@ -23,6 +23,7 @@ from simulations import (
     tuning,
     turned,
     until,
+    varying,
     why,
 )
 from simulations.made_studies import Random
@@ -41,6 +42,8 @@ PARTS: Mapping[str, Callable[[Random, int], Iterator[Row]]] = {
     "equivalence": effects.equivalence,
     "reversals": turned.null,
     "reversals_found": turned.power,
+    "varying": varying.null,
+    "varying_found": varying.power,
     "trends": trends.trends,
     "claims": claims.claims,
     "tuned_claims": claims.tuned_claims,

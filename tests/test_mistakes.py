@@ -70,8 +70,9 @@ def test_what_is_right_passes(typed: list[str]) -> None:
 
 
 def test_a_list_of_seeds(capsys: Any) -> None:
-    assert main("train.py", "model=regression", "dry_run=true", "seed=[1,2,3]") == 1
-    assert "--multirun seed=1,2,3" in capsys.readouterr().err
+    for more in ("dry_run=true", "trainer=cpu"):
+        assert main("train.py", "model=regression", "seed=[1,2,3]", more) == 1
+        assert "--multirun seed=1,2,3" in capsys.readouterr().err
 
 
 def test_names_are_suggested_whatever_their_case(capsys: Any) -> None:

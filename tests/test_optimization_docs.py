@@ -32,6 +32,7 @@ def test_the_tables_name_every_option(group: str) -> None:
     assert set(rows_of(group)) == {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
 
 
+@pytest.mark.muon
 def test_the_table_says_what_an_optimizer_needs() -> None:
     for name, row in rows_of("optim").items():
         target = yaml.safe_load((ROOT / "conf" / "optim" / f"{name}.yaml").read_text())["_target_"]
@@ -74,6 +75,7 @@ def test_the_examples_train(train: Callable[..., Path]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.muon
 def test_the_commands_are_in_order(tmp_path: Path, fashion_root: Path) -> None:
     commands = re.findall(
         r"^    python train.py (optim=muon.+|optim=schedulefree.+|scheduler=cosine.+)$", TEXT, re.MULTILINE

@@ -207,6 +207,7 @@ def test_what_is_not_installed_is_one_message(
         make_optimizer_factory({"optim": {"_target_": f"{module}.{name}"}})
 
 
+@pytest.mark.muon
 @pytest.mark.parametrize(
     ("target", "said"),
     [

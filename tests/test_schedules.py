@@ -134,6 +134,7 @@ def test_schedulers_of_schedulers_are_built_within() -> None:
     assert rates_of(config_of(chained)) == pytest.approx(by_epoch(lambda e: (0.5 if e < 2 else 1) * 0.8**e))
 
 
+@pytest.mark.muon
 def test_a_cycle_keeps_the_ratio_of_the_rates_of_two_groups() -> None:
     network = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 3), nn.Linear(3, 1))
     optimizer = Muon(network.parameters(), lr=1.0, adamw_lr=0.01)

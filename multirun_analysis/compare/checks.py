@@ -26,6 +26,7 @@ def cautions(comparison: Comparison) -> list[str]:
         *_suspicious_tests(comparison),
         *_chosen_on_test(comparison),
         *_reversed(comparison),
+        *_varying(comparison),
         *_tuning([result for result in comparison.results if result.contest.kind == Kind.TUNED]),
         *[text for result in comparison.results for text in _adam(result)],
         *_few_seeds(comparison),
@@ -114,6 +115,17 @@ def _reversed(comparison: Comparison) -> Iterator[str]:
         yield (
             f"{one.factor}: {ahead} beats {behind} on average, but at {where} {behind} leads. There {behind} against "
             f"{ahead}: {shown} ({p} after correction for all conditions)."
+        )
+
+
+def _varying(comparison: Comparison) -> Iterator[str]:
+    for one in comparison.varying_effects:
+        ends = ((one.most, one.at_most), (one.least, one.at_least))
+        shown = [f"{comparison.metric.show_estimate(e, one.log)} at {one.other}={in_words(at)}" for at, e in ends]
+        p = "p < 0.001" if one.p_adjusted < 0.001 else f"p = {one.p_adjusted:.2g}"
+        yield (
+            f"{one.factor}: how much {in_words(one.a)} leads {in_words(one.b)} depends on {one.other}: {shown[0]}, "
+            f"{shown[1]} ({p} that the two are alike, after correction for all that were looked at)."
         )
 
 

@@ -19,6 +19,9 @@ NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
 WITH_MARGIN = re.compile(rf"(?P<b>.+?)\s*(?P<sign>\+-|±|[+-])\s*(?P<margin>{NUMBER}\s*[a-zA-Z%]*)")
 
 
+FOR_LESS = {">=": "no better than", ">": "worse than", "<=": "no worse than", "<": "better than"}  # less is better
+
+
 class Answer(StrEnum):
     """The answer to a claim, in the order of the exit codes 0, 1, 2."""
 
@@ -94,6 +97,10 @@ def judge_claim(every: Sequence[Result], metric: Metric, text: str) -> Claim:
     many = f"{whole.n} replicate{'s' * (whole.n != 1)}"
     alike = ", each with exactly the same difference" if whole.constant else ""
     sentence = f"{answer}: {in_words(first)} {less} {in_words(second)} is {shown}, {many}{alike}, by {metric.name}."
+    if metric.sign < 0 and not equal:
+        meaning = f"{in_words(first)} is {FOR_LESS[read['op']]} {in_words(second)}"
+        but = ", but for the margin" if parts else ""
+        sentence += f" Less {metric.short} is better, so {read['op']} claims that {meaning}{but}."
     return Claim(text, answer, (whole.mean, *whole.interval), whole.n, sentence)
 
 

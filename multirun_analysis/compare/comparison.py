@@ -27,6 +27,7 @@ from multirun_analysis.compare.reversals import Reversal, find_reversals
 from multirun_analysis.compare.sequential import Look, Looks
 from multirun_analysis.compare.settings import Setting, tried_settings
 from multirun_analysis.compare.shares import Share, variance_shares
+from multirun_analysis.compare.varying_effects import VaryingEffect, find_varying_effects
 from multirun_analysis.records.described import (
     Described,
     factors_of,
@@ -86,9 +87,7 @@ class Comparison:
 
     def is_higher_better(self, column: str) -> bool:
         """Say whether more of a column of metrics.csv is better."""
-        known = {
-            metric.column: metric.sign for metric in (self.selection, self.metric) if metric.column and metric.sign
-        }
+        known = {one.column: one.sign for one in (self.selection, self.metric) if one.column and one.sign}
         return known[column] > 0 if column in known else direction_of(column) == "higher"
 
     @property
@@ -171,6 +170,11 @@ class Comparison:
     def reversals(self) -> list[Reversal]:
         """Find at which levels of other factors a concluded difference turns round."""
         return find_reversals(self.results, self.metric.sign, self.metric.is_loss)
+
+    @cached_property
+    def varying_effects(self) -> list[VaryingEffect]:
+        """Find where the size of a concluded difference depends on another factor."""
+        return find_varying_effects(self.results, self.metric.sign)
 
     @cached_property
     def inner(self) -> list[InnerDifference]:
@@ -288,10 +292,8 @@ def compare(
         if beside.name in study.runs:
             study = with_figure(study, beside)
             other = beside, results_by(beside)
-    mixed = [
-        pair for factor in chosen
-        for pair in confounded(judged, factors, factor, [r.contest for r in results if r.factor == factor])
-    ]  # fmt: skip
+    of = {factor: [result.contest for result in results if result.factor == factor] for factor in chosen}
+    mixed = [pair for factor in chosen for pair in confounded(judged, factors, factor, of[factor])]
     return Comparison(
         study, name, measured, selection, allowed, factors, compared, described,
         measured.of(study), results,  mixed, duplicates, reused, other, looks,

@@ -57,6 +57,19 @@ def analyse(contest: Contest, sign: int, positive: bool) -> Result:
     return Result(contest, log, rows, [p for p in pairs if p is not None], trend, compare_divergence(contest))
 
 
+def find_differences(contest: Contest, a: Hashable, b: Hashable, log: bool) -> Series:
+    """Find a less b by replicate, averaged over the contexts in which both are usable; of logarithms where `log`."""
+    series: dict[tuple[Levels, Hashable], Series] = {}
+    for context, by_level in contest.entries.items():
+        for level in (a, b):
+            cell = by_level[level].cell if level in by_level else None
+            if cell is not None:
+                values = cell.values()
+                series[context, level] = {r: math.log(v) for r, v in values.items()} if log else values
+    shared = [context for context in contest.entries if (context, a) in series and (context, b) in series]
+    return _averaged(series, shared, a, b) if shared else {}
+
+
 def _spans(series: Sequence[Series]) -> bool:
     """Whether positive values span so much that their ratios say more than their differences."""
     values = [v for one in series for v in one.values()]

@@ -3,13 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.confirmation import SETTING
 from multirun_analysis.compare.contests import BLOCKS
 from multirun_analysis.compare.design import Kind
-from multirun_analysis.compare.inference import ALPHA
+from multirun_analysis.compare.inference import ALPHA, Estimate
 from multirun_analysis.compare.metric import Metric
 from multirun_analysis.compare.results import LevelResult, Pair, Result, Verdict
 from multirun_analysis.records.described import ABSENT, in_words
@@ -17,16 +17,15 @@ from multirun_analysis.records.described import ABSENT, in_words
 LABELS = {"optim": "OPTIMIZER", "optim.lr": "LR", "scheduler": "SCHEDULE", "trainer.max_epochs": "EPOCHS"}
 PLURALS = {"optim": "optimizers", "activation": "activations", "scheduler": "schedules", "model": "models",
            "data.batch_size": "batch sizes", "model.hidden": "architectures", "optim.lr": "learning rates",
-           "model.init": "initialisations", "trainer.max_epochs": "budgets", "loss": "losses",
-           "model.depth": "depths", "model.width": "widths", "warmup": "warm-ups", "averaging": "averages"}  # fmt: skip
+           "model.init": "initialisations", "trainer.max_epochs": "budgets", "loss": "losses", "model.depth": "depths",
+           "model.width": "widths", "warmup": "warm-ups", "averaging": "averages"}  # fmt: skip
 LONGEST_LABEL = 14
 NAMED = 2  # undecided levels that have a sentence of their own
 MOST_LEVELS = 4  # that are listed
 MOST_TIED = 6  # of ordered ones
 
 
-@dataclass(frozen=True)
-class Sentence:
+class Sentence(NamedTuple):
     """The lines of a factor, the most important first; `rank` puts concluded factors before the others."""
 
     sentences: list[str]
@@ -91,7 +90,7 @@ def _of_result(comparison: Comparison, result: Result) -> list[str]:
     found = []
     if result.usable:
         found = _tuned_values(comparison, result) or _levels(result, metric, comparison.margin)
-        found[0] += _reversed_at(comparison, result)
+        found[0] += _reversed_at(comparison, result) or _vary(comparison, result)
     if broken:
         decided = any(test.p_adjusted < ALPHA for test in result.divergence)
         how = "diverges in most of its runs" if len(broken) == 1 else "diverge in most of their runs"
@@ -109,6 +108,26 @@ def _reversed_at(comparison: Comparison, result: Result) -> str:
             at.setdefault((in_words(one.pair.a), name_of(one.other).lower()), []).append(in_words(one.level))
     named = [f"{leads} leads at {other} {' and '.join(levels)}" for (leads, other), levels in at.items()]
     return f"; but {named[0]}" + (f", and {len(named) - 1} more" if len(named) > 1 else "") if named else ""
+
+
+def _vary(comparison: Comparison, result: Result) -> str:
+    """Say by how much the best level leads at two levels of another factor; nothing where that is much the same."""
+    best = None if result.best is None else result.best.level
+    mine = (one for one in comparison.varying_effects if (one.factor, one.a) == (result.factor, best))
+    if (first := next(mine, None)) is None:
+        return ""
+    other = "" if len(result.usable) < 3 else f" over {in_words(first.b)}"
+    leads = [_lead(end, comparison.metric, first.log) for end in (first.at_most, first.at_least)]
+    at = f"{name_of(first.other).lower()} {in_words(first.most)}"
+    return f"; the lead{other} varies: {leads[0]} at {at}, {leads[1]} at {in_words(first.least)}"
+
+
+def _lead(found: Estimate, metric: Metric, log: bool) -> str:
+    """Format by how much a level leads, and whether that is undecided."""
+    low, high = found.interval
+    ahead = (metric.sign or 1) * found.mean
+    shown = f"{math.exp(ahead):.2g} times" if log else metric.show_difference(ahead, (high - low) / 2)
+    return f"{shown} (undecided)" if low <= 0 <= high else shown
 
 
 def _levels(result: Result, metric: Metric, margin: float | None) -> list[str]:

@@ -9,7 +9,7 @@ import pandas
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.design import Kind, numbers
 from multirun_analysis.compare.plateau import improving
-from multirun_analysis.compare.results import Result
+from multirun_analysis.compare.results import Result, Verdict
 from multirun_analysis.records.described import ABSENT, GROUPS, is_number
 from multirun_analysis.report import commands
 from paribus import record
@@ -71,7 +71,11 @@ def _test(comparison: Comparison) -> Step:
     runs, chosen = comparison.study.runs, comparison.best_by_block
     names = [name for setting in chosen for name in setting.runs]
     if any(name in runs and runs.loc[names, name].notna().any() for name in TESTED):
-        return Step("nothing more: the test set has been read")
+        best = {result.best.level for result in comparison.results if result.best is not None}
+        pairs = [pair for result in comparison.results for pair in result.pairs if best & {pair.a, pair.b}]
+        open_ones = any(pair.verdict == Verdict.UNDECIDED for pair in pairs)
+        rest = "; what is undecided needs a new study, with until=decided" if open_ones else ""
+        return Step(f"nothing more of what you chose: its test set has been read{rest}")
     return Step(READ_TEST, commands.evaluate(comparison, chosen))
 
 

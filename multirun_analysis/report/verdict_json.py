@@ -13,6 +13,7 @@ from multirun_analysis.compare.reversals import Reversal
 from multirun_analysis.compare.settings import Setting
 from multirun_analysis.compare.targets import UNITS, Target, to_target
 from multirun_analysis.compare.times import TimeComparison
+from multirun_analysis.compare.varying_effects import VaryingEffect
 from multirun_analysis.records.described import in_words
 from multirun_analysis.records.planned import Planned
 from multirun_analysis.report.budget_tables import budgets_as_objects
@@ -48,6 +49,7 @@ def as_object(
         "best_by_block": bests,
         "factors": [_factor(result) for result in comparison.results],
         "reversals": [_reversal(one) for one in comparison.reversals],
+        "varying_effects": [_varying_effect(one) for one in comparison.varying_effects],
         "confounded": [
             {"factor": c.factor, "a": in_words(c.a), "b": in_words(c.b), "also": list(c.also)}
             for c in comparison.confounded
@@ -99,6 +101,20 @@ def _reversal(found: Reversal) -> dict[str, Any]:
         "difference": found.pair.estimate.mean,
         "interval": list(found.pair.estimate.interval),
         "p_adjusted": found.pair.p_adjusted,
+    }
+
+
+def _varying_effect(found: VaryingEffect) -> dict[str, Any]:
+    return {
+        "factor": found.factor,
+        "ahead": in_words(found.a),
+        "behind": in_words(found.b),
+        "scale": "log" if found.log else "linear",
+        "at": [
+            {found.other: in_words(level), "difference": end.mean, "interval": list(end.interval)}
+            for level, end in ((found.most, found.at_most), (found.least, found.at_least))
+        ],
+        "p_adjusted": found.p_adjusted,
     }
 
 

@@ -28,6 +28,8 @@ def test_claims_hold_are_refuted_or_undecided(tmp_path: Path) -> None:
     assert claim(found, "activation: relu == gelu +- 3") == Answer.HOLDS
     assert claim(found, "activation: relu == tanh +- 1") == Answer.REFUTED
     assert [answer.exit_code for answer in Answer] == [0, 1, 2]
+    said = check_claim(found, "activation: relu >= tanh - 3").sentence
+    assert "Less val loss is better, so >= claims that relu is no better than tanh, but for the margin." in said
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def revise(root: Path, **options: Any) -> Revision:
 
 
 def last_loss(run: Path) -> float:
-    return float(pandas.read_csv(run / record.METRICS)["val/loss"].iloc[-1])
+    return float(pandas.read_csv(run / record.METRICS, float_precision="round_trip")["val/loss"].iloc[-1])
 
 
 def said(revision: Revision) -> dict[str, list[str]]:
@@ -149,7 +149,7 @@ def test_the_command_prints_lines_or_an_object_and_refuses_what_it_cannot_compar
     assert analyse(after, "--against", before) == 0
     assert "CHANGED" in capsys.readouterr().out
     written = after / "analysis" / "against_before"
-    runs = pandas.read_csv(written / "runs.csv").set_index("after")
+    runs = pandas.read_csv(written / "runs.csv", float_precision="round_trip").set_index("after")
     assert runs["changed"].sum() == 5 and len(runs) == 10
     moved = runs.loc[f"{AFTER}/sgd,2"]
     values = [last_loss(side / "sgd,2") for side in (before, after)]

@@ -43,6 +43,8 @@ def test_a_constant_prediction() -> None:
     assert found(regression, val__loss=[3.0] * 10) == {}
     learnt = found(regression, val__loss=[4.0] * 10, train__loss=[0.1] * 10)["at_baseline"]
     assert learnt.remedy == "inputs that say something of the targets"
+    short = found(regression, val__loss=[4.0] * 2, train__loss=[0.1] * 2)["at_baseline"]
+    assert short.remedy == "trainer.max_epochs=10", "two epochs say nothing of the inputs"
     # of 100 samples 0.5 lies within three standard errors of 0.3: sqrt((0.5 * 0.7 + 0.3 * 0.5) / 100) = 0.071
     classes = {"statistics": {"baseline_val_acc": 0.3}, "data": {"val": 100}}
     assert "at_baseline" in found(classes, val__acc=[0.5] * 10)

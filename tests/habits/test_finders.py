@@ -22,7 +22,7 @@ SIZE = "+callbacks.size={_target_: lightning.pytorch.callbacks.BatchSizeFinder, 
 
 
 def read(directory: Path) -> pandas.DataFrame:
-    return pandas.read_csv(directory / record.METRICS).drop(columns="epoch_seconds")
+    return pandas.read_csv(directory / record.METRICS, float_precision="round_trip").drop(columns="epoch_seconds")
 
 
 def test_the_run_is_the_one_with_the_rate_that_was_found(train: Train) -> None:

@@ -26,7 +26,7 @@ NETWORK = ["curvature/critical_sharpness", "curvature/stability_margin", "curvat
 
 
 def read_curves(directory: Path) -> pandas.DataFrame:
-    return pandas.read_csv(directory / record.METRICS).drop(columns="epoch_seconds")
+    return pandas.read_csv(directory / record.METRICS, float_precision="round_trip").drop(columns="epoch_seconds")
 
 
 def test_a_run_on_a_quadratic_records_its_curvature_also_resumed(train: Callable[..., Path]) -> None:

@@ -159,6 +159,7 @@ def test_sam_records_the_loss_before_its_step(train: Train) -> None:
     assert pandas.read_csv(directory / record.METRICS)["train/loss"].tolist() == pytest.approx([loss] * 4, rel=1e-5)
 
 
+@pytest.mark.muon
 def test_a_sweep_of_all_of_them(tmp_path: Path) -> None:
     typed = ("--multirun", "study=s", f"hydra.sweep.dir={tmp_path / 's'}", "trainer=cpu", "callbacks=none", *SHORT)
     assert main("train.py", *typed, f"optim={','.join(NEW)}") == 0

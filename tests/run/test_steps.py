@@ -91,7 +91,10 @@ def test_validation_within_an_epoch_is_that_of_a_run_that_ends_there(train: Trai
     """And nothing of the run depends on it."""
     whole, without = train(*FOUR, *typed), train(*FOUR, *typed, "~callbacks.steps", directory="without")
     ended = train(*FOUR, *typed, "+trainer.limit_train_batches=2", "trainer.max_epochs=1", directory="ended")
-    steps, last = read(whole).set_index("step"), pandas.read_csv(ended / record.METRICS).iloc[-1]
+    steps, last = (
+        read(whole).set_index("step"),
+        pandas.read_csv(ended / record.METRICS, float_precision="round_trip").iloc[-1],
+    )
     columns = [name for name in steps if name.startswith("val/")]
     assert steps.loc[2, columns].tolist() == last[columns].tolist()
     assert steps.index[steps["val/loss"].notna()].tolist() == [1, 2, 5]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from paribus.config.grammar import shorten
@@ -48,6 +49,8 @@ def check_arguments(typed: Sequence[str]) -> None:
 def _name_option(flag: str, value: str, following: str) -> str:
     """Say how the option of a flag is written that Hydra does not have."""
     key = flag.lstrip("-").replace("-", "_")
+    if close := get_close_matches(key, FLAG_WORDS, n=1, cutoff=0.8):
+        return f"Did you mean {FLAG_WORDS[close[0]]}?"
     meant = find_meant(key)
     hint = "" if meant else suggest_key(key, ())
     if hint:

@@ -155,7 +155,10 @@ def check_choices(
         if "model.hidden" in given:
             raise UserError("model.hidden excludes model.width and model.depth. Set either hidden, or width and depth.")
         if None in sizes:
-            raise UserError("model.width and model.depth must be set together. Set both or neither.")
+            raise UserError(
+                "model.width and model.depth must be set together: model.width=64 model.depth=2 for two hidden layers "
+                "of 64 units, which is model.hidden=[64,64]."
+            )
     return Choices({group: option for group, option in options.items() if group not in PROCESS_KEYS}, given, plain)
 
 

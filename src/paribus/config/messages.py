@@ -19,8 +19,10 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from paribus.config.compose import OPEN_GROUPS
 from paribus.config.grammar import explain_grammar
-from paribus.config.suggestions import HINTS, suggest_key
+from paribus.config.ranges import RANGES
+from paribus.config.suggestions import HINTS, index_groups, suggest_key
 from paribus.errors import UserError, unknown_name
 from paribus.installation import find_config_directory
 from paribus.private_names import find_root
@@ -78,9 +80,10 @@ def explain(error: BaseException) -> str:
     ambiguous = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", str(error))
     if ambiguous:
         key, values = ambiguous.groups()
-        return (
-            f"{key}={values} lists several values: add --multirun for a run each, or write a list as {key}=[{values}]."
-        )
+        one_value = key in RANGES and RANGES[key].length is None
+        one_option = key in index_groups() and key not in OPEN_GROUPS
+        as_list = "" if one_value or one_option else f", or write a list as {key}=[{values}]"
+        return f"{key}={values} lists several values: add --multirun for a run each{as_list}."
     removed = re.search(r"Could not delete from config. '(\S+)' does not exist", str(error))
     if removed:
         return f"There is no {removed[1]!r} to remove. {suggest_key(removed[1], ())}".strip()

@@ -126,8 +126,13 @@ def find_meant(key: str, known: Iterable[str] = ()) -> list[str]:
             return [meant] if "." in meant or meant in index_groups() else find_meant(meant, known) or [meant]
     if group:
         return []  # the valid names of the group say more
-    names = {squash(dotted.rpartition(".")[2]): dotted for dotted in index_keys() if "." in dotted} | words
-    return [names[close] for close in get_close_matches(squash(name), names, n=1, cutoff=0.8)]
+    values = {squash(dotted.rpartition(".")[2]): dotted for dotted in index_keys() if "." in dotted}
+    # modle means model, though mode, a value of the plateau schedule, is as close
+    for names in ({squash(key): key for key in index_groups()}, values | words):
+        begun = [word for word in names if len(name) >= 3 and word.startswith(squash(name))]
+        if close := begun or get_close_matches(squash(name), names, n=1, cutoff=0.8):
+            return [names[close[0]]]
+    return []
 
 
 TRAINER_KEYS = {f"trainer.{word}" for word in TRAINER_WORDS}

@@ -83,7 +83,7 @@ def _check_example(key: str, value: Any, example: Any) -> None:
     elif isinstance(example, list):
         numbers = all(isinstance(x, int | float) for x in example)
         same = isinstance(value, list) and (not numbers or all(isinstance(x, int | float) for x in value))
-        good, kind = same, f"a list, such as {example}"
+        good, kind = same, f"a list{' of numbers' * (numbers and bool(example))}, such as {example}"
     else:
         good, kind = isinstance(value, str), f"a word, such as {example}"
     if not good:

@@ -224,7 +224,7 @@ class ForeignData:
         if not self.fingerprint:
             limits.append(f"{self.name} gives no hash (fingerprint) of its data: a change of them would go unnoticed.")
         loader = self.make_loader("train")
-        if getattr(loader, "generator", None) is not None:
+        if getattr(loader, "generator", None) is not None and not isinstance(self.module, InMemory):
             limits.append(
                 "The training loader has a generator of its own: a resumed run sees another order of samples."
             )

@@ -16,6 +16,7 @@ RISE = 0.1  # of the validation loss, above its lowest mean
 ERRORS_OF_RISE = 3.0  # standard errors by which a rise has to exceed the jitter: the lowest mean is low by chance too
 LAST_SHARE = 0.1  # of the epochs: how long a mean is
 LEAST_EPOCHS = 3
+ENOUGH_EPOCHS = 10  # to tell a network that cannot learn from one that has not begun to
 LEAST_GAIN = 0.05  # over the last fifth, of what is left: of the loss, or of 1 less the accuracy
 ERRORS = 2.0  # standard errors by which a gain has to exceed the jitter
 
@@ -61,6 +62,8 @@ def find_baseline(trace: Trace) -> Iterator[Finding]:
     begins = known[gained[-1] + 1] if len(gained) and gained[-1] + 1 < len(known) else known[0]
     learns = train is not None and sign * train[-1] > sign * bound
     remedy = "inputs that say something of the targets" if learns else f"{trace.scale_rate(10)}, or a lower one"
+    if trace.epochs < LEAST_EPOCHS:  # too few to blame anything else
+        remedy = f"trainer.max_epochs={ENOUGH_EPOCHS}"
     evidence = {"text": text.format(settled), "value": settled}
     yield Finding("at_baseline", (), int(begins) + 1, evidence, float(bound), remedy)
 

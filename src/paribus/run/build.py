@@ -153,6 +153,7 @@ def build_trainer(
     loggers: list[Logger] | None = None,
 ) -> lightning.Trainer:
     """Build Lightning's trainer with `callbacks` and `loggers`; None: the configured ones."""
+    require_accelerator(config)
     loggers = build_loggers(config, directory, in_study) if loggers is None else loggers
     options = config["trainer"]
     profiler = options.get("profiler") or NoProfiler()
@@ -182,6 +183,16 @@ def build_profiler(name: str, directory: Path) -> Profiler:
     if name not in kinds:
         raise unknown_name(name, "trainer.profiler", kinds)
     return kinds[name](dirpath=directory, filename="profile")
+
+
+def require_accelerator(config: Mapping[str, Any]) -> None:
+    """Raise UserError where a GPU is asked for and torch finds none."""
+    asked = config["trainer"].get("accelerator")
+    if asked in ("gpu", "cuda", "mps") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise UserError(
+            f"trainer.accelerator is {asked!r}, and torch finds no GPU here. Choose trainer=cpu, or trainer=auto, "
+            "which takes a GPU where there is one."
+        )
 
 
 def check_devices(trainer: lightning.Trainer, config: Mapping[str, Any], processes: int) -> None:

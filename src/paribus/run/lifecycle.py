@@ -59,7 +59,7 @@ def keep_summary(job: Job, resume_point: ResumePoint | None) -> Iterator[Summary
         "started": started,
         "overrides": job.overrides,
         "command": job.command,
-        "seed": job.composed.seed,
+        "seed": job.composed.seed if isinstance(job.composed.seed, int) else str(job.composed.seed),  # refused later
         **collect_provenance(),
     }
     keeper = SummaryKeeper(job, summary, started)

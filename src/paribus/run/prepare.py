@@ -13,7 +13,7 @@ from paribus.data.module import InMemory
 from paribus.errors import UserError
 from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.models import layers
-from paribus.run.build import build_callbacks, build_data, build_initial
+from paribus.run.build import build_callbacks, build_data, build_initial, require_accelerator
 from paribus.run.checks import check_batch_norm
 from paribus.run.factory import is_foreign
 from paribus.run.finders import apply_found, find_values
@@ -65,6 +65,7 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
     """Build the parts of a run, add what is known of it to its summary, and log the network."""
     summary = keeper.summary
     config = {**job.config, "threads": choose_threads(job, resume_point)}
+    require_accelerator(config)
     processes = count_ranks(config)
     torch.set_num_threads(config["threads"] or max(1, THREADS // (processes // config["trainer"].get("num_nodes", 1))))
 

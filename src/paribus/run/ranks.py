@@ -238,7 +238,7 @@ def _connect() -> distributed.Store:
     """Meet the other ranks where the launcher says."""
     try:
         store: distributed.Store = next(rendezvous("env://"))[0]
-    except distributed.DistError as error:
+    except RuntimeError as error:  # DistError, which torch 2.6 raises as its base class alone
         raise UserError(
             f"The processes of the run cannot meet at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']} "
             f"({summarise_error(error)}). Choose another port: MASTER_PORT=N in the environment of all of them."
