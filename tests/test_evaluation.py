@@ -1,6 +1,7 @@
 """Finished runs: loading, predicting, the test set."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from paribus import record
 from paribus.data.concrete import CONCRETE, Concrete
 from paribus.record import RecordError
 from paribus.run.load import load_run
+from paribus.run.selection import select_runs
 
 pytestmark = pytest.mark.slow
 
@@ -108,14 +110,50 @@ def test_several_runs_and_the_last_checkpoint(train: Train, tmp_path: Path, caps
     assert main("evaluate.py", "run=study/a", "run=study/b") == 0
 
 
-def test_a_failed_run_does_not_hide_the_others(train: Train, capsys: Any) -> None:
-    train(*SHORT, "optim.lr=-1", directory="study/a", code=1)
-    train(*SHORT, directory="study/b")
+def test_of_a_study_what_has_finished_is_evaluated_and_the_rest_counted(
+    train: Train, tmp_path: Path, capsys: Any
+) -> None:
+    study = tmp_path / "study"
+    train(*SHORT, directory="study/a")
+    for name, change in {"b": {"status": "interrupted"}, "c": {"status": "interrupted", "paused": True},
+                         "d": {"status": "failed"}}.items():  # fmt: skip
+        shutil.copytree(study / "a", study / name)
+        record.write_json(study / name / record.SUMMARY, {**record.read_summary(study / "a"), **change})
     capsys.readouterr()
+    assert main("evaluate.py", "run=study") == 0
+    line, _, table = capsys.readouterr().out.partition("\n")
+    assert line.startswith("3 of 4 runs have not finished and are left out (1 interrupted, 1 paused, 1 failed).")
+    assert "study/a" in table
+    assert ["test" in record.read_summary(study / name) for name in "abcd"] == [True, False, False, False]
+    entries = tuple(record.PlanEntry(name, (), None, 20) for name in "abcdef")
+    record.write_study_plan(study, record.StudyPlan("", entries, True, 0, 0.0, 0))
+    assert select_runs([study])[1].startswith("5 of 6 planned runs have not")  # type: ignore[union-attr]
+    with record.lock_directory(study / "b"):
+        assert "1 interrupted" in str(select_runs([study])[1]), "of which nothing is known but its record"
+    assert main("evaluate.py", "run=study/b", "run=study/a") == 0
+    out = capsys.readouterr().out
+    assert "b (interrupted)" in out and "left out" not in out
+    (study / "a" / record.SUMMARY).unlink()
     assert main("evaluate.py", "run=study") == 1
-    out, err = capsys.readouterr()
-    assert "study/b" in out
-    assert "study/a" in err and "failed" in err
+    assert "None of 6 planned runs has finished (" in capsys.readouterr().err
+
+
+def test_the_error_of_a_run_without_a_checkpoint_says_why_and_what_to_do(tmp_path: Path) -> None:
+    known = {"status": "failed", "message": "optim.lr is -1.", "command": "python train.py optim.lr=-1"}
+    record.write_json(tmp_path / record.SUMMARY, {**known, "study": None})
+    with pytest.raises(RecordError) as caught:
+        load_run(tmp_path)
+    assert str(caught.value).endswith(
+        "last.ckpt does not exist, since the run failed: optim.lr is -1. Mend that, and train the run again: python "
+        "train.py optim.lr=-1"
+    )
+    record.write_json(tmp_path / record.SUMMARY, {**known, "study": "s", "message": "RuntimeError: boom"})
+    with pytest.raises(RecordError, match=r"RuntimeError: boom\. Mend that, and start the study's command again\.$"):
+        load_run(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / record.LAST).touch()
+    with pytest.raises(RecordError, match=r"best.ckpt does not exist\. There is a last.ckpt: choose that\.$"):
+        load_run(tmp_path, "best")
 
 
 def test_a_table_that_changed_since_training_is_refused(train: Train, tmp_path: Path, capsys: Any) -> None:

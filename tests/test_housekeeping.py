@@ -66,6 +66,24 @@ def test_runs_of_a_study_are_listed_with_their_best(study: Path, call: Call) -> 
     assert runs["sgd"]["status"] == "damaged" and runs["adam"]["status"] == "completed"
 
 
+def test_the_metric_of_the_best_is_named(study: Path, call: Call) -> None:
+    assert call("ls", "outputs/acts")[1].splitlines()[0].split()[:4] == ["status", "best", "val/loss", "epochs"]
+    write_run(study / "mlp", (0.3, 0.1298), task="classification", statistics={"best_val_acc": 0.8702})
+    own = {"metric": {"name": "val/f1", "direction": "higher"}}
+    write_run(study / "own", more=own, statistics={"best_metric": 157.6, "best_val_loss": None})
+    runs = {Path(run["path"]).name: run for run in json.loads(call("ls", "outputs/acts", "--json")[1])}
+    found = {name: (run["metric"], run["best"]) for name, run in runs.items()}
+    assert found["mlp"] == ("val/acc", 0.8702) and found["own"] == ("val/f1", 157.6) and found["sgd2"] == (None, None)
+    heading, *lines = call("ls", "outputs/acts")[1].splitlines()
+    assert heading.split()[:4] == ["status", "best", "metric", "epochs"]
+    cells = {line.split()[-1]: line.split()[1:3] for line in lines}
+    assert (cells["adam"], cells["mlp"], cells["own"]) == (
+        ["1.5", "val/loss"],
+        ["0.8702", "val/acc"],
+        ["157.6", "val/f1"],
+    )
+
+
 def test_a_run_in_the_works_is_listed_as_running_and_not_removed(study: Path, call: Call) -> None:
     code = "import sys; from pathlib import Path; from paribus import record\n" \
            "with record.lock_directory(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"  # fmt: skip

@@ -234,6 +234,11 @@ def damage_of(directory: Path) -> str:
     return f"{record.SUMMARY} lacks {', '.join(lacking)} (made by version {version}). Make the run again."
 
 
+def has_record(directory: Path) -> bool:
+    """Return whether there is the record of a run, ended or not."""
+    return any((directory / name).exists() for name in (record.COMPOSITION, record.METRICS, record.SUMMARY))
+
+
 def is_running(directory: Path) -> bool:
     try:
         return record.is_running(directory)

@@ -31,6 +31,7 @@ from multirun_analysis.records.files import (
     read_metrics,
     read_steps,
 )
+from multirun_analysis.records.planned import Planned, read_planned
 from multirun_analysis.records.run_figures import figures_of_curves
 from paribus import record
 from paribus.diagnosis import Diagnosis
@@ -52,6 +53,7 @@ class Study:
         described: what was tried in each run, for comparing; by name.
         summaries: each run's summary.json, {} where it has none.
         plan: of a study whose seeds were added in looks; None where their number was fixed.
+        planned: how many runs are planned, and have no record; None where no plan is known.
     """
 
     runs: pd.DataFrame
@@ -59,6 +61,7 @@ class Study:
     described: dict[str, Described]
     summaries: dict[str, dict[str, Any]]
     plan: record.UntilPlan | None = None
+    planned: Planned | None = None
 
     @cached_property
     def layers(self) -> pd.DataFrame:
@@ -83,7 +86,7 @@ class Study:
         curves = self.curves[self.curves["run"].isin(runs.index)]
         described = {name: self.described[name] for name in runs.index}
         summaries = {name: self.summaries[name] for name in runs.index}
-        return Study(runs, curves, described, summaries, self.plan)
+        return Study(runs, curves, described, summaries, self.plan, self.planned)
 
     @cached_property
     def diagnoses(self) -> dict[str, Diagnosis]:
@@ -134,7 +137,7 @@ def load_runs(
     runs = runs.join(tried)
     rest = [column for column in runs.columns if column not in first]
     plan = _read_plan(directories, described.values())
-    return Study(runs[[*first, *rest]], _tidy(curves), described, summaries, plan)
+    return Study(runs[[*first, *rest]], _tidy(curves), described, summaries, plan, read_planned(given, directories))
 
 
 def _read_plan(directories: Sequence[Path], described: Iterable[Described]) -> record.UntilPlan | None:

@@ -39,10 +39,13 @@ def next_step(comparison: Comparison) -> Step:
     if comparison.confirmed:  # the search is over, whichever of its runs failed
         confirms = pandas.Series({name: run.confirms for name, run in comparison.described.items()}, dtype=bool)
         missing = missing[(missing != record.FAILED) | confirms.reindex(missing.index, fill_value=False)]
-    if len(missing):
-        if (missing == record.RUNNING).all():
+    planned = comparison.study.planned
+    unrecorded = planned is not None and planned.unrecorded > 0
+    if len(missing) or unrecorded:
+        if (missing == record.RUNNING).all() and (len(missing) or (planned is not None and planned.busy)):
             return Step("wait for the runs that are being made")
-        return Step("finish what is missing: start the study's command again", commands.again(comparison))
+        again = commands.again(comparison) if len(missing) or planned is None else planned.command
+        return Step("finish what is missing: start the study's command again", again)
     plan = comparison.study.plan
     if plan is not None and not plan.ended:
         return Step("go on until it is decided: start the study's command again", commands.again(comparison))

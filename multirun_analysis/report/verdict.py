@@ -263,4 +263,8 @@ def _missing(comparison: Comparison) -> str | None:
     without = (comparison.study.runs["status"] == record.COMPLETED) & comparison.values.isna()
     if without.any():
         found.append(f"{without.sum():,} completed without a {comparison.metric.short}")
+    planned = comparison.study.planned
+    if planned is not None and planned.unrecorded:
+        have = "has" if planned.unrecorded == 1 else "have"
+        found.append(f"{planned.unrecorded:,} of {planned.runs:,} planned runs {have} no record")
     return "; ".join(found) or None

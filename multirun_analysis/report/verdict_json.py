@@ -15,6 +15,7 @@ from multirun_analysis.compare.targets import UNITS, Target, to_target
 from multirun_analysis.compare.times import TimeComparison
 from multirun_analysis.compare.varying_effects import VaryingEffect
 from multirun_analysis.records.described import in_words
+from multirun_analysis.records.planned import Planned
 from multirun_analysis.report.budget_tables import budgets_as_objects
 from multirun_analysis.report.noise import noise_object
 from multirun_analysis.report.verdict import Verdict, describe
@@ -40,6 +41,7 @@ def as_object(
         "direction": {1: "higher", -1: "lower"}.get(comparison.metric.sign),
         "margin": comparison.margin,
         "runs": {str(k): int(v) for k, v in comparison.study.runs["status"].value_counts().items()},
+        "planned": _planned(comparison.study.planned),
         "heading": found.heading,
         "lines": [{"label": line.label, "sentences": line.sentences} for line in found.lines],
         "next": found.command,
@@ -72,6 +74,10 @@ def as_object(
             "interval": list(claim.difference[1:]), "replicates": claim.seeds,
         },
     }  # fmt: skip
+
+
+def _planned(planned: Planned | None) -> dict[str, int] | None:
+    return None if planned is None else {"runs": planned.runs, "unrecorded": planned.unrecorded}
 
 
 def _setting(comparison: Comparison, setting: Setting) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from multirun_analysis.records.files import is_running
+from multirun_analysis.records.files import has_record, is_running
 from multirun_analysis.watch.followed_run import FollowedRun
 from multirun_analysis.watch.metrics_file import Stamp, read_stamp
 from multirun_analysis.watch.verdict import VerdictCommand
@@ -43,7 +43,7 @@ class FollowedStudy:
                 f"{suggest_path(path)}"
             )
         self.path = path
-        self.alone = is_run(path)
+        self.alone = has_record(path)
         self.root = path.absolute().parent if self.alone else path.absolute()
         self.runs: dict[str, FollowedRun] = {}
         self.plan: record.StudyPlan | None = None
@@ -105,7 +105,7 @@ class FollowedStudy:
             found = [self.path.absolute().name]
         else:
             others = sorted(name for name in children if name not in entries)
-            found = [*entries, *(name for name in others if name in self.runs or is_run(self.root / name))]
+            found = [*entries, *(name for name in others if name in self.runs or has_record(self.root / name))]
         if found[: len(self.runs)] != [*self.runs]:
             self.runs = {}
             self._generation = secrets.token_hex(4)
@@ -246,8 +246,3 @@ class FollowedStudy:
 
     def _count_running(self) -> int:
         return sum(run.status == record.RUNNING for run in self.runs.values())
-
-
-def is_run(directory: Path) -> bool:
-    """Return whether there is the record of a run, ended or not."""
-    return any((directory / name).exists() for name in (record.COMPOSITION, record.METRICS, record.SUMMARY))

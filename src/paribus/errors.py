@@ -38,3 +38,7 @@ class Stopped(Exception):
 
 class RunFailed(Exception):
     """A run failed, and its log and the terminal say why already."""
+
+
+class RunRefused(RunFailed):
+    """A run was refused before it had trained an epoch: a user's mistake, not a fault of the program."""

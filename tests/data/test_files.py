@@ -163,19 +163,27 @@ def cifar(root: Path) -> CIFAR10:
 
 
 def test_cifar_10_is_downloaded_and_checked(
-    server: tuple[str, Path], cifar_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: tuple[str, Path],
+    cifar_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("INFO", "paribus")
     url, served = server
     folder = cifar_root / "cifar-10-batches-py"
     md5 = archive(folder, served / "cifar-10-python.tar.gz")
     monkeypatch.setattr(datasets.CIFAR10, "url", f"{url}cifar-10-python.tar.gz")
     with pytest.raises(UserError, match="another md5"):
         cifar(tmp_path / "data").prepare_data()
+    said = f"{tmp_path / 'data'} is new: CIFAR-10 is downloaded into it"
+    assert caplog.messages[0] == said, "before anything is downloaded"
     monkeypatch.setattr(datasets.CIFAR10, "tgz_md5", md5)
     sums = [[p.name, hashlib.md5(p.read_bytes()).hexdigest()] for p in sorted(folder.iterdir())]
     monkeypatch.setattr(datasets.CIFAR10, "train_list", sums[:5])
     data = cifar(tmp_path / "data")
     data.prepare_data()
+    assert caplog.messages.count(said) == 1, "it is there by now"
     data.setup("fit")
     assert data.train
     assert len(data.train[0]) == 90

@@ -7,14 +7,14 @@ from paribus.errors import UserError
 from paribus.installation import name_commands
 from paribus.paths import parse_path
 from paribus.process import importing_torch
-from paribus.record import find_runs
+from paribus.run.selection import select_runs
 from paribus.terminal import make_console
 
 DESCRIPTION = """\
 Evaluate finished runs on their test sets, write the metrics into their records (summary.json, "test") and print them.
 
   python evaluate.py run=outputs/DATE/TIME        one run
-  python evaluate.py run=outputs/STUDY            every run of a study
+  python evaluate.py run=outputs/STUDY            every finished run of a study
   python evaluate.py run=DIR run=DIR ...          several
 
 Select runs by their validation metrics first: the test set is for the selected run.
@@ -47,8 +47,9 @@ def main() -> None:
 
 
 def evaluate_runs() -> None:
-    """Evaluate each run that sys.argv names, and print a table. Raises UserError at the end for runs that failed."""
+    """Evaluate the runs that sys.argv names, and print a table. Raises UserError at the end for those that failed."""
     options = parse_arguments()
+    selected, left_out = select_runs(parse_path(name.removeprefix("run="), "run=") for name in options.runs)
     with importing_torch():  # slow, so only after the options: --help and wrong options are answered at once
         import torch
 
@@ -63,7 +64,7 @@ def evaluate_runs() -> None:
         raise UserError(f"--device {options.device} cannot be used: {str(error).splitlines()[0]}") from None
     evaluated, errors = [], []
     untrusted: dict[str, list[str]] = {}  # messages by the class that is not trusted: one is enough for all runs
-    for directory in find_runs(parse_path(name.removeprefix("run="), "run=") for name in options.runs):
+    for directory in selected:
         try:
             run = load_run(directory, options.checkpoint, options.data_root, options.trust)
             evaluated.append((run, evaluate(run, device)))
@@ -71,6 +72,8 @@ def evaluate_runs() -> None:
             untrusted.setdefault(error.what, []).append(str(error))
         except UserError as error:
             errors.append(str(error))
+    if left_out is not None:
+        print(left_out)
     console = make_console()
     show(console if console.is_terminal else make_console(width=200), evaluated)  # a file has no narrow window
     for first, *others in untrusted.values():

@@ -89,17 +89,21 @@ def _print_studies(studies: list[shelf.Study]) -> None:
 
 
 def _print_runs(path: Path, runs: list[shelf.Run]) -> None:
+    metrics = {run.metric for run in runs if run.best is not None and run.metric is not None}
+    differ = len(metrics) > 1
     rows = [
         [
             run.status,
             "" if run.best is None else f"{run.best:.4g}",
+            *([run.metric or ""] if differ else []),
             "" if run.epochs is None else str(run.epochs),
             *_describe(run),
             str(Path(run.path).relative_to(path)) if run.path != str(path) else run.path,
         ]
         for run in runs
     ]
-    titles = ["status", "best", "epochs", "changed", "size", REMARKS, "run"]  # the longest last: it gets the rest
+    best = ["best", "metric"] if differ else [" ".join(["best", *metrics])]
+    titles = ["status", *best, "epochs", "changed", "size", REMARKS, "run"]  # the longest last: it gets the rest
     _print_table(titles, rows)
 
 
@@ -117,7 +121,7 @@ def _print_table(titles: list[str], rows: list[list[str]]) -> None:
     kept = [i for i, title in enumerate(titles) if title != REMARKS or any(row[i] for row in rows)]
     titles, rows = [titles[i] for i in kept], [[row[i] for i in kept] for row in rows]
     for title in titles:
-        number = title in ("size", "best", "epochs")
+        number = title in ("size", "epochs") or title.startswith("best")
         table.add_column(title, justify="right" if number else "left", overflow="fold", no_wrap=title == "changed")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))

@@ -27,6 +27,7 @@ class CIFAR10(Images):
         The other arguments are those of Images.
     """
 
+    title = "CIFAR-10"
     padding = 4
     in_shape = (3, 32, 32)
     out_features = 10

@@ -35,6 +35,7 @@ class FashionMNIST(Images):
     downloads missing files from torchvision's mirrors or, failing that, out of the Debian package.
     """
 
+    title = "Fashion-MNIST"
     padding = 2
     in_shape = (1, 28, 28)
     out_features = 10

@@ -22,12 +22,14 @@ NETWORK_TIMEOUT_S = 20  # without an answer
 
 
 @contextmanager
-def stage_files(root: Path) -> Iterator[Path]:
-    """Lock `root`, created if missing, and yield a temporary directory inside it.
+def stage_files(root: Path, title: str) -> Iterator[Path]:
+    """Lock `root`, created if missing, and yield a temporary directory inside it, to download the data `title` into.
 
     Other processes that download into `root` wait. Complete files are moved out of the temporary directory, which is
     on the same file system, so that a killed process leaves no partial file under a final name.
     """
+    if not root.exists():  # the name may be mistyped, and the data be elsewhere
+        log.info("%s is new: %s is downloaded into it", root, title)
     root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(root / ".lock")
     try:

@@ -216,6 +216,7 @@ class Images(InMemory):
     """
 
     task = "classification"
+    title: str | None = None  # of the data set; None: the name of its class
     stores_inputs = False
     padding = 0
     _scale: Tensor
@@ -249,7 +250,7 @@ class Images(InMemory):
     def prepare_data(self) -> None:
         """Download what is not available, while other processes wait. Raises UserError with the reason of a failure."""
         if not self.is_available():
-            with stage_files(Path(self.root)) as temporary:
+            with stage_files(Path(self.root), self.title or type(self).__name__) as temporary:
                 if not self.is_available():  # another process may have downloaded it meanwhile
                     self.download(temporary)
 

@@ -216,6 +216,7 @@ willow_tree wolf woman worm
 class CIFAR100(TorchvisionImages):
     """CIFAR-100 (Krizhevsky, 2009): 60,000 colour images, 32 x 32 pixels, 100 classes."""
 
+    title = "CIFAR-100"
     archives = "cifar-100-python.tar.gz"
     padding = 4
     in_shape = (3, 32, 32)

@@ -20,7 +20,8 @@ class Run:
 
     Attributes:
         status: as in summary.json, or running, unfinished or damaged.
-        best: its best validation accuracy or loss; None if there is none.
+        metric: the column of metrics.csv that its best epoch was chosen by; None of a run without a summary of epochs.
+        best: the value of the metric in that epoch; None if there is none.
         epochs: the number of rows of metrics.csv; None where it cannot be read.
         size: bytes of its directory.
         changed: when its record was last written, in seconds since 1970.
@@ -29,6 +30,7 @@ class Run:
 
     path: str
     status: str
+    metric: str | None
     best: float | None
     epochs: int | None
     size: int
@@ -98,8 +100,7 @@ def _describe_run(path: Path) -> Run:
     status, summary = record.read_status(path)
     if status in (record.UNFINISHED, record.INTERRUPTED, record.FAILED) and record.is_running(path):
         status = record.RUNNING
-    statistics = (summary or {}).get("statistics") or {}
-    best = statistics.get("best_val_acc", statistics.get("best_val_loss"))
+    metric, best = record.read_best(summary or {})
     try:
         epochs = len(record.read_metrics(path))
     except record.RecordError:
@@ -107,7 +108,7 @@ def _describe_run(path: Path) -> Run:
     written = [path / name for name in (record.SUMMARY, record.METRICS) if (path / name).exists()]
     changed = max((file.stat().st_mtime for file in written), default=path.stat().st_mtime)
     note = read_note(path).partition("\n")[0]
-    return Run(str(path), status, best, epochs, measure_size(path), changed, read_tags(path), note)
+    return Run(str(path), status, metric, best, epochs, measure_size(path), changed, read_tags(path), note)
 
 
 def measure_size(path: Path) -> int:

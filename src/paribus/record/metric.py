@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from paribus.errors import UserError, unknown_name
 
@@ -47,6 +48,18 @@ class Metric:
         found = [column for column in columns if column is not None]
         if self.column not in found:
             raise unknown_name(self.column, f"what {whose} logs by epoch (metric=)", found)
+
+
+def read_best(summary: Mapping[str, Any]) -> tuple[str | None, float | None]:
+    """Read by which column of metrics.csv a run's best epoch was chosen, and its value then.
+
+    Both are None for a run that has trained no epoch, the value alone for one without a validated epoch.
+    """
+    statistics = summary.get("statistics") or {}  # none of a run that failed before its network was built
+    if "best_metric" in statistics:
+        return (summary.get("metric") or {}).get("name"), statistics["best_metric"]
+    columns = {"best_val_acc": "val/acc", "best_val_loss": "val/loss"}
+    return next(((columns[name], statistics[name]) for name in columns if name in statistics), (None, None))
 
 
 def find_direction(name: str) -> str | None:

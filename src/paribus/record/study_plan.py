@@ -1,7 +1,8 @@
 """Read and write plan.json: the runs that the last command of a study has planned."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -72,6 +73,24 @@ def read_study_plan(directory: Path) -> StudyPlan | None:
         return None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordError(f"{path} is damaged. Start the command of the study again, which writes it anew.") from error
+
+
+def find_study_plans(paths: Iterable[Path], runs: Iterable[Path]) -> dict[Path, StudyPlan]:
+    """Read the plans of the studies at or below `paths` that hold some of `runs`; return them by directory.
+
+    A directory in `paths` that is a run brings in no study. A plan that cannot be read is left out: only those who
+    train the study need it.
+    """
+    paths = list(paths)
+    above = dict.fromkeys(folder for run in runs for folder in run.parents)
+    found: dict[Path, StudyPlan] = {}
+    for folder in above:
+        if any(folder.is_relative_to(path) for path in paths):
+            with suppress(RecordError):
+                plan = read_study_plan(folder)
+                if plan is not None:
+                    found[folder] = plan
+    return found
 
 
 def _parse(found: dict[str, Any]) -> StudyPlan:

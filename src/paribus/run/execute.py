@@ -15,7 +15,8 @@ from paribus.config.targets import require_trusted
 from paribus.errors import UserError
 from paribus.run import resume
 from paribus.run.lifecycle import keep_summary
-from paribus.run.report import read_best, report_end
+from paribus.run.refusal import discard, discarding_refused
+from paribus.run.report import report_end
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job, to_plain_list
 from paribus.run.train import train
@@ -27,11 +28,28 @@ log = logging.getLogger(__name__)
 def run(config: DictConfig) -> float | None:
     """Execute the single run that Hydra has composed `config` for; see `execute_run`.
 
-    With config.rerun, compare it with the run in that directory; with config.dry_run, only check the configuration.
+    With config.rerun, compare it with the run in that directory; with config.dry_run, only check the configuration. A
+    run that is refused before it has trained an epoch leaves nothing behind.
     """
     job = Job.from_hydra(config)
     if job.in_study:
         raise UserError("A study needs a launcher of its own: hydra/launcher=serial, parallel, slurm or ray.")
+    with discarding_refused(job.directory):
+        job = check(job)
+        if config.dry_run:
+            describe_run(job)
+            return None
+        metric = execute_run(job)
+    if config.rerun is not None:
+        from paribus.run import rerun  # pandas takes time to import
+
+        log.info(rerun.compare(Path(config.rerun), job.directory))
+    return metric
+
+
+def check(job: Job) -> Job:
+    """Check the command and the configuration of a single run; return the job with its checked choices."""
+    config = job.composed
     sweeper: Any = job.hydra.sweeper
     if OmegaConf.is_dict(sweeper) and (sweeper.get("params") or sweeper.get("grids")):
         raise UserError("This experiment is a study: it lists several runs. Add --multirun to train them.")
@@ -50,13 +68,7 @@ def run(config: DictConfig) -> float | None:
         from paribus.run import rerun  # pandas takes time to import
 
         rerun.require_same(Path(config.rerun), job.config)
-    if config.dry_run:
-        describe_run(job)
-        return None
-    metric = execute_run(job)
-    if config.rerun is not None:
-        log.info(rerun.compare(Path(config.rerun), job.directory))
-    return metric
+    return job
 
 
 def require_no_study(job: Job) -> None:
@@ -72,7 +84,7 @@ def require_no_study(job: Job) -> None:
 
 
 def check_configuration(job: Job) -> Job:
-    """Return the job with its checked choices. Where they are refused, the record of a new run says why."""
+    """Return the job with its checked choices. Where their check fails, a new run has a record like any other."""
     try:
         return replace(job, choices=read_job_choices(job.composed))
     except Exception:
@@ -98,11 +110,11 @@ def execute_run(job: Job) -> float | None:
     with record.lock_directory(job.directory):
         finished, resume_point = inspect_directory(job)
         if finished is not None:
-            return read_best(finished)
+            return record.read_best(finished)[1]
         with keep_summary(job, resume_point) as keeper:
             train(job, resume_point, keeper)
         report_end(keeper.summary, job.directory)
-        return read_best(keeper.summary)
+        return record.read_best(keeper.summary)[1]
 
 
 def inspect_directory(job: Job) -> tuple[dict[str, Any] | None, ResumePoint | None]:
@@ -143,6 +155,4 @@ def describe_run(job: Job) -> None:
         what = f"The configuration is in order{seen}; the run would go to {job.directory}"
     log.info("%s. Nothing was run (dry_run=true).", what)
     if status == record.ABSENT:
-        (job.directory / record.LOG).unlink(missing_ok=True)
-        if not any(job.directory.iterdir()):
-            job.directory.rmdir()
+        discard(job.directory)

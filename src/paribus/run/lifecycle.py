@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from paribus import record
 from paribus.config.messages import explain
-from paribus.errors import Paused, RunFailed, Stopped, UserError
+from paribus.errors import Paused, RunFailed, RunRefused, Stopped, UserError
 from paribus.record.provenance import collect_provenance, write_patch
 from paribus.run.resume import ResumePoint
 from paribus.run.spec import Job
@@ -47,9 +47,9 @@ class SummaryKeeper:
 def keep_summary(job: Job, resume_point: ResumePoint | None) -> Iterator[SummaryKeeper]:
     """Keep the summary of a run while the block executes it, and write the summary when the block ends.
 
-    This process must have locked the directory. Raises RunFailed after an error and KeyboardInterrupt after an
-    interruption; the log then holds either. A pause ends the block and raises nothing, and so does a stop on request in
-    a study; of a single run, it is an interruption.
+    This process must have locked the directory. Raises RunFailed after an error, RunRefused if that was a user's
+    mistake and no epoch was trained, and KeyboardInterrupt after an interruption; the log then holds either. A pause
+    ends the block and raises nothing, and so does a stop on request in a study; of a single run, it is an interruption.
     """
     directory = job.directory
     started = resume_point.started if resume_point else datetime.now().astimezone().isoformat(timespec="seconds")
@@ -93,7 +93,10 @@ def keep_summary(job: Job, resume_point: ResumePoint | None) -> Iterator[Summary
         # a full disk is not the run's fault: it can be resumed once there is space
         summary |= {"status": record.INTERRUPTED if disk_full else record.FAILED, "message": explain(error)}
         log.error("error: %s", explain(error))
-        raise RunFailed(explain(error)) from error
+        trained = "epochs" in summary.get("statistics", {})
+        several = summary.get("processes", 1) > 1  # the other ranks may still use the directory
+        refused = not (disk_full or trained or several)
+        raise (RunRefused if refused else RunFailed)(explain(error)) from error
     except Exception as error:
         message = f"{type(error).__name__}: {' '.join([str(error), *getattr(error, '__notes__', ())])}"
         summary |= {"status": record.FAILED, "message": message}

@@ -5,6 +5,7 @@
     run.predict(rows)
 """  # fmt: skip
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
     try:
         stored, described = read_described(path, with_training=False)
     except FileNotFoundError:
-        raise record.RecordError(f"{path} does not exist; the run's status is {summary['status']}.") from None
+        raise record.RecordError(_explain_missing(path, summary)) from None
     state, config, statistics = stored["state_dict"], described["config"], described["statistics"]
     epoch, target_mean = described["epoch"], described["target_mean"]
     if described["identity"] != summary.get("identity"):
@@ -125,6 +126,19 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
     loss = None if is_foreign(config) else build_loss(config, data)
     kind = None if loss is None else find_learner(loss)
     return Run(directory, summary, config, checkpoint, epoch, network, data, kind, loss, target_mean)
+
+
+def _explain_missing(path: Path, summary: Mapping[str, Any]) -> str:
+    """Say why a run has no checkpoint at `path`, and what to do next."""
+    others = [name for name in (record.BEST, record.LAST) if (path.parents[1] / name).exists()]
+    if others:
+        return f"{path} does not exist. There is a {Path(others[0]).name}: choose that."
+    command = f": {summary['command']}" if summary.get("command") else "."
+    again = "start the study's command again." if summary.get("study") else f"train the run again{command}"
+    if summary["status"] != record.FAILED:
+        return f"{path} does not exist, and the run is {summary['status']}. To have it, {again}"
+    message = f": {summary['message'].rstrip('.')}" if summary.get("message") else ""
+    return f"{path} does not exist, since the run failed{message}. Mend that, and {again}"
 
 
 def _set_shape(data: InMemory | ForeignData, name: str, value: Any) -> None:

@@ -3,7 +3,8 @@
 import logging
 import shutil
 import sys
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 
 class BelowError(logging.Filter):
@@ -36,9 +37,23 @@ class FittedFormatter(logging.Formatter):
 
 
 class LogFile(logging.FileHandler):
-    """A log file that reports a failed write in one line, once; FileHandler prints a traceback each time."""
+    """A log file that reports a failed write in one line, once; FileHandler prints a traceback each time.
+
+    Attributes:
+        begins_directory: True if its directory was empty before: what is in it later, this process has written.
+    """
 
     reported = False
+
+    def __init__(self, filename: str | Path, **options: Any):
+        path = Path(filename)
+        self.begins_directory = path.parent.is_dir() and not any(path.parent.iterdir())
+        if self.begins_directory:
+            try:
+                path.touch(exist_ok=False)
+            except FileExistsError:  # another process has begun it at the same time
+                self.begins_directory = False
+        super().__init__(filename, **options)
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not self.reported:

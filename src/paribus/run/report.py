@@ -75,13 +75,6 @@ def report_diagnosis(summary: Mapping[str, Any]) -> None:
         log.info("%s", text, extra={"once": text, "shorter": shorter if summary["study"] else []})
 
 
-def read_best(summary: Mapping[str, Any]) -> float | None:
-    """Return the best validation metric of a run, if it has one."""
-    statistics = summary.get("statistics", {})  # none of a run that failed before its network was built
-    names = ("best_metric", "best_val_acc", "best_val_loss")
-    return next((statistics[name] for name in names if name in statistics), None)
-
-
 def format_best(summary: dict[str, Any] | None) -> str:
     """Format the best validation metric of a run; return an empty text where it has none."""
     statistics = (summary or {}).get("statistics", {})

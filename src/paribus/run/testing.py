@@ -28,7 +28,11 @@ def run_test_step(run: Run, device: torch.device) -> dict[str, Any]:
     module, data = run.network, run.data
     assert isinstance(module, lightning.LightningModule) and isinstance(data, ForeignData)
     if not is_overridden("test_step", module):
-        raise UserError(f"{type(module).__name__} has no test_step, by which {run.directory} could be evaluated.")
+        raise UserError(
+            f"{type(module).__name__} has no test_step, by which {run.directory} could be evaluated. Add "
+            'test_step(self, batch, batch_idx) to it, which logs its metrics by self.log("test/loss", loss); the run '
+            "need not be trained again."
+        )
     if not is_overridden("test_dataloader", data.module):
         raise UserError(f"{data.name} has no test_dataloader: {run.directory} has no test samples.")
     accelerator = {"accelerator": "gpu" if device.type == "cuda" else device.type, "devices": 1, "strategy": "auto"}

@@ -15,7 +15,6 @@ from paribus.config.compose import Composer, to_resolved
 from paribus.config.messages import explain
 from paribus.errors import UserError
 from paribus.run.attempt import Outcome
-from paribus.run.report import read_best
 from paribus.run.resume import is_in_the_way, make_conflict_error
 from paribus.run.spec import Job
 from paribus.sweep.jobs import JobComposer
@@ -68,7 +67,7 @@ class PlannedRun:
     @property
     def best(self) -> float | None:
         """The best value of the metric, validation accuracy, or loss, if there is one."""
-        return None if self.summary is None else read_best(self.summary)
+        return None if self.summary is None else record.read_best(self.summary)[1]
 
     def update(self, outcome: "Outcome") -> "PlannedRun":
         """Return the planned run with its state after an attempt."""
