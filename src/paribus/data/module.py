@@ -85,7 +85,7 @@ class InMemory(lightning.LightningDataModule, ABC):
         if val_size < 1 or test_size < 0 or val_size + test_size >= n:
             raise UserError(
                 f"Of {n} samples, {val_size} for validation and {test_size} for the test leave too few to train on. "
-                "Choose other sizes in data."
+                "Choose other sizes: data.val_size or data.val_fraction."
             )
         if order is None:
             order = torch.randperm(n, generator=make_generator(self.seed, "split"))
