@@ -1,6 +1,7 @@
 """Pictures of factors for the page: paired differences from the best level, and the level means beside them."""
 
 import math
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -58,7 +59,7 @@ def picture(result: Result, comparison: Comparison) -> str:
         word = "" if pair is None or level is best else str(pair.verdict)
         below = ", ".join(filter(None, (mean, broken)))
         (rows if level.usable else apart).append(
-            f"<tr><th scope='row'>{escape(in_words(level.level))}{small(below)}</th><td>{drawing}</td>"
+            f"<tr><th scope='row'>{breakable(in_words(level.level))}{small(below)}</th><td>{drawing}</td>"
             f"<td>{escape(said)}{small(word)}</td></tr>"
         )
     left = len(result.levels) - MOST_ROWS
@@ -67,10 +68,15 @@ def picture(result: Result, comparison: Comparison) -> str:
     name = escape(f"{result.factor}: differences from the best level")
     return (
         f"<div class='scroll picture' tabindex='0' role='region' aria-label='{name}'><table>{where}"
-        f"<thead><tr><th scope='col'>{escape(result.factor)}</th><th scope='col'>{name_ends(metric.sign)}</th>"
+        f"<thead><tr><th scope='col'>{breakable(result.factor)}</th><th scope='col'>{name_ends(metric.sign)}</th>"
         f"<th scope='col'>{escape(metric.short)}, from the best</th></tr></thead><tbody>{''.join(rows)}</tbody>"
         f"<tbody class='apart'>{''.join(apart)}</tbody></table></div>{more}"
     )
+
+
+def breakable(name: str) -> str:
+    """Let the lines of a name break behind its dots and underscores, rather than within a word."""
+    return re.sub(r"([._])(?=\w)", r"\1<wbr>", escape(name))
 
 
 def small(text: str) -> str:
