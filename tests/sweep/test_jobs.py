@@ -25,7 +25,7 @@ OWN = {
     # interpolations of every kind
     "experiment/odd": "# @package _global_\nloss: {_target_: torch.nn.HuberLoss, delta: '${optim.lr}'}\n"
     "data: {train_subset: '${oc.select:model.hidden.0,8}'}\ndefault_epochs: '${seed}'\n",
-    "experiment/text": "# @package _global_\ntuned: 'with ${seed}'\n",
+    "experiment/text": "# @package _global_\nmetric: 'val/loss${seed}:lower'\n",
     "optim/sgd_twice": "defaults: [sgd, _self_]\nlr: 0.5\n",
 }
 
