@@ -93,11 +93,14 @@ class Described:
 def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
     """From a run's summary, or, where it has none that says so, from what Hydra composed."""
     found = summary or {}
-    if all(isinstance(found.get(key), Mapping) for key in ("choices", "set", "config")):
+    recorded = {key: found.get(key) for key in ("choices", "set", "config")}
+    if isinstance(recorded["config"], Mapping):
+        recorded |= {f"config.{part}": recorded["config"].get(part) for part in ("model", "data")}
+    lacking = ", ".join(key for key, value in recorded.items() if not isinstance(value, Mapping))
+    if not lacking:
         choices, given, config = found["choices"], found["set"], found["config"]
     elif found.get("status") in record.FINISHED:
         version = (found.get("versions") or {}).get("paribus", "unknown")
-        lacking = ", ".join(key for key in ("choices", "set", "config") if not isinstance(found.get(key), Mapping))
         return Described(problem=f"{record.SUMMARY} lacks {lacking}: it was made by a version ({version}) whose runs "
                          "cannot be compared. Make the run again.")  # fmt: skip
     else:

@@ -22,12 +22,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.cases(999)]
 SOAK = bool(os.environ.get("PARIBUS_SOAK"))
 SAMPLE = 2  # keys with a value each, of a part of conf/
 SIGNED = ("activation.negative_slope", "activation.init", "data.mean")  # the numbers of conf/ that may be negative
-OR_NULL = (
-    "optim.line_search_fn",
-    "optim.adjust_lr_fn",
-    "logger.csv.name",
-    "logger.wandb.project",
-)  # words that may be left out
+OR_NULL = (  # words that may be left out
+    *("optim.line_search_fn", "optim.adjust_lr_fn", "logger.csv.name", "logger.wandb.project"),
+    *("trainer.precision", "trainer.deterministic"),
+)
 NULL = {"empty", "null"}  # what YAML reads as no value
 # What stands for a number: int(3.7), 0x10 as a text, 'nothing' where a number is not needed, another key's number.
 AS_NUMBERS = {"cast", "interpolation"} | NULL

@@ -199,6 +199,8 @@ def _check_targets(node: Mapping[str, Any], base: Mapping[str, Any], path: str, 
     Those of optional packages are, since these may be missing.
     """
     target = node.get("_target_")
+    if "_target_" in node and target is None and base.get("_target_") is not None:
+        raise UserError(f"{path}_target_ is null; it must name a class.")
     if not (known and target == base.get("_target_") and str(target).partition(".")[0] not in PACKAGES):
         _find_signature(node, path)
     for key, value in node.items():

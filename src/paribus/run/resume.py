@@ -83,7 +83,7 @@ def read_resume_point(directory: Path) -> ResumePoint:
     layers = LayersWriter(directory / record.LAYERS)
     try:
         layers.restore(resume_point.epoch)
-    except (OSError, KeyError, ValueError, pyarrow.ArrowException) as error:
+    except (OSError, KeyError, TypeError, ValueError, pyarrow.ArrowException) as error:
         raise RecordError(f"{layers.path} is damaged ({summarise_error(error)}).") from None
     return resume_point
 
