@@ -10,7 +10,6 @@ from studies import charts
 from studies.page import Material, Section, made, table, told
 
 WORDS = {
-    "activation": "activation",
     "averaging": "averages of weights",
     "data.average_flips": "averages over flips",
     "data.fill": "borders of shifts",

@@ -10,7 +10,7 @@ from records import write_run
 
 HYDRA = {"hydra", "hydra_plugins", "omegaconf", "antlr4", "yaml", "attr", "packaging"}
 PLANNING = HYDRA | {"rich", "numpy", "filelock"}
-TENSORBOARD = {"tensorboard", "google", "google_crc32c", "absl", "fsspec"}  # its format, for the table of a study
+TENSORBOARD = {"tensorboard", "google", "google_crc32c", "absl", "fsspec", "pkg_resources"}  # its format, for the table of a study
 EVERYWHERE = {"paribus", "__main__", "__mp_main__"}
 UNUSED_IN_A_RUN = {
     "torchvision",
@@ -26,11 +26,11 @@ UNUSED_IN_A_RUN = {
 LIGHT = {
     "--help": set[str](),
     "--version": set[str](),
-    "ls": {"rich"},
-    "ls outputs/s": {"rich"},
+    "ls": {"rich", "attr"},  # attr: by older versions of rich
+    "ls outputs/s": {"rich", "attr"},
     "note outputs/s": set[str](),
     "tag outputs/s odd": set[str](),
-    "diff outputs/s/a outputs/s/b": {"rich"},
+    "diff outputs/s/a outputs/s/b": {"rich", "attr"},
     "export outputs/s --to s.tar.gz": {"filelock"},
     "rm --yes outputs/s": set[str](),
     "evaluate --help": set[str](),

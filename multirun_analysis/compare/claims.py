@@ -16,10 +16,8 @@ from paribus.errors import UserError, unknown_name
 FORM = 'FACTOR: LEVEL OP LEVEL [+ or - MARGIN], with OP one of >=, <=, >, <, ==, such as "optim: adam >= sgd - 0.3pt"'
 PATTERN = re.compile(r"\s*(?P<factor>[^:]+?)\s*:\s*(?P<a>.+?)\s*(?P<op>>=|<=|==|>|<)\s*(?P<rest>.+?)\s*")
 NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
-WITH_MARGIN = re.compile(rf"(?P<b>.+?)\s*(?P<sign>\+-|±|[+-])\s*(?P<margin>{NUMBER}\s*[a-zA-Z%]*)")
-
-
 FOR_LESS = {">=": "no better than", ">": "worse than", "<=": "no worse than", "<": "better than"}  # less is better
+WITH_MARGIN = re.compile(rf"(?P<b>.+?)\s*(?P<sign>\+-|±|[+-])\s*(?P<margin>{NUMBER}\s*[a-zA-Z%]*)")
 
 
 class Answer(StrEnum):

@@ -71,10 +71,12 @@ def _test(comparison: Comparison) -> Step:
     runs, chosen = comparison.study.runs, comparison.best_by_block
     names = [name for setting in chosen for name in setting.runs]
     if any(name in runs and runs.loc[names, name].notna().any() for name in TESTED):
-        best = {result.best.level for result in comparison.results if result.best is not None}
-        pairs = [pair for result in comparison.results for pair in result.pairs if best & {pair.a, pair.b}]
-        open_ones = any(pair.verdict == Verdict.UNDECIDED for pair in pairs)
-        rest = "; what is undecided needs a new study, with until=decided" if open_ones else ""
+        undecided = any(
+            pair.verdict == Verdict.UNDECIDED and result.best is not None and result.best.level in (pair.a, pair.b)
+            for result in comparison.results
+            for pair in result.pairs
+        )
+        rest = "; what is undecided needs a new study, with until=decided" if undecided else ""
         return Step(f"nothing more of what you chose: its test set has been read{rest}")
     return Step(READ_TEST, commands.evaluate(comparison, chosen))
 

@@ -20,7 +20,10 @@ DATA = {"concrete": ("data.train_subset=60",), "mlp": ("data.train_subset=60", "
         "vgg6": ("data.train_subset=60", "data.val_size=10", "data.verify=false", "model.width_multiplier=0.1")}  # fmt: skip
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "experiment",
+    [pytest.param(name, marks=pytest.mark.muon) if name.startswith("vgg6_fast") else name for name in EXPERIMENTS],
+)
 @pytest.mark.cases(4)
 def test_it_runs_a_short_epoch(experiment: str, tmp_path: Path, fashion_root: Path, cifar_root: Path) -> None:
     kind = experiment.split("_")[0].replace("demo", "mlp")

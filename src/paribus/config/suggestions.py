@@ -129,7 +129,7 @@ def find_meant(key: str, known: Iterable[str] = ()) -> list[str]:
     values = {squash(dotted.rpartition(".")[2]): dotted for dotted in index_keys() if "." in dotted}
     # modle means model, though mode, a value of the plateau schedule, is as close
     for names in ({squash(key): key for key in index_groups()}, values | words):
-        begun = [word for word in names if len(name) >= 3 and word.startswith(squash(name))]
+        begun = sorted(word for word in names if len(name) >= 3 and word.startswith(squash(name)))
         if close := begun or get_close_matches(squash(name), names, n=1, cutoff=0.8):
             return [names[close[0]]]
     return []

@@ -1,4 +1,4 @@
-"""Find what of a table cannot be used as it is, and name the keys that mend it."""
+"""Find the faults of a table's columns, and name the keys that mend them."""
 
 import json
 import re
@@ -23,7 +23,7 @@ _DATE = re.compile(
 
 @dataclass
 class Problems:
-    """What of the columns of a table cannot be used as it is.
+    """The faults of a table's columns, and the keys that mend them.
 
     Attributes:
         lines: what is wrong and how it is mended, by column.

@@ -15,7 +15,7 @@ FEWEST_ROWS = 3  # one for each part
 
 @dataclass(frozen=True)
 class Selection:
-    """What is used of a table: the values of data.drop, data.missing and data.categorical.
+    """A choice of columns and rows: the values of data.drop, data.missing and data.categorical.
 
     Attributes:
         prefix: what is typed before the keys that messages name.

@@ -230,8 +230,11 @@ class Search:
         more = () if epochs is None else (f"pause={epochs}",)
         overrides = [self.write_overrides(*trial, seed, *more) for trial in trials for seed in self.seeds]
         owners = [trial for trial in trials for _ in self.seeds]
-        allows = bool(self.tune["allow_failed"])
-        runs = yield Round(overrides, name, later, lambda done: self.describe(done, trials, more), allows, REMEDY)
+
+        def describe(done: Sequence[PlannedRun]) -> list[str]:
+            return self.describe(done, trials, more)
+
+        runs = yield Round(overrides, name, later, describe, self.tune["allow_failed"], REMEDY)
         log.info("\n".join(self.describe(runs, trials, more)))
         for level in self.levels:
             mine = [(t, run.job.directory) for (own, t), run in zip(owners, runs, strict=True) if own is level]
