@@ -10,7 +10,14 @@ from records import write_run
 
 HYDRA = {"hydra", "hydra_plugins", "omegaconf", "antlr4", "yaml", "attr", "packaging"}
 PLANNING = HYDRA | {"rich", "numpy", "filelock"}
-TENSORBOARD = {"tensorboard", "google", "google_crc32c", "absl", "fsspec", "pkg_resources"}  # its format, for the table of a study
+TENSORBOARD = {
+    "tensorboard",
+    "google",
+    "google_crc32c",
+    "absl",
+    "fsspec",
+    "pkg_resources",
+}  # its format, for the table of a study
 EVERYWHERE = {"paribus", "__main__", "__mp_main__"}
 UNUSED_IN_A_RUN = {
     "torchvision",

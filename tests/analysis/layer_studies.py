@@ -35,7 +35,7 @@ def write(
     summary = {
         "status": status, "identity": f"{directory.name}", "seed": seed, "set": given or {},
         "choices": {"model": "regression", "data": "d", "activation": "relu", "optim": optim, "scheduler": "none"},
-        "config": {"seed": seed, "optim": {"name": optim}}, "statistics": {"epochs": 1, "best_val_loss": loss},
+        "config": {"seed": seed, "optim": {"name": optim}, "model": {}, "data": {}}, "statistics": {"epochs": 1, "best_val_loss": loss},
     }  # fmt: skip
     for key, value in (given or {}).items():
         group, name = key.split(".")
