@@ -6,17 +6,18 @@ import pickle
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 import torch
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.hydra import Hydra
-from hydra.plugins.config_source import ConfigResult
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 
 from paribus.config.compose import Composer
 from paribus.training.recorder import Recorder
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
 # Two of Hydra's internal classes are patched: a small run in the test process takes 0.37 s of CPU instead of 0.72 s.
 Plain = tuple[dict[str, Any], dict[str, Any]]
-_load, _compose_options = FileConfigSource.load_config, Composer.compose_options
+_compose_options = Composer.compose_options
 _loaded: dict[tuple[str, str], bytes] = {}
 _composed: dict[tuple[Any, ...], bytes] = {}
 
@@ -58,13 +59,15 @@ def main(script: str, *arguments: str) -> int:
                 logging.getLogger().removeHandler(handler)
 
 
-def _load_once(source: FileConfigSource, config_path: str) -> ConfigResult:
+def _load_once(
+    source: ConfigSource, load: Callable[[ConfigSource, str], ConfigResult], config_path: str
+) -> ConfigResult:
     """Parse a file of conf/ at its first use."""
     if Path(source.path) != CONF:
-        return _load(source, config_path)
+        return load(source, config_path)
     key = (source.provider, config_path)
     if key not in _loaded:
-        _loaded[key] = pickle.dumps(_load(source, config_path))
+        _loaded[key] = pickle.dumps(load(source, config_path))
     found: ConfigResult = pickle.loads(_loaded[key])  # a copy, since Hydra removes the defaults list from it
     return found
 
@@ -94,8 +97,12 @@ def _compose_once(composer: Composer, options: Mapping[str, Any]) -> Plain:
 @pytest.fixture(autouse=True, scope="session")
 def conf_read_once() -> Iterator[None]:
     """Have all tests in this process share what is read from conf/, which none of them changes: half of a small run."""
+    Plugins.instance()  # it executes the modules of the sources anew: what is imported before is not the class in use
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+
+    read = partialmethod(_load_once, FileConfigSource.load_config)
     with (
-        patch.object(FileConfigSource, "load_config", _load_once),
+        patch.object(FileConfigSource, "load_config", read),
         patch.object(Composer, "compose_options", _compose_once),
     ):
         yield

@@ -26,7 +26,7 @@ from multirun_analysis.compare.results import Result
 from multirun_analysis.compare.reversals import Reversal, find_reversals
 from multirun_analysis.compare.sequential import Look, Looks
 from multirun_analysis.compare.settings import Setting, tried_settings
-from multirun_analysis.compare.shares import Share, variance_shares
+from multirun_analysis.compare.shares import Shares, variance_shares
 from multirun_analysis.compare.varying_effects import VaryingEffect, find_varying_effects
 from multirun_analysis.records.described import (
     Described,
@@ -151,7 +151,7 @@ class Comparison:
         return self.best_by_block[0] if len(self.best_by_block) == 1 else None
 
     @cached_property
-    def shares(self) -> list[Share]:
+    def shares(self) -> Shares | None:
         """Share out the metric's variance within blocks among the factors, tuned values together with their choice."""
         block_of = {n: s.block(self.blocks) for s in self.tried if s.usable and not s.confirms for n in s.runs}
         values = {name: value for name in block_of if math.isfinite(value := float(self.values[name]))}

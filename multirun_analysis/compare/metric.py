@@ -143,7 +143,7 @@ def parse_margin(text: str, metric: Metric) -> float:
 
     Raises UserError where it is none.
     """
-    found = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*(pt|points?|%)?\s*", text, re.IGNORECASE)
+    found = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*(pt|points?)?\s*", text, re.IGNORECASE)
     unit = "percentage points, such as 0.2pt" if metric.is_share else f"the unit of {metric.short}, such as 0.5"
     try:
         value = float(found[1]) if found else math.nan

@@ -25,10 +25,30 @@ class Share:
     high: float
 
 
+@dataclass(frozen=True)
+class Shares:
+    """How the variance of a metric is shared out.
+
+    Attributes:
+        of_factors: a share for each group of factors, largest first.
+        of_seeds: what runs of one setting differ by; NaN where each setting has one run.
+        of_combinations: the rest, which no factor has alone; 0 at least, since factors' shares overlap where a study is
+            not balanced.
+    """
+
+    of_factors: tuple[Share, ...]
+    of_seeds: float
+
+    @property
+    def of_combinations(self) -> float:
+        rest = 1 - self.of_seeds - sum(share.value for share in self.of_factors)
+        return rest if math.isnan(rest) else max(0.0, rest)
+
+
 def variance_shares(
     levels: pd.DataFrame, values: Mapping[str, float], seeds: Mapping[str, Hashable], groups: Sequence[tuple[str, ...]]
-) -> list[Share]:
-    """Compute the share of each group of factors, largest first.
+) -> Shares | None:
+    """Compute the share of each group of factors; None of fewer than three runs, or of equal figures.
 
     Args:
         levels: a row a run, a column a factor.
@@ -39,7 +59,7 @@ def variance_shares(
     y = np.array([values[run] for run in runs])
     replicate = pd.factorize(pd.Series([str(seeds[run]) for run in runs]))[0]
     if len(runs) < 3 or not y.var() > 0:
-        return []
+        return None
     codes = {group: _codes(levels.loc[runs, list(group)]) for group in groups}
     whole = _codes(levels.loc[runs])
     found = []
@@ -53,7 +73,8 @@ def variance_shares(
             half = estimate(count * value - (count - 1) * left).half_width()
             low, high = max(0.0, value - half), min(1.0, value + half)
         found.append(Share(group, value, low, high))
-    return sorted(found, key=lambda share: -share.value)
+    of_seeds = 1 - _share(y, whole, whole) if len(y) > len(set(whole)) else math.nan
+    return Shares(tuple(sorted(found, key=lambda share: -share.value)), of_seeds)
 
 
 def _codes(frame: pd.DataFrame) -> np.ndarray:

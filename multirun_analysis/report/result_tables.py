@@ -130,16 +130,24 @@ def divergence(comparison: Comparison) -> pd.DataFrame:
 
 def shares(comparison: Comparison) -> pd.DataFrame:
     """List which factor goes with how much of the variance."""
-    return pd.DataFrame(
-        [
-            {
-                "factors": ", ".join(share.factors),
-                "share of the variance": f"{100 * share.value:.1f} %",
-                "95 % interval": "" if math.isnan(share.low) else f"{100 * share.low:.0f} to {100 * share.high:.0f} %",
-            }
-            for share in comparison.shares
-        ]
-    )
+    found = comparison.shares
+    if found is None:
+        return pd.DataFrame()
+    rows = [
+        {
+            "factors": ", ".join(share.factors),
+            "share of the variance": f"{100 * share.value:.1f} %",
+            "95 % interval": "" if math.isnan(share.low) else f"{100 * share.low:.0f} to {100 * share.high:.0f} %",
+        }
+        for share in found.of_factors
+    ]
+    others = {"in combination only": found.of_combinations, "seeds": found.of_seeds}
+    rows += [
+        {"factors": name, "share of the variance": f"{100 * value:.1f} %", "95 % interval": ""}
+        for name, value in others.items()
+        if not math.isnan(value)
+    ]
+    return pd.DataFrame(rows)
 
 
 def budgets(result: Result, comparison: Comparison) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.confirmation import describe_setting
 from multirun_analysis.compare.plateau import improving
 from multirun_analysis.compare.settings import Setting
-from multirun_analysis.compare.shares import Share
+from multirun_analysis.compare.shares import Shares
 from multirun_analysis.records.described import ABSENT, in_words, is_number, order
 from multirun_analysis.report.factor_lines import Sentence, factor_sentences, labels_of, name_of
 from multirun_analysis.report.next_step import next_step
@@ -23,6 +23,7 @@ MOST_WORDS = 150
 HEADING = 20  # words of it, at most
 MOST_BLOCKS = 3  # whose best settings are named
 LEAST_SHARE = 0.01
+MOST_SHARES = 4
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,8 @@ def _heading(comparison: Comparison) -> str:
     ends = ", ".join(f"{number} {status}" for status, number in runs["status"].value_counts().items())
     settings = len({setting.cell for setting in comparison.tried})
     many = f" of {settings} settings" if settings > 1 else ""
-    return f"{len(runs):,} run{'s' * (len(runs) != 1)}{many} ({ends}), by {comparison.metric.name}"
+    margin = "" if comparison.margin is None else f", margin {comparison.metric.show_difference(comparison.margin)}"
+    return f"{len(runs):,} run{'s' * (len(runs) != 1)}{many} ({ends}), by {comparison.metric.name}{margin}"
 
 
 def describe(comparison: Comparison, setting: Setting) -> str:
@@ -219,15 +221,20 @@ def _looks(comparison: Comparison) -> str | None:
     return f"{at}: all seeds are there, the rest stays undecided" if plan.taken[-1].undecided else f"decided at {at}"
 
 
-def _matters(shares: Sequence[Share]) -> str | None:
-    if len(shares) < 2:
+def _matters(shares: Shares | None) -> str | None:
+    """Say which factor goes with how much of the variance, and what the rest is."""
+    if shares is None or len(shares.of_factors) < 2:
         return None
     parts: list[str] = []
-    for share in shares[:4]:
+    for share in shares.of_factors[:MOST_SHARES]:
         *first, last = [name_of(factor).lower() for factor in share.factors[:3]]
         names = f"{', '.join(first)} and {last}" if first else last
         amount = f"{100 * share.value:.0f} %" if share.value >= LEAST_SHARE else "< 1 %"
         parts.append(f"{names} {amount}" + (" of the variance" if not parts else ""))
+    if shares.of_combinations >= LEAST_SHARE:  # not where a setting has one run: it is not a number there
+        parts.append(f"combinations {100 * shares.of_combinations:.0f} %")
+    if shares.of_seeds >= LEAST_SHARE:
+        parts.append(f"seeds {100 * shares.of_seeds:.0f} %")
     return ", ".join(parts)
 
 

@@ -11,6 +11,7 @@ from multirun_analysis.compare.inner import clearest
 from multirun_analysis.compare.results import Result
 from multirun_analysis.compare.reversals import Reversal
 from multirun_analysis.compare.settings import Setting
+from multirun_analysis.compare.shares import Shares
 from multirun_analysis.compare.targets import UNITS, Target, to_target
 from multirun_analysis.compare.times import TimeComparison
 from multirun_analysis.compare.varying_effects import VaryingEffect
@@ -56,9 +57,7 @@ def as_object(
         ],
         "blocks": comparison.blocks,
         "unusable": [describe(comparison, s) for s in comparison.tried if s.diverged and not s.usable],
-        "shares": [
-            {"factors": list(s.factors), "share": s.value, "interval": [s.low, s.high]} for s in comparison.shares
-        ],
+        **_shares(comparison.shares),
         "why": as_objects(clearest(comparison.inner)),
         "diagnosis": {
             name: [finding.as_object() for finding in found.findings]
@@ -168,6 +167,15 @@ def _looks(comparison: Comparison) -> dict[str, Any] | None:
         "taken": looks.taken,
         "ended": plan.ended,
         "undecided": list(plan.taken[-1].undecided) if plan.taken else None,
+    }
+
+
+def _shares(found: Shares | None) -> dict[str, Any]:
+    listed = found.of_factors if found else ()
+    rest = {"combinations": found.of_combinations, "seeds": found.of_seeds} if found else None
+    return {
+        "shares": [{"factors": list(s.factors), "share": s.value, "interval": [s.low, s.high]} for s in listed],
+        "rest_of_shares": rest,
     }
 
 

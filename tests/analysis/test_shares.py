@@ -12,7 +12,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from multirun_analysis.compare.inference import estimate
-from multirun_analysis.compare.shares import Share, variance_shares
+from multirun_analysis.compare.shares import Share, Shares, variance_shares
 
 SEEDS = range(4)
 GROUPS = [("activation",), ("optim",)]
@@ -27,10 +27,35 @@ def crossed(effect: float, other: float, noise: float) -> pd.DataFrame:
     return pd.DataFrame(rows, [f"run{i}" for i in range(len(rows))])
 
 
+def find_shares(frame: pd.DataFrame) -> Shares | None:
+    return variance_shares(frame[["activation", "optim"]], frame["y"].to_dict(), frame["seed"].to_dict(), GROUPS)
+
+
 def shares(frame: pd.DataFrame) -> dict[tuple[str, ...], Share]:
-    found = variance_shares(frame[["activation", "optim"]], frame["y"].to_dict(), frame["seed"].to_dict(), GROUPS)
-    assert found == sorted(found, key=lambda share: -share.value)
-    return {share.factors: share for share in found}
+    found = find_shares(frame)
+    assert found is not None
+    assert list(found.of_factors) == sorted(found.of_factors, key=lambda share: -share.value)
+    return {share.factors: share for share in found.of_factors}
+
+
+@pytest.mark.parametrize("noise", [0.1, 1.0])
+def test_the_rest_is_of_the_combinations_and_of_the_seeds(noise: float) -> None:
+    """A study with an interaction: the residual mean square of the analysis of variance over the total, times n - 1."""
+    frame = crossed(1.0, 0.7, noise)
+    frame.loc[(frame["activation"] == "gelu") & (frame["optim"] == "sgd"), "y"] -= 5.0
+    table = anova_lm(ols("y ~ C(activation) * C(optim)", frame).fit())
+    of_seeds = (len(frame) - 1) * table.loc["Residual", "mean_sq"] / table["sum_sq"].sum()
+    both = table.loc["C(activation):C(optim)"]
+    found = find_shares(frame)
+    assert found is not None
+    assert found.of_seeds == pytest.approx(of_seeds)
+    expected = (both["sum_sq"] - both["df"] * table.loc["Residual", "mean_sq"]) / table["sum_sq"].sum()
+    assert found.of_combinations == pytest.approx(expected)
+
+
+def test_of_one_run_a_setting_nobody_knows_what_the_seeds_bring() -> None:
+    found = find_shares(crossed(1.0, 0.7, 0.5).query("seed == 0"))
+    assert found is not None and math.isnan(found.of_seeds) and math.isnan(found.of_combinations)
 
 
 def epsilon_squared(frame: pd.DataFrame, factor: str) -> float:
@@ -69,7 +94,7 @@ def test_factors_without_an_effect_have_hardly_a_share() -> None:
 def test_of_two_seeds_there_is_no_interval_and_of_equal_figures_no_share() -> None:
     frame = crossed(1.0, 0.7, 0.5)
     assert np.isnan(shares(frame[frame["seed"] < 2])["optim",].low)
-    assert shares(crossed(0.0, 0.0, 0.0)) == {}
+    assert find_shares(crossed(0.0, 0.0, 0.0)) is None
 
 
 def test_runs_without_a_figure_take_no_part() -> None:
@@ -77,7 +102,7 @@ def test_runs_without_a_figure_take_no_part() -> None:
     values = frame["y"].drop("run0").to_dict()
     found = variance_shares(frame[["activation", "optim"]], values, frame["seed"].to_dict(), GROUPS)
     kept = variance_shares(frame.drop("run0")[["activation", "optim"]], values, frame["seed"].to_dict(), GROUPS)
-    assert found == kept
+    assert found == kept and found is not None
 
 
 def test_of_a_study_the_optimizer_and_its_rate_are_one_share_and_losses_that_span_much_are_logarithms() -> None:
@@ -90,9 +115,11 @@ def test_of_a_study_the_optimizer_and_its_rate_are_one_share_and_losses_that_spa
         )
     ]  # fmt: skip
     found = comparison(runs)
-    assert {share.factors for share in found.shares} == {("optim", "optim.lr"), ("activation",)}
+    assert {share.factors for share in found.shares.of_factors} == {("optim", "optim.lr"), ("activation",)}
     logs = {f"run{i}": math.log(run["val/loss"][0]) for i, run in enumerate(runs)}
     levels = found.settings[found.factors]
     expected = variance_shares(levels, logs, {name: found.described[name].seed for name in logs}, [("activation",)])
-    (mine,) = [share for share in found.shares if share.factors == ("activation",)]
-    assert (mine.value, mine.low, mine.high) == pytest.approx((expected[0].value, expected[0].low, expected[0].high))
+    assert expected is not None
+    (first,) = expected.of_factors
+    (mine,) = [share for share in found.shares.of_factors if share.factors == ("activation",)]
+    assert (mine.value, mine.low, mine.high) == pytest.approx((first.value, first.low, first.high))
