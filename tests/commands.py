@@ -1,5 +1,6 @@
 """Ways to run the commands, and what is spared where many of them run in one process."""
 
+import gc
 import logging
 import os
 import pickle
@@ -112,3 +113,10 @@ def typed(script: str, *arguments: str, **environment: str) -> subprocess.Comple
     """An entry point in a process of its own."""
     command = [sys.executable, str(ROOT / script), *arguments]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def keep_what_is_imported() -> None:
+    """Spare the garbage collector, which each run calls, what is imported, as commands do: half of a run in a sweep."""
+    gc.collect()
+    gc.freeze()

@@ -16,7 +16,7 @@ import numpy as np
 import pandas
 import pytest
 from case_selection import SOAK, pytest_collection_modifyitems  # noqa: F401  a hook
-from commands import ROOT, conf_read_once, main, typed  # noqa: F401  what tests import from here
+from commands import ROOT, conf_read_once, keep_what_is_imported, main, typed  # noqa: F401  what tests import from here
 from foreign_fixtures import fit, foreign  # noqa: F401  fixtures of tests/foreign
 from hypothesis import settings
 

@@ -99,6 +99,7 @@ def test_torchrun_on_two_machines_and_a_rank_that_is_killed(train: Train, ranked
     assert (summary["processes"], summary["taken_up"]) == (2, [1])
     one = train(*SHORT, *ONE, ranked("Die"), directory="one")
     same_metrics(one, directory)
+    same_layers(one, directory)
     assert record.read_summary(one)["identity"] == summary["identity"]
 
 

@@ -174,6 +174,7 @@ def _f1(predicted: np.ndarray, true: np.ndarray) -> float:
     return float(2 * both / max(1, predicted.sum() + true.sum()))
 
 
+@pytest.mark.cases(0)  # for make soak
 def test_weights_and_metrics_are_the_same_over_two_processes(own: str, tmp_path: Path) -> None:
     chosen = (own, *CLASSES, "loss.weight=[1,2,0.5]", "threads=1", "callbacks=none", "logger=none")
     rest = ("trainer.max_epochs=2", "data.batch_size=15")

@@ -15,6 +15,7 @@ from typing import Any
 import pandas
 import pytest
 import torch
+from case_selection import SOAK
 from conftest import ROOT, main, read_layers, typed
 from omegaconf import OmegaConf
 
@@ -29,7 +30,8 @@ pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("PARIBUS_SOAK", "0"))
 SEED = int(os.environ.get("PARIBUS_SOAK_SEED", "0")) or random.randrange(10**6)
 OFTEN = "+callbacks.often._target_=often.Often"
-SWEEP = ("--multirun", "study=s", "model=regression", "model.hidden=[16,8]", "model.dropout=0.1", "trainer.max_epochs=20",
+SWEEP = ("--multirun", "study=s", "model=regression", "model.hidden=[16,8]", "model.dropout=0.1",
+         *(("trainer.max_epochs=20",) if SOAK else ("trainer.max_epochs=5", "figures=false")),  # what is killed takes its time
          "trainer=cpu", "threads=1", "activation=relu,tanh", "optim.lr=0.01,1e30", "optim=sgd_momentum", "seed=1,2", OFTEN)  # fmt: skip
 
 

@@ -108,7 +108,7 @@ def strict(text: str) -> dict[str, Any]:
 
 KEYS = {"schema", "task", "metric", "direction", "margin", "runs", "heading", "lines", "next", "best", "best_by_block", "factors",
         "confounded", "blocks", "unusable", "shares", "why", "diagnosis", "noise", "looks", "budgets", "times", "claim",
-        "reversals", "varying_effects", "planned"}  # fmt: skip
+        "reversals", "varying_effects", "planned", "rest_of_shares"}  # fmt: skip
 
 
 def test_json_has_every_key_and_numbers_alone(accuracies: Path, capsys: pytest.CaptureFixture[str]) -> None:

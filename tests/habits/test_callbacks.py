@@ -157,6 +157,7 @@ def test_weights_may_be_averaged_by_lightning(train: Train) -> None:
     assert json.loads((directory / record.SUMMARY).read_text())["status"] == "completed"
 
 
+@pytest.mark.cases(0)  # for make soak
 def test_over_two_processes_each_of_them_monitors_the_same(train: Train) -> None:
     ddp = ("trainer=ddp", "trainer.accelerator=cpu", "callbacks=none", "trainer.max_epochs=6")
     stop = add("EarlyStopping", monitor="train/loss", mode="max", patience=2)
