@@ -34,7 +34,7 @@ def by_setting(comparison: Comparison) -> pd.DataFrame:
 
 
 def by_run(comparison: Comparison) -> pd.DataFrame:
-    """List the findings run by run; a healthy run has no row."""
+    """List the findings run by run; a healthy run has no row. Remedies stand in the table by setting."""
     rows = [
         {
             "run": name,
@@ -44,7 +44,6 @@ def by_run(comparison: Comparison) -> pd.DataFrame:
             "step": "" if found.step is None else str(found.step),
             "evidence": str(found.evidence["text"]),
             "threshold": "" if found.threshold is None else f"{found.threshold:.4g}",
-            "remedy": found.remedy,
         }
         for name, diagnosis in comparison.study.diagnoses.items()
         for found in diagnosis.findings

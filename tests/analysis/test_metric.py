@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from multirun_analysis.compare.inference import estimate
-from multirun_analysis.compare.metric import Metric
+from multirun_analysis.compare.metric import Metric, parse_margin
+from paribus.errors import UserError
 
 ACCURACY, LOSS = Metric("settled_val_acc"), Metric("settled_val_loss")
 
@@ -61,3 +62,15 @@ def test_one_replicate_has_no_interval() -> None:
     assert LOSS.show_estimate(estimate(np.array([2.5])), log=False) == "2.5"
     assert LOSS.show_estimate(estimate(np.array([math.log(2)])), log=True) == "a factor of 2"
     assert "nan" not in ACCURACY.show_estimate(estimate(np.array([0.01])), log=False)
+
+
+def test_a_margin_of_shares_is_in_points_and_one_of_a_loss_in_its_unit() -> None:
+    assert parse_margin("0.2pt", ACCURACY) == pytest.approx(0.002)
+    assert parse_margin(" 1.5 points", ACCURACY) == pytest.approx(0.015)
+    assert parse_margin("5e-1", LOSS) == 0.5
+
+
+@pytest.mark.parametrize("text", ["0.2", "0.2%", "0.2 %", "0pt", "-1pt", "nanpt", "1..2pt", "pt", ""])
+def test_a_margin_that_could_be_read_twice_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match=r"does not fit selected_val_acc: .* such as 0\.2pt"):
+        parse_margin(text, ACCURACY)
