@@ -72,5 +72,5 @@ def test_a_margin_of_shares_is_in_points_and_one_of_a_loss_in_its_unit() -> None
 
 @pytest.mark.parametrize("text", ["0.2", "0.2%", "0.2 %", "0pt", "-1pt", "nanpt", "1..2pt", "pt", ""])
 def test_a_margin_that_could_be_read_twice_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match=r"does not fit selected_val_acc: .* such as 0\.2pt"):
+    with pytest.raises(UserError, match=r"does not fit settled_val_acc: .* such as 0\.2pt"):
         parse_margin(text, ACCURACY)
