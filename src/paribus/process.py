@@ -107,6 +107,8 @@ def silence_libraries() -> None:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     # Lightning's own affair with newer releases of torch
     warnings.filterwarnings("ignore", ".*LeafSpec.*")
+    # numpy up to 2.3 notices that denormals are flushed
+    warnings.filterwarnings("ignore", ".*smallest subnormal.*")
     # a final fit has no validation
     warnings.filterwarnings("ignore", ".*across ranks is zero.*")
     # scalars are logged once an epoch, whatever the number of steps
