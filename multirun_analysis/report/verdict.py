@@ -136,7 +136,7 @@ def _heading(comparison: Comparison) -> str:
     settings = len({setting.cell for setting in comparison.tried})
     many = f" of {settings} settings" if settings > 1 else ""
     margin = "" if comparison.margin is None else f", margin {comparison.metric.show_difference(comparison.margin)}"
-    return f"{len(runs):,} run{'s' * (len(runs) != 1)}{many} ({ends}), by {comparison.metric.name}{margin}"
+    return f"{len(runs):,} run{'s' * (len(runs) != 1)}{many} ({ends}){margin}, by {comparison.metric.name}"
 
 
 def describe(comparison: Comparison, setting: Setting) -> str:

@@ -65,7 +65,7 @@ def test_what_matters_is_said_to_the_last_per_cent() -> None:
             for s in (-1, 0, 1)]  # fmt: skip
     found = verdict(comparison(runs, margin="0.5"))
     assert line(found, "MATTERS") == "activation 59 % of the variance, optimizer 14 %, combinations 14 %, seeds 14 %"
-    assert found.heading.endswith(", margin 0.50")
+    assert found.heading.endswith("(12 completed), margin 0.50, by best_val_loss")
 
 
 def test_ahead_by_the_selected_epoch_alone_is_said(tmp_path: Path) -> None:
