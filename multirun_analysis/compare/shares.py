@@ -9,6 +9,8 @@ import pandas as pd
 
 from multirun_analysis.compare.inference import estimate
 
+OVERLAP = 0.01  # beyond the whole, up to which shares count as balanced: those below 0 count as 0
+
 
 @dataclass(frozen=True)
 class Share:
@@ -32,8 +34,8 @@ class Shares:
     Attributes:
         of_factors: a share for each group of factors, largest first.
         of_seeds: what runs of one setting differ by; NaN where each setting has one run.
-        of_combinations: the rest, which no factor has alone; 0 at least, since factors' shares overlap where a study is
-            not balanced.
+        of_combinations: the rest, which no factor has alone; NaN where the shares overlap and come to more than the
+            whole, as those of factors that were not combined with each other do.
     """
 
     of_factors: tuple[Share, ...]
@@ -42,7 +44,7 @@ class Shares:
     @property
     def of_combinations(self) -> float:
         rest = 1 - self.of_seeds - sum(share.value for share in self.of_factors)
-        return rest if math.isnan(rest) else max(0.0, rest)
+        return max(0.0, rest) if rest > -OVERLAP else math.nan
 
 
 def variance_shares(

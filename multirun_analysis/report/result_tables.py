@@ -141,12 +141,12 @@ def shares(comparison: Comparison) -> pd.DataFrame:
         }
         for share in found.of_factors
     ]
-    others = {"in combination only": found.of_combinations, "seeds": found.of_seeds}
-    rows += [
-        {"factors": name, "share of the variance": f"{100 * value:.1f} %", "95 % interval": ""}
-        for name, value in others.items()
-        if not math.isnan(value)
-    ]
+    if not math.isnan(found.of_combinations):
+        rest = {"in combination only": found.of_combinations, "seeds": found.of_seeds}
+        rows += [
+            {"factors": name, "share of the variance": f"{100 * value:.1f} %", "95 % interval": ""}
+            for name, value in rest.items()
+        ]
     return pd.DataFrame(rows)
 
 

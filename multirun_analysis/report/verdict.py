@@ -1,5 +1,6 @@
 """The first screen: best found, each factor's verdict, what is unusable, what matters, what to do next."""
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -231,10 +232,9 @@ def _matters(shares: Shares | None) -> str | None:
         names = f"{', '.join(first)} and {last}" if first else last
         amount = f"{100 * share.value:.0f} %" if share.value >= LEAST_SHARE else "< 1 %"
         parts.append(f"{names} {amount}" + (" of the variance" if not parts else ""))
-    if shares.of_combinations >= LEAST_SHARE:  # not where a setting has one run: it is not a number there
-        parts.append(f"combinations {100 * shares.of_combinations:.0f} %")
-    if shares.of_seeds >= LEAST_SHARE:
-        parts.append(f"seeds {100 * shares.of_seeds:.0f} %")
+    if not math.isnan(shares.of_combinations):
+        rest = {"combinations": shares.of_combinations, "seeds": shares.of_seeds}
+        parts += [f"{name} {100 * value:.0f} %" for name, value in rest.items() if value >= LEAST_SHARE]
     return ", ".join(parts)
 
 

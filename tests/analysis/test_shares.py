@@ -53,6 +53,17 @@ def test_the_rest_is_of_the_combinations_and_of_the_seeds(noise: float) -> None:
     assert found.of_combinations == pytest.approx(expected)
 
 
+def test_factors_that_go_together_overlap_and_leave_no_rest() -> None:
+    """Each optimizer with an activation of its own: the difference is the share of both, and no rest is said."""
+    frame = crossed(1.0, 0.7, 0.3)
+    frame = frame[(frame["activation"] == "relu") == (frame["optim"] == "adam")]
+    found = find_shares(frame[frame["activation"] != "gelu"])
+    assert found is not None
+    one, other = found.of_factors
+    assert one.value == pytest.approx(other.value) == pytest.approx(1 - found.of_seeds)
+    assert math.isnan(found.of_combinations)
+
+
 def test_of_one_run_a_setting_nobody_knows_what_the_seeds_bring() -> None:
     found = find_shares(crossed(1.0, 0.7, 0.5).query("seed == 0"))
     assert found is not None and math.isnan(found.of_seeds) and math.isnan(found.of_combinations)
