@@ -159,6 +159,9 @@ def test_a_rank_that_is_killed_ends_its_run_and_not_the_study(train: Train, rank
     summary = record.read_summary(left)
     assert (summary["status"], record.read_summary(other)["status"]) == ("failed", "completed")
     assert summary["message"] == "rank 1 of 2 processes: its process has ended (SIGKILL, perhaps for want of memory)"
+    assert main("train.py", f"resume={left}", "trust=true") == 0
+    assert record.read_summary(left)["taken_up"] == [1]
+    same_metrics(train(*short, *ONE, "seed=1"), left)
 
 
 @pytest.mark.cases(0)  # for make soak

@@ -9,7 +9,7 @@ import pandas as pd
 
 from multirun_analysis.compare.inference import estimate
 
-OVERLAP = 0.01  # beyond the whole, up to which shares count as balanced: those below 0 count as 0
+OVERLAP = 0.01  # by which shares of a balanced study may exceed 1, since negative ones count as 0
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Shares:
-    """How the variance of a metric is shared out.
+    """The shares of factors in the variance of a metric, and the rest.
 
     Attributes:
         of_factors: a share for each group of factors, largest first.
