@@ -46,7 +46,7 @@ def intervals(estimates: Mapping[str, tuple[float, ...]], xlabel: str, title: st
     axes.set_yticks(range(len(estimates)), list(estimates))
     axes.invert_yaxis()
     axes.set_xlabel(xlabel)
-    axes.set_title(title, size=11)
+    figure.suptitle(title, size=11)  # over the labels as well, which leave little width to the axes
     axes.grid(alpha=0.25, axis="x")
     return figure
 

@@ -58,8 +58,8 @@ def _list_parts(m: Material, name: str, what: str) -> Section:
     ]
     points = {change: (pair.estimate.mean, *pair.estimate.interval) for change, pair in ranked.items()}
     estimates = {change: tuple(100 * value for value in values) for change, values in points.items()}
-    axis = f"{metric.short} less that of the unchanged setting, percentage points"
-    figure = charts.intervals(estimates, axis, what.rstrip("."))
+    axis = f"difference of {metric.short}, percentage points"
+    figure = charts.intervals(estimates, axis, what.rstrip(".").replace("`", ""))
     shown = m.figure(name, figure, "What each change does to validation accuracy, with 95 % intervals")
     return Section([name], [f"{what} {made(comparison)}", told(comparison), shown, table(rows, "All changes")])
 

@@ -20,6 +20,7 @@ from conftest import main
 from multirun_analysis.compare.comparison import compare, tasks
 from multirun_analysis.records.load import load_runs
 from paribus import load_run, record
+from paribus.diagnosis import Finding
 from paribus.errors import UserError
 from paribus.run.resume import read_resume_point
 
@@ -28,7 +29,7 @@ Damage = Callable[[Path], object]
 OTHERS: dict[str, Any] = {"null": None, "text": "x", "number": 3.5, "list": [1], "dict": {}}
 
 
-def alter(keys: tuple[str, ...], value: Any = ...) -> Callable[[Any], None]:
+def alter(keys: tuple[str | int, ...], value: Any = ...) -> Callable[[Any], None]:
     """Set the value below `keys`, or remove it."""
 
     def change(content: Any) -> None:
@@ -64,10 +65,11 @@ def in_table(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Damage:
     return lambda path: change(pd.read_parquet(path)).to_parquet(path)
 
 
-def with_all(keys: list[tuple[str, ...]], wrap: Callable[[Callable[[Any], None]], Damage]) -> dict[str, Damage]:
+def with_all(keys: list[Any], wrap: Callable[[Callable[[Any], None]], Damage]) -> dict[str, Damage]:
     """Every key missing, and of every other kind."""
-    found = {f"no {'.'.join(key)}": wrap(alter(key)) for key in keys}
-    return found | {f"{'.'.join(k)} {name}": wrap(alter(k, v)) for k in keys for name, v in OTHERS.items()}
+    named = {".".join(map(str, key)): key for key in keys}
+    found = {f"no {name}": wrap(alter(key)) for name, key in named.items()}
+    return found | {f"{name} {kind}": wrap(alter(k, v)) for name, k in named.items() for kind, v in OTHERS.items()}
 
 
 def reshape(content: Any) -> None:
@@ -91,7 +93,11 @@ RESUMED += [("paribus", key) for key in ("data", "threads", "started")] + [
     ("recorder", "stopped"),
 ]
 LAST = CHECKPOINT | with_all(RESUMED, in_checkpoint)
-SUMMARY = with_all([(key,) for key in (*record.KINDS, "versions", "overrides")], in_json)
+SUMMARY = with_all([("status",), *((key,) for key in record.PARTS)], in_json)
+SUMMARY |= with_all([("git", key) for key in ("commit", "dirty", "patch", "left_out")], in_json)
+SUMMARY |= with_all([("data", "sha256"), ("data", "val"), ("versions", "paribus"), ("seeds", "order")], in_json)
+SUMMARY |= with_all([("instruments", "columns"), ("choices", "optim"), ("set", "model.hidden")], in_json)
+SUMMARY |= with_all([("diagnosis", 0, key) for key in Finding.__dataclass_fields__], in_json)
 SUMMARY |= with_all([("config", key) for key in ("data", "model", "optim", "trainer", "callbacks")], in_json)
 SUMMARY |= with_all([("statistics", key) for key in ("epochs", "best_val_loss", "train_seconds")], in_json)
 COLUMNS = ("epoch", "layer", "depth", "value", "fold", "samples", "val/loss")
@@ -118,7 +124,13 @@ FILES: dict[str, dict[str, Any]] = {
     record.METRICS: METRICS, ".hydra/hydra.yaml": HYDRA, ".hydra/overrides.yaml": HYDRA,
 }  # fmt: skip
 CASES = [(file, name) for file, damages in FILES.items() for name in damages]
-SAMPLE, COMMANDED = (CASES, CASES) if SOAK else (CASES[::30], CASES[7::120])  # make soak tries all
+SAMPLE = CASES if SOAK else CASES[::30]  # make soak tries all
+COMMANDED = CASES if SOAK else CASES[7::120]
+FOUND = [  # by make soak, once
+    (record.SUMMARY, "choices dict", "compare"), (record.SUMMARY, "undiagnosed list", "compare"),
+    (record.METRICS, "no header", "compare"), (record.LAYERS, "layer null", "compare"),
+    (record.LAYERS, "layer null", "resume"), (record.SUMMARY, "versions null", "rerun"),
+]  # fmt: skip
 TYPED = ("model=regression", "model.hidden=[4]", "trainer=cpu", "threads=1", "trainer.max_epochs=2")
 
 
@@ -203,6 +215,32 @@ def test_commands_name_the_file(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    give_command(file, name, command, study, monkeypatch)
+    said = capfd.readouterr()
+    assert "Traceback" not in said.out + said.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file", "name", "command"), FOUND)
+@pytest.mark.cases(len(FOUND))
+def test_what_was_found(
+    file: str,
+    name: str,
+    command: str,
+    study: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    give_command(file, name, command, study, monkeypatch)
+    said = capfd.readouterr()
+    assert "Traceback" not in said.out + said.err
+    if command != "compare":
+        assert file in said.err
+    else:
+        assert (study.parent / "out" / "report.html").exists()
+
+
+def give_command(file: str, name: str, command: str, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with suppress(KeyError):
         FILES[file][name](study / "one" / file)
     one = study / "one"
@@ -219,5 +257,3 @@ def test_commands_name_the_file(
             analysis.run()
     else:
         main(*typed[command])
-    said = capfd.readouterr()
-    assert "Traceback" not in said.out + said.err

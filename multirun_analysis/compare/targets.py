@@ -95,6 +95,8 @@ def reached(comparison: Comparison, target: Target) -> pd.DataFrame:
     sign = 1 if target.higher else -1
     found: dict[str, list[float]] = {}
     for run, (steps, values) in validations.items():
+        if run not in ends:  # its steps.parquet is whole, its metrics.csv is not
+            continue
         at = find_crossing(steps, sign * values, sign * target.value, by_step)
         if math.isfinite(at):
             step = np.concatenate([[0.0], ends[run][1]])

@@ -8,6 +8,7 @@ import pandas as pd
 
 from paribus import record
 from paribus.diagnosis import Diagnosis, Trace, diagnose, recorded_findings
+from paribus.diagnosis.finding import NAMES
 from paribus.diagnosis.trace import STEP_COLUMNS, LayerTable, build_tables, choose_even_steps
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ def diagnose_runs(study: "Study") -> dict[str, Diagnosis]:
         if findings is None:
             older.append(name)
         else:
-            found[name] = Diagnosis(findings, tuple(map(str, study.summaries[name].get("undiagnosed") or ())))
+            # a newer version may know others
+            unseen = (one for one in study.summaries[name].get("undiagnosed", ()) if one in NAMES)
+            found[name] = Diagnosis(findings, tuple(unseen))
     found |= dict(_from_records(study, older)) if older else {}
     return {name: found[name] for name in map(str, finished)}
 

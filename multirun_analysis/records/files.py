@@ -195,8 +195,8 @@ def _as_written(table: Any) -> Any:
         if table.schema.field(i).type != kind:
             column = table.column(i).cast(pyarrow.string() if kind == text else kind)
             table = table.set_column(i, key, column.dictionary_encode() if kind == text else column)
-    if table.column("epoch").null_count or table.column("depth").null_count:
-        raise pyarrow.ArrowInvalid("an epoch or depth is missing")
+    if lacking := [name for name in table.column_names if name != "value" and table.column(name).null_count]:
+        raise pyarrow.ArrowInvalid(f"{' and '.join(lacking)} missing in some rows")
     return table
 
 
@@ -226,9 +226,6 @@ def damage_of(directory: Path) -> str:
         found = record.read_summary(directory)
     except record.RecordError as error:
         return str(error)
-    fault = record.find_fault(found)
-    if fault is not None:
-        return f"{record.SUMMARY} is damaged: {fault}. Repeat the run."
     lacking = [key for key in ("identity", "statistics", "config") if not isinstance(found.get(key), dict | str)]
     version = (found.get("versions") or {}).get("paribus", "unknown")
     return f"{record.SUMMARY} lacks {', '.join(lacking)} (made by version {version}). Make the run again."

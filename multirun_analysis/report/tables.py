@@ -106,6 +106,8 @@ def settings(comparison: Comparison) -> pd.DataFrame:
     found = {column: study.runs[column].to_dict() for column in columns.values() if column in study.runs}
     for _, names in cells[cells >= 0].groupby(cells).groups.items():
         mine = [str(name) for name in names if name not in comparison.duplicates]
+        if not mine:  # all of them are counted elsewhere
+            continue
         statuses = Counter(status[name] for name in mine)
         completed = [name for name in mine if status[name] == record.COMPLETED]
         row = {**_tried(comparison, mine[0]), "seeds": str(len(mine))}

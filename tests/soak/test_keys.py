@@ -21,7 +21,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.cases(999)]
 
 SOAK = bool(os.environ.get("PARIBUS_SOAK"))
 SAMPLE = 2  # keys with a value each, of a part of conf/
-SIGNED = ("activation.negative_slope", "activation.init", "data.mean")  # the numbers of conf/ that may be negative
+SIGNED = (  # the numbers of conf/ that may be negative
+    *("activation.negative_slope", "activation.init", "data.mean", "optim.beta2_decay"),
+)
 OR_NULL = (  # words that may be left out
     *("optim.line_search_fn", "optim.adjust_lr_fn", "logger.csv.name", "logger.wandb.project"),
     *("trainer.precision", "trainer.deterministic"),

@@ -153,6 +153,8 @@ def _read_layers(path: Path) -> dict[str, LayerTable]:
         for name in ("layer", "tensor", "quantity"):
             column = table.column(name).combine_chunks()
             column = column if isinstance(column, pyarrow.DictionaryArray) else column.dictionary_encode()
+            if column.null_count:
+                raise pyarrow.ArrowInvalid(f"{name} missing in some rows")
             codes[name], words[name] = column.indices.to_numpy(), [str(word) for word in column.dictionary.to_pylist()]
         epoch, depth, value = (table.column(name).to_numpy() for name in ("epoch", "depth", "value"))
     except (pyarrow.ArrowException, OSError, KeyError) as error:

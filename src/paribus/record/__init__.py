@@ -5,12 +5,10 @@ it is an unfinished run. The README has a table of all files. Nothing here impor
 `provenance` are not imported here, because they are slow to import.
 """
 
+from paribus.record.faults import PARTS, find_config_fault
 from paribus.record.files import (
-    KINDS,
     RecordError,
     clear_record,
-    find_config_fault,
-    find_fault,
     find_runs,
     read_metrics,
     read_status,

@@ -13,6 +13,7 @@ from typing import Any
 
 from paribus.errors import UserError, summarise_error
 from paribus.paths import suggest_path
+from paribus.record.faults import find_fault
 from paribus.record.schema import (
     ABSENT,
     COMPOSITION,
@@ -25,23 +26,11 @@ from paribus.record.schema import (
     TRASH,
     UNFINISHED,
     WRITTEN,
-    WRITTEN_STATUSES,
 )
 
 
 class RecordError(UserError):
     """A directory without a run, or an unreadable file of a record."""
-
-
-# The kinds of the parts of a summary, where they are there.
-KINDS: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(
-        ("choices", "set", "config", "statistics", "versions", "git", "data", "test", "diverged", "metric", "stopped"),
-        dict,
-    ),
-    **dict.fromkeys(("diagnosis", "undiagnosed"), list),
-    **dict.fromkeys(("status", "command", "message", "identity", "device"), str),
-}
 
 
 def read_text(path: Path) -> str:
@@ -79,33 +68,6 @@ def read_yaml(path: Path) -> Any:
         raise RecordError(f"{path} is damaged ({summarise_error(error)}).") from None
 
 
-def find_fault(summary: Mapping[str, Any]) -> str | None:
-    """Say which part of a summary is of another kind than a run writes; None where all are in order."""
-    for key, kind in KINDS.items():
-        value = summary.get(key)
-        if value is not None and not isinstance(value, kind):
-            return f"{key} is {value!r}"
-    if summary.get("status") not in WRITTEN_STATUSES:
-        return f"status is {summary.get('status')!r}"
-    fault = find_config_fault(summary.get("config") or {})
-    if fault:
-        return f"config.{fault}"
-    if not all(isinstance(option, str) for option in (summary.get("choices") or {}).values()):
-        return f"choices is {summary['choices']!r}"
-    for name, value in (summary.get("statistics") or {}).items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            return f"statistics.{name} is {value!r}"
-    return None
-
-
-def find_config_fault(config: Mapping[str, Any]) -> str | None:
-    """Say which part of a resolved configuration is of another kind than a run writes; None where all are in order."""
-    for key in ("model", "data", "activation", "optim", "scheduler", "trainer", "callbacks", "logger"):
-        if key in config and not isinstance(config[key], Mapping):
-            return f"{key} is {config[key]!r}"
-    return None
-
-
 def read_status(directory: Path) -> tuple[str, dict[str, Any] | None]:
     """Return the status of a directory, and its summary if that can be read.
 
@@ -120,7 +82,7 @@ def read_status(directory: Path) -> tuple[str, dict[str, Any] | None]:
         return DAMAGED, None
     needed = ("identity", "statistics", "config")
     lacking = [key for key in needed if summary.get(key, ... if summary["status"] not in FINISHED else None) is None]
-    if lacking or find_fault(summary):
+    if lacking:
         return DAMAGED, None
     return summary["status"], summary
 
@@ -204,7 +166,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_summary(directory: Path) -> dict[str, Any]:
-    """Read summary.json. Raises RecordError if it is missing or unreadable."""
+    """Read summary.json. Raises RecordError if it is missing, unreadable or of other content than a run writes."""
     path = directory / SUMMARY
     try:
         summary = json.loads(read_text(path))
@@ -217,6 +179,8 @@ def read_summary(directory: Path) -> dict[str, Any]:
         raise RecordError(f"{path} is damaged ({error}). Repeat the run.") from None
     if not isinstance(summary, dict) or "status" not in summary:
         raise RecordError(f"{path} is not the summary of a run.")
+    if fault := find_fault(summary):
+        raise RecordError(f"{path} is damaged: {fault}. Repeat the run.")
     return summary
 
 

@@ -66,6 +66,8 @@ class LayersWriter:
 
         frame = pandas.read_parquet(self.path, filters=[("epoch", "<=", epoch)])
         kinds = {"epoch": int, "depth": int, "value": float, "layer": str, "tensor": str, "quantity": str}
+        if lacking := [name for name in kinds if name != "value" and frame[name].isna().any()]:
+            raise ValueError(f"{' and '.join(lacking)} missing in some rows")
         frame = frame.astype(kinds)
         for number in frame["epoch"].unique().tolist():
             rows = frame[frame["epoch"] == number]

@@ -118,7 +118,9 @@ def _follows_metric(target: Any) -> bool:
 def _find_direction(monitor: str) -> str:
     name = monitor.rpartition("/")[2]
     if name not in DIRECTIONS:
-        raise UserError(f"Whether a higher {monitor} is better is not known. Give scheduler.mode=min or max.")
+        raise UserError(
+            f"scheduler.monitor: whether a higher {monitor} is better is not known. Give scheduler.mode=min or max."
+        )
     return DIRECTIONS[name]
 
 

@@ -89,13 +89,13 @@ def _explain_mismatch(old: Path, new: Path) -> str:
     summaries = [record.read_summary(directory) for directory in (old, new)]
     then, now = (
         {
-            **{f"version of {name}": number for name, number in summary["versions"].items()},
+            **{f"version of {name}": number for name, number in summary.get("versions", {}).items()},
             "threads": summary.get("threads"),
             "device": summary.get("device"),
             "runs trained as one": summary.get("stacked", 1),
-            "data": summary.get("data", {}).get("sha256", "")[:8],
-            "commit": (summary["git"]["commit"] or "")[:8],
-            "changes not committed": summary["git"]["dirty"],
+            "data": (summary.get("data", {}).get("sha256") or "")[:8],
+            "commit": (summary.get("git", {}).get("commit") or "")[:8],
+            "changes not committed": summary.get("git", {}).get("dirty"),
         }
         for summary in summaries
     )
