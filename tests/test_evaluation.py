@@ -133,6 +133,11 @@ def test_of_a_study_what_has_finished_is_evaluated_and_the_rest_counted(
     assert main("evaluate.py", "run=study/b", "run=study/a") == 0
     out = capsys.readouterr().out
     assert "b (interrupted)" in out and "left out" not in out
+    shutil.copytree(study, tmp_path / "other")
+    before = (tmp_path / "other" / "c" / record.SUMMARY).read_bytes()
+    assert main("evaluate.py", f"run={tmp_path}") == 1, "the test set is for what was chosen"
+    assert f"holds the runs of 2 studies ({tmp_path / 'other'}, {study})" in capsys.readouterr().err
+    assert (tmp_path / "other" / "c" / record.SUMMARY).read_bytes() == before
     (study / "a" / record.SUMMARY).unlink()
     assert main("evaluate.py", "run=study") == 1
     assert "None of 6 planned runs has finished (" in capsys.readouterr().err

@@ -24,12 +24,15 @@ def explain_grammar(override: str) -> str:
         return f"{wrong}: choose an option, and set its values by key: {first} {values}".rstrip() + "."
     if value.startswith("(") and value.endswith(")"):
         return f"{wrong}: write a list in brackets: {key}=[{value[1:-1]}]."
-    if value.endswith(",") or value.startswith(","):
+    if (value.endswith(",") or value.startswith(",")) and value.count("[") == value.count("]"):
         return f"{wrong}: a comma too many. Write {key}={value.strip(',')}."
     if any(value.count(quote) % 2 for quote in "'\""):
         return f"{wrong}: a quote is not closed."
     for opening, closing in ("[]", "{}"):
         if value.count(opening) != value.count(closing):
+            begun = value.rstrip(", ")
+            if value.count(opening) == value.count(closing) + 1 and begun.startswith(opening) and begun != opening:
+                return f"{wrong}: {closing} is missing. Write {key}={begun}{closing}."
             return f"{wrong}: {opening} and {closing} do not match."
     quoted = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"{wrong}: a value with such signs has to be quoted, also for the shell: \"{key}='{shorten(quoted)}'\"."

@@ -9,6 +9,7 @@ from paribus.errors import UserError
 
 NOT_BEGUN = "not begun"
 LEFT_OUT = (record.INTERRUPTED, record.FAILED, record.PAUSED, record.RUNNING, record.UNFINISHED, NOT_BEGUN)
+MOST_NAMED = 3
 REMEDY = "To evaluate one that has a checkpoint, name its own directory."
 
 
@@ -17,13 +18,14 @@ def select_runs(paths: Iterable[Path]) -> tuple[list[Path], str | None]:
 
     A run that is given by its own directory is selected however it ended. Of a directory of runs, those that have
     finished are; the others count, and so do the runs that its study has planned and not begun. Raises RecordError for
-    a path without runs, and UserError where none is selected.
+    a path without runs, and UserError for the directory of several studies and where no run is selected.
     """
     paths = list(paths)
     own: list[Path] = []
     below: list[Path] = []
     for path in paths:
         found = record.find_runs([path])
+        _refuse_several_studies(path, found)
         (own if found == [path] else below).extend(found)
     plans = record.find_study_plans(paths, below)
     planned = [study / entry.path for study, plan in plans.items() for entry in plan.runs]
@@ -39,6 +41,14 @@ def select_runs(paths: Iterable[Path]) -> tuple[list[Path], str | None]:
         raise UserError(f"None of {total:,} {kind} has finished ({counted}). {REMEDY}")
     are = "has not finished and is left out" if number == 1 else "have not finished and are left out"
     return selected, f"{number:,} of {total:,} {kind} {are} ({counted}). {REMEDY}"
+
+
+def _refuse_several_studies(path: Path, runs: list[Path]) -> None:
+    """Raise UserError for a directory that holds several studies: nobody chooses all of their runs for the test set."""
+    studies = sorted({run.parent for run in runs})
+    if len(studies) > 1 and not (path / record.PLAN).exists():
+        named = ", ".join(map(str, studies[:MOST_NAMED])) + (", ..." if len(studies) > MOST_NAMED else "")
+        raise UserError(f"{path} holds the runs of {len(studies):,} studies ({named}). Name the run or study: run=DIR.")
 
 
 def _find_status(run: Path) -> str:
