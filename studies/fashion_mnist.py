@@ -171,7 +171,7 @@ def learning_rates(m: Material) -> Section:
             m.figure(
                 "mlp_learning_rates",
                 settings.lr_against(c),
-                "Best validation accuracy and stability score over the learning rate",
+                "Validation accuracy and stability score over the learning rate",
             ),
             table(rows),
         ],

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -211,6 +211,12 @@ class Result:
                     values = Counter(setting[k] for entry, setting in chosen if _end(entry, k) == end)
                     found.append((level.level, key, values.most_common(1)[0][0], end))
         return found
+
+
+def find_choice(results: Iterable[Result], factor: str) -> Result | None:
+    """Find the result of the choice for each of whose levels a factor was tuned: the optimizer, for optim.lr."""
+    tuned = (r for r in results if factor in r.contest.nuisances and factor.startswith(f"{r.factor}."))
+    return next(tuned, None)
 
 
 def _end(entry: Entry, k: int) -> str:

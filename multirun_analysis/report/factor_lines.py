@@ -11,7 +11,7 @@ from multirun_analysis.compare.contests import BLOCKS
 from multirun_analysis.compare.design import Kind
 from multirun_analysis.compare.inference import ALPHA, Estimate
 from multirun_analysis.compare.metric import Metric
-from multirun_analysis.compare.results import LevelResult, Pair, Result, Verdict
+from multirun_analysis.compare.results import LevelResult, Pair, Result, Verdict, find_choice
 from multirun_analysis.records.described import ABSENT, in_words
 
 LABELS = {"optim": "OPTIMIZER", "optim.lr": "LR", "scheduler": "SCHEDULE", "trainer.max_epochs": "EPOCHS"}
@@ -89,8 +89,10 @@ def _of_result(comparison: Comparison, result: Result) -> list[str]:
         return ["every level diverges in most of its runs"]
     found = []
     if result.usable:
-        found = _tuned_values(comparison, result) or _levels(result, metric, comparison.margin)
-        found[0] += _reversed_at(comparison, result) or _vary(comparison, result)
+        found = _tuned_values(comparison, result)
+        if not found:
+            found = _levels(result, metric, comparison.margin)
+            found[0] += _reversed_at(comparison, result) or _vary(comparison, result)
     if broken:
         decided = any(test.p_adjusted < ALPHA for test in result.divergence)
         how = "diverges in most of its runs" if len(broken) == 1 else "diverge in most of their runs"
@@ -118,8 +120,8 @@ def _vary(comparison: Comparison, result: Result) -> str:
         return ""
     other = "" if len(result.usable) < 3 else f" over {in_words(first.b)}"
     leads = [_lead(end, comparison.metric, first.log) for end in (first.at_most, first.at_least)]
-    at = f"{name_of(first.other).lower()} {in_words(first.most)}"
-    return f"; the lead{other} varies: {leads[0]} at {at}, {leads[1]} at {in_words(first.least)}"
+    at = f"at {name_of(first.other).lower()} {in_words(first.most)}"
+    return f"; the lead{other} varies: {leads[0]} {at}, {leads[1]} at {in_words(first.least)}"
 
 
 def _lead(found: Estimate, metric: Metric, log: bool) -> str:
@@ -272,10 +274,9 @@ def _trend(result: Result, metric: Metric) -> list[str]:
 def _tuned_values(comparison: Comparison, result: Result) -> list[str]:
     """Of a value that is tuned for each level of a choice: where its best lies, and whether that is an edge."""
     factor = result.factor
-    choices = [r for r in comparison.results if factor in r.contest.nuisances and factor.startswith(f"{r.factor}.")]
-    if not choices:
+    choice = find_choice(comparison.results, factor)
+    if choice is None:
         return []
-    choice = choices[0]
     k = choice.contest.nuisances.index(factor)
     ends = {level: (value, end) for level, key, value, end in choice.edges if key == factor}
     values: dict[object, list[str]] = {}

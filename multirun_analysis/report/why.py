@@ -8,6 +8,7 @@ import pandas as pd
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.inner import InnerDifference, clearest
 from multirun_analysis.compare.inner_values import Place
+from multirun_analysis.compare.results import find_choice
 from multirun_analysis.records.described import in_words, is_number
 from paribus.diagnosis.finding import NAMES
 
@@ -32,8 +33,15 @@ MOST_ROWS = 200
 
 
 def why(comparison: Comparison) -> str:
-    """Say what goes along with the differences that are concluded, the clearest first; nothing where nothing does."""
-    told = [one for one in clearest(comparison.inner) if one.concluded and not _reversed(one)]
+    """Say what goes along with the differences that are concluded, the clearest first; nothing where nothing does.
+
+    Values that were tuned for each level of a choice are left out: the verdict names the best of each, and none ahead.
+    """
+    told = [
+        one
+        for one in clearest(comparison.inner)
+        if one.concluded and not _reversed(one) and find_choice(comparison.results, one.factor) is None
+    ]
     kept = ([one for one in told if not one.place.follows] or told)[:MOST_SENTENCES]
     named = [None, *(one.other for one in kept)]
     parts = [

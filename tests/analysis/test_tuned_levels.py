@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from records import write_run
 
 from multirun_analysis import load_runs
 from multirun_analysis.compare.comparison import Comparison, compare
 from multirun_analysis.compare.design import Kind
+from multirun_analysis.compare.inner import clearest
+from multirun_analysis.report.verdict import verdict
 
 SEEDS = (1, 2, 3, 4, 5)
 NOISE = (0.03, -0.02, 0.05, -0.04, 0.01)
@@ -45,3 +48,25 @@ def test_a_rate_that_was_tried_with_one_seed_does_not_change_the_choice(tmp_path
     settings = {level.level: list(level.settings.values()) for level in result.levels}
     assert settings["sgd"] == [(0.01,)] and result.winner == "adam"
     assert [entry.excluded for entry in result.contest.of_level("sgd")] == [[(0.1,)]]
+
+
+def test_rates_tuned_for_each_level_have_no_lead_and_no_reason(tmp_path: Path) -> None:
+    """A rate that is ahead with one optimizer and behind with the other is ahead of nothing by itself."""
+    steep = {("adam", 0.001): 1.0, ("adam", 0.01): 9.0, ("sgd", 0.001): 3.0, ("sgd", 0.01): 2.0}
+    for (optim, rate), loss in steep.items():
+        for seed, noise in zip(SEEDS, NOISE, strict=True):
+            noisy = loss + 0.1 * seed + noise * (optim == "adam")
+            run = write_run(tmp_path / f"{optim}{rate}{seed}", (9.0, noisy), seed, optim=optim, optim__lr=rate)
+            rows = [
+                (1, f"linear{d}", d, "weight", "grad_mean_abs", 10 * (1 + noise) if rate == 0.01 else 1 - noise)
+                for d in (1, 2)
+            ]
+            columns = ["epoch", "layer", "depth", "tensor", "quantity", "value"]
+            pd.DataFrame(rows, columns=columns).to_parquet(run / "layers.parquet", index=False)
+    found = compare(load_runs(tmp_path))
+    assert any(one.factor == "optim.lr" and one.concluded for one in clearest(found.inner)), (
+        "else the test shows nothing"
+    )
+    lines = {one.label: " ".join(one.sentences) for one in verdict(found).lines}
+    assert "best at an EDGE: adam 0.001 (lowest), sgd 0.01 (highest)" in lines["LR"]
+    assert "lead" not in lines["LR"] and "lr 0.01" not in lines.get("WHY", "")
