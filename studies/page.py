@@ -25,7 +25,7 @@ from studies.catalogue import BY_NAME, runs_of
 from studies.making import OUTPUTS
 
 EXPONENT_FROM = 1e7
-COLOURS = 96  # fewer give one activation the colour of another
+COLOURS = 128  # of a palette; fewer turn the thin lines of a legend into another colour
 
 
 class NotMade(Exception):
