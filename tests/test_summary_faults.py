@@ -33,6 +33,7 @@ def test_an_absent_part_is_no_fault_and_another_kind_is(key: str) -> None:
         ({"git": {"left_out": ["a", None]}}, "git.left_out[1] is None"),
         ({"undiagnosed": [1]}, "undiagnosed[0] is 1"),
         ({"diagnosis": [{"evidence": {"text": ""}}]}, "diagnosis[0].evidence.text is ''"),
+        ({"diagnosis": [{"evidence": {}}]}, "diagnosis[0].evidence lacks text"),
         ({"config": {"model": 3}}, "config.model is 3"),
     ],
 )

@@ -1,6 +1,6 @@
 """Check that the content of a summary is of the kinds that a run writes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from paribus.record.schema import WRITTEN_STATUSES
@@ -18,12 +18,14 @@ def _leaf(*kinds: type) -> Check:
     return check
 
 
-def _mapping(each: Check | None = None, **keys: Check) -> Check:
-    """Check a mapping: all its values by `each`, those of `keys` by their own check."""
+def _mapping(each: Check | None = None, needed: Sequence[str] = (), **keys: Check) -> Check:
+    """Check a mapping: all its values by `each`, those of `keys` by their own check; it may not lack those `needed`."""
 
     def check(value: Any) -> str | None:
         if not isinstance(value, Mapping):
             return f" is {value!r}"
+        if lacking := [key for key in needed if key not in value]:
+            return f" lacks {lacking[0]}"
         for key, content in value.items():
             own = keys.get(key, each)
             if own is not None and (fault := own(content)):
@@ -52,8 +54,8 @@ TEXT, FLAG, WHOLE, NUMBER = _leaf(str), _leaf(bool), _leaf(int), _leaf(int, floa
 NAME = _required(TEXT)
 NAMES = _list(NAME)
 FINDING = _mapping(
-    finding=NAME, layers=NAMES, epoch=WHOLE, evidence=_mapping(text=NAME, value=NUMBER), threshold=NUMBER, remedy=TEXT,
-    step=WHOLE,
+    finding=NAME, layers=NAMES, epoch=WHOLE, step=WHOLE, threshold=NUMBER, remedy=TEXT,
+    evidence=_mapping(needed=["text"], text=NAME, value=NUMBER),
 )  # fmt: skip
 # What a run writes, where it is there. A part that is null is damaged: a run leaves out what it does not have.
 PARTS: dict[str, Check] = {
