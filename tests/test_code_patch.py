@@ -108,7 +108,14 @@ def test_a_record_of_other_code_says_how_to_get_it(tmp_path: Path) -> None:
     here = Code("b" * 40, False)
 
     def said(now: Code = here, **then: object) -> str | None:
-        summary = {"status": "completed", "config": {}, "git": then, "choices": {}, "set": {}, "statistics": {}}
+        summary = {
+            "status": "completed",
+            "config": {},
+            "git": then,
+            "choices": {"optim": "adam"},
+            "set": {},
+            "statistics": {},
+        }
         write_json(tmp_path / "summary.json", summary | {"versions": {}, "seed": 1, "identity": "x", "data": {}})
         return explain_other_code(tmp_path, now)
 

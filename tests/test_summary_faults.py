@@ -32,7 +32,7 @@ def test_an_absent_part_is_no_fault_and_another_kind_is(key: str) -> None:
         ({"git": {"commit": 7}}, "git.commit is 7"),
         ({"git": {"left_out": ["a", None]}}, "git.left_out[1] is None"),
         ({"undiagnosed": [1]}, "undiagnosed[0] is 1"),
-        ({"diagnosis": [{"evidence": {"text": ""}}]}, "diagnosis[0].evidence.text is ''"),
+        ({"diagnosis": [{"evidence": {"text": 3}}]}, "diagnosis[0].evidence.text is 3"),
         ({"diagnosis": [{"evidence": {}}]}, "diagnosis[0].evidence lacks text"),
         ({"config": {"model": 3}}, "config.model is 3"),
     ],

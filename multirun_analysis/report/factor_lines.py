@@ -87,12 +87,10 @@ def _of_result(comparison: Comparison, result: Result) -> list[str]:
     empty = [level for level in result.levels if not level.usable and not level.diverged]
     if not result.usable and not empty:
         return ["every level diverges in most of its runs"]
-    found = []
-    if result.usable:
-        found = _tuned_values(comparison, result)
-        if not found:
-            found = _levels(result, metric, comparison.margin)
-            found[0] += _reversed_at(comparison, result) or _vary(comparison, result)
+    found = _tuned_values(comparison, result) if result.usable else []
+    if result.usable and not found:
+        found = _levels(result, metric, comparison.margin)
+        found[0] += _reversed_at(comparison, result) or _vary(comparison, result)
     if broken:
         decided = any(test.p_adjusted < ALPHA for test in result.divergence)
         how = "diverges in most of its runs" if len(broken) == 1 else "diverge in most of their runs"

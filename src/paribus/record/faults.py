@@ -55,7 +55,7 @@ NAME = _required(TEXT)
 NAMES = _list(NAME)
 FINDING = _mapping(
     finding=NAME, layers=NAMES, epoch=WHOLE, step=WHOLE, threshold=NUMBER, remedy=TEXT,
-    evidence=_mapping(needed=["text"], text=NAME, value=NUMBER),
+    evidence=_mapping(needed=["text"], text=TEXT, value=NUMBER),
 )  # fmt: skip
 # What a run writes, where it is there. A part that is null is damaged: a run leaves out what it does not have.
 PARTS: dict[str, Check] = {
