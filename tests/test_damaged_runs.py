@@ -203,57 +203,48 @@ def test_a_damaged_composition(
     assert file in said and said.count("\n") == 1
 
 
+Give = Callable[[str, str, str], str]
+
+
+@pytest.fixture
+def give(study: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Give:
+    """Damage a run, and give it to a command, which may have no traceback; return what it said to stderr."""
+
+    def give(file: str, name: str, command: str) -> str:
+        one = study / "one"
+        with suppress(KeyError):
+            FILES[file][name](one / file)
+        typed = {
+            "evaluate": ("evaluate.py", f"run={one}"),
+            "resume": ("train.py", f"resume={one}", "trainer.max_epochs=3"),
+            "rerun": ("train.py", f"rerun={one}", f"hydra.run.dir={study.parent / 'again'}"),
+        }
+        if command == "compare":
+            from multirun_analysis import __main__ as analysis
+
+            monkeypatch.setattr(sys, "argv", ["multirun_analysis", str(study), "--out", str(study.parent / "out")])
+            with suppress(SystemExit):
+                analysis.run()
+        else:
+            main(*typed[command])
+        said = capfd.readouterr()
+        assert "Traceback" not in said.out + said.err
+        return said.err
+
+    return give
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["evaluate", "resume", "rerun", "compare"])
 @pytest.mark.parametrize(("file", "name"), COMMANDED, ids=[f"{file}: {name}" for file, name in COMMANDED])
 @pytest.mark.cases(6)
-def test_commands_name_the_file(
-    file: str,
-    name: str,
-    command: str,
-    study: Path,
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    give_command(file, name, command, study, monkeypatch)
-    said = capfd.readouterr()
-    assert "Traceback" not in said.out + said.err
+def test_commands_name_the_file(file: str, name: str, command: str, give: Give) -> None:
+    give(file, name, command)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("file", "name", "command"), FOUND)
 @pytest.mark.cases(len(FOUND))
-def test_what_was_found(
-    file: str,
-    name: str,
-    command: str,
-    study: Path,
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    give_command(file, name, command, study, monkeypatch)
-    said = capfd.readouterr()
-    assert "Traceback" not in said.out + said.err
-    if command != "compare":
-        assert file in said.err
-    else:
-        assert (study.parent / "out" / "report.html").exists()
-
-
-def give_command(file: str, name: str, command: str, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with suppress(KeyError):
-        FILES[file][name](study / "one" / file)
-    one = study / "one"
-    typed = {
-        "evaluate": ("evaluate.py", f"run={one}"),
-        "resume": ("train.py", f"resume={one}", "trainer.max_epochs=3"),
-        "rerun": ("train.py", f"rerun={one}", f"hydra.run.dir={study.parent / 'again'}"),
-    }
-    if command == "compare":
-        from multirun_analysis import __main__ as analysis
-
-        monkeypatch.setattr(sys, "argv", ["multirun_analysis", str(study), "--out", str(study.parent / "out")])
-        with suppress(SystemExit):
-            analysis.run()
-    else:
-        main(*typed[command])
+def test_what_was_found(file: str, name: str, command: str, give: Give, tmp_path: Path) -> None:
+    said = give(file, name, command)
+    assert (tmp_path / "out" / "report.html").exists() if command == "compare" else file in said

@@ -1,4 +1,4 @@
-"""What a summary may hold: every part that a run writes passes, and what it never writes is named."""
+"""Check the kinds of a summary's parts: what a run writes passes, and anything else is named."""
 
 import json
 from pathlib import Path
