@@ -92,6 +92,18 @@ def test_the_same_experiment_twice_counts_once(tmp_path: Path) -> None:
     assert tables.settings(found)["seeds"].tolist() == ["2", "2"]
 
 
+def test_a_duplicate_under_another_name_of_its_optimizer_has_no_setting_of_its_own(tmp_path: Path) -> None:
+    """Names of choices may differ where the configurations, and so the identities, are the same."""
+    for name in ("a", "b"):
+        write_run(tmp_path / "s" / name)
+    edit_summary(
+        tmp_path / "s" / "b", choices=record.read_summary(tmp_path / "s" / "a")["choices"] | {"optim": "amsgrad"}
+    )
+    found = compare(load_runs(tmp_path / "s"))
+    assert found.duplicates == {"b": "a"} and "optim" in found.factors
+    assert tables.settings(found)["seeds"].tolist() == ["1"]
+
+
 def test_a_duplicate_that_is_finished_counts_before_one_that_is_not(tmp_path: Path) -> None:
     write_run(tmp_path / "s" / "a", status="interrupted")
     write_run(tmp_path / "s" / "b")
