@@ -84,7 +84,7 @@ def _suspicious_tests(comparison: Comparison) -> Iterator[str]:
     curves = comparison.study.curves
     same = []
     for name, summary in comparison.study.summaries.items():
-        test = summary.get("test") or {}
+        test = summary.get("test", {})
         mine = curves[(curves["run"] == name) & (curves["epoch"] == test.get("epoch"))] if test else curves[:0]
         for key, column in (("loss", "val/loss"), ("mse", "val/mse")):
             validated = mine.loc[mine["metric"] == column, "value"].tolist()
@@ -173,8 +173,8 @@ def _circumstances(comparison: Comparison) -> Iterator[str]:
     for name, summary in comparison.study.summaries.items():
         if comparison.study.runs.at[name, "status"] not in record.FINISHED:
             continue
-        versions = summary.get("versions") or {}
-        git = summary.get("git") or {}
+        versions = summary.get("versions", {})
+        git = summary.get("git", {})
         facts = {f"versions of {k}": versions.get(k) for k in ("paribus", "torch", "lightning")}
         facts |= {"devices": summary.get("device"), "commits": (git.get("commit") or "")[:8] or None}
         if git.get("dirty"):

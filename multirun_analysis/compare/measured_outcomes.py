@@ -26,7 +26,7 @@ def measure_outcomes(
 def find_resolution(study: Study, metric: Metric, outcomes: Mapping[str, Outcome]) -> float:
     """Return the smallest difference that counts as one: a validation sample of an accuracy, 1e-4 of a loss."""
     if metric.is_share:
-        sizes = [(s.get("data") or {}).get("val") for s in study.summaries.values()]
+        sizes = [s.get("data", {}).get("val") for s in study.summaries.values()]
         known = [size for size in sizes if isinstance(size, int) and size > 0]
         return 1 / max(known) if known else 1e-4
     finite = [abs(o.value) for o in outcomes.values() if math.isfinite(o.value)]

@@ -268,9 +268,9 @@ def _find_facts(study: Study, pairs: Sequence[RunPair]) -> dict[str, tuple[list[
 
 
 def _facts_of(summary: Mapping[str, Any]) -> dict[str, str]:
-    git = summary.get("git") or {}
+    git = summary.get("git", {})
     code = {"commit": git.get("commit"), "changes not committed": git.get("patch") or (git.get("dirty") or None)}
-    versions = {f"version of {name}": number for name, number in (summary.get("versions") or {}).items()}
+    versions = {f"version of {name}": number for name, number in summary.get("versions", {}).items()}
     facts = {**code, **versions, **{key: summary.get(key) for key in FACTS}}
     return {key: str(value)[:12] for key, value in facts.items() if value is not None}
 

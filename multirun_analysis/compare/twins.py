@@ -91,7 +91,7 @@ def _read(comparison: Comparison, name: str) -> Twins | None:
 
 def _samples(comparison: Comparison, name: str) -> tuple[Hashable, ...]:
     """Identify the validation samples of a run."""
-    data = comparison.study.summaries[name].get("data") or {}
+    data = comparison.study.summaries[name].get("data", {})
     return comparison.described[name].split_seed, data.get("sha256"), data.get("val")
 
 

@@ -111,10 +111,8 @@ def predicted(directory: Path, summary: Mapping[str, Any]) -> Figure | None:
 
 def _run(summary: Mapping[str, Any]) -> str:
     """Name a run by model, activation, optimizer, what was set beyond them, seed."""
-    typed = [
-        f"{key}={in_words(tuple(x) if isinstance(x, list) else x)}" for key, x in (summary.get("set") or {}).items()
-    ]
-    chosen = summary.get("choices") or {}
+    typed = [f"{key}={in_words(tuple(x) if isinstance(x, list) else x)}" for key, x in summary.get("set", {}).items()]
+    chosen = summary.get("choices", {})
     words = [str(chosen[group]) for group in ("model", "activation", "optim") if group in chosen]
     return ", ".join([*words, *typed, *([f"seed {summary['seed']}"] if "seed" in summary else [])])
 
@@ -143,7 +141,7 @@ def _whole(name: str, width: int) -> str:
 def _ended(summary: Mapping[str, Any]) -> str:
     if summary.get("status") != record.DIVERGED:
         return ""
-    epoch = (summary.get("diverged") or {}).get("epoch")
+    epoch = summary.get("diverged", {}).get("epoch")
     return ", diverged" + (f" in epoch {epoch}" if epoch is not None else "")
 
 

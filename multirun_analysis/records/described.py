@@ -100,7 +100,7 @@ def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
     if not lacking:
         choices, given, config = found["choices"], found["set"], found["config"]
     elif found.get("status") in record.FINISHED:
-        version = (found.get("versions") or {}).get("paribus", "unknown")
+        version = found.get("versions", {}).get("paribus", "unknown")
         return Described(problem=f"{record.SUMMARY} lacks {lacking}: it was made by a version ({version}) whose runs "
                          "cannot be compared. Make the run again.")  # fmt: skip
     else:
@@ -114,7 +114,7 @@ def describe(directory: Path, summary: Mapping[str, Any] | None) -> Described:
     experimental.pop("metrics", None)  # what else is measured changes no result
     flat = {key: _hashable(value) for key, value in record.flatten(experimental).items()}
     set_values = {key: _hashable(value) for key, value in given.items() if key in flat}
-    sha = (found.get("data") or {}).get("sha256")
+    sha = found.get("data", {}).get("sha256")
     if isinstance(sha, str):
         flat[CONTENT] = sha[:8]
     # a value that was typed and is the default all the same was not set; where defaults differ, see with_unexplained

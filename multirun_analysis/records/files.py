@@ -227,7 +227,7 @@ def damage_of(directory: Path) -> str:
     except record.RecordError as error:
         return str(error)
     lacking = [key for key in ("identity", "statistics", "config") if not isinstance(found.get(key), dict | str)]
-    version = (found.get("versions") or {}).get("paribus", "unknown")
+    version = found.get("versions", {}).get("paribus", "unknown")
     return f"{record.SUMMARY} lacks {', '.join(lacking)} (made by version {version}). Make the run again."
 
 

@@ -192,9 +192,9 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     figures = figures_of_curves(metrics, folds, named_metric(summary), unvalidated, list_measured(summary))
     row |= {key: value for key, value in figures.items() if key not in statistics}
     row["folds"] = unread
-    tested = (summary or {}).get("test") or {}
+    tested = (summary or {}).get("test", {})
     row |= {f"test_{key}": value for key, value in tested.items() if isinstance(value, int | float)}
-    row["diverged_epoch"] = ((summary or {}).get("diverged") or {}).get("epoch")
+    row["diverged_epoch"] = (summary or {}).get("diverged", {}).get("epoch")
     row["command"] = (summary or {}).get("command")
     row["directory"] = str(directory)
     return row, metrics, described, summary or {}
@@ -202,7 +202,7 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
 
 def list_measured(summary: Mapping[str, Any] | None) -> list[str]:
     """List the columns of metrics.csv that a run's instruments measured, in some epochs only; older runs have none."""
-    return list(((summary or {}).get("instruments") or {}).get("columns") or [])
+    return list((summary or {}).get("instruments", {}).get("columns") or [])
 
 
 def _task(metrics: pd.DataFrame, described: Described) -> str | None:

@@ -80,7 +80,7 @@ class FollowedRun:
         self.ended = None if stamp is None else stamp[2] / 1e9
         self._recorded, summary = record.read_status(self.directory)
         summary = summary or {}
-        named = (summary.get("metric") or {}).get("name")
+        named = summary.get("metric", {}).get("name")
         self.metric = named if isinstance(named, str) else None
         self.message = _explain(self._recorded, summary)
         if self._recorded == record.INTERRUPTED and summary.get("paused"):
@@ -127,7 +127,7 @@ def to_json(value: float) -> float | None:
 def _explain(status: str, summary: dict[str, Any]) -> str:
     """Say why a run ended as it did."""
     if status == record.DIVERGED:
-        found = summary.get("diverged") or {}
+        found = summary.get("diverged", {})
         return f"{found.get('what', 'a value')} was not finite in epoch {found.get('epoch', '?')}"
     if summary.get("stopped"):
         return f"stopped after epoch {summary['stopped'].get('epoch')} by {summary['stopped'].get('by')}"

@@ -1,11 +1,13 @@
 """Claims and verdict.json through the command line: exit codes that programs may rely on, and valid JSON."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 from records import write_run
 
 from multirun_analysis import __main__ as command
@@ -109,6 +111,14 @@ def strict(text: str) -> dict[str, Any]:
 KEYS = {"schema", "task", "metric", "direction", "margin", "runs", "heading", "lines", "next", "best", "best_by_block", "factors",
         "confounded", "blocks", "unusable", "shares", "why", "diagnosis", "noise", "looks", "budgets", "times", "claim",
         "reversals", "varying_effects", "planned", "rest_of_shares"}  # fmt: skip
+
+
+def test_the_documentation_has_every_key() -> None:
+    text = (ROOT / "docs" / "verdict.md").read_text(encoding="utf-8").partition("## verdict.json")[2]
+    named = {
+        key for cell in re.findall(r"^\| (`.+?`) \|", text, re.MULTILINE) for key in re.findall(r"`([^`.\[]+)`", cell)
+    }
+    assert named == KEYS
 
 
 def test_json_has_every_key_and_numbers_alone(accuracies: Path, capsys: pytest.CaptureFixture[str]) -> None:

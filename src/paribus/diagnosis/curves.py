@@ -48,7 +48,7 @@ def find_baseline(trace: Trace) -> Iterator[Finding]:
     known = np.flatnonzero(~np.isnan(values))
     settled = float(values[known][-_window(len(known)) :].mean())
     if part == "acc":
-        samples = (trace.summary.get("data") or {}).get("val") or 1
+        samples = trace.summary.get("data", {}).get("val") or 1
         differ = max(settled + baseline - 2 * settled * baseline, 0.0)  # share that one alone has right, if by chance
         chance = ERRORS_OF_CHANCE * math.sqrt(differ / samples)
         bound, sign = baseline + max(NO_GAIN * (1 - baseline), chance), 1

@@ -84,20 +84,20 @@ class Trace:
 
     def statistic(self, name: str) -> float | None:
         """Return a summary statistic; None where it is not there."""
-        value = (self.summary.get("statistics") or {}).get(name)
+        value = self.summary.get("statistics", {}).get(name)
         return None if value is None else float(value)
 
     def scale_rate(self, factor: float) -> str:
         """Return the option that sets `factor` times the run's learning rate; words where there is no such option."""
-        rate = (self.summary.get("config") or {}).get("optim", {}).get("lr")
+        rate = self.summary.get("config", {}).get("optim", {}).get("lr")
         if isinstance(rate, int | float) and not isinstance(rate, bool) and rate > 0:
             return f"optim.lr={rate * factor:.2g}"
         return f"a {'lower' if factor < 1 else 'higher'} learning rate"
 
     def options(self, *texts: str, otherwise: str) -> str:
         """Join those of the options, such as model.init=auto, that the run has with another value; else `otherwise`."""
-        config = record.flatten(self.summary.get("config") or {})
-        own = {**{key: str(value) for key, value in config.items()}, **(self.summary.get("choices") or {})}
+        config = record.flatten(self.summary.get("config", {}))
+        own = {**{key: str(value) for key, value in config.items()}, **self.summary.get("choices", {})}
         kept = [
             text for text in texts if own.get(text.partition("=")[0], text.partition("=")[2]) != text.partition("=")[2]
         ]

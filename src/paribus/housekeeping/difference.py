@@ -22,12 +22,12 @@ def compare_runs(first: Path, second: Path) -> dict[str, Any]:
     """
     summaries = [record.read_summary(path) for path in (first, second)]
     rows = [record.read_metrics(path) for path in (first, second)]
-    configs = [record.flatten(record.use_stable_targets(summary.get("config") or {})) for summary in summaries]
+    configs = [record.flatten(record.use_stable_targets(summary.get("config", {}))) for summary in summaries]
     parts = {
         "settings": _differ(*configs),
-        "versions": _differ(*(summary.get("versions") or {} for summary in summaries)),
-        "code": _differ(*({k: v for k, v in (s.get("git") or {}).items() if v != []} for s in summaries)),
-        "data": _differ(*(summary.get("data") or {} for summary in summaries)),
+        "versions": _differ(*(summary.get("versions", {}) for summary in summaries)),
+        "code": _differ(*({k: v for k, v in s.get("git", {}).items() if v != []} for s in summaries)),
+        "data": _differ(*(summary.get("data", {}) for summary in summaries)),
         "execution": _differ(*({key: summary.get(key) for key in EXACT_KEYS} for summary in summaries)),
         "patch": _compare_patches(first, second),
         "curves": _compare_curves(*rows),

@@ -60,10 +60,10 @@ def read_exported(directory: Path) -> Exported | None:
     seconds = sum(row.get("epoch_seconds", 0.0) for row in rows)
     statistics = {
         name: float(value)
-        for name, value in (summary.get("statistics") or {}).items()
+        for name, value in summary.get("statistics", {}).items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-    config = record.flatten(record.use_stable_targets(summary.get("config") or {}))
+    config = record.flatten(record.use_stable_targets(summary.get("config", {})))
     return Exported(key, directory.name, study, status, config, statistics, rows, read_tags(directory),
                     read_note(directory), begin, begin + int(1000 * seconds))  # fmt: skip
 

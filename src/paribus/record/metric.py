@@ -55,9 +55,9 @@ def read_best(summary: Mapping[str, Any]) -> tuple[str | None, float | None]:
 
     Both are None for a run that has trained no epoch, the value alone for one without a validated epoch.
     """
-    statistics = summary.get("statistics") or {}  # none of a run that failed before its network was built
+    statistics = summary.get("statistics", {})  # none of a run that failed before its network was built
     if "best_metric" in statistics:
-        return (summary.get("metric") or {}).get("name"), statistics["best_metric"]
+        return summary.get("metric", {}).get("name"), statistics["best_metric"]
     columns = {"best_val_acc": "val/acc", "best_val_loss": "val/loss"}
     return next(((columns[name], statistics[name]) for name in columns if name in statistics), (None, None))
 

@@ -79,7 +79,7 @@ def format_best(summary: dict[str, Any] | None) -> str:
     """Format the best validation metric of a run; return an empty text where it has none."""
     statistics = (summary or {}).get("statistics", {})
     if statistics.get("best_metric") is not None:
-        name = ((summary or {}).get("metric") or {}).get("name", "metric")
+        name = (summary or {}).get("metric", {}).get("name", "metric")
         return f"{name} {statistics['best_metric']:.4g}"
     if statistics.get("best_val_acc") is not None:
         return f"val acc {statistics['best_val_acc']:.2%}"

@@ -161,7 +161,7 @@ def require_resume_point(directory: Path, status: str, config: Mapping[str, Any]
         )
     if status == record.COMPLETED and (resume_point.ended or resume_point.epoch >= config["trainer"]["max_epochs"]):
         if resume_point.ended:
-            by = (record.read_summary(directory).get("stopped") or {}).get("by", "a callback")
+            by = record.read_summary(directory).get("stopped", {}).get("by", "a callback")
             raise RecordError(
                 f"The run in {directory} was stopped after {resume_point.epoch} epochs by {by}, and is finished. For "
                 "more epochs, train a new run."

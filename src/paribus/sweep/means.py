@@ -41,4 +41,4 @@ def tabulate_means(planned: Sequence[PlannedRun]) -> Group | None:
         mean, sd = statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None
         shown = [f"{x:.2%}" if share else f"{x:.4g}" for x in (mean, *([sd] if sd is not None else []))]
         table.add_row(*map(Text, setting), shown[0], shown[1] if sd is not None else "", str(len(found)))
-    return Group(Text(f"Means over seeds of the best {metric}:"), table)
+    return Group(Text(f"Means over seeds of the best {metric} (optimistic: it chose the epoch):"), table)

@@ -266,7 +266,7 @@ def is_higher_better(run: PlannedRun) -> bool:
     """Return whether more of the best metric of a run is better."""
     summary = run.summary or {}
     if "best_metric" in summary.get("statistics", {}):
-        return (summary.get("metric") or {}).get("direction") == "higher"
+        return summary.get("metric", {}).get("direction") == "higher"
     return "best_val_acc" in summary.get("statistics", {})
 
 

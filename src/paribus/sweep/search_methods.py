@@ -163,7 +163,7 @@ def list_fresh_seeds(search: Search, count: int) -> list[int]:
     used = [int(text.partition("=")[2]) for text in search.seeds]
     for path in search.directory.glob(f"*/{record.SUMMARY}"):
         _, summary = record.read_status(path.parent)
-        config = (summary or {}).get("config") or {}
+        config = (summary or {}).get("config", {})
         if config.get("confirm") is not True and isinstance(config.get("seed"), int):
             used.append(config["seed"])
     first = max(FIRST_FRESH, math.ceil((max(used) + 1) / 100) * 100 + 1)
