@@ -76,7 +76,7 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
         help="a column of metrics.csv (val/f1) or of runs.csv; default: the runs' own, else val/acc or val/loss",
     )
     parser.add_argument(
-        "--direction", choices=("higher", "lower"), help="which is better, of a metric whose name does not say so"
+        "--direction", choices=("higher", "lower"), help="which end of --metric is better; overrides its name"
     )
     parser.add_argument(
         "--by", action="append", default=[], metavar="FACTOR", help="compare this factor alone (may be repeated)"
@@ -95,7 +95,8 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
         "--target",
         type=float,
         metavar="VALUE",
-        help="a value of the metric, for the details: when do runs reach it? default: 0.95 of the best",
+        help="a value of the metric, for the details: when do runs reach it? default: 0.95 of the best accuracy; "
+        "of losses: docs/compare.md",
     )
     parser.add_argument(
         "--out",

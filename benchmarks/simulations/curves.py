@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from multirun_analysis.records.run_figures import figures_of_curves
+from multirun_analysis.records.run_statistics import compute_statistics
 from simulations.made_studies import PLAIN, SEEDS, Random, crossed, judge
 from simulations.rows import Row
 
@@ -62,4 +62,4 @@ def _figures(folds: np.ndarray) -> dict[str, float]:
         {"epoch": np.repeat(epochs, 5), "fold": np.tile(np.arange(1, 6), len(folds)), "samples": 1000,
          "val/loss": 1 - folds.ravel(), "val/acc": folds.ravel()}
     )  # fmt: skip
-    return figures_of_curves(metrics, table)
+    return compute_statistics(metrics, table)

@@ -20,7 +20,7 @@ def best_of(values: Sequence[float], sign: int) -> dict[int, float]:
     """Compute the expected best of k of the (n,) values, drawn without replacement, for k = 1, 2, 4, ..., n.
 
     The expected validation performance of Dodge et al. (2019), without their replacement. `values` are a setting's
-    mean each, the infinite ones of those that diverged among them; where all k may diverge the figure is infinite.
+    mean each, the infinite ones of those that diverged among them; where all k may diverge the statistic is infinite.
 
     Args:
         sign: 1 where more is better, -1 where less is.
@@ -54,7 +54,7 @@ def best_of_elsewhere(table: np.ndarray, sign: int, ks: Sequence[int] | None = N
     choice does not flatter the noisier or the more often tried. The expectation is over all subsets of k trials.
 
     Args:
-        table: figures (trials, seeds), finite, of two seeds or more.
+        table: statistics (trials, seeds), finite, of two seeds or more.
         sign: 1 where more is better, -1 where less is.
         ks: numbers of trials; None: 1, 2, 4, ..., all. Those that are more than all are left out.
 
@@ -100,7 +100,7 @@ def budget_curves(
 ) -> list[BudgetCurve]:
     """Compute the budget curve of each level of a tuned contest, averaged over contexts, from seeds that all have.
 
-    A run that diverged counts as the worst finite figure of the contest. None for levels with fewer than two seeds.
+    A run that diverged counts as the worst finite statistic of the contest. None for levels with fewer than two seeds.
 
     Args:
         trials: by level, the numbers of trials; None: 1, 2, 4, ..., all.
@@ -131,7 +131,7 @@ def budget_curves(
 
 
 def _tabulate(entry: Entry, worst: float) -> np.ndarray:
-    """Tabulate the figures of the trials of an entry (trials, seeds), of the seeds that all of them have."""
+    """Tabulate the statistics of the trials of an entry (trials, seeds), of the seeds that all of them have."""
     shared = sorted(set.intersection(*(set(cell.outcomes) for cell in entry.trials.values())), key=repr)
     table = [[cell.outcomes[key].value for key in shared] for cell in entry.trials.values()]
     return np.where(np.isfinite(table), table, worst).reshape(len(entry.trials), len(shared))

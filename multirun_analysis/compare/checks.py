@@ -31,7 +31,7 @@ def cautions(comparison: Comparison) -> list[str]:
         *[text for result in comparison.results for text in _adam(result)],
         *_few_seeds(comparison),
         *_crossed_seeds(comparison),
-        *_no_figure(comparison),
+        *_no_statistic(comparison),
         *_reused(comparison),
         *_folds(comparison),
         *_circumstances(comparison),
@@ -101,7 +101,7 @@ def _suspicious_tests(comparison: Comparison) -> Iterator[str]:
 def _chosen_on_test(comparison: Comparison) -> Iterator[str]:
     if comparison.metric.name.startswith("test_"):
         yield (
-            f"{comparison.metric.name} is compared: a level chosen by it is chosen on the test set, whose figure no "
+            f"{comparison.metric.name} is compared: a level chosen by it is chosen on the test set, whose value no "
             "longer says what new data will bring."
         )
 
@@ -232,8 +232,8 @@ def _few_seeds(comparison: Comparison) -> Iterator[str]:
             )
 
 
-def _no_figure(comparison: Comparison) -> Iterator[str]:
-    """Completed runs whose figure is not finite: they count as diverged."""
+def _no_statistic(comparison: Comparison) -> Iterator[str]:
+    """Completed runs whose statistic is not finite: they count as diverged."""
     runs, values = comparison.study.runs, comparison.values
     broken = runs.index[(runs["status"] == record.COMPLETED) & np.isinf(values)]
     if len(broken):
@@ -259,14 +259,14 @@ def _folds(comparison: Comparison) -> Iterator[str]:
     if 0 < len(without) < len(completed):
         why = ", ".join(sorted(set(map(str, completed.loc[without, "folds"]))))
         yield (
-            f"{len(without)} of {len(completed)} runs have no usable {record.FOLDS} ({why}): settled figures are "
+            f"{len(without)} of {len(completed)} runs have no usable {record.FOLDS} ({why}): settled values are "
             "compared by default, not selected ones."
         )
     metric = comparison.metric
-    lacking = lack_folds(comparison.study, metric.column) if metric.figure == "settled" and metric.column else 0
+    lacking = lack_folds(comparison.study, metric.column) if metric.statistic == "settled" and metric.column else 0
     if lacking and not len(without) and metric.validated:
         yield (
-            f"{record.FOLDS} of {lacking} of {len(completed)} runs does not hold {metric.column}: its settled figure "
+            f"{record.FOLDS} of {lacking} of {len(completed)} runs does not hold {metric.column}: its settled value "
             "is compared, not the selected one."
         )
     damaged = completed["folds"].dropna()

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 import numpy as np
 import pandas as pd
 
-from multirun_analysis.compare.chosen_metric import default_metric, find_metric, selecting_metric, with_figure
+from multirun_analysis.compare.chosen_metric import default_metric, find_metric, selecting_metric, with_statistic
 from multirun_analysis.compare.confirmation import fresh, searched_contests, setting_contest
 from multirun_analysis.compare.confounding import Confounded, confounded
 from multirun_analysis.compare.contests import BLOCKS, LEAST_TRIED, contests
@@ -41,7 +41,7 @@ from multirun_analysis.records.load import Study
 from multirun_analysis.records.replicates import with_replicates
 from paribus.errors import UserError, unknown_name
 
-OTHER_FIGURE = {"selected": "settled", "settled": "best"}  # beside which a figure is held
+OTHER_STATISTIC = {"selected": "settled", "settled": "best"}  # beside which a statistic is held
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,17 @@ class Comparison:
 
     Attributes:
         study: of these runs alone.
-        metric, selection: the figure that is compared; the validated one by which what was tuned is chosen.
+        metric, selection: the statistic that is compared; the validated one by which what was tuned is chosen.
         margin: differences up to it count as none; None: there is no such margin.
         factors: all that differs between the runs, groups of choices first.
         by: those of them that were asked for.
         described: what was tried, by run.
-        values: the figure of each run: infinitely bad where it diverged, NaN where there is none.
+        values: the statistic of each run: infinitely bad where it diverged, NaN where there is none.
         results: what came of each factor, in one family; of confirmation runs alone where there are any.
         confounded: the pairs of levels that may not be compared.
         duplicates: runs that are there twice, by identity, and the one that counts.
         reused: runs marked as confirmation on seeds that were searched on; they confirm nothing.
-        other: the figure of the runs beside which the compared one is held, and the results by it.
+        other: the statistic of the runs beside which the compared one is held, and the results by it.
         looks: at which seeds were added to the runs that are judged; None: their number was fixed.
     """
 
@@ -82,7 +82,7 @@ class Comparison:
 
     @property
     def blocks(self) -> list[str]:
-        """The factors that decide on which samples runs are validated: figures of different ones are not compared."""
+        """The factors that decide on which samples runs are validated: different ones are not compared."""
         return [factor for factor in self.factors if factor in BLOCKS]
 
     def is_higher_better(self, column: str) -> bool:
@@ -247,7 +247,7 @@ def compare(
     name = task or known[0]
     measured = find_metric(study, metric, direction) if metric else default_metric(study, name, factors)
     selection = selecting_metric(study, name, factors, measured)
-    study = with_figure(with_figure(study, measured), selection)
+    study = with_statistic(with_statistic(study, measured), selection)
     margin = study.plan.margin if margin is None and study.plan is not None else margin
     allowed = parse_margin(margin, measured) if isinstance(margin, str) else margin
     duplicates = find_duplicates(study)
@@ -261,36 +261,40 @@ def compare(
     chosen = [factor for factor in compared if factor not in BLOCKS]
     looks = read_looks(study.plan, judged)
 
-    def contests_of(figure: Metric, runs: Mapping[str, Described], outcomes: Mapping[str, Outcome]) -> list[Contest]:
-        found = [contests(runs, outcomes, factors, factor, selection.sign, figure.is_loss) for factor in chosen]
+    def contests_of(statistic: Metric, runs: Mapping[str, Described], outcomes: Mapping[str, Outcome]) -> list[Contest]:
+        found = [contests(runs, outcomes, factors, factor, selection.sign, statistic.is_loss) for factor in chosen]
         return [contest for of_factor in found for contest in of_factor]
 
-    def results_at(figure: Metric, looks: Looks | None) -> list[Result]:
+    def results_at(statistic: Metric, looks: Looks | None) -> list[Result]:
         runs: Mapping[str, Described] = judged
         if looks is not None and study.plan is not None:
             runs = select_planned(study.plan, judged, looks.judged if looks.taken else looks.seeds)
-        outcomes, found = measure_outcomes(study, runs, figure, selection), list[Contest]()
+        outcomes, found = measure_outcomes(study, runs, statistic, selection), list[Contest]()
         if searched and others:  # each level at what the search chose
-            before = contests_of(figure, others, measure_outcomes(study, others, figure, selection))
+            before = contests_of(statistic, others, measure_outcomes(study, others, statistic, selection))
             tuned = [contest for contest in before if contest.kind == Kind.TUNED]
             found = searched_contests(runs, outcomes, tuned)
         if not found:
-            found = contests_of(figure, runs, outcomes)
+            found = contests_of(statistic, runs, outcomes)
             whole = setting_contest(runs, outcomes, factors) if others and not by else None
             found += [] if whole is None else [whole]
         found = [replace(contest, looks=looks) for contest in found]
-        resolution = find_resolution(study, figure, outcomes)
-        return decide([analyse(c, figure.sign, figure.is_loss) for c in found], figure.sign, allowed, resolution)
+        resolution = find_resolution(study, statistic, outcomes)
+        return decide(
+            [analyse(c, statistic.sign, statistic.is_loss) for c in found], statistic.sign, allowed, resolution
+        )
 
-    def results_by(figure: Metric) -> list[Result]:
-        return results_at(figure, None) if looks is None else judge_looks(looks, partial(results_at, figure))
+    def results_by(statistic: Metric) -> list[Result]:
+        return results_at(statistic, None) if looks is None else judge_looks(looks, partial(results_at, statistic))
 
     results = results_by(measured)
     other = None
-    if measured.figure in OTHER_FIGURE:
-        beside = replace(measured, name=measured.name.replace(measured.figure, OTHER_FIGURE[measured.figure], 1))
+    if measured.statistic in OTHER_STATISTIC:
+        beside = replace(
+            measured, name=measured.name.replace(measured.statistic, OTHER_STATISTIC[measured.statistic], 1)
+        )
         if beside.name in study.runs:
-            study = with_figure(study, beside)
+            study = with_statistic(study, beside)
             other = beside, results_by(beside)
     of = {factor: [result.contest for result in results if result.factor == factor] for factor in chosen}
     mixed = [pair for factor in chosen for pair in confounded(judged, factors, factor, of[factor])]

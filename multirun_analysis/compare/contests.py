@@ -11,7 +11,7 @@ from multirun_analysis.compare.inference import optimism
 from multirun_analysis.records.described import ABSENT, CONTENT, DEFAULT, DERIVED, GROUPS, Described, tuned_keys
 
 TUNABLE = ("optim.", "scheduler.")  # values that are swept to do a level justice
-# What decides on which samples and targets a run is validated: figures of different ones are not compared.
+# What decides on which samples and targets a run is validated: statistics of different ones are not compared.
 BLOCKS = ("data", CONTENT, "data.path", "data.target", "data.split", "data.val_size", "data.val_fraction",
           "data.test_fraction")  # fmt: skip
 LEAST_TRIED = 2 / 3  # of the replicates of the most tried setting: with fewer a setting is no candidate
@@ -25,7 +25,7 @@ def contests(
     Args:
         outcomes: by run.
         factors: of all the runs.
-        sign: 1 where more of the figure by which settings are chosen is better, -1 where less is.
+        sign: 1 where more of the statistic by which settings are chosen is better, -1 where less is.
         loss: whether it is a loss, whose noise grows with its size.
     """
     having = {name: run for name, run in runs.items() if run.choices and run.level(factor) != ABSENT}
@@ -152,7 +152,7 @@ def _entries(
         context = tuple(run.level(o) for o in others) if by_value else context_of(run, factor, others)
         by_trial = cells.setdefault(context, {}).setdefault(run.level(factor), {})
         cell, mine = by_trial.setdefault(trial, {}), outcomes[name]
-        # an attempt without a figure hides none that has one
+        # an attempt without a statistic hides none that has one
         if mine.replicate not in cell or math.isnan(cell[mine.replicate].value):
             cell[mine.replicate] = mine
     return {

@@ -35,7 +35,7 @@ class Outcome:
 
     Attributes:
         value: of the metric; NaN where there is none, infinite where the run diverged.
-        selected_on: the figure by which settings are chosen.
+        selected_on: the statistic by which settings are chosen.
     """
 
     run: str

@@ -1,4 +1,4 @@
-"""The figure by which runs are compared."""
+"""The statistic by which runs are compared."""
 
 import math
 import re
@@ -14,7 +14,7 @@ from paribus import record
 from paribus.errors import UserError
 
 LOSSES = {"loss", "mse", "rmse", "mae", "error", "perplexity"}
-FIGURES = ("selected", "settled", "best", "final")  # of a run; see records/run_figures.py
+STATISTICS = ("selected", "settled", "best", "final")  # of a run; see records/run_statistics.py
 WORDS = {
     "selected": "at the epoch that validation selects, scored on samples that did not select it",
     "settled": "mean over the last tenth of the epochs",
@@ -42,24 +42,24 @@ class Metric:
         return {"higher": 1, "lower": -1}.get(self.direction or direction_of(self.name) or "", 0)
 
     @property
-    def figure(self) -> str | None:
-        """Which figure of a run it is: selected, settled, best or final; None for other columns."""
+    def statistic(self) -> str | None:
+        """Which statistic of a run it is: selected, settled, best or final; None for other columns."""
         kind = self.name.partition("_")[0]
-        return kind if kind in FIGURES else None
+        return kind if kind in STATISTICS else None
 
     @property
     def column(self) -> str | None:
         """The column of metrics.csv that it is taken from, if it is."""
         if self.source is not None:
             return self.source
-        return None if self.figure is None else self.name.partition("_")[2].replace("_", "/", 1)
+        return None if self.statistic is None else self.name.partition("_")[2].replace("_", "/", 1)
 
     @property
     def short(self) -> str:
-        """Its name without the figure: val accuracy, val MSE."""
+        """Its name without the statistic: val accuracy, val MSE."""
         words = {"acc": "accuracy", "mse": "MSE", "mae": "MAE", "rmse": "RMSE", "r2": "R2", "f1": "F1",
                  "auroc": "AUROC"}  # fmt: skip
-        parts = (self.name if self.figure is None else self.name.partition("_")[2]).split("_")
+        parts = (self.name if self.statistic is None else self.name.partition("_")[2]).split("_")
         return " ".join(words.get(part, part) for part in parts)
 
     @property
@@ -78,7 +78,7 @@ class Metric:
         return self.sign < 0 and bool(set(self.name.split("_")) & LOSSES)
 
     def of(self, study: Study) -> pd.Series:
-        """Look up each run's figure: infinitely bad where it diverged or recorded none that is finite, else NaN.
+        """Look up each run's statistic: infinitely bad where it diverged or recorded none that is finite, else NaN.
 
         A run that was not evaluated, or had no validation, says nothing of it.
         """
@@ -89,7 +89,7 @@ class Metric:
         measured = (study.curves["metric"] == self.column) & study.curves["value"].notna()
         recorded = set(study.curves.loc[measured, "run"]) if self.column else set()
         broken = completed & ~np.isfinite(found) & runs.index.isin(recorded)
-        if self.figure == "selected":  # where no folds were recorded there is nothing that could be finite
+        if self.statistic == "selected":  # where no folds were recorded there is nothing that could be finite
             broken &= runs["folds"].isna()
         result = found.where(completed & np.isfinite(found))
         worst = -self.sign * math.inf if self.sign else math.nan

@@ -120,7 +120,7 @@ def estimate_budget(tables: np.ndarray, sources: Sequence[str]) -> NoiseBudget:
 def find_noise_budget(comparison: Comparison) -> NoiseBudget | str | None:
     """Find the noise budget of a comparison. Return None where no seeds are crossed, or why there is none.
 
-    Settings whose runs have a figure for every combination of seeds are used; seeds are crossed where two sources of
+    Settings whose runs have a statistic for every combination of seeds are used; seeds are crossed where two sources of
     randomness, or more, have several seeds each, independently of each other.
     """
     runs = {name: run for name, run in comparison.described.items() if run.seeds and name not in comparison.duplicates}

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from multirun_analysis.compare.chosen_metric import default_metric, find_metric, selecting_metric, with_figure
+from multirun_analysis.compare.chosen_metric import default_metric, find_metric, selecting_metric, with_statistic
 from multirun_analysis.compare.comparison import tasks
 from multirun_analysis.compare.contests import BLOCKS
 from multirun_analysis.compare.design import Cell, Contest, Entry, Kind, Levels, Outcome, Replicate
@@ -44,7 +44,7 @@ class RunPair:
         seed: in words.
         first_epoch: the first epoch in which their curves differ; None where they are equal to the last digit.
         statuses: before and after.
-        values: the compared figure before and after; infinitely bad where the run diverged, NaN where there is none.
+        values: the compared statistic before and after; infinitely bad where the run diverged, NaN where there is none.
     """
 
     before: str
@@ -60,7 +60,7 @@ class RunPair:
         return self.first_epoch is not None or self.statuses[0] != self.statuses[1]
 
     def difference(self, log: bool) -> float:
-        """Compute the figure after less that before, or the logarithm of their ratio; NaN where one is not finite."""
+        """Compute the value after less that before, or the logarithm of their ratio; NaN where one is not finite."""
         before, after = (_scaled(value, log) for value in self.values)
         return after - before
 
@@ -100,7 +100,7 @@ class Revision:
 
     @property
     def log(self) -> bool:
-        """Whether the figure is compared as a ratio."""
+        """Whether the statistic is compared as a ratio."""
         return any(result.log for result in self.whole)
 
 
@@ -128,7 +128,7 @@ def compare_revisions(
     [task] = tasks(study)
     measured = find_metric(study, metric, direction) if metric else default_metric(study, task, factors)
     selection = selecting_metric(study, task, factors, measured)
-    study = with_figure(with_figure(study, measured), selection)
+    study = with_statistic(with_statistic(study, measured), selection)
     allowed = None if margin is None else parse_margin(margin, measured)
     sides = [_by_identity(study, described, [name for name in described if (name in before) == side])
              for side in (True, False)]  # fmt: skip
@@ -178,14 +178,14 @@ def group_changed(pairs: Sequence[RunPair]) -> dict[Levels, list[RunPair]]:
 def measure_seeds(pairs: Sequence[RunPair], log: bool) -> float:
     """Compute the root mean square of the difference between two seeds of one setting before the change.
 
-    Of logarithms with `log`; NaN with fewer than two finite figures.
+    Of logarithms with `log`; NaN with fewer than two finite statistics.
     """
     values = [value for pair in pairs if math.isfinite(value := _scaled(pair.values[0], log))]
     return math.sqrt(2 * np.var(values, ddof=1)) if len(values) > 1 else math.nan
 
 
 def _scaled(value: float, log: bool) -> float:
-    """Return a figure, or its logarithm; NaN where it is not finite or has none."""
+    """Return a statistic, or its logarithm; NaN where it is not finite or has none."""
     if not math.isfinite(value) or (log and value <= 0):
         return math.nan
     return math.log(value) if log else value

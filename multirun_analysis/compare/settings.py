@@ -55,7 +55,7 @@ def tried_settings(
     sign: int,
     blocks: Sequence[str],
 ) -> list[Setting]:
-    """List settings, block by block: usable ones by their mean, then those that diverge, then those without a figure.
+    """List settings, block by block: usable ones by their mean, then those that diverge, then those without a value.
 
     Args:
         cells: by run, a number that runs share which differ in their replicate only.
@@ -66,12 +66,12 @@ def tried_settings(
     by_cell: dict[tuple[int, bool], list[str]] = {}
     for name, cell in cells.items():
         by_cell.setdefault((int(cell), described[str(name)].confirms), []).append(str(name))
-    figures, found = values.to_dict(), []
+    statistics, found = values.to_dict(), []
     for (cell, confirms), names in by_cell.items():
-        finite = [name for name in names if math.isfinite(figures[name])]
+        finite = [name for name in names if math.isfinite(statistics[name])]
         labels = [described[name].replicate for name in finite]
-        mean = estimate_replicates(np.array([figures[name] for name in finite]), labels)
-        diverged = sum(math.isinf(figures[name]) for name in names)
+        mean = estimate_replicates(np.array([statistics[name] for name in finite]), labels)
+        diverged = sum(math.isinf(statistics[name]) for name in names)
         levels = {factor: described[names[0]].level(factor) for factor in factors}
         missing = len(names) - len(finite) - diverged
         found.append(Setting(cell, levels, names, mean, len(finite), diverged, missing, confirms))

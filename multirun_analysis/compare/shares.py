@@ -50,11 +50,11 @@ class Shares:
 def variance_shares(
     levels: pd.DataFrame, values: Mapping[str, float], seeds: Mapping[str, Hashable], groups: Sequence[tuple[str, ...]]
 ) -> Shares | None:
-    """Compute the share of each group of factors; None of fewer than three runs, or of equal figures.
+    """Compute the share of each group of factors; None of fewer than three runs, or of equal statistics.
 
     Args:
         levels: a row a run, a column a factor.
-        values: finite figures, by run; the logarithm of a loss that spans much.
+        values: finite statistics, by run; the logarithm of a loss that spans much.
         seeds: by run.
     """
     runs = [run for run in levels.index if run in values]

@@ -1,4 +1,4 @@
-"""Compare how fast levels reach a target, by the rules for any other figure of a run, as a family of their own.
+"""Compare how fast levels reach a target, by the rules for any other statistic of a run, as a family of their own.
 
 A run that never reaches the target is not left out: its time counts as the number of epochs that was planned, and so do
 longer times. What is compared is then the restricted mean time (Royston and Parmar 2013), which has no bias from runs

@@ -24,7 +24,7 @@ def named_metric(summary: Mapping[str, Any] | None) -> Metric | None:
 def direction_of(name: str) -> str | None:
     """Return "higher" or "lower" as the words of a metric's name say; None where they do not.
 
-    A baseline is what a figure is held against, and better at neither end.
+    A baseline is what a statistic is held against, and better at neither end.
     """
     words = re.split(r"[^a-z0-9]+", name.lower())
     if "baseline" in words:

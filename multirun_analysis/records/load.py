@@ -32,7 +32,7 @@ from multirun_analysis.records.files import (
     read_steps,
 )
 from multirun_analysis.records.planned import Planned, read_planned
-from multirun_analysis.records.run_figures import figures_of_curves
+from multirun_analysis.records.run_statistics import compute_statistics
 from paribus import record
 from paribus.diagnosis import Diagnosis
 
@@ -48,7 +48,7 @@ class Study:
         runs: a row a run, index its name (its directory below the common one): status, message, task, a column for
             each group of choices and each value that was set, seed, the summary statistics, `final_` and `best_` of
             every column of metrics.csv (best: of epochs before it diverged, where the better end is known),
-            `test_` figures where it was evaluated, `diverged_epoch`, command, directory.
+            `test_` statistics where it was evaluated, `diverged_epoch`, command, directory.
         curves: run, epoch, step, metric, value; a row an epoch and metric (seconds: since training began).
         described: what was tried in each run, for comparing; by name.
         summaries: each run's summary.json, {} where it has none.
@@ -185,12 +185,12 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     row = {"status": status, "message": message, "task": _task(metrics, described)}
     plain = described.split_seed == described.seed and not described.own
     row["seed"] = described.seed if plain else described.seed_in_words
-    statistics = (summary or {}).get("statistics", {})
-    row |= {key: value for key, value in statistics.items() if not isinstance(value, dict | list)}
+    recorded = (summary or {}).get("statistics", {})
+    row |= {key: value for key, value in recorded.items() if not isinstance(value, dict | list)}
     validated = sorted(set(range(1, len(metrics) + 1)) - set(unvalidated))
     folds, unread = read_folds(directory, validated) if status == record.COMPLETED else (None, None)
-    figures = figures_of_curves(metrics, folds, named_metric(summary), unvalidated, list_measured(summary))
-    row |= {key: value for key, value in figures.items() if key not in statistics}
+    statistics = compute_statistics(metrics, folds, named_metric(summary), unvalidated, list_measured(summary))
+    row |= {key: value for key, value in statistics.items() if key not in recorded}
     row["folds"] = unread
     tested = (summary or {}).get("test", {})
     row |= {f"test_{key}": value for key, value in tested.items() if isinstance(value, int | float)}

@@ -58,7 +58,7 @@ def details(
         by_number = [f"It is {budgets.fault}."] if budgets.fault else by_trials(budgets, metric)
         parts += [(title, by_number), *equal_costs(budgets, metric)]
     parts.append(("Divergence", result_tables.divergence(comparison)))
-    parts.append(("Why: what differs inside the networks, and goes along with it", inner_table(comparison)))
+    parts.append(("Why: the clearest differences inside the networks", inner_table(comparison)))
     parts.append(("Diagnosis", diagnosis_tables.sentences(comparison)))
     parts.append(("Diagnosis by setting", diagnosis_tables.by_setting(comparison)))
     parts.append(("Diagnosis by run", diagnosis_tables.by_run(comparison)))
@@ -74,8 +74,8 @@ def details(
     if target is not None:
         parts += _times(comparison, target, compared_times)
     parts.append(("Settings; ±: half of the 95 % interval over seeds (Student)", settings(comparison)))
-    if metric.figure:
-        parts.append(("How it was compared", [f"{metric.name}: {WORDS[metric.figure]}."]))
+    if metric.statistic:
+        parts.append(("How it was compared", [f"{metric.name}: {WORDS[metric.statistic]}."]))
     return [(title, part) for title, part in parts if len(part)]
 
 

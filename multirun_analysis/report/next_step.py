@@ -52,7 +52,7 @@ def next_step(comparison: Comparison) -> Step:
     chosen = comparison.best_by_block
     if not chosen:
         broken = any(setting.diverged for setting in comparison.tried)
-        return _lower(comparison) if broken else _other_figure(comparison)
+        return _lower(comparison) if broken else _other_statistic(comparison)
     if not comparison.factors:
         return Step("vary one thing, with several seeds", commands.vary(comparison, SEEDS))
     if comparison.confirmed or comparison.looks is not None:
@@ -81,12 +81,12 @@ def _test(comparison: Comparison) -> Step:
     return Step(READ_TEST, commands.evaluate(comparison, chosen))
 
 
-def _other_figure(comparison: Comparison) -> Step:
-    """Name a figure that the runs have, where they have not the compared one: final fits are not validated."""
+def _other_statistic(comparison: Comparison) -> Step:
+    """Name a statistic that the runs have, where they have not the compared one: final fits are not validated."""
     runs, metric = comparison.study.runs, comparison.metric
     tested = next((name for name in TESTED if name in runs and runs[name].notna().any()), None)
     if metric.name in TESTED or tested is None:
-        return Step(f"compare another figure (--metric): no run has a {metric.short}")
+        return Step(f"compare another statistic (--metric): no run has a {metric.short}")
     return Step(f"compare what was tested: --metric {tested}")
 
 

@@ -90,8 +90,8 @@ def _json(data: Any) -> str:
 
 def _verdict(found: Verdict, comparison: Comparison) -> str:
     """The first screen: the factors' pictures, and beside them its lines; then the command that comes next."""
-    figure = comparison.metric.figure
-    what = f" ({WORDS[figure]})" if figure else ""
+    statistic = comparison.metric.statistic
+    what = f" ({WORDS[statistic]})" if statistic else ""
     drawn = pictures(comparison, [line.factor for line in found.lines if line.factor])
     command = (
         f"<p class='next'><code>{escape(found.command)}</code> <button type='button' id='copy'>Copy</button></p>"

@@ -139,7 +139,7 @@ def _noise(revision: Revision) -> list[str]:
 
 
 def show_difference(value: float, metric: Metric, log: bool) -> str:
-    """Format the difference of two figures, or the ratio whose logarithm it is; nothing for NaN."""
+    """Format the difference of two values, or the ratio whose logarithm it is; nothing for NaN."""
     if math.isnan(value):
         return ""
     return f"a factor of {math.exp(value):.3g}" if log else metric.show_difference(value)

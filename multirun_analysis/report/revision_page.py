@@ -105,7 +105,7 @@ def _compose_picture(rows: Sequence[Row], revision: Revision) -> str:
     ends = f"{ends}<span>{_end(reach, revision)}</span></span>"
     margin = " Grey band: the margin." if revision.margin is not None and not log else ""
     said = (
-        "Dot: a run, its figure after the change less that before. Blue band: by how much two seeds of the setting "
+        "Dot: a run, its value after the change less that before. Blue band: by how much two seeds of the setting "
         "differ before the change (root mean square); in a long training rounding alone may move a run as far. "
         "Circle: the mean with its 95 % interval, filled where decided, after correction for all rows."
     )
@@ -148,7 +148,7 @@ def _describe(row: Row, revision: Revision) -> tuple[str, str]:
     """Return the difference with its interval, and what it is, in words."""
     pair = row.pair
     if pair is None or not pair.estimate.n:
-        return "no seed has a figure before and after", ""
+        return "no seed has a value before and after", ""
     shown = revision.metric.show_estimate(pair.estimate, row.result.log)
     return shown, WORDS.get(pair.verdict, f"{pair.verdict}{' within the margin' if pair.verdict == 'same' else ''}")
 

@@ -28,7 +28,7 @@ def not_compared(comparison: Comparison) -> list[str]:
         names = f"{in_words(pair.a)} and {in_words(pair.b)}"
         grouped.setdefault(pair.factor, {}).setdefault(pair.also, []).append(names)
     sentences = [
-        f"{factor} decides on which samples runs are validated: figures of its levels are not compared, all else is "
+        f"{factor} decides on which samples runs are validated: statistics of its levels are not compared, all else is "
         "compared within each of them."
         for factor in comparison.blocks
     ]
@@ -41,7 +41,7 @@ def not_compared(comparison: Comparison) -> list[str]:
         number = sum(map(len, found.values()))
         which = f"{count(number, 'pair')} of its levels" if comparison.of(factor) else "its levels"
         sentences.append(
-            f"{factor} is confounded: {which} were never compared with all else equal, and their figures say nothing "
+            f"{factor} is confounded: {which} were never compared with all else equal, and their values say nothing "
             f"about {factor} alone. The nearest runs differ also in {'; in '.join(parts)}."
         )
     return sentences

@@ -53,7 +53,7 @@ def defuse_formulas(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def runs(comparison: Comparison) -> pd.DataFrame:
-    """The reports' table of runs, best first: what was tried, what came of it. Those without a figure stand below."""
+    """The reports' table of runs, best first: what was tried, what came of it. Those without a value stand below."""
     study = comparison.study
     rows: dict[str, dict[str, str]] = {}
     records = study.runs.to_dict("index")

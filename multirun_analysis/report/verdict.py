@@ -239,14 +239,14 @@ def _matters(shares: Shares | None) -> str | None:
 
 
 def _holds_for(comparison: Comparison) -> str | None:
-    """For what budget it holds, and where another figure of the runs says otherwise."""
+    """For what budget it holds, and where another statistic of the runs says otherwise."""
     parts: list[str] = []
     if comparison.results and improving(comparison) > 0.5:
         epochs = comparison.study.runs.get("epochs")
         budget = "this budget" if epochs is None or epochs.dropna().empty else f"a budget of {int(epochs.max())} epochs"
         parts.append(f"{budget}: most runs still improve at its end")
     if comparison.other is not None:
-        figure, results = comparison.other
+        statistic, results = comparison.other
         other = {(r.factor, tuple(r.contest.block.items())): r for r in results}
         tuned = {key for result in comparison.results for key in result.contest.nuisances}
         for result in (r for r in comparison.results if r.factor not in tuned):
@@ -255,10 +255,10 @@ def _holds_for(comparison: Comparison) -> str | None:
                 continue
             name = name_of(result.factor).lower()
             if result.winner is not None and beside.winner is None:
-                only = f"ahead by its {comparison.metric.figure} figure only, not by the {figure.figure} one"
+                only = f"ahead by {comparison.metric.statistic} values only, not by {statistic.statistic} ones"
                 parts.append(f"{in_words(result.winner)} ({name}) {only}")
             elif any(one.decides(result.best.level, beside.best.level) for one in (result, beside)):
-                parts.append(f"{name}: by {figure.figure} {in_words(beside.best.level)} leads")
+                parts.append(f"{name}: by {statistic.statistic} {in_words(beside.best.level)} leads")
     return "; ".join(parts[:3]) or None
 
 

@@ -110,7 +110,7 @@ def inner_table(comparison: Comparison) -> pd.DataFrame:
             "difference [95 %, corrected]": _difference(one),
             "replicates": str(one.replicates),
             "p, corrected": f"{one.p:.2g}",
-            "clear": "yes" if one.clear else "",
+            "decided": "yes" if one.clear else "no",
         }
         for one in sorted(best.values(), key=lambda one: (one.factor, not one.clear, -one.strength))
     ]

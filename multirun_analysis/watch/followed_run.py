@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from multirun_analysis.records.files import is_running
-from multirun_analysis.records.run_figures import settled
+from multirun_analysis.records.run_statistics import settled
 from multirun_analysis.watch.metrics_file import MetricsFile, Stamp, read_stamp
 from paribus import record
 

@@ -172,7 +172,7 @@ def test_as_a_command_it_needs_no_terminal_and_help_comes_at_once(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_damaged_files_of_one_run_are_told_and_cost_no_other_figure(
+def test_damaged_files_of_one_run_are_told_and_cost_no_other_statistic(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = made(tmp_path / "s")

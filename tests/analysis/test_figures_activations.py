@@ -43,6 +43,6 @@ def test_the_known_ones_are_drawn_and_the_others_named() -> None:
     figure.savefig(io.BytesIO())
 
 
-def test_without_a_known_one_there_is_no_figure() -> None:
+def test_without_a_known_one_there_is_no_statistic() -> None:
     assert functions(["mine"]) is None
     assert functions([]) is None

@@ -12,7 +12,7 @@ from multirun_analysis.compare.comparison import compare
 from multirun_analysis.figures.curvature import stability_margin
 from multirun_analysis.figures.gallery import gallery
 from multirun_analysis.figures.overview import overview
-from multirun_analysis.records.run_figures import figures_of_curves
+from multirun_analysis.records.run_statistics import compute_statistics
 from multirun_analysis.report.page import compose_parts, write_page
 from multirun_analysis.report.verdict import verdict
 
@@ -33,9 +33,9 @@ def test_margins_are_drawn_where_they_were_measured_and_the_eigenvalue_for_plain
 def test_a_settled_figure_is_that_of_the_epochs_that_were_measured() -> None:
     frame = comparison([BASE | SHARP]).study.curves.pivot(index="epoch", columns="metric", values="value")
     frame = frame.reset_index().astype(float)
-    found = figures_of_curves(frame, measured=list(SHARP))
+    found = compute_statistics(frame, measured=list(SHARP))
     assert found["final_curvature_largest_eigenvalue"] == 200
-    assert np.isnan(figures_of_curves(frame)["final_curvature_largest_eigenvalue"])
+    assert np.isnan(compute_statistics(frame)["final_curvature_largest_eigenvalue"])
 
 
 @pytest.mark.parametrize("optim", ["sgd", "adam"])

@@ -17,7 +17,7 @@ from multirun_analysis.figures.depth import depth_against_gradient
 from multirun_analysis.figures.style import GREY, pick, plain
 
 
-def test_without_data_there_is_no_figure(tmp_path: Path) -> None:
+def test_without_data_there_is_no_statistic(tmp_path: Path) -> None:
     for optim in ("adam", "sgd"):
         write(tmp_path / "s" / optim, rows=[], optim=optim)
     comparison = read(tmp_path / "s")

@@ -47,7 +47,7 @@ def test_of_a_deep_network_sixteen_layers_are_drawn_both_ends_among_them(tmp_pat
     assert "16 of 40 layers" in figure.get_suptitle()
 
 
-def test_records_without_files_have_no_figures(tmp_path: Path) -> None:
+def test_records_without_files_have_no_statistics(tmp_path: Path) -> None:
     assert weights.histograms(tmp_path, {}) is None
     assert weights.first_heat_map(tmp_path) is None
     assert weights.predicted(tmp_path, {}) is None

@@ -64,7 +64,9 @@ def test_an_analysis_that_was_interrupted_is_made_again(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"runs.csv": "ours: runs.csv"}
 
 
-def test_files_of_a_version_without_a_manifest_are_taken_over_and_other_figures_mentioned_once(tmp_path: Path) -> None:
+def test_files_of_a_version_without_a_manifest_are_taken_over_and_other_statistics_mentioned_once(
+    tmp_path: Path,
+) -> None:
     older(tmp_path)
     (tmp_path / "notes.md").write_text("mine")
     output = Output(tmp_path)

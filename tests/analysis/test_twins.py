@@ -66,7 +66,7 @@ def test_the_figure_has_a_line_a_level_and_the_reference(study: Path) -> None:
     assert lines == [[[0.0, 50.0], [0.0, 25.0]], [[0.0, 3.0], [0.0, 1.0]]]
 
 
-def test_runs_of_several_splits_have_no_reference_and_runs_without_a_file_no_figure(study: Path) -> None:
+def test_runs_of_several_splits_have_no_reference_and_runs_without_a_file_no_statistic(study: Path) -> None:
     other = study.parent / "other"
     for optim, seed in product(("adam", "sgd"), (1, 2)):
         run = write_run(other / f"{optim}-{seed}", [2.0, 1.0 + (optim == "sgd")], seed, optim=optim)

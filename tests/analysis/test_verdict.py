@@ -125,7 +125,7 @@ def test_no_sentence_speaks_of_two_data_sets_at_once() -> None:
     assert not [pair for result in found.results for pair in result.pairs if {pair.a, pair.b} & {"easy", "hard"}]
 
 
-def test_what_has_no_figure_yet_is_not_called_unusable() -> None:
+def test_what_has_no_statistic_yet_is_not_called_unusable() -> None:
     runs = [{"activation": a, "seed": s, "val/loss": [2.0, 1.0 + 0.1 * s]} for a in ("relu", "tanh") for s in SEEDS]
     for run in runs[:3]:
         run["status"] = "failed"

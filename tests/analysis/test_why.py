@@ -80,7 +80,7 @@ def test_the_layer_and_epoch_are_named_with_an_interval_over_seeds(tmp_path: Pat
 def test_nothing_is_explained_where_nothing_is_concluded(tmp_path: Path) -> None:
     found = study(tmp_path / "study", gap=0.0)
     assert why(found) == "" and not any(line.label == "WHY" for line in verdict(found).lines)
-    assert "yes" in set(inner_table(found)["clear"])  # the details have it all the same
+    assert "yes" in set(inner_table(found)["decided"])  # the details have it all the same
 
 
 def test_networks_of_different_depth_are_compared_in_their_first_and_last_layer(tmp_path: Path) -> None:

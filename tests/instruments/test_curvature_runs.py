@@ -12,7 +12,7 @@ from conftest import as_dict, main, read_layers
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from multirun_analysis import load_runs
-from multirun_analysis.compare.chosen_metric import find_metric, with_figure
+from multirun_analysis.compare.chosen_metric import find_metric, with_statistic
 from paribus import record
 from paribus.run.build import build_data
 
@@ -59,7 +59,7 @@ def test_a_run_on_a_quadratic_records_its_curvature_also_resumed(train: Callable
     assert shown == pytest.approx(curves["curvature/largest_eigenvalue"].tolist(), rel=1e-6)
     study = load_runs(whole)
     metric = find_metric(study, "curvature/stability_margin", "lower")
-    assert with_figure(study, metric).runs[metric.name].tolist() == [curves["curvature/stability_margin"].iloc[-1]]
+    assert with_statistic(study, metric).runs[metric.name].tolist() == [curves["curvature/stability_margin"].iloc[-1]]
 
     parts = train(*QUADRATIC, "trainer.max_epochs=2", directory="parts")
     assert main("train.py", f"resume={parts}", "trainer.max_epochs=4") == 0

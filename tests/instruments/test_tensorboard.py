@@ -114,7 +114,7 @@ def test_a_server_shows_scalars_histograms_images_hparams_and_the_layout(train: 
     assert {"activation", "optim.lr", "status"} <= {info["name"] for info in experiment["hparamInfos"]}
 
 
-def test_under_multirun_no_figures_are_drawn_unless_asked(
+def test_under_multirun_no_statistics_are_drawn_unless_asked(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from conftest import main

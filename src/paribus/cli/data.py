@@ -54,7 +54,7 @@ def parse_arguments(typed: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--path", type=path, metavar="FILE", help="the same as path=FILE")
     parser.add_argument("--target", metavar="COLUMN", help="the same as target=COLUMN")
     parser.add_argument("--root", metavar="DIR", help="the same as root=DIR; default: PARIBUS_DATA, or data")
-    parser.add_argument("--no-verify", action="store_true", help="the same as verify=false: other checksums")
+    parser.add_argument("--no-verify", action="store_true", help="the same as verify=false: accept other checksums")
     options = parser.parse_intermixed_args(typed)
     if options.name not in list_names():
         raise unknown_name(options.name, "the data sets", list_names())

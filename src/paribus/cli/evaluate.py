@@ -28,11 +28,13 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage=name_commands("python evaluate.py [options] run=DIR [run=DIR ...]"),
     )
-    parser.add_argument("runs", nargs="+", metavar="run=DIR", help="a run, or a directory with runs below it")
+    parser.add_argument(
+        "runs", nargs="+", metavar="run=DIR", help="a run, or a directory of runs; run= may be left out"
+    )
     parser.add_argument(
         "--checkpoint",
         choices=("best", "last"),
-        help="default: best, the epoch with the best validation; last for a final fit without validation",
+        help="default: best, the epoch with the best validation; last where there was no validation",
     )
     parser.add_argument("--data-root", metavar="DIR", help="where the data are now, if not where training found them")
     parser.add_argument("--trust", action="store_true", help="also load runs whose configuration names other code")

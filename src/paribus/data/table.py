@@ -28,13 +28,13 @@ INPUT_BYTES = 32  # a number in memory while a table is prepared
 
 
 class Table(InMemory):
-    """Rows of a table: features standardised by the training part, an amount to predict in its own unit, or a class.
+    """Rows of a table: features standardised by the training part, a number to predict in its own unit, or a class.
 
     Args:
         path: a CSV or Parquet file.
         target: the column to predict; all others are features.
-        task: "regression" or "classification"; None: text is classes, numbers are amounts. A target of few different
-            whole numbers may be either, and needs a task.
+        task: "regression" or "classification"; None: text is a classification, numbers are a regression. A
+            target of few different whole numbers may be either, and needs a task.
         categorical: "one_hot" or the names of columns: one input for each value of columns of text, or of those named.
         delimiter, decimal: names of marks (paribus.data.dialect); None where they are to be recognised.
         bins: number of bins of the piecewise-linear encoding that is added to each feature, between quantiles of the
@@ -149,7 +149,7 @@ class Table(InMemory):
         return self.selection.select(sheet, target, lambda used: self.read_targets(used, target)), target
 
     def read_targets(self, sheet: Sheet, target: str) -> Tensor:
-        """Decide the task, and return the targets: class numbers, or amounts."""
+        """Decide the task, and return the targets: class numbers, or values."""
         self.task = self._task or decide_task(sheet, target)  # type: ignore[assignment]
         if self.task == "regression":
             if sheet.is_text(target):
@@ -279,14 +279,14 @@ def sort_categories(column: pd.Series) -> list[str]:
 
 
 def decide_task(sheet: Sheet, target: str) -> Literal["regression", "classification"]:
-    """Decide what a column is. Raises UserError where its few whole numbers may be amounts or classes."""
+    """Decide what a column is. Raises UserError where its few whole numbers may be either."""
     if sheet.is_text(target) or pd.api.types.is_bool_dtype(sheet.raw[target]):
         return "classification"
     numbers = sheet.get_numbers(target)
     values = numbers.unique()
     if len(values) <= min(FEW, len(numbers) // 2) and all(float(value).is_integer() for value in values):
         raise UserError(
-            f"The column {target!r} of {sheet.path} has {len(values)} different whole numbers, which may be amounts or "
-            "classes. Say which: data.task=regression or data.task=classification."
+            f"The column {target!r} of {sheet.path} has {len(values)} different whole numbers: a regression or a "
+            "classification? Say which: data.task=regression or data.task=classification."
         )
     return "regression"

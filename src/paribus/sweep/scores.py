@@ -21,7 +21,7 @@ def score_runs(directories: Sequence[Path], epochs: int | None = None) -> dict[P
     from multirun_analysis.compare.chosen_metric import default_metric, selecting_metric  # pandas takes time to import
     from multirun_analysis.records.described import factors_of
     from multirun_analysis.records.load import load_runs
-    from multirun_analysis.records.run_figures import settled
+    from multirun_analysis.records.run_statistics import settled
     from paribus import record
 
     study = load_runs(list(directories))

@@ -9,7 +9,7 @@ import pytest
 from records import write_folds, write_run
 
 from multirun_analysis import load_runs
-from multirun_analysis.records.run_figures import figures_of_curves, selected, settled
+from multirun_analysis.records.run_statistics import compute_statistics, selected, settled
 from paribus import record
 
 
@@ -69,7 +69,7 @@ def test_final_best_and_settled_are_what_one_computes_by_hand(seed: int) -> None
     frame = pandas.DataFrame({name: random.random(epochs) for name in ("train/loss", "val/loss", "val/acc", "val/mae")})
     frame.loc[random.random(epochs) < 0.2, "val/loss"] = math.nan
     rows = frame.to_dict("records")
-    found = figures_of_curves(frame.assign(epoch=range(1, epochs + 1), step=1, lr=0.1))
+    found = compute_statistics(frame.assign(epoch=range(1, epochs + 1), step=1, lr=0.1))
     usable = [row for row in rows if math.isfinite(row["val/loss"])]
     for column, better in (("val/loss", min), ("val/acc", max), ("val/mae", min)):
         name = column.replace("/", "_")

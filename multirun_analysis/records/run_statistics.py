@@ -1,4 +1,4 @@
-"""The figures of a run, from its metrics by epoch: final, best, settled and selected.
+"""The statistics of a run, from its metrics by epoch: final, best, settled and selected.
 
 `best` is a maximum over noise: of two settings equal in every epoch, the one that jitters more has the better one. So
 settings are compared by `selected`, the metric of the epoch that validation selects, on samples that did not select it,
@@ -18,16 +18,16 @@ SETTLED_SHARE = 0.1  # of the epochs, the last ones
 NOT_METRICS = ["epoch", "step", "epoch_seconds", "lr"]
 
 
-def figures_of_curves(
+def compute_statistics(
     metrics: pd.DataFrame,
     folds: pd.DataFrame | None = None,
     named: Metric | None = None,
     unvalidated: Sequence[int] = (),
     measured: Collection[str] = (),
 ) -> dict[str, float]:
-    """Compute the figures of a run: `final_`, `best_`, `settled_` and `selected_` with the metric's name.
+    """Compute the statistics of a run: `final_`, `best_`, `settled_` and `selected_` with the metric's name.
 
-    An epoch whose validation loss is not finite has no best figure, and is selected never. `selected_` is there for the
+    An epoch whose validation loss is not finite has no best value, and is selected never. `selected_` is there for the
     columns of `folds` alone, `best_` for columns whose better end is known.
 
     Args:
@@ -44,16 +44,16 @@ def figures_of_curves(
         rows = rows[rows[column].notna()] if column in measured else rows
         if not len(rows):
             continue
-        found[f"final_{name_figure(column)}"] = rows[column].iloc[-1]
+        found[f"final_{name_statistic(column)}"] = rows[column].iloc[-1]
         if column.startswith("val/") or (named is not None and column == named.column):
             own = named is not None and column == named.column
-            found |= figures_of_column(rows, column, named.direction if own and named else direction_of(column))
+            found |= compute_column_statistics(rows, column, named.direction if own and named else direction_of(column))
     return found | ({} if folds is None else selected(folds, named))
 
 
-def figures_of_column(metrics: pd.DataFrame, column: str, direction: str | None) -> dict[str, float]:
+def compute_column_statistics(metrics: pd.DataFrame, column: str, direction: str | None) -> dict[str, float]:
     """Compute `best_` and `settled_` of one column of metrics.csv, of which more ("higher") or less is better."""
-    values, name = metrics[column].to_numpy(), name_figure(column)
+    values, name = metrics[column].to_numpy(), name_statistic(column)
     usable = np.isfinite(values)
     if "val/loss" in metrics:
         usable = usable & np.isfinite(metrics["val/loss"].to_numpy())
@@ -63,8 +63,8 @@ def figures_of_column(metrics: pd.DataFrame, column: str, direction: str | None)
     return {**found, f"settled_{name}": settled(values)}
 
 
-def name_figure(column: str) -> str:
-    """Name a column of metrics.csv as in the figures of a run: val/f1 is val_f1."""
+def name_statistic(column: str) -> str:
+    """Name a column of metrics.csv as in the statistics of a run: val/f1 is val_f1."""
     return column.replace("/", "_")
 
 
@@ -79,7 +79,7 @@ def selected(folds: pd.DataFrame, named: Metric | None = None) -> dict[str, floa
 
     For each fold the epoch is chosen on the others, as best.ckpt is: by the metric that the run names, else by the
     highest val/acc, or the lowest val/loss where there is none. It is scored on the fold; the scores are averaged over
-    the samples. An epoch whose loss is not finite is chosen never; where there is no other, the figures are NaN. There
+    the samples. An epoch whose loss is not finite is chosen never; where there is no other, they are NaN. There
     are none where the metric that the run names has no folds.
     """
     count = int(folds["fold"].max())
@@ -95,10 +95,10 @@ def selected(folds: pd.DataFrame, named: Metric | None = None) -> dict[str, floa
             return {}
     finite = np.isfinite(sums["val/loss"]).all(axis=1) & np.isfinite(sums[by]).all(axis=1)
     if not finite.any():
-        return {f"selected_{name_figure(column)}": math.nan for column in columns}
+        return {f"selected_{name_statistic(column)}": math.nan for column in columns}
     known = np.where(finite[:, None], sums[by], 0)
     elsewhere = known.sum(axis=1, keepdims=True) - known
     score = np.where(finite[:, None], elsewhere if higher else -elsewhere, -math.inf)
     chosen = score.argmax(axis=0)  # the first on a tie, as for best.ckpt
     scored = {column: values[chosen, np.arange(count)].sum() / sizes.sum() for column, values in sums.items()}
-    return {f"selected_{name_figure(column)}": float(value) for column, value in scored.items()}
+    return {f"selected_{name_statistic(column)}": float(value) for column, value in scored.items()}
