@@ -91,6 +91,14 @@ def test_a_network_with_the_wrong_output_is_refused(train: Train, own: str, caps
     assert "Wrong returns (2, 1) for 2 samples; regression on these data needs (2,)" in capsys.readouterr().err
 
 
+def test_a_single_run_in_the_directory_of_a_study_is_refused(train: Train, capsys: Any) -> None:
+    """It would hide the study: a directory with a summary is a run to all who read records."""
+    study = train(*SHORT, directory="study/one").parent
+    train(*SHORT, "seed=1", directory="study", code=1)
+    assert f"{study} is the directory of a study. Choose another directory" in capsys.readouterr().err
+    assert not (study / record.SUMMARY).exists() and not (study / ".hydra").exists()
+
+
 def test_a_directory_that_holds_a_run_is_left_alone(train: Train, capsys: Any) -> None:
     directory = train(*SHORT)
     before = {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()}

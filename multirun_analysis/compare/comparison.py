@@ -269,13 +269,16 @@ def compare(
         runs: Mapping[str, Described] = judged
         if looks is not None and study.plan is not None:
             runs = select_planned(study.plan, judged, looks.judged if looks.taken else looks.seeds)
-        outcomes, found = measure_outcomes(study, runs, statistic, selection), list[Contest]()
-        if searched and others:  # each level at what the search chose
+        outcomes = measure_outcomes(study, runs, statistic, selection)
+        tuned, found = list[Contest](), list[Contest]()
+        if others:  # each level at what the search chose
             before = contests_of(statistic, others, measure_outcomes(study, others, statistic, selection))
             tuned = [contest for contest in before if contest.kind == Kind.TUNED]
             found = searched_contests(runs, outcomes, tuned)
-        if not found:
-            found = contests_of(statistic, runs, outcomes)
+        if not searched or not found:
+            judged_factors = {contest.factor for contest in found}
+            judged_factors |= {key for one in tuned if one.factor in judged_factors for key in one.nuisances}
+            found += [one for one in contests_of(statistic, runs, outcomes) if one.factor not in judged_factors]
             whole = setting_contest(runs, outcomes, factors) if others and not by else None
             found += [] if whole is None else [whole]
         found = [replace(contest, looks=looks) for contest in found]

@@ -212,7 +212,7 @@ def _effects(table: np.ndarray) -> np.ndarray:
 def _kind(runs: Runs, entries: Mapping[Levels, Mapping[Hashable, Entry]], factor: str, factors: Sequence[str]) -> Kind:
     """Controlled, unless levels differ in a value that comes with them, such as the learning rate of an optimizer."""
     if _confirm(runs):
-        return Kind.CONFIRMED
+        return Kind.FRESH
     for by_level in entries.values():
         rates = {runs[name].level("optim.lr") for e in by_level.values() for c in e.trials.values() for name in c.runs}
         given = any("optim.lr" in runs[name].given for e in by_level.values() for c in e.trials.values()

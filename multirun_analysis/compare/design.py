@@ -23,6 +23,7 @@ class Kind(StrEnum):
     DEFAULTS = "each at its default"  # all else equal but for a value that comes with the level
     TUNED = "tuned"  # each level at the best of the values that were tried
     CONFIRMED = "confirmed"  # settings that were chosen before, on fresh seeds
+    FRESH = "controlled, on fresh seeds"  # all else equal, among settings that were chosen before
 
 
 Replicate = tuple[Hashable, Hashable]  # seed, and seed of the split
@@ -140,9 +141,12 @@ class Contest:
     @property
     def where(self) -> str:
         """The block in words, and what all contexts agree in."""
-        first = next(iter(self.entries))
-        fixed = {o: first[i] for i, o in enumerate(self.others) if o not in self.varied() and o not in self.nuisances}
-        return where({**self.block, **fixed})
+        return where({**self.block, **self.fixed()})
+
+    def fixed(self) -> Mapping[str, Hashable]:
+        """Return what all contexts agree in: the level of each such factor."""
+        first, varied = next(iter(self.entries)), self.varied()
+        return {o: first[i] for i, o in enumerate(self.others) if o not in varied and o not in self.nuisances}
 
 
 def where(context: Mapping[str, Hashable]) -> str:

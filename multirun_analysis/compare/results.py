@@ -197,7 +197,7 @@ class Result:
 
     @property
     def edges(self) -> list[tuple[Hashable, str, Hashable, str]]:
-        """Of what was tuned, the levels whose best value lies at an end of its range in most contexts.
+        """Of what was tuned, the levels whose best value lies at an end of its range in half of the contexts or more.
 
         Level, key, the value that was chosen most often, and which end.
         """
@@ -205,18 +205,27 @@ class Result:
         for level in self.usable:
             chosen = [(e, e.chosen) for e in self.contest.of_level(level.level) if e.chosen is not None]
             for k, key in enumerate(self.contest.nuisances):
-                ends = Counter(_end(entry, k) for entry, _ in chosen)
-                end, times = ends.most_common(1)[0]
-                if end and 2 * times > len(chosen):
+                ends = Counter(end for entry, _ in chosen if (end := _end(entry, k)))
+                end, times = ends.most_common(1)[0] if ends else ("", 0)
+                if end and 2 * times >= len(chosen):
                     values = Counter(setting[k] for entry, setting in chosen if _end(entry, k) == end)
                     found.append((level.level, key, values.most_common(1)[0][0], end))
         return found
 
 
 def find_choice(results: Iterable[Result], factor: str) -> Result | None:
-    """Find the result of the choice for each of whose levels a factor was tuned: the optimizer, for optim.lr."""
-    tuned = (r for r in results if factor in r.contest.nuisances and factor.startswith(f"{r.factor}."))
-    return next(tuned, None)
+    """Find the result for each of whose levels a factor was tuned: the optimizer, for optim.lr.
+
+    Or that of another factor, at whose levels different values of this one are best.
+    """
+    tuned = [result for result in results if factor in result.contest.nuisances]
+    own = (result for result in tuned if factor.startswith(f"{result.factor}."))
+    return next(own, None) or next((result for result in tuned if _count_chosen(result, factor) > 1), None)
+
+
+def _count_chosen(result: Result, nuisance: str) -> int:
+    k = result.contest.nuisances.index(nuisance)
+    return len({setting[k] for level in result.usable for setting in level.settings.values()})
 
 
 def _end(entry: Entry, k: int) -> str:

@@ -220,17 +220,6 @@ def _to_frame(table: Any) -> pd.DataFrame:
     return frame.astype({"step": int, "epoch": int})
 
 
-def damage_of(directory: Path) -> str:
-    """Describe the fault of a summary.json that cannot be used."""
-    try:
-        found = record.read_summary(directory)
-    except record.RecordError as error:
-        return str(error)
-    lacking = [key for key in ("identity", "statistics", "config") if not isinstance(found.get(key), dict | str)]
-    version = found.get("versions", {}).get("paribus", "unknown")
-    return f"{record.SUMMARY} lacks {', '.join(lacking)} (made by version {version}). Make the run again."
-
-
 def has_record(directory: Path) -> bool:
     """Return whether there is the record of a run, ended or not."""
     return any((directory / name).exists() for name in (record.COMPOSITION, record.METRICS, record.SUMMARY))

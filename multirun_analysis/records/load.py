@@ -23,7 +23,6 @@ from multirun_analysis.records.described import GROUPS, Described, columns_of, d
 from multirun_analysis.records.diagnoses import diagnose_runs
 from multirun_analysis.records.direction import named_metric
 from multirun_analysis.records.files import (
-    damage_of,
     find,
     is_running,
     read_folds,
@@ -166,7 +165,7 @@ def read_run(directory: Path) -> tuple[dict[str, Any], pd.DataFrame, Described, 
     message = (summary or {}).get("message")
     if summary is None:
         if status == record.DAMAGED:
-            message = damage_of(directory)
+            message = record.describe_damage(directory)
         elif is_running(directory):
             status = record.RUNNING
         else:

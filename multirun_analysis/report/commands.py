@@ -49,8 +49,15 @@ def multirun(comparison: Comparison, *more: str, study: str | None = None) -> st
     cleared = ["hydra.sweeper.params=null"] if experiment else []
     if experiment and not any(text.startswith("hydra.sweeper.grids=") for text in more):
         cleared.append("hydra.sweeper.grids=null")
-    words = ["--multirun", *([f"study={name}"] if name else []), *base, *cleared, *more]
+    words = ["--multirun", *([f"study={name}"] if name else []), *base, *cleared, *more, *_launcher(comparison)]
     return name_commands("python train.py ") + " ".join(map(_quoted, words))
+
+
+def _launcher(comparison: Comparison) -> list[str]:
+    """Return how the study's last command launched its runs, as typed."""
+    plan = _read_plan(comparison)
+    typed = [] if plan is None else shlex.split(plan.command)
+    return [text for text in typed if text.startswith(("hydra/launcher=", "hydra.launcher."))]
 
 
 def _wins(text: str, more: Sequence[str]) -> bool:
@@ -88,6 +95,7 @@ def sweep(comparison: Comparison, without: str | None = None, each: str | None =
     """
     factors = [factor for factor in comparison.factors if factor not in (without, CONTENT)]
     mine = [s for s in comparison.tried if without not in comparison.factors or s.levels[str(without)] != ABSENT]
+    mine = [s for s in mine if s.usable or not s.diverged] or mine
     tried = list(dict.fromkeys(tuple(s.levels[factor] for factor in factors) for s in mine))
     levels = {f: [x for x in dict.fromkeys(row[i] for row in tried) if x != ABSENT] for i, f in enumerate(factors)}
     if all(level != ABSENT for row in tried for level in row) and len(tried) == math.prod(map(len, levels.values())):
@@ -156,15 +164,27 @@ def _plain(text: str) -> str:
     return f"[{text}]" if text.startswith("[") else text
 
 
-def again(comparison: Comparison) -> str | None:
-    """Find the command that goes on with the study, in its plan; None where it has none that can be read."""
+def again(comparison: Comparison, missing: Sequence[str] = ()) -> str | None:
+    """Find the command that goes on with the study, in its plan; None where it has none that can be read.
+
+    None as well where the plan, that of the last command, has none of the `missing` runs.
+    """
+    plan = _read_plan(comparison)
+    if plan is None:
+        return None
+    planned = {Path(entry.path).name for entry in plan.runs}
+    paths = [Path(str(comparison.study.runs.at[name, "directory"])) for name in missing]
+    return plan.command if not (planned and paths) or any(path.name in planned for path in paths) else None
+
+
+def _read_plan(comparison: Comparison) -> record.StudyPlan | None:
     for study in dict.fromkeys(Path(str(path)).parent for path in comparison.study.runs["directory"]):
         try:
             plan = record.read_study_plan(study)
         except record.RecordError:
             continue
         if plan is not None:
-            return plan.command
+            return plan
     return None
 
 

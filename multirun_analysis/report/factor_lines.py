@@ -1,25 +1,25 @@
 """Write the lines of one factor: the leader, its lead, the conditions, and the undecided levels."""
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from multirun_analysis.compare.comparison import Comparison
-from multirun_analysis.compare.confirmation import SETTING
+from multirun_analysis.compare.confirmation import SETTING, describe_setting
 from multirun_analysis.compare.contests import BLOCKS
 from multirun_analysis.compare.design import Kind
+from multirun_analysis.compare.family import SEEDS
 from multirun_analysis.compare.inference import ALPHA, Estimate
 from multirun_analysis.compare.metric import Metric
-from multirun_analysis.compare.results import LevelResult, Pair, Result, Verdict, find_choice
-from multirun_analysis.records.described import ABSENT, in_words
+from multirun_analysis.compare.results import LevelResult, Pair, Result, Verdict
+from multirun_analysis.records.described import in_words
+from multirun_analysis.report.factor_names import name_of
+from multirun_analysis.report.tuned_values import tuned_values
 
-LABELS = {"optim": "OPTIMIZER", "optim.lr": "LR", "scheduler": "SCHEDULE", "trainer.max_epochs": "EPOCHS"}
 PLURALS = {"optim": "optimizers", "activation": "activations", "scheduler": "schedules", "model": "models",
            "data.batch_size": "batch sizes", "model.hidden": "architectures", "optim.lr": "learning rates",
            "model.init": "initialisations", "trainer.max_epochs": "budgets", "loss": "losses", "model.depth": "depths",
            "model.width": "widths", "warmup": "warm-ups", "averaging": "averages"}  # fmt: skip
-LONGEST_LABEL = 14
 NAMED = 2  # undecided levels that have a sentence of their own
 MOST_LEVELS = 4  # that are listed
 MOST_TIED = 6  # of ordered ones
@@ -30,23 +30,6 @@ class Sentence(NamedTuple):
 
     sentences: list[str]
     rank: int
-
-
-def name_of(factor: str) -> str:
-    """Name a factor in capitals: OPTIMIZER, BATCH SIZE."""
-    return LABELS.get(factor, factor.rpartition(".")[2].replace("_", " ").upper())
-
-
-def labels_of(factors: Sequence[str]) -> dict[str, str]:
-    """Label factors so that they can be told apart: short names, with their group where two have the same."""
-    names = Counter(name_of(factor) for factor in factors)
-    return {f: _shorten(name_of(f) if names[name_of(f)] == 1 else f.upper()) for f in factors}
-
-
-def _shorten(name: str) -> str:
-    """Leave out the middle of a long name: numbered names differ at their end."""
-    head = LONGEST_LABEL // 2 - 1
-    return name if len(name) <= LONGEST_LABEL else f"{name[:head]}…{name[head + 1 - LONGEST_LABEL :]}"
 
 
 def factor_sentences(comparison: Comparison, factor: str) -> Sentence:
@@ -87,7 +70,7 @@ def _of_result(comparison: Comparison, result: Result) -> list[str]:
     empty = [level for level in result.levels if not level.usable and not level.diverged]
     if not result.usable and not empty:
         return ["every level diverges in most of its runs"]
-    found = _tuned_values(comparison, result) if result.usable else []
+    found = tuned_values(comparison, result) if result.usable else []
     if result.usable and not found:
         found = _levels(result, metric, comparison.margin)
         found[0] += _reversed_at(comparison, result) or _vary(comparison, result)
@@ -145,13 +128,19 @@ def _levels(result: Result, metric: Metric, margin: float | None) -> list[str]:
     rest = [pair for pair in pairs if pair.verdict == Verdict.UNDECIDED]
     if not beaten and not same:
         text = [f"undecided: {_means(result, metric)}{how}"]
+        if len(pairs) == 1:
+            leaning = ": leaning" if pairs[0].p < ALPHA else ""
+            text.append(f"{in_words(pairs[0].b)} {_behind(pairs[0], metric, result)}{leaning}")
         elsewhere = [p for p in result.pairs if p.verdict in (Verdict.BETTER, Verdict.WORSE)]
         if elsewhere:
             pair = elsewhere[0] if elsewhere[0].verdict == Verdict.BETTER else elsewhere[0].turned()
             text.append(f"but {_beats(pair, metric, result)}")
-        visible = [pair.visible[1] for pair in pairs if pair.visible and math.isfinite(pair.visible[1])]
-        if visible:
-            text.append(f"10 seeds would show a difference of {_size(max(visible), metric, result.log)}")
+        more = next((i for i, n in enumerate(SEEDS) if n >= 10 and all(pair.estimate.n < n for pair in pairs)), None)
+        visible = (
+            [] if more is None else [p.visible[more] for p in pairs if p.visible and math.isfinite(p.visible[more])]
+        )
+        if more is not None and visible:
+            text.append(f"{SEEDS[more]} seeds would show a difference of {_size(max(visible), metric, result.log)}")
         return text + without_noise(rest)
     text = []
     if beaten:
@@ -217,10 +206,11 @@ def _size(difference: float, metric: Metric, log: bool) -> str:
 
 
 def _means(result: Result, metric: Metric) -> str:
-    shown = [f"{in_words(level.level)} {metric.show(level.mean)}" for level in result.usable]
+    whole = result.factor == SETTING
+    shown = [f"{in_words(level.level)}{':' * whole} {metric.show(level.mean)}" for level in result.usable]
     if len(shown) > MOST_LEVELS:
         shown = [*shown[: MOST_LEVELS - 1], f"{len(shown) - MOST_LEVELS + 1} more"]
-    return ", ".join(shown)
+    return ("; " if whole else ", ").join(shown)
 
 
 def _how(result: Result) -> str:
@@ -230,6 +220,9 @@ def _how(result: Result) -> str:
         parts.append(f"each at its best {' and '.join(key.rpartition('.')[2] for key in _swept(result)[:2])}")
     elif contest.kind == Kind.DEFAULTS:
         parts.append("each at its default lr")
+    elif contest.kind == Kind.FRESH:
+        fixed = describe_setting(contest.fixed())
+        parts.append(f"at {fixed}, on fresh seeds" if fixed else "on fresh seeds")
     elif contest.kind == Kind.CONFIRMED:
         parts.append("each as the search chose, on fresh seeds" if contest.factor != SETTING else "on fresh seeds")
     elif contest.factor == "scheduler":
@@ -266,30 +259,6 @@ def _trend(result: Result, metric: Metric) -> list[str]:
     if tied:
         few = ", ".join(map(in_words, tied)) if len(tied) <= MOST_TIED else ""
         found.append(f"not told from it: {few or f'{len(tied)} from {in_words(tied[0])} to {in_words(tied[-1])}'}")
-    return found
-
-
-def _tuned_values(comparison: Comparison, result: Result) -> list[str]:
-    """Of a value that is tuned for each level of a choice: where its best lies, and whether that is an edge."""
-    factor = result.factor
-    choice = find_choice(comparison.results, factor)
-    if choice is None:
-        return []
-    k = choice.contest.nuisances.index(factor)
-    ends = {level: (value, end) for level, key, value, end in choice.edges if key == factor}
-    values: dict[object, list[str]] = {}
-    for level in choice.usable:
-        counted = Counter(in_words(setting[k]) for setting in level.settings.values())
-        taken = [f"{counted.most_common(1)[0][0]} mostly"] if len(counted) > 2 else list(counted)
-        if set(taken) != {ABSENT}:
-            values[level.level] = taken
-    edges = [f"{in_words(level)} {in_words(value)} ({end})" for level, (value, end) in ends.items()]
-    inner = [f"{in_words(level)} {'/'.join(taken)}" for level, taken in values.items() if level not in ends]
-    found = []
-    if edges:
-        found.append(f"best at an EDGE: {', '.join(edges)}")
-    if inner:
-        found.append(f"best {'within' if edges else 'of each'}: {', '.join(inner)}")
     return found
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import pandas
 
 from multirun_analysis.compare.comparison import Comparison
+from multirun_analysis.compare.confirmation import MOST_SETTINGS
 from multirun_analysis.compare.design import Kind, numbers
 from multirun_analysis.compare.plateau import improving
 from multirun_analysis.compare.results import Result, Verdict
-from multirun_analysis.records.described import ABSENT, GROUPS, is_number
+from multirun_analysis.compare.settings import Setting
+from multirun_analysis.records.described import ABSENT, is_number
 from multirun_analysis.report import commands
 from paribus import record
 
@@ -44,8 +46,10 @@ def next_step(comparison: Comparison) -> Step:
     if len(missing) or unrecorded:
         if (missing == record.RUNNING).all() and (len(missing) or (planned is not None and planned.busy)):
             return Step("wait for the runs that are being made")
-        again = commands.again(comparison) if len(missing) or planned is None else planned.command
-        return Step("finish what is missing: start the study's command again", again)
+        again = commands.again(comparison, list(missing.index)) if len(missing) or planned is None else planned.command
+        damaged = "remove damaged runs (paribus rm RUN), and " if (missing == record.DAMAGED).any() else ""
+        which = "the study's command" if again is not None else "the command that began these runs"
+        return Step(f"{damaged or 'finish what is missing: '}start {which} again", again)
     plan = comparison.study.plan
     if plan is not None and not plan.ended:
         return Step("go on until it is decided: start the study's command again", commands.again(comparison))
@@ -115,8 +119,23 @@ def _confirm(comparison: Comparison) -> Step | None:
     if comparison.blocks:
         best = comparison.best_by_block
         return Step("confirm the best on each data set, on 10 fresh seeds", commands.confirm(comparison, best))
+    levels = _best_of_each_level(comparison)
+    if 2 <= len(levels) <= MOST_SETTINGS:
+        return Step("confirm each level at its best on 10 fresh seeds", commands.confirm(comparison, levels))
     top = [s for s in comparison.tried if s.usable and not s.confirms][:MOST_CONFIRMED]
     return Step(f"confirm the top {len(top)} on 10 fresh seeds", commands.confirm(comparison, top))
+
+
+def _best_of_each_level(comparison: Comparison) -> list[Setting]:
+    """Return the best setting and, for each tuned factor, the other levels beside it, each at its best values."""
+    best = comparison.best
+    names = set[str]()
+    for result in comparison.results:
+        for by_level in result.contest.entries.values() if result.contest.kind == Kind.TUNED else ():
+            chosen = [entry.trials[entry.chosen].runs for entry in by_level.values() if entry.chosen is not None]
+            if best is not None and any(set(best.runs) & set(runs) for runs in chosen):
+                names.update(name for runs in chosen for name in runs)
+    return [s for s in comparison.tried if s.usable and not s.confirms and names & set(s.runs)]
 
 
 def _longer(comparison: Comparison) -> Step | None:
@@ -149,7 +168,7 @@ def _wider(comparison: Comparison) -> Step | None:
     key, values = next(iter(added.items()))
     swept = commands.sweep(comparison, without=key)
     shown = [f"{value:g}" for value in sorted(values)]
-    then = f"; then confirm the top {MOST_CONFIRMED} on fresh seeds" if _tuned(comparison) else ""
+    then = "; then confirm on fresh seeds" if _tuned(comparison) else ""
     command = commands.multirun(comparison, *swept.words, f"{key}={','.join(shown)}", *commands.seeds(comparison))
     name = key.rpartition(".")[2].replace("_", " ")
     to = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
@@ -160,11 +179,10 @@ def _ends(comparison: Comparison, result: Result) -> list[tuple[str, list[float]
     """The factors whose best value lies at an end: key, the values that were tried, sorted, which end."""
     found = []
     tuned = {key for r in comparison.results for key in r.contest.nuisances}
-    if result.factor in GROUPS:
-        for level, key, _, end in result.edges:
-            k = result.contest.nuisances.index(key)
-            tried = {trial[k] for entry in result.contest.of_level(level) for trial in entry.trials} - {ABSENT}
-            found.append((key, tried, end))
+    for level, key, _, end in result.edges:
+        k = result.contest.nuisances.index(key)
+        tried = {trial[k] for entry in result.contest.of_level(level) for trial in entry.trials} - {ABSENT}
+        found.append((key, tried, end))
     trend = result.trend
     if trend is not None and trend.shown and trend.at_edge and result.factor not in tuned:
         found.append((result.factor, {level.level for level in result.usable}, trend.at_edge))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from multirun_analysis.compare.comparison import Comparison
-from multirun_analysis.compare.results import Pair, Result, Verdict
+from multirun_analysis.compare.results import Pair, Result, Verdict, find_choice
 from multirun_analysis.figures.outcomes import differences_from_best, reach_of
 from multirun_analysis.records.described import in_words
 from multirun_analysis.report.factor_lines import less_optimism
@@ -19,8 +19,12 @@ WIDTH, ROW = 240, 20  # of a drawing
 
 
 def pictures(comparison: Comparison, factors: Sequence[str]) -> str:
-    """Draw the results of these factors, one below the other, and name the settings that are unusable."""
-    results = [result for factor in factors for result in comparison.results if result.factor == factor]
+    """Draw the results of these factors, one below the other, and name the settings that are unusable.
+
+    Values that were tuned for each level of another factor have no picture: an average over levels would mislead.
+    """
+    shown = [factor for factor in factors if find_choice(comparison.results, factor) is None]
+    results = [result for factor in shown for result in comparison.results if result.factor == factor]
     drawn = [html for result in results[:MOST_PICTURES] if (html := picture(result, comparison))]
     if not drawn:
         return ""

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from multirun_analysis.compare.comparison import Comparison
-from multirun_analysis.compare.confirmation import describe_setting
+from multirun_analysis.compare.confirmation import SETTING, describe_setting
+from multirun_analysis.compare.contests import TUNABLE
+from multirun_analysis.compare.design import Kind
 from multirun_analysis.compare.plateau import improving
 from multirun_analysis.compare.settings import Setting
 from multirun_analysis.compare.shares import Shares
 from multirun_analysis.records.described import ABSENT, in_words, is_number, order
-from multirun_analysis.report.factor_lines import Sentence, factor_sentences, labels_of, name_of
+from multirun_analysis.report.factor_lines import Sentence, factor_sentences
+from multirun_analysis.report.factor_names import labels_of, name_of
 from multirun_analysis.report.next_step import next_step
 from multirun_analysis.report.noise import noise_sentence
 from multirun_analysis.report.why import why
@@ -71,7 +74,7 @@ def verdict(comparison: Comparison) -> Verdict:
     step = next_step(comparison)
     best = [Line("BEST FOUND", _best(comparison))] if comparison.best_by_block else []
     confirmed = [result.factor for result in comparison.results if result.factor not in comparison.by]
-    found = {factor: factor_sentences(comparison, factor) for factor in [*confirmed, *_judged(comparison)]}
+    found = {factor: factor_sentences(comparison, factor) for factor in [*_judged(comparison), *confirmed]}
     ranked = sorted(found, key=lambda factor: found[factor].rank)
     rest = [
         Line(label, [sentence])
@@ -80,7 +83,7 @@ def verdict(comparison: Comparison) -> Verdict:
             ("UNUSABLE", unusable(comparison)),
             ("WHY", why(comparison)),
             ("LOOKS", _looks(comparison)),
-            ("MATTERS", _matters(comparison.shares)),
+            ("MATTERS", _matters(comparison.shares, comparison.confirmed)),
             ("NOISE", noise_sentence(comparison)),
             ("HOLDS FOR", _holds_for(comparison)),
             ("MISSING", _missing(comparison)),
@@ -103,9 +106,11 @@ def _factor_lines(found: Mapping[str, Sentence], kept: Sequence[str]) -> list[Li
 
 
 def _judged(comparison: Comparison) -> list[str]:
-    """The factors that differ between the runs that are judged: not those of which the search chose one level."""
+    """The factors that differ between the runs that are judged: not what the search chose, for all levels or each."""
     runs = [run for run in comparison.described.values() if run.choices and run.confirms == comparison.confirmed]
-    return [factor for factor in comparison.by if len({run.level(factor) for run in runs}) > 1]
+    searched = any(r.contest.kind == Kind.CONFIRMED and r.factor != SETTING for r in comparison.results)
+    chosen = {f for f in comparison.by if searched and f.startswith(TUNABLE) and not comparison.of(f)}
+    return [f for f in comparison.by if f not in chosen and len({run.level(f) for run in runs}) > 1]
 
 
 def _not_fresh(comparison: Comparison) -> str | None:
@@ -222,16 +227,17 @@ def _looks(comparison: Comparison) -> str | None:
     return f"{at}: all seeds are there, the rest stays undecided" if plan.taken[-1].undecided else f"decided at {at}"
 
 
-def _matters(shares: Shares | None) -> str | None:
+def _matters(shares: Shares | None, confirmed: bool) -> str | None:
     """Say which factor goes with how much of the variance, and what the rest is."""
     if shares is None or len(shares.of_factors) < 2:
         return None
     parts: list[str] = []
+    of = " of the search's variance" if confirmed else " of the variance"
     for share in shares.of_factors[:MOST_SHARES]:
         *first, last = [name_of(factor).lower() for factor in share.factors[:3]]
         names = f"{', '.join(first)} and {last}" if first else last
         amount = f"{100 * share.value:.0f} %" if share.value >= LEAST_SHARE else "< 1 %"
-        parts.append(f"{names} {amount}" + (" of the variance" if not parts else ""))
+        parts.append(f"{names} {amount}" + (of if not parts else ""))
     if not math.isnan(shares.of_combinations):
         rest = {"combinations": shares.of_combinations, "seeds": shares.of_seeds}
         parts += [f"{name} {100 * value:.0f} %" for name, value in rest.items() if value >= LEAST_SHARE]

@@ -16,6 +16,7 @@ from multirun_analysis.compare.comparison import compare
 from multirun_analysis.compare.design import Kind
 from multirun_analysis.compare.results import Verdict
 from multirun_analysis.report import tables
+from multirun_analysis.report.verdict import verdict
 from paribus import record
 from paribus.errors import UserError
 
@@ -172,6 +173,38 @@ def test_confirmation_runs_alone_are_judged_on_seeds_that_are_fresh(tmp_path: Pa
     assert result.contest.kind == Kind.CONFIRMED and result.winner == "sgd" and result.pairs[0].estimate.n == 4
     assert found.best is not None and found.best.levels["optim"] == "sgd" and found.best.confirms
     assert {r.factor for r in found.results} == {"optim", "setting"}
+
+
+def test_a_confirmation_by_hand_compares_each_level_at_what_the_search_chose(tmp_path: Path) -> None:
+    """Adam is best at 0.1 and sgd at 0.2 in the search; on fresh seeds adam has 2.0 there, sgd 3.0, and adam at 0.2 2.9."""
+    losses = {("adam", 0.1): (1.0, 2.0), ("adam", 0.2): (1.5, 2.9), ("sgd", 0.1): (2.5, 0.0), ("sgd", 0.2): (2.0, 3.0)}
+    for (o, lr), (searched, fresh) in losses.items():
+        for s in SEEDS:
+            write_run(tmp_path / "s" / f"{o}{lr}{s}", (9.0, searched + 0.01 * s), seed=s, optim=o, optim__lr=lr)
+        for s in (101, 102, 103) if (o, lr) != ("sgd", 0.1) else ():
+            jitter = 0.01 * (s - 102) * (1 if o == "adam" else -1)
+            run = write_run(tmp_path / "s" / f"{o}{lr}{s}", (9.0, fresh + jitter), seed=s, optim=o, optim__lr=lr)
+            edit_summary(run, config={**load_runs(run).summaries[run.name]["config"], "confirm": True})
+    found = compare(load_runs(tmp_path / "s"))
+    (result,) = found.of("optim")
+    assert result.contest.kind == Kind.CONFIRMED and not found.of("optim.lr")
+    assert {level.level: pytest.approx(level.mean) for level in result.levels} == {"adam": 2.0, "sgd": 3.0}
+    said = {line.label: line.sentences for line in verdict(found).lines}
+    assert "as the search chose" in said["OPTIMIZER"][0] and "LR" not in said
+
+
+def test_what_is_best_in_each_context_is_said_and_so_is_an_edge_in_half_of_them(tmp_path: Path) -> None:
+    """Adam's best rate is the lowest one in batches of 32 and the middle one in batches of 256; sgd's the highest."""
+    best = {("adam", 32): 0.001, ("adam", 256): 0.01, ("sgd", 32): 0.1, ("sgd", 256): 0.1}
+    runs = [{"optim": o, "optim__lr": lr, "data__batch_size": b, "seed": s,
+             "losses": (9.0, 1 + (lr != best[o, b]) + (o == "sgd") + 0.01 * s + 0.001 * s * (b == 32) * (o == "sgd"))}
+            for o in ("adam", "sgd") for b in (32, 256) for lr in (0.001, 0.01, 0.1) for s in SEEDS]  # fmt: skip
+    found = verdict(study(tmp_path, runs))
+    (rates,) = (line.sentences for line in found.lines if line.label == "LR")
+    adam = "adam 0.001 at batch size 32, 0.01 at 256 (0.001 is the lowest)"
+    assert rates == [f"best at an EDGE: {adam}; sgd 0.1 (highest)"]
+    (following,) = (line.sentences for line in found.lines if line.label == "NEXT")
+    assert following[0].startswith("widen lr to 0.0001 and 1;")
 
 
 def test_unknown_tasks_and_factors_are_refused(tmp_path: Path) -> None:

@@ -252,9 +252,9 @@ def test_confirmed_settings_are_compared_whole_and_one_that_diverges_is_unusable
     (of_factor,) = found_in(runs, outcomes, "activation")
     whole = setting_contest(runs, outcomes, ["activation"])
     assert whole is not None
-    for contest in (of_factor, whole):
+    for contest, kind in ((of_factor, Kind.FRESH), (whole, Kind.CONFIRMED)):
         result = analyse(contest, 1, False)
-        assert contest.kind == Kind.CONFIRMED
+        assert contest.kind == kind
         assert [(level.level, level.usable) for level in result.levels] == [("c", True), ("a", True), ("b", False)]
         assert only_pair(result.pairs) == pytest.approx([-1.0, -1.5, -1.0])
 

@@ -14,7 +14,7 @@ from screens import SEEDS, line, tuned
 from multirun_analysis import load_runs
 from multirun_analysis.compare.comparison import compare
 from multirun_analysis.report.verdict import verdict
-from paribus.record import PLAN, StudyPlan, write_study_plan
+from paribus.record import PLAN, PlanEntry, StudyPlan, write_study_plan
 
 
 def test_optimizers_at_their_defaults_are_said_to_be_so_and_the_next_step_is_to_tune(tmp_path: Path) -> None:
@@ -29,7 +29,9 @@ def test_an_edge_is_named_and_widened_and_a_middle_is_confirmed(tmp_path: Path) 
     assert "EDGE" in line(edge, "LR") and "widen lr to 1" in line(edge, "NEXT")
     assert "optim.lr=1" in shlex.split(edge.command or "")
     middle = verdict(study(tmp_path / "middle", tuned()))
-    assert "EDGE" not in line(middle, "LR") and "confirm the top 3 on 10 fresh seeds" in line(middle, "NEXT")
+    assert "EDGE" not in line(middle, "LR") and "confirm each level at its best on 10 fresh seeds" in line(
+        middle, "NEXT"
+    )
     words = shlex.split(middle.command or "")
     assert "confirm=true" in words and "seed=range(101,111)" in words
 
@@ -90,6 +92,9 @@ def test_what_is_missing_is_made_by_the_command_in_the_plan(tmp_path: Path) -> N
     command = "python train.py --multirun study=study 'seed=range(1,4)'"
     write_study_plan(tmp_path / "study", StudyPlan(command, (), True, 0, 0.0, 0))
     assert verdict(found).command == command
+    entry = PlanEntry("another", (), "1", 3)  # a later command of the study that has not planned the run
+    write_study_plan(tmp_path / "study", StudyPlan(command, (entry,), True, 0, 0.0, 0))
+    assert verdict(found).command is None and "the command that began these runs" in line(verdict(found), "NEXT")
     (tmp_path / "study" / PLAN).write_text("{")
     assert verdict(found).command is None
 

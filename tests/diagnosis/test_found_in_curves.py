@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from paribus.diagnosis import Finding, Trace, describe_findings, diagnose, recorded_findings
+from paribus.diagnosis.trace import LayerTable
 
 CONFIG = {"optim": {"lr": 0.1}, "model": {"dropout": 0.0}, "trainer": {"gradient_clip_val": None}}
 
@@ -45,10 +46,30 @@ def test_a_constant_prediction() -> None:
     assert learnt.remedy == "inputs that say something of the targets"
     short = found(regression, val__loss=[4.0] * 2, train__loss=[0.1] * 2)["at_baseline"]
     assert short.remedy == "trainer.max_epochs=10", "two epochs say nothing of the inputs"
+    still = found(regression | {"config": {"optim": {"lr": 0}}}, val__loss=[4.0] * 10)["at_baseline"]
+    assert still.remedy == "a learning rate above 0"
+    # prices about 3e5, which vary by 1e5; the outputs are still near 0
+    far = {"statistics": {"baseline_val_loss": 1e10}, "config": {"loss": {"_target_": "torch.nn.MSELoss"}}}
+    prices = found(far, val__loss=np.linspace(1e11, 9e10, 10))["at_baseline"]
+    assert prices.remedy.startswith("a target in larger units (it varies by about 1e+05;")
     # of 100 samples 0.5 lies within three standard errors of 0.3: sqrt((0.5 * 0.7 + 0.3 * 0.5) / 100) = 0.071
     classes = {"statistics": {"baseline_val_acc": 0.3}, "data": {"val": 100}}
     assert "at_baseline" in found(classes, val__acc=[0.5] * 10)
     assert "at_baseline" not in found(classes, val__acc=[0.52] * 10)
+
+
+def test_a_network_that_learns_nothing_gets_the_remedy_of_what_was_found_inside() -> None:
+    """Saturated layers ask for a lower rate: a higher one as well would be advice in both directions."""
+    summary = {"config": CONFIG, "statistics": {"baseline_val_loss": 4.0}}
+    metrics = {"epoch": np.arange(1.0, 11), "val/loss": np.full(10, 4.0)}
+    epochs, depths = np.arange(11), np.array([0, 1])
+    saturated = LayerTable(("a", "b"), depths, epochs, np.full((11, 2), 0.99))
+    both = {one.finding: one for one in diagnose(Trace(summary, metrics, {"saturated_fraction": saturated})).findings}
+    assert both["at_baseline"].remedy == both["saturated_units"].remedy
+    for ratio, remedy in ((0.1, "optim.lr=0.01"), (1e-5, "optim.lr=1"), (1e-3, "optim.lr=1 or optim.lr=0.01")):
+        table = LayerTable(("a", "b"), depths, epochs[:3], np.array([[np.nan] * 2, [ratio] * 2, [1e-3] * 2]))
+        trace = Trace(summary, metrics, {"update_ratio": table})
+        assert [f.remedy for f in diagnose(trace).findings if f.finding == "at_baseline"] == [remedy]
 
 
 def test_curvature_where_it_is_recorded() -> None:
@@ -65,6 +86,6 @@ def test_findings_are_recorded_and_read_again() -> None:
     assert recorded_findings({"diagnosis": [older]}) == (one,)
     assert recorded_findings({}) is None and recorded_findings({"diagnosis": [{"finding": "new"}, 3]}) == ()
     assert describe_findings([one]) == (
-        "no better than a constant prediction from epoch 1 (validation loss 4, a constant 4). Try optim.lr=1, or a lower "
-        "one."
+        "no better than a constant prediction from epoch 1 (validation loss 4, a constant 4). Try optim.lr=1 or "
+        "optim.lr=0.01."
     )

@@ -32,6 +32,8 @@ def test_a_divergence_has_the_step_from_which_the_loss_rose() -> None:
     assert one.remedy == "optim.lr=0.01 or trainer.gradient_clip_val=1"
     text = "train/loss was not finite at step 250"
     assert one.evidence["text"] == f"{text}; from step 241 on the training loss lay above that of step 1"
+    first = find_by_name({"diverged": {"epoch": 1, "step": 1, "what": "loss"}}, train__loss=[np.nan])["diverged"]
+    assert "at any learning rate" in first.remedy and "optim.lr" not in first.remedy
     at_once = find_by_name({"diverged": at}, train__loss=[2.0] * 249 + [np.nan] * 51)["diverged"]
     assert at_once.describe() == f"diverged in linear2 in epoch 3 ({text})"
 

@@ -87,6 +87,8 @@ def test_several_values_without_multirun(capsys: Any) -> None:
     assert main("train.py", *SHORT, "trainer=cpu", "optim=adam,sgd") == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "optim=adam,sgd lists several values: add --multirun" in said
+    assert main("train.py", *SHORT, "trainer=cpu", "optim.lr=0,01") == 1
+    assert "or write one number with a decimal point" in capsys.readouterr().err
 
 
 def test_the_command_of_a_run_of_a_study_repeats_it_alone(capsys: Any) -> None:

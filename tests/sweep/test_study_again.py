@@ -76,11 +76,21 @@ def test_a_damaged_summary_is_named_and_its_run_made_again(capsys: Any) -> None:
     (one / record.SUMMARY).write_text('{"status": "compl')
     untouched = contents(two)
     sweep("seed=1,2")
-    assert f"{one / record.SUMMARY} cannot be read: that run is trained again." in capsys.readouterr().out
+    assert f"{one} is damaged, and is trained again. {one / record.SUMMARY}" in capsys.readouterr().out
     made = record.read_metrics(one)
     assert [{**row, "epoch_seconds": 0} for row in made] == [{**row, "epoch_seconds": 0} for row in expected]
     assert statuses(directory) == ["completed"] * 2
     assert contents(two) == untouched
+
+
+def test_a_completed_run_without_metrics_is_made_again(capsys: Any) -> None:
+    directory = sweep("seed=1,2")
+    one, two = sorted(d for d in directory.iterdir() if d.is_dir())
+    (one / record.METRICS).unlink()
+    untouched = contents(two)
+    sweep("seed=1,2")
+    assert f"{one / record.METRICS} is missing." in capsys.readouterr().out
+    assert len(record.read_metrics(one)) == len(record.read_metrics(two)) and contents(two) == untouched
 
 
 @pytest.mark.parametrize("damage", ["checkpoint", "composition"])

@@ -29,6 +29,7 @@ from paribus.installation import find_config_directory
 from paribus.private_names import find_root
 from paribus.record import flatten
 
+GIVEN = ("in_shape", "out_features", "activation", "params", "optimizer")  # arguments that a class gets from the run
 _UNWRITABLE = "Write elsewhere: hydra.run.dir=DIR for a run, hydra.sweep.dir=DIR for a study, data.root=DIR for data."
 _REMEDIES = {
     errno.ENOSPC: "Free some space and run again.",
@@ -86,7 +87,8 @@ def explain(error: BaseException) -> str:
         one_value = key in RANGES and RANGES[key].length is None
         one_option = key in index_groups() and key not in OPEN_GROUPS
         as_list = "" if one_value or one_option else f", or write a list as {key}=[{values}]"
-        return f"{key}={values} lists several values: add --multirun for a run each{as_list}."
+        point = ", or write one number with a decimal point" if re.fullmatch(r"-?\d+,\d+", values) else ""
+        return f"{key}={values} lists several values: add --multirun for a run each{as_list}{point}."
     removed = re.search(r"Could not delete from config. '(\S+)' does not exist", str(error))
     if removed:
         return f"There is no {removed[1]!r} to remove. {suggest_key(removed[1], ())}".strip()
@@ -122,7 +124,11 @@ def _explain_key(typed: str, missing: str, node: Any) -> str:
     hint = suggest_key(typed, known)
     if hint:
         return f"{found} {hint}"
-    return str(unknown_name(key, path or "the configuration", [x for x in node if x not in ("_target_", "hydra")]))
+    valid = [x for x in node if x not in ("_target_", "hydra")]
+    if not valid and (arguments := [x for x in _list_arguments(node) if x not in GIVEN]):
+        listed = ", ".join(f"+{path}.{x}" for x in arguments)
+        return f"{found} Its file names no keys; what its class takes can be added: {listed}."
+    return str(unknown_name(key, path or "the configuration", valid))
 
 
 def _list_arguments(node: Any) -> Sequence[str]:

@@ -234,6 +234,8 @@ def check_ranges(config: Mapping[str, Any]) -> None:
     for key in NEEDED:
         if key in flat and flat[key] is None:
             raise UserError(f"{key} is None; it must be {RANGES[key]}.")
+    if "seed" in config:  # before data.seed, which takes its value from here
+        check_value("seed", config["seed"], RANGES["seed"])
     for name, rate in config.get("default_lr", {}).items():  # before optim.lr, which takes its value from here
         check_value(f"default_lr.{name}", rate, NOT_NEGATIVE)
     _check_node(config, "", True)

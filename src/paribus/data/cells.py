@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-MISSING = ("", "?", "-", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
+MISSING = (
+    *("", "?", "-", "--", "NA", "N/A", "n/a", "n.a.", "N.A.", "#N/A", "#NA", "<NA>", "k.A.", "k. A."),
+    *("NaN", "nan", "NULL", "null", "None"),
+)
 
 
 def is_numeric(column: pd.Series) -> bool:

@@ -16,6 +16,8 @@ RISE = 0.1  # of the validation loss, above its lowest mean
 ERRORS_OF_RISE = 3.0  # standard errors by which a rise has to exceed the jitter: the lowest mean is low by chance too
 LAST_SHARE = 0.1  # of the epochs: how long a mean is
 LEAST_EPOCHS = 3
+LARGE_UPDATE, SMALL_UPDATE = 1e-2, 1e-4  # of a step, as a share of the weights: 1e-3 is healthy (Karpathy, CS231n)
+LARGE_SPREAD = 100.0  # of a regression's targets: default rates suit tens
 ENOUGH_EPOCHS = 10  # to tell a network that cannot learn from one that has not begun to
 LEAST_GAIN = 0.05  # over the last fifth, of what is left: of the loss, or of 1 less the accuracy
 ERRORS = 2.0  # standard errors by which a gain has to exceed the jitter
@@ -61,11 +63,31 @@ def find_baseline(trace: Trace) -> Iterator[Finding]:
     gained = np.flatnonzero(sign * values[known] > sign * bound)
     begins = known[gained[-1] + 1] if len(gained) and gained[-1] + 1 < len(known) else known[0]
     learns = train is not None and sign * train[-1] > sign * bound
-    remedy = "inputs that say something of the targets" if learns else f"{trace.scale_rate(10)}, or a lower one"
-    if trace.epochs < LEAST_EPOCHS:  # too few to blame anything else
-        remedy = f"trainer.max_epochs={ENOUGH_EPOCHS}"
+    learns = learns and trace.epochs >= LEAST_EPOCHS  # fewer say nothing of the inputs
+    remedy = "inputs that say something of the targets" if learns else _advise_at_baseline(trace)
+    if part == "loss" and settled > baseline and (spread := _find_spread(trace, baseline)) > LARGE_SPREAD:
+        remedy = f"a target in larger units (it varies by about {spread:.2g}; the outputs begin near 0)"
     evidence = {"text": text.format(settled), "value": settled}
     yield Finding("at_baseline", (), int(begins) + 1, evidence, float(bound), remedy)
+
+
+def _advise_at_baseline(trace: Trace) -> str:
+    """Say what may help a network that learns nothing: more epochs, or a rate by the size of its first updates."""
+    if trace.summary.get("config", {}).get("optim", {}).get("lr") == 0:
+        return "a learning rate above 0"
+    if trace.epochs < LEAST_EPOCHS:
+        return f"trainer.max_epochs={ENOUGH_EPOCHS}"
+    ratios = trace.layers["update_ratio"].since(1).values if "update_ratio" in trace.layers else np.empty((0, 0))
+    first = float(np.nanmedian(ratios[0])) if len(ratios) and not np.isnan(ratios[0]).all() else math.nan
+    if first > LARGE_UPDATE:
+        return trace.scale_rate(0.1)
+    return trace.scale_rate(10) if first < SMALL_UPDATE else f"{trace.scale_rate(10)} or {trace.scale_rate(0.1)}"
+
+
+def _find_spread(trace: Trace, baseline: float) -> float:
+    """Return the spread of a regression's targets: the loss of a constant, or its square root for squared errors."""
+    loss = str(trace.summary.get("config", {}).get("loss", {}).get("_target_"))
+    return math.sqrt(baseline) if loss.endswith("MSELoss") else baseline
 
 
 def find_overfitting(trace: Trace) -> Iterator[Finding]:

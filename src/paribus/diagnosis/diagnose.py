@@ -1,7 +1,7 @@
 """Look for everything that can be found in a run's record."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,15 @@ FINDINGS: Mapping[str, tuple[Callable[[Trace], Iterator[Finding]], tuple[tuple[s
     "still_improving": (curves.find_early_end, (("val/loss",), ("train/loss",))),
 }
 
+# Why a network may learn nothing.
+CAUSES = (
+    "gradients_explode",
+    "gradients_vanish",
+    "dead_units",
+    "saturated_units",
+    "updates_too_large",
+    "updates_too_small",
+)
 OPTIONAL = ("edge_of_stability",)  # whose quantities are not among the default ones
 
 
@@ -48,6 +57,9 @@ def diagnose(trace: Trace) -> Diagnosis:
             found += find(trace)
         else:
             unseen.append(name)
+    cause = next((one for one in found if one.finding in CAUSES), None)
+    if cause is not None:  # one remedy, not two that contradict each other
+        found = [replace(one, remedy=cause.remedy) if one.finding == "at_baseline" else one for one in found]
     return Diagnosis(tuple(found), tuple(unseen))
 
 

@@ -33,10 +33,11 @@ def find_divergence(trace: Trace) -> Iterator[Finding]:
             first, since = (f"step {trace.steps['step'][place]:.0f}" for place in (0, risen))
             text += f"; from {since} on the training loss lay above that of {first}"
     clip = trace.options("trainer.gradient_clip_val=1", otherwise="clipping gradients")
+    remedy = f"{trace.scale_rate(0.1)} or {clip}"
+    if at.get("step") == 1 and not str(at.get("what")).startswith("weight"):  # no update has been made yet
+        remedy = "to mend the data, the network or the loss: the first batch has no finite result, at any learning rate"
     evidence = {"text": text, "value": at.get("step")}
-    yield Finding(
-        "diverged", named, at.get("epoch"), evidence, None, f"{trace.scale_rate(0.1)} or {clip}", at.get("step")
-    )
+    yield Finding("diverged", named, at.get("epoch"), evidence, None, remedy, at.get("step"))
 
 
 def find_exploding(trace: Trace) -> Iterator[Finding]:

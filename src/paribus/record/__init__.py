@@ -8,7 +8,9 @@ it is an unfinished run. The README has a table of all files. Nothing here impor
 from paribus.record.faults import PARTS, find_config_fault
 from paribus.record.files import (
     RecordError,
+    advise_repeat,
     clear_record,
+    describe_damage,
     find_runs,
     read_metrics,
     read_status,

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -16,6 +17,7 @@ from paribus.paths import suggest_path
 from paribus.record.faults import find_fault
 from paribus.record.schema import (
     ABSENT,
+    COMPLETED,
     COMPOSITION,
     DAMAGED,
     FINISHED,
@@ -71,7 +73,8 @@ def read_yaml(path: Path) -> Any:
 def read_status(directory: Path) -> tuple[str, dict[str, Any] | None]:
     """Return the status of a directory, and its summary if that can be read.
 
-    Besides the statuses in summary.json: unfinished (no summary.json), damaged (unreadable), absent (no record).
+    Besides the statuses in summary.json: unfinished (no summary.json), damaged (unreadable, or completed without
+    metrics.csv), absent (no record).
     Whether a process is running in the directory is not checked.
     """
     if not (directory / SUMMARY).exists():
@@ -82,9 +85,27 @@ def read_status(directory: Path) -> tuple[str, dict[str, Any] | None]:
         return DAMAGED, None
     needed = ("identity", "statistics", "config")
     lacking = [key for key in needed if summary.get(key, ... if summary["status"] not in FINISHED else None) is None]
-    if lacking:
+    if lacking or (summary["status"] == COMPLETED and not (directory / METRICS).exists()):
         return DAMAGED, None
     return summary["status"], summary
+
+
+def describe_damage(directory: Path) -> str:
+    """Describe why a run counts as damaged by its summary and its files."""
+    try:
+        found = read_summary(directory)
+    except RecordError as error:
+        return str(error)
+    lacking = [key for key in ("identity", "statistics", "config") if not isinstance(found.get(key), dict | str)]
+    if not lacking:
+        return f"{directory / METRICS} is missing."
+    version = found.get("versions", {}).get("paribus", "unknown")
+    return f"{directory / SUMMARY} lacks {', '.join(lacking)} (made by version {version})."
+
+
+def advise_repeat(directory: Path) -> str:
+    """Say how a run that cannot be used is trained again."""
+    return f"Remove the run (paribus rm {shlex.quote(str(directory))}) and train it again."
 
 
 def clear_record(directory: Path) -> None:

@@ -36,7 +36,9 @@ def inspect_network(network: nn.Module, data: InMemory | ForeignData, loss: Loss
         return calls, output
     if not isinstance(output, Tensor) or tuple(output.shape) != expected:
         got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise UserError(f"{name} returns {got} for {samples} samples; {data.task} on these data needs {expected}.")
+        hint = " Leave out the last axis: outputs.squeeze(-1)." if got == (*expected, 1) else ""
+        needed = f"{data.task} on these data needs {expected}.{hint}"
+        raise UserError(f"{name} returns {got} for {samples} samples; {needed}")
     return calls, output
 
 

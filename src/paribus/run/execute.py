@@ -128,6 +128,8 @@ def inspect_directory(job: Job) -> tuple[dict[str, Any] | None, ResumePoint | No
     if job.composed.resume is not None:
         return None, resume.require_resume_point(directory, status, job.config, job.study)
     if status == record.ABSENT:
+        if not job.in_study:
+            _refuse_study(directory)
         return None, None
     if not job.in_study:
         raise record.RecordError(
@@ -142,6 +144,15 @@ def inspect_directory(job: Job) -> tuple[dict[str, Any] | None, ResumePoint | No
     if resume_point is None:
         record.clear_record(directory)
     return None, resume_point
+
+
+def _refuse_study(directory: Path) -> None:
+    """Raise RecordError for the directory of a study: a single run in it would hide the study's runs."""
+    if (directory / record.PLAN).exists() or any(directory.glob(f"*/{record.SUMMARY}")):
+        raise record.RecordError(
+            f"{directory} is the directory of a study. Choose another directory (hydra.run.dir=DIR), or add the run to "
+            f"the study: --multirun study={directory.name}"
+        )
 
 
 def describe_run(job: Job) -> None:

@@ -1,5 +1,6 @@
 """Build the parts of a run from nodes of its configuration; errors name the part."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -55,4 +56,7 @@ def naming_part(part: str) -> Iterator[None]:
         if isinstance(cause, UserError | OSError):
             raise cause from None
         said = str(cause).strip().splitlines() or [type(cause).__name__]
-        raise UserError(f"{part}: {' '.join(said[:2]) if said[0].endswith(':') else said[0]}") from error
+        text = " ".join(said[:2]) if said[0].endswith(":") else said[0]
+        given = re.search(r"unexpected keyword argument '(in_shape|out_features|activation)'", text)
+        hint = ". A network takes in_shape, out_features and activation: docs/own_parts.md" if given else ""
+        raise UserError(f"{part}: {text}{hint}") from error

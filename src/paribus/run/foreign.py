@@ -196,7 +196,7 @@ def list_limits(module: lightning.LightningModule, trial: Trial, data: ForeignDa
     if "train/loss" not in trial.columns:
         limits.append("Its training_step returns no loss, and none is logged: there is no train/loss.")
     if not trial.takes_inputs:
-        limits.append("Its forward takes something else than a batch's inputs: activations are not recorded.")
+        limits.append("It has no forward for a batch's inputs alone: activations are not recorded.")
     return limits
 
 

@@ -100,7 +100,7 @@ def keep_summary(job: Job, resume_point: ResumePoint | None) -> Iterator[Summary
     except Exception as error:
         message = f"{type(error).__name__}: {' '.join([str(error), *getattr(error, '__notes__', ())])}"
         summary |= {"status": record.FAILED, "message": message}
-        log.exception("error: %s in the run in %s", type(error).__name__, directory)
+        log.exception("error: %s (%s has the whole traceback)", message.splitlines()[0], directory / record.LOG)
         raise RunFailed(message) from error
     finally:
         if keeper.begun:  # otherwise the previous record stays

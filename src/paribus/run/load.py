@@ -120,7 +120,7 @@ def load_run(directory: str | Path, checkpoint: str | None = None, root: str | N
         network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state.items()})
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise record.RecordError(
-            f"{path} does not fit its network and data ({summarise_error(error)}). Train the run again."
+            f"{path} does not fit its network and data ({summarise_error(error)}). {record.advise_repeat(directory)}"
         ) from None
     network.eval()
     loss = None if is_foreign(config) else build_loss(config, data)
@@ -135,6 +135,8 @@ def _explain_missing(path: Path, summary: Mapping[str, Any]) -> str:
         return f"{path} does not exist. There is a {Path(others[0]).name}: choose that."
     command = f": {summary['command']}" if summary.get("command") else "."
     again = "start the study's command again." if summary.get("study") else f"train the run again{command}"
+    if summary["status"] in record.FINISHED:
+        return f"{path} does not exist, though the run is {summary['status']}. {record.advise_repeat(path.parents[1])}"
     if summary["status"] != record.FAILED:
         return f"{path} does not exist, and the run is {summary['status']}. To have it, {again}"
     message = f": {summary['message'].rstrip('.')}" if summary.get("message") else ""

@@ -3,8 +3,17 @@
 import logging
 import shutil
 import sys
+import sysconfig
+import traceback
+from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar
+
+import paribus
+
+# Where code lies that is not the user's.
+LIBRARIES = ("<", sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), str(Path(paribus.__file__).parent))
+MOST_FRAMES = 5  # of a traceback, on a terminal
 
 
 class BelowError(logging.Filter):
@@ -25,9 +34,18 @@ class BelowError(logging.Filter):
 
 
 class FittedFormatter(logging.Formatter):
-    """A formatter for terminals: of a record with `shorter` texts, it takes the first that fits on a line."""
+    """A formatter for terminals: of a record with `shorter` texts, it takes the first that fits on a line.
+
+    Of a traceback it shows the places in the user's own code, before the message, which so is the last line.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
+        if record.exc_info and record.exc_info[2] is not None:
+            frames = traceback.extract_tb(record.exc_info[2])
+            plain = copy(record)  # the record itself goes on to the log file, with its traceback
+            plain.exc_info = plain.exc_text = None
+            own = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)]
+            return "".join(traceback.format_list(own[-MOST_FRAMES:] or frames[-1:])) + super().format(plain)
         text = super().format(record)
         shorter: list[str] = getattr(record, "shorter", [])
         width = shutil.get_terminal_size((0, 0)).columns if sys.stdout.isatty() else 0

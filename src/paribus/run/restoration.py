@@ -9,7 +9,7 @@ import torch
 from lightning import Trainer
 
 from paribus.errors import summarise_error
-from paribus.record import RecordError
+from paribus.record import RecordError, advise_repeat
 
 COMPLAINTS = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError)
 AVERAGES = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg")
@@ -42,7 +42,9 @@ class Restoration(lightning.Callback):
             if self.done:
                 raise
             reason = summarise_error(error)
-            raise RecordError(f"{self.path} does not fit the run ({reason}). Train the run again.") from error
+            raise RecordError(
+                f"{self.path} does not fit the run ({reason}). {advise_repeat(self.path.parents[1])}"
+            ) from error
 
 
 def _shapes_of_averages(parameter: torch.Tensor) -> tuple[torch.Size, ...]:

@@ -17,12 +17,15 @@ MOST_ROWS = 12
 def tabulate_means(planned: Sequence[PlannedRun]) -> Group | None:
     """Tabulate the mean best value over the seeds of each setting, in the order of the runs.
 
-    Return None where no setting has finished with two seeds, where runs are of several metrics, and beyond MOST_ROWS.
+    Return None where no setting has finished with two seeds, where runs are of several metrics or losses, and beyond
+    MOST_ROWS.
     """
     headings, rows = split_labels(planned)
     metrics = {" ".join(format_best(run.summary).split()[:-1]) for run in planned if run.best is not None}
     if "seed" not in headings or len(metrics) != 1:
         return None
+    if any(h.partition(".")[0] == "loss" for h in headings) and next(iter(metrics)).endswith("loss"):
+        return None  # losses of different kinds have no common scale
     seed = headings.index("seed")
     values: dict[tuple[str, ...], list[float]] = {}
     for run, row in zip(planned, rows, strict=True):

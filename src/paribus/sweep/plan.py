@@ -135,7 +135,7 @@ def plan_study(sweep: Iterable[Sequence[str]], composer: Composer, study: DictCo
         if summary is not None and is_in_the_way(job.directory, summary, identity):
             conflicts.append(make_conflict_error(job.directory, summary["config"], job.config))
         if status == record.DAMAGED:
-            log.warning("%s cannot be read: that run is trained again.", job.directory / record.SUMMARY)
+            log.warning("%s is damaged, and is trained again. %s", job.directory, record.describe_damage(job.directory))
         directories.add(job.directory)
         planned[identity] = PlannedRun(job, status, _shorten(summary), composed_from=(tuple(overrides),))
     if repeated:

@@ -193,6 +193,10 @@ def _is_plain(value: Any) -> bool:
     return value is None or type(value) in (bool, int, float, str, torch.Tensor)
 
 
+def _advise(path: Path) -> str:
+    return record.advise_repeat(path.parent.parent)
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint of tensors and plain values. Raises FileNotFoundError, or RecordError for a damaged file."""
     record.require_regular(path)
@@ -204,7 +208,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         reason = summarise_error(error)
         if reason.startswith("Weights only load failed"):  # torch then advises to load it unsafely
             reason = "it holds something else than tensors and plain values"
-        raise record.RecordError(f"{path} is damaged, or cannot be read ({reason}). Train the run again.") from None
+        raise record.RecordError(f"{path} is damaged, or cannot be read ({reason}). {_advise(path)}") from None
     if not isinstance(stored, dict):
         raise record.RecordError(f"{path} is damaged: it holds no checkpoint.")
     return stored
@@ -221,7 +225,7 @@ def read_described(path: Path, with_training: bool) -> tuple[dict[str, Any], dic
     parts: dict[str, Any] = {**stored, **(described if isinstance(described, dict) else {})}
     fault = _find_fault(parts, with_training)
     if fault is not None:
-        raise record.RecordError(f"{path} is damaged: {fault}. Train the run again.")
+        raise record.RecordError(f"{path} is damaged: {fault}. {_advise(path)}")
     assert isinstance(described, dict)
     return stored, described
 
