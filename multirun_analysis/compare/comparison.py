@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from multirun_analysis.compare.chosen_metric import default_metric, find_metric, selecting_metric, with_statistic
-from multirun_analysis.compare.confirmation import fresh, searched_contests, setting_contest
+from multirun_analysis.compare.confirmation import find_settled, fresh, searched_contests, setting_contest
 from multirun_analysis.compare.confounding import Confounded, confounded
 from multirun_analysis.compare.contests import BLOCKS, LEAST_TRIED, contests
 from multirun_analysis.compare.design import Contest, Kind, Outcome
@@ -26,7 +26,7 @@ from multirun_analysis.compare.results import Result
 from multirun_analysis.compare.reversals import Reversal, find_reversals
 from multirun_analysis.compare.sequential import Look, Looks
 from multirun_analysis.compare.settings import Setting, tried_settings
-from multirun_analysis.compare.shares import Shares, variance_shares
+from multirun_analysis.compare.shares import Shares, group_factors, variance_shares
 from multirun_analysis.compare.varying_effects import VaryingEffect, find_varying_effects
 from multirun_analysis.records.described import (
     Described,
@@ -163,7 +163,7 @@ class Comparison:
             by_block.setdefault(block_of[name], []).append(value)
         values = {name: value - float(np.mean(by_block[block_of[name]])) for name, value in values.items()}
         seeds = {name: self.described[name].replicate[0] for name in values}
-        groups = _grouped([factor for factor in self.factors if factor not in self.blocks])
+        groups = group_factors([factor for factor in self.factors if factor not in self.blocks])
         return variance_shares(self.settings[self.factors], values, seeds, groups)
 
     @cached_property
@@ -199,15 +199,6 @@ class Comparison:
     def of(self, factor: str) -> list[Result]:
         """The results of a factor, one for each block."""
         return [result for result in self.results if result.factor == factor]
-
-
-def _grouped(factors: Sequence[str]) -> list[tuple[str, ...]]:
-    """Factors, each choice together with its own values: optimizer and learning rate."""
-    groups: dict[str, list[str]] = {}
-    for factor in factors:
-        head = factor.partition(".")[0]
-        groups.setdefault(head if head in ("optim", "scheduler") else factor, []).append(factor)
-    return [tuple(members) for members in groups.values()]
 
 
 def tasks(study: Study) -> list[str]:
@@ -276,9 +267,8 @@ def compare(
             tuned = [contest for contest in before if contest.kind == Kind.TUNED]
             found = searched_contests(runs, outcomes, tuned)
         if not searched or not found:
-            judged_factors = {contest.factor for contest in found}
-            judged_factors |= {key for one in tuned if one.factor in judged_factors for key in one.nuisances}
-            found += [one for one in contests_of(statistic, runs, outcomes) if one.factor not in judged_factors]
+            settled = find_settled(found, tuned)
+            found += [one for one in contests_of(statistic, runs, outcomes) if one.factor not in settled]
             whole = setting_contest(runs, outcomes, factors) if others and not by else None
             found += [] if whole is None else [whole]
         found = [replace(contest, looks=looks) for contest in found]

@@ -51,6 +51,12 @@ def searched_contests(runs: Runs, outcomes: Mapping[str, Outcome], found: Sequen
     return contests
 
 
+def find_settled(found: Sequence[Contest], tuned: Sequence[Contest]) -> set[str]:
+    """Return the factors that contests on fresh seeds have judged, with what the search had tuned for them."""
+    factors = {contest.factor for contest in found}
+    return factors | {key for contest in tuned if contest.factor in factors for key in contest.nuisances}
+
+
 def setting_contest(runs: Runs, outcomes: Mapping[str, Outcome], factors: Sequence[str]) -> Contest | None:
     """Compare whole settings with each other; None where there are fewer than two, or too many."""
     cells: dict[Hashable, dict[Replicate, Outcome]] = {}

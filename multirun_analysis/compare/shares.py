@@ -96,3 +96,12 @@ def _share(y: np.ndarray, level: np.ndarray, setting: np.ndarray) -> float:
     df = len(y) - cells
     noise = (total - of_settings) / df if df else 0.0
     return min(1.0, max(0.0, (of_levels - (k - 1) * noise) / total)) if total else 0.0
+
+
+def group_factors(factors: Sequence[str]) -> list[tuple[str, ...]]:
+    """Group factors, each choice together with its own values: optimizer and learning rate."""
+    groups: dict[str, list[str]] = {}
+    for factor in factors:
+        head = factor.partition(".")[0]
+        groups.setdefault(head if head in ("optim", "scheduler") else factor, []).append(factor)
+    return [tuple(members) for members in groups.values()]

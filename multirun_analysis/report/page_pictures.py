@@ -30,8 +30,9 @@ def pictures(comparison: Comparison, factors: Sequence[str]) -> str:
         return ""
     margin = " Shaded: the margin, within which levels count as the same." if comparison.margin is not None else ""
     said = (
-        "Each row is the paired difference of a level from the best one (diamond), with its 95 % interval; filled "
-        "where decided, after correction for all that the study tests. Means are over the settings that levels share."
+        "Each row is the paired difference of a level from the best one (diamond), with its 95 % interval (variances "
+        "shrunk towards the mean of all pairs); filled where decided, after correction for all that the study tests. "
+        "Means are over the settings that levels share."
     )
     return "".join([*drawn, _unusable(comparison), f"<p class='caption'>{said}{margin}</p>"])
 

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from multirun_analysis.compare.code_states import find_code_differences
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.confirmation import SETTING, describe_setting
 from multirun_analysis.compare.contests import TUNABLE
@@ -80,6 +81,7 @@ def verdict(comparison: Comparison) -> Verdict:
         Line(label, [sentence])
         for label, sentence in (
             ("NOT FRESH", _not_fresh(comparison)),
+            ("CODE", _code(comparison)),
             ("UNUSABLE", unusable(comparison)),
             ("WHY", why(comparison)),
             ("LOOKS", _looks(comparison)),
@@ -117,6 +119,16 @@ def _not_fresh(comparison: Comparison) -> str | None:
     number = len(comparison.reused)
     marked = f"{number:,} run{'s' * (number > 1)} marked as confirmation"
     return f"{marked}, on seeds that the search has used: they confirm nothing" if number else None
+
+
+def _code(comparison: Comparison) -> str | None:
+    """Name levels that were compared although different states of the code made them."""
+    found = find_code_differences(comparison.results, comparison.study.summaries)
+    if not found:
+        return None
+    first, more = found[0], f", and {len(found) - 1} more pairs" if len(found) > 1 else ""
+    levels = f"{in_words(first.a)} and {in_words(first.b)} ({name_of(first.factor).lower()}{more})"
+    return f"{levels} were made by different code, which may be the difference: paribus diff RUN RUN shows it"
 
 
 def _shortened(lines: list[Line]) -> list[Line]:

@@ -4,15 +4,17 @@ import math
 from pathlib import Path
 
 import pandas
+import pytest
 from made_studies import grid, study
 from records import write_folds, write_run
-from screens import tuned
+from screens import line, tuned
 
 from multirun_analysis import load_runs
 from multirun_analysis.compare.checks import cautions
 from multirun_analysis.compare.comparison import Comparison, compare
 from multirun_analysis.compare.targets import reached, target_of, to_target
 from multirun_analysis.report import documents, tables
+from multirun_analysis.report.verdict import verdict
 
 
 def warned(found: Comparison) -> str:
@@ -62,6 +64,18 @@ def test_other_versions_and_uncommitted_changes_are_named(tmp_path: Path) -> Non
     text = warned(study(tmp_path, runs))
     assert "different versions of paribus: 0.2.0 (1 of the runs), 0.1.0" in text
     assert "different versions of torch: 2.7.0 (1 of the runs), 2.6.0" in text and "not committed" in text
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_levels_that_different_code_made_are_named(tmp_path: Path, shared: bool) -> None:
+    """Tanh is behind by 5; relu was made before a change of the code, tanh after it, but for one seed if `shared`."""
+    runs = grid({"relu": [1.0, 1.1, 1.2], "tanh": [6.0, 6.1, 6.25]})
+    for run in runs[3 + shared :]:
+        run["more"] = {"git": {"commit": "abc", "dirty": True, "patch": "0f"}}
+    said = line(verdict(study(tmp_path, runs)), "CODE")
+    assert bool(said) != shared
+    if not shared:
+        assert said.startswith("relu and tanh (activation) were made by different code") and "paribus diff" in said
 
 
 def test_times_to_a_target_by_hand(tmp_path: Path) -> None:
