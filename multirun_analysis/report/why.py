@@ -104,13 +104,13 @@ def inner_table(comparison: Comparison) -> pd.DataFrame:
             "factor": one.factor,
             "level": f"{in_words(one.other)} against {in_words(one.best)}",
             "quantity": COLUMNS.get(one.place.quantity, NAMES.get(one.place.quantity, one.place.quantity)),
+            "decided": "yes" if one.clear else "no",
             "layer": (one.place.layer or layer(one.place)) if one.place.quantity not in NAMES else "",
             "epoch": "" if one.place.quantity in NAMES else epoch(one.place).removeprefix("in "),
             "means": f"{_mean(one, 1)} against {_mean(one, 0)}",
             "difference [95 %, corrected]": _difference(one),
             "replicates": str(one.replicates),
             "p, corrected": f"{one.p:.2g}",
-            "decided": "yes" if one.clear else "no",
         }
         for one in sorted(best.values(), key=lambda one: (one.factor, not one.clear, -one.strength))
     ]

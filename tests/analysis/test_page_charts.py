@@ -61,6 +61,20 @@ def test_the_slider_shows_the_layers_of_an_epoch(page: Page) -> None:
     assert line == pytest.approx([0, 0.1, 0.2])
 
 
+def test_every_layer_has_its_name_on_the_axis(page: Page) -> None:
+    """Plotly leaves out names that do not fit beside the chart."""
+    page.evaluate("document.getElementById('layers').scrollIntoView()")
+    page.wait_for_selector("#depth-chart .xtick text")
+    shown = page.locator("#depth-chart .xtick text").evaluate_all(
+        "all => all.filter(one => getComputedStyle(one).display !== 'none').map(one => one.textContent)"
+    )
+    assert shown == ["linear1", "linear2", "linear3"]
+    assert page.evaluate("document.getElementById('depth-chart').layout.xaxis.range") == [
+        -0.3,
+        2.3,
+    ]  # with room for them
+
+
 def test_runs_that_ended_before_the_epoch_of_the_layers_are_counted(page: Page) -> None:
     page.evaluate(
         "document.getElementById('epoch').value = 3; document.getElementById('epoch').dispatchEvent(new Event('input'))"

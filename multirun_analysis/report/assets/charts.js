@@ -284,7 +284,8 @@ const drawDepth = () => {
   const byDepth = run => { const line = grid[run].map(layer => layer[at] ?? null); return [line.map((_, i) => i), line]; };
   $("depth-title").textContent = `epoch ${L.epochs[at]}, from input to output`;
   Plotly.react($("depth-chart"), tracesOf(runs, byDepth, inMeans(runs), q.log, floor, floor, false), layout({ height: 420, uirevision: q.key + deepest,
-    xaxis: { title: { text: "layer" }, tickvals: ticks, ticktext: ticks.map(i => names && deepest <= 24 ? plain(names[i]) : i + 1) }, yaxis: scaleOf(q) }), CONFIG);
+    xaxis: { title: { text: "layer" }, range: [-.3, deepest - .7], // room for the names at both ends
+      tickvals: ticks, ticktext: ticks.map(i => names && deepest <= 24 ? plain(names[i]) : i + 1) }, yaxis: scaleOf(q) }), CONFIG);
   tellLayers();
 };
 const drawFlow = () => {
