@@ -1,5 +1,6 @@
 """Commands that can be pasted: what a study is continued with."""
 
+import fnmatch
 import math
 import re
 import shlex
@@ -189,9 +190,18 @@ def _read_plan(comparison: Comparison) -> record.StudyPlan | None:
 
 
 def evaluate(comparison: Comparison, settings: Sequence[Setting]) -> str:
-    """Compose the command that reads the test set of a run of each of these settings."""
+    """Compose the command that reads the test set of all seeds of these settings; of one where no pattern names all."""
     runs, words = comparison.study.runs, []
     for setting in settings:
-        completed = [run for run in setting.runs if runs.at[run, "status"] == record.COMPLETED]
-        words.append(_quoted("run=" + str(runs.at[(completed or setting.runs)[0], "directory"])))
+        completed = [run for run in setting.runs if runs.at[run, "status"] == record.COMPLETED] or setting.runs
+        paths = [str(path) for path in runs.loc[completed, "directory"]]
+        words.append(_find_pattern(paths, [str(path) for path in runs["directory"]]) or _quoted("run=" + paths[0]))
     return name_commands("python evaluate.py ") + " ".join(words)
+
+
+def _find_pattern(paths: Sequence[str], others: Sequence[str]) -> str | None:
+    """Find the pattern of a shell that matches these paths and none of the others; None where there is none."""
+    patterns = {re.sub(r"(?<=[,/])seed=\d+(?=,|$)", "seed=*", path) for path in paths}
+    pattern = patterns.pop()
+    plain = re.fullmatch(r"[\w.,=+/*-]+", pattern) and len(paths) > 1 and not patterns
+    return pattern if plain and {*fnmatch.filter(others, pattern)} == {*paths} else None

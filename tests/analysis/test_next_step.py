@@ -13,6 +13,7 @@ from screens import SEEDS, line, tuned
 
 from multirun_analysis import load_runs
 from multirun_analysis.compare.comparison import compare
+from multirun_analysis.report import commands
 from multirun_analysis.report.verdict import verdict
 from paribus.record import PLAN, PlanEntry, StudyPlan, write_study_plan
 
@@ -106,3 +107,19 @@ def test_the_content_of_data_is_no_override(tmp_path: Path) -> None:
     found = study(tmp_path, runs)
     assert found.blocks == ["data content"]
     assert "content" not in (verdict(found).command or "")
+
+
+@pytest.mark.parametrize("clash", [False, True])
+def test_all_seeds_of_what_was_chosen_are_read_by_a_pattern(tmp_path: Path, clash: bool) -> None:
+    """A pattern that would match another setting's run as well is none: that run would be tested, too."""
+    for optim, level in (("adam", 1.0), ("sgd", 9.0)):
+        for seed in SEEDS:
+            write_run(tmp_path / f"optim={optim},seed={seed}", (9.0, level + 0.1 * seed), seed=seed, optim=optim)
+    if clash:
+        (tmp_path / "optim=sgd,seed=1").rename(tmp_path / "optim=adam,seed=7")
+    found = compare(load_runs(tmp_path))
+    assert found.best is not None
+    command = commands.evaluate(found, [found.best])
+    *_, word = command.split()
+    assert command.startswith("python evaluate.py ")
+    assert word == (f"run={tmp_path}/optim=adam,seed=1" if clash else f"{tmp_path}/optim=adam,seed=*")
