@@ -4,52 +4,56 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from multirun_analysis.compare.results import Result, Verdict
+from multirun_analysis.compare.results import Pair, Result, Verdict
 
 CodeState = tuple[Any, Any]  # commit, and hash of what was not committed
 
 
 @dataclass(frozen=True)
 class CodeDifference:
-    """Two levels between which a verdict was reached, though no state of the code has made runs of both.
+    """Two levels between which a verdict was reached, though different states of the code made runs that were compared.
 
     Attributes:
-        runs: one of each level.
+        differing, of: how many of so many replicates have such a pair of runs.
     """
 
     factor: str
     a: Hashable
     b: Hashable
-    runs: tuple[str, str]
+    differing: int
+    of: int
 
 
 def find_code_differences(
     results: Sequence[Result], summaries: Mapping[str, Mapping[str, Any]]
 ) -> list[CodeDifference]:
-    """Find such pairs of levels; pairs with a run whose code is not known are left out.
+    """Find such pairs of levels; runs whose code is not known tell nothing.
 
     Args:
         summaries: by run.
     """
     found = []
     for result in results:
-        made = {level.level: _find_states(result, level.level, summaries) for level in result.usable}
-        for pair in result.pairs:
-            a, b = made.get(pair.a), made.get(pair.b)
-            decided = pair.verdict in (Verdict.BETTER, Verdict.WORSE, Verdict.SAME)
-            if decided and a and b and None not in (*a, *b) and not a.keys() & b.keys():
-                found.append(
-                    CodeDifference(result.factor, pair.a, pair.b, (next(iter(a.values())), next(iter(b.values()))))
-                )
+        decided = (p for p in result.pairs if p.verdict in (Verdict.BETTER, Verdict.WORSE, Verdict.SAME))
+        for pair in decided:
+            differ = _compare_states(result, pair, summaries)
+            if any(differ.values()):
+                found.append(CodeDifference(result.factor, pair.a, pair.b, sum(differ.values()), len(differ)))
     return found
 
 
-def _find_states(
-    result: Result, level: Hashable, summaries: Mapping[str, Mapping[str, Any]]
-) -> dict[CodeState | None, str]:
-    """Return a run of each state of the code that made runs of a level, as it was chosen; None for an unknown state."""
-    chosen = [entry.trials[entry.chosen] for entry in result.contest.of_level(level) if entry.chosen is not None]
-    return {_find_state(summaries.get(run, {})): run for cell in chosen for run in cell.runs}
+def _compare_states(result: Result, pair: Pair, summaries: Mapping[str, Mapping[str, Any]]) -> dict[Hashable, bool]:
+    """Return by replicate whether two runs that were compared with each other differ in their code."""
+    differ: dict[Hashable, bool] = {}
+    for by_level in result.contest.entries.values():
+        entries = [by_level.get(pair.a), by_level.get(pair.b)]
+        chosen = [e.trials[e.chosen].outcomes for e in entries if e is not None and e.chosen is not None]
+        if len(chosen) == 2:
+            for replicate in chosen[0].keys() & chosen[1].keys():
+                states = [_find_state(summaries.get(outcomes[replicate].run, {})) for outcomes in chosen]
+                differs = None not in states and states[0] != states[1]
+                differ[replicate] = differ.get(replicate, False) or differs
+    return differ
 
 
 def _find_state(summary: Mapping[str, Any]) -> CodeState | None:

@@ -22,7 +22,7 @@ from multirun_analysis.compare.inner_values import collect_inner_values
 from multirun_analysis.compare.looks import judge_looks, read_looks, select_planned
 from multirun_analysis.compare.measured_outcomes import find_resolution, measure_outcomes
 from multirun_analysis.compare.metric import Metric, parse_margin
-from multirun_analysis.compare.results import Result
+from multirun_analysis.compare.results import Result, omit_tuned
 from multirun_analysis.compare.reversals import Reversal, find_reversals
 from multirun_analysis.compare.sequential import Look, Looks
 from multirun_analysis.compare.settings import Setting, tried_settings
@@ -169,12 +169,12 @@ class Comparison:
     @cached_property
     def reversals(self) -> list[Reversal]:
         """Find at which levels of other factors a concluded difference turns round."""
-        return find_reversals(self.results, self.metric.sign, self.metric.is_loss)
+        return find_reversals(omit_tuned(self.results), self.metric.sign, self.metric.is_loss)
 
     @cached_property
     def varying_effects(self) -> list[VaryingEffect]:
         """Find where the size of a concluded difference depends on another factor."""
-        return find_varying_effects(self.results, self.metric.sign)
+        return find_varying_effects(omit_tuned(self.results), self.metric.sign)
 
     @cached_property
     def inner(self) -> list[InnerDifference]:
@@ -269,7 +269,7 @@ def compare(
         if not searched or not found:
             settled = find_settled(found, tuned)
             found += [one for one in contests_of(statistic, runs, outcomes) if one.factor not in settled]
-            whole = setting_contest(runs, outcomes, factors) if others and not by else None
+            whole = setting_contest(runs, outcomes, factors) if others and not by and not settled else None
             found += [] if whole is None else [whole]
         found = [replace(contest, looks=looks) for contest in found]
         resolution = find_resolution(study, statistic, outcomes)

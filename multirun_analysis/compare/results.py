@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -209,7 +209,9 @@ class Result:
                 end, times = ends.most_common(1)[0] if ends else ("", 0)
                 if end and 2 * times >= len(chosen):
                     values = Counter(setting[k] for entry, setting in chosen if _end(entry, k) == end)
-                    found.append((level.level, key, values.most_common(1)[0][0], end))
+                    value = values.most_common(1)[0][0]
+                    if end == "highest" or value != 0:  # nothing lies below 0: no weight decay, no dropout
+                        found.append((level.level, key, value, end))
         return found
 
 
@@ -221,6 +223,11 @@ def find_choice(results: Iterable[Result], factor: str) -> Result | None:
     tuned = [result for result in results if factor in result.contest.nuisances]
     own = (result for result in tuned if factor.startswith(f"{result.factor}."))
     return next(own, None) or next((result for result in tuned if _count_chosen(result, factor) > 1), None)
+
+
+def omit_tuned(results: Sequence[Result]) -> list[Result]:
+    """Leave out the results of factors that were tuned for each level of another one."""
+    return [result for result in results if find_choice(results, result.factor) is None]
 
 
 def _count_chosen(result: Result, nuisance: str) -> int:

@@ -141,10 +141,15 @@ def _grids(rows: Sequence[Mapping[str, str]]) -> str:
 
 def confirm(comparison: Comparison, settings: Sequence[Setting]) -> str:
     """Compose the command that trains settings again, on seeds that nothing was chosen by."""
-    used = [run.seed for run in comparison.described.values() if isinstance(run.seed, int)]
-    first = max(FIRST_FRESH, math.ceil((max(used, default=0) + 1) / 100) * 100 + 1)
+    first = find_fresh_seed(comparison)
     fresh = f"seed=range({first},{first + CONFIRM_SEEDS})"
     return multirun(comparison, "confirm=true", *_combinations([_grid(s.levels) for s in settings]), fresh)
+
+
+def find_fresh_seed(comparison: Comparison) -> int:
+    """Find the first of the seeds that no run has: 101, or the next hundred beyond them."""
+    used = [run.seed for run in comparison.described.values() if isinstance(run.seed, int)]
+    return max(FIRST_FRESH, math.ceil((max(used, default=0) + 1) / 100) * 100 + 1)
 
 
 def _grid(levels: Mapping[str, Hashable]) -> dict[str, str]:

@@ -22,6 +22,7 @@ PLURALS = {"optim": "optimizers", "activation": "activations", "scheduler": "sch
            "model.width": "widths", "warmup": "warm-ups", "averaging": "averages"}  # fmt: skip
 NAMED = 2  # undecided levels that have a sentence of their own
 MOST_LEVELS = 4  # that are listed
+LEAST_PAIRS = 3  # of replicates, from which it is told what more of them would show
 MOST_TIED = 6  # of ordered ones
 
 
@@ -130,15 +131,16 @@ def _levels(result: Result, metric: Metric, margin: float | None) -> list[str]:
         text = [f"undecided: {_means(result, metric)}{how}"]
         if len(pairs) == 1:
             leaning = ": leaning" if pairs[0].p < ALPHA else ""
-            text.append(f"{in_words(pairs[0].b)} {_behind(pairs[0], metric, result)}{leaning}")
+            both = pairs[0].estimate.n
+            of = f", over the {both} seeds of both" if both < max(level.replicates for level in result.usable) else ""
+            text.append(f"{in_words(pairs[0].b)} {_behind(pairs[0], metric, result)}{of}{leaning}")
         elsewhere = [p for p in result.pairs if p.verdict in (Verdict.BETTER, Verdict.WORSE)]
         if elsewhere:
             pair = elsewhere[0] if elsewhere[0].verdict == Verdict.BETTER else elsewhere[0].turned()
             text.append(f"but {_beats(pair, metric, result)}")
         more = next((i for i, n in enumerate(SEEDS) if n >= 10 and all(pair.estimate.n < n for pair in pairs)), None)
-        visible = (
-            [] if more is None else [p.visible[more] for p in pairs if p.visible and math.isfinite(p.visible[more])]
-        )
+        known = [p for p in pairs if p.visible and p.estimate.n >= LEAST_PAIRS]
+        visible = [] if more is None else [p.visible[more] for p in known if math.isfinite(p.visible[more])]
         if more is not None and visible:
             text.append(f"{SEEDS[more]} seeds would show a difference of {_size(max(visible), metric, result.log)}")
         return text + without_noise(rest)
@@ -163,6 +165,10 @@ def without_noise(undecided: Sequence[Pair]) -> list[str]:
     alike = [pair.estimate.n for pair in undecided if pair.estimate.constant]
     if not alike:
         return []
+    if same := [pair for pair in undecided if pair.estimate.constant and not pair.differences.any()]:
+        return [
+            f"{in_words(same[0].a)} and {in_words(same[0].b)} have identical values in all {same[0].estimate.n} seeds"
+        ]
     return [f"no noise: exactly the same difference with all {min(alike)} seeds, too few for a sign test"]
 
 
@@ -217,13 +223,17 @@ def _how(result: Result) -> str:
     """For what a comparison holds: each at its best lr, over 3 activations."""
     contest, parts = result.contest, []
     if contest.kind == Kind.TUNED:
-        parts.append(f"each at its best {' and '.join(key.rpartition('.')[2] for key in _swept(result)[:2])}")
+        swept = _swept(result)
+        parts.append(f"each at its best {' and '.join(key.rpartition('.')[2] for key in swept[:2])}")
+        parts += ["at its default lr"] if contest.factor == "optim" and "optim.lr" not in swept else []
     elif contest.kind == Kind.DEFAULTS:
         parts.append("each at its default lr")
     elif contest.kind == Kind.FRESH:
         fixed = describe_setting(contest.fixed())
         parts.append(f"at {fixed}, on fresh seeds" if fixed else "on fresh seeds")
     elif contest.kind == Kind.CONFIRMED:
+        fixed = describe_setting(contest.fixed())
+        parts += [f"at {fixed}"] if fixed else []
         parts.append("each as the search chose, on fresh seeds" if contest.factor != SETTING else "on fresh seeds")
     elif contest.factor == "scheduler":
         parts.append("at one lr, not swept")

@@ -18,6 +18,7 @@ from paribus import record
 
 MOST_CONFIRMED = 3
 FEWEST_SEEDS = 3
+ENOUGH_SEEDS = 10  # of a study: with as many, more of them would show little
 SEEDS = "seed=1,2,3,4,5"
 TUNE = "tune=lr"
 MOST_FACTOR = 10.0  # by which a range is widened at once
@@ -67,7 +68,7 @@ def next_step(comparison: Comparison) -> Step:
         why = f"{replicates} say{'s' * (replicates == 1)} little of noise"
         return Step(f"more seeds{swept.note}: {why}", commands.multirun(comparison, *swept.words, SEEDS))
     found = _wider(comparison) or _tune(comparison) or _confirm(comparison) or _longer(comparison)
-    return found or _test(comparison)
+    return found or (_decide(comparison) if replicates < ENOUGH_SEEDS else None) or _test(comparison)
 
 
 def _test(comparison: Comparison) -> Step:
@@ -75,14 +76,28 @@ def _test(comparison: Comparison) -> Step:
     runs, chosen = comparison.study.runs, comparison.best_by_block
     names = [name for setting in chosen for name in setting.runs]
     if any(name in runs and runs.loc[names, name].notna().any() for name in TESTED):
-        undecided = any(
-            pair.verdict == Verdict.UNDECIDED and result.best is not None and result.best.level in (pair.a, pair.b)
-            for result in comparison.results
-            for pair in result.pairs
-        )
-        rest = "; what is undecided needs a new study, with until=decided" if undecided else ""
+        rest = "; what is undecided needs a new study, with until=decided" if _is_undecided(comparison) else ""
         return Step(f"nothing more of what you chose: its test set has been read{rest}")
     return Step(READ_TEST, commands.evaluate(comparison, chosen))
+
+
+def _is_undecided(comparison: Comparison) -> bool:
+    """Return whether a best level is undecided against another one."""
+    return any(
+        pair.verdict == Verdict.UNDECIDED and result.best is not None and result.best.level in (pair.a, pair.b)
+        for result in comparison.results
+        for pair in result.pairs
+    )
+
+
+def _decide(comparison: Comparison) -> Step | None:
+    """Propose a new study that adds seeds in looks. More seeds of this one, since it is undecided, would flatter."""
+    swept, name = commands.sweep(comparison), commands.study_name(comparison)
+    if not _is_undecided(comparison) or any(word.startswith("hydra.sweeper.grids=") for word in swept.words):
+        return None
+    fresh = f"seed={commands.find_fresh_seed(comparison)}"
+    command = commands.multirun(comparison, *swept.words, "until=decided", fresh, study=f"{name or 'study'}_until")
+    return Step("decide what is undecided, in a new study that adds fresh seeds until it is", command)
 
 
 def _other_statistic(comparison: Comparison) -> Step:

@@ -122,13 +122,14 @@ def _not_fresh(comparison: Comparison) -> str | None:
 
 
 def _code(comparison: Comparison) -> str | None:
-    """Name levels that were compared although different states of the code made them."""
+    """Name levels that were compared although different states of the code made their runs."""
     found = find_code_differences(comparison.results, comparison.study.summaries)
     if not found:
         return None
     first, more = found[0], f", and {len(found) - 1} more pairs" if len(found) > 1 else ""
     levels = f"{in_words(first.a)} and {in_words(first.b)} ({name_of(first.factor).lower()}{more})"
-    return f"{levels} were made by different code, which may be the difference: paribus diff RUN RUN shows it"
+    seeds = "" if first.differing == first.of else f" for {first.differing} of {first.of} seeds"
+    return f"{levels} were made by different code{seeds}, which may be the difference: paribus diff RUN RUN shows it"
 
 
 def _shortened(lines: list[Line]) -> list[Line]:
@@ -154,7 +155,10 @@ def _heading(comparison: Comparison) -> str:
     settings = len({setting.cell for setting in comparison.tried})
     many = f" of {settings} settings" if settings > 1 else ""
     margin = "" if comparison.margin is None else f", margin {comparison.metric.show_difference(comparison.margin)}"
-    return f"{len(runs):,} run{'s' * (len(runs) != 1)}{many} ({ends}){margin}, by {comparison.metric.name}"
+    unread = runs["folds"].notna() & (runs["status"] == record.COMPLETED) if "folds" in runs else runs["status"] == ""
+    partly = comparison.metric.statistic == "settled" and 0 < unread.sum() < (runs["status"] == record.COMPLETED).sum()
+    lacking = f" ({unread.sum()} without usable {record.FOLDS}: --details)" if partly else ""
+    return f"{len(runs):,} run{'s' * (len(runs) != 1)}{many} ({ends}){margin}, by {comparison.metric.name}{lacking}"
 
 
 def describe(comparison: Comparison, setting: Setting) -> str:

@@ -172,7 +172,7 @@ def test_confirmation_runs_alone_are_judged_on_seeds_that_are_fresh(tmp_path: Pa
     (result,) = found.of("optim")
     assert result.contest.kind == Kind.CONFIRMED and result.winner == "sgd" and result.pairs[0].estimate.n == 4
     assert found.best is not None and found.best.levels["optim"] == "sgd" and found.best.confirms
-    assert {r.factor for r in found.results} == {"optim", "setting"}
+    assert {r.factor for r in found.results} == {"optim"}
 
 
 def test_a_confirmation_by_hand_compares_each_level_at_what_the_search_chose(tmp_path: Path) -> None:

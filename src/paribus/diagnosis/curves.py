@@ -17,6 +17,7 @@ ERRORS_OF_RISE = 3.0  # standard errors by which a rise has to exceed the jitter
 LAST_SHARE = 0.1  # of the epochs: how long a mean is
 LEAST_EPOCHS = 3
 LARGE_UPDATE, SMALL_UPDATE = 1e-2, 1e-4  # of a step, as a share of the weights: 1e-3 is healthy (Karpathy, CS231n)
+FALLEN = 0.9  # of the first epoch's training loss
 LARGE_SPREAD = 100.0  # of a regression's targets: default rates suit tens
 ENOUGH_EPOCHS = 10  # to tell a network that cannot learn from one that has not begun to
 LEAST_GAIN = 0.05  # over the last fifth, of what is left: of the loss, or of 1 less the accuracy
@@ -65,8 +66,6 @@ def find_baseline(trace: Trace) -> Iterator[Finding]:
     learns = train is not None and sign * train[-1] > sign * bound
     learns = learns and trace.epochs >= LEAST_EPOCHS  # fewer say nothing of the inputs
     remedy = "inputs that say something of the targets" if learns else _advise_at_baseline(trace)
-    if part == "loss" and settled > baseline and (spread := _find_spread(trace, baseline)) > LARGE_SPREAD:
-        remedy = f"a target in larger units (it varies by about {spread:.2g}; the outputs begin near 0)"
     evidence = {"text": text.format(settled), "value": settled}
     yield Finding("at_baseline", (), int(begins) + 1, evidence, float(bound), remedy)
 
@@ -84,10 +83,25 @@ def _advise_at_baseline(trace: Trace) -> str:
     return trace.scale_rate(10) if first < SMALL_UPDATE else f"{trace.scale_rate(10)} or {trace.scale_rate(0.1)}"
 
 
-def _find_spread(trace: Trace, baseline: float) -> float:
-    """Return the spread of a regression's targets: the loss of a constant, or its square root for squared errors."""
+def advise_on_units(trace: Trace) -> str | None:
+    """Say what helps a regression whose targets are far larger than a network's first outputs; None where they are not.
+
+    How much targets vary is told by the loss of a constant, or its square root for squared errors.
+    """
+    baseline = trace.statistic("baseline_val_loss")
+    if baseline is None or not baseline > 0:
+        return None
     loss = str(trace.summary.get("config", {}).get("loss", {}).get("_target_"))
-    return math.sqrt(baseline) if loss.endswith("MSELoss") else baseline
+    spread = math.sqrt(baseline) if loss.endswith("MSELoss") else baseline
+    if spread <= LARGE_SPREAD:
+        return None
+    return f"a target in larger units (it varies by about {spread:.2g}; the outputs begin near 0)"
+
+
+def falls(trace: Trace) -> bool:
+    """Return whether the training loss has ended well below its first epoch's: the network learns."""
+    train = trace.curve("train/loss")
+    return train is not None and bool(train[-1] < FALLEN * train[0])
 
 
 def find_overfitting(trace: Trace) -> Iterator[Finding]:

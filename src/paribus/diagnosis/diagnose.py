@@ -37,6 +37,7 @@ CAUSES = (
     "updates_too_large",
     "updates_too_small",
 )
+OF_UNITS = ("diverged", "gradients_explode", "at_baseline", "updates_too_large")  # what targets far from 0 look like
 OPTIONAL = ("edge_of_stability",)  # whose quantities are not among the default ones
 
 
@@ -57,8 +58,11 @@ def diagnose(trace: Trace) -> Diagnosis:
             found += find(trace)
         else:
             unseen.append(name)
-    cause = next((one for one in found if one.finding in CAUSES), None)
-    if cause is not None:  # one remedy, not two that contradict each other
+    units, cause = curves.advise_on_units(trace), next((one for one in found if one.finding in CAUSES), None)
+    if units is not None:  # activations and gradients have to grow until the outputs reach the targets
+        found = [one for one in found if one.finding != "gradients_explode" or not curves.falls(trace)]
+        found = [replace(one, remedy=units) if one.finding in OF_UNITS else one for one in found]
+    elif cause is not None:  # one remedy, not two that contradict each other
         found = [replace(one, remedy=cause.remedy) if one.finding == "at_baseline" else one for one in found]
     return Diagnosis(tuple(found), tuple(unseen))
 

@@ -235,12 +235,21 @@ class Search:
             return self.describe(done, trials, more)
 
         runs = yield Round(overrides, name, later, describe, self.tune["allow_failed"], REMEDY)
-        log.info("\n".join(self.describe(runs, trials, more)))
         for level in self.levels:
             mine = [(t, run.job.directory) for (own, t), run in zip(owners, runs, strict=True) if own is level]
             scores = score_runs([path for _, path in mine], epochs) if mine else {}
             for trial in {id(t): t for t, _ in mine}.values():
                 trial.scores = [scores[path] for t, path in mine if t is trial]
+        log.info("\n".join(self._describe_chosen(runs)))
+
+    def _describe_chosen(self, done: Sequence[PlannedRun]) -> list[str]:
+        """State the best trial of each level, by the scores by which it is chosen."""
+        sign = 1 if any(is_higher_better(run) for run in done) else -1
+        best = [(level, level.ranked[0]) for level in self.levels if level.ranked]
+        return [
+            f"{level.name}: {sign * trial.mean:.4g} at {' '.join(trial.overrides)} ({len(level.trials)} trials)"
+            for level, trial in best
+        ]
 
     def describe(
         self, done: Sequence[PlannedRun], trials: Sequence[tuple[Level, Trial]], more: Sequence[str]
@@ -258,7 +267,8 @@ class Search:
             if found:
                 sign = 1 if is_higher_better(found[0][2]) else -1
                 value, trial, _ = max(found, key=lambda one: sign * one[0])
-                lines.append(f"{level.name}: {value:.4g} at {' '.join(trial.overrides)} ({len(found)} trials ended)")
+                ended = f"{len(found)} trials ended, by best epochs"
+                lines.append(f"{level.name}: {value:.4g} at {' '.join(trial.overrides)} ({ended})")
         return lines
 
 
