@@ -162,13 +162,13 @@ def _levels(result: Result, metric: Metric, margin: float | None) -> list[str]:
 
 def without_noise(undecided: Sequence[Pair]) -> list[str]:
     """Say why a difference is undecided that every replicate has alike, as of runs on which the seed has no effect."""
-    alike = [pair.estimate.n for pair in undecided if pair.estimate.constant]
-    if not alike:
-        return []
-    if same := [pair for pair in undecided if pair.estimate.constant and not pair.differences.any()]:
+    if same := [pair for pair in undecided if pair.estimate.n > 1 and not pair.differences.any()]:
         return [
             f"{in_words(same[0].a)} and {in_words(same[0].b)} have identical values in all {same[0].estimate.n} seeds"
         ]
+    alike = [pair.estimate.n for pair in undecided if pair.estimate.constant]
+    if not alike:
+        return []
     return [f"no noise: exactly the same difference with all {min(alike)} seeds, too few for a sign test"]
 
 

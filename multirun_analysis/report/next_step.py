@@ -1,6 +1,7 @@
 """Recommend the next step: one sentence, and a command that can be pasted."""
 
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,7 +49,11 @@ def next_step(comparison: Comparison) -> Step:
         if (missing == record.RUNNING).all() and (len(missing) or (planned is not None and planned.busy)):
             return Step("wait for the runs that are being made")
         again = commands.again(comparison, list(missing.index)) if len(missing) or planned is None else planned.command
-        damaged = "remove damaged runs (paribus rm RUN), and " if (missing == record.DAMAGED).any() else ""
+        broken = [
+            str(path) for path in comparison.study.runs.loc[missing.index[missing == record.DAMAGED], "directory"]
+        ]
+        removal = f"paribus rm {shlex.quote(broken[0]) if len(broken) == 1 else 'RUN'}"
+        damaged = f"remove damaged runs ({removal}), and " if broken else ""
         which = "the study's command" if again is not None else "the command that began these runs"
         return Step(f"{damaged or 'finish what is missing: '}start {which} again", again)
     plan = comparison.study.plan

@@ -203,3 +203,46 @@ def test_levels_that_are_not_told_from_the_best_are_named_or_counted(count: int)
         ", ".join(f"{t:g}" for t in tied) if len(tied) <= 6 else f"{len(tied)} from {tied[0]:g} to {tied[-1]:g}"
     )
     assert (len(tied) > 6) == (count == 8)
+
+
+def test_an_undecided_pair_has_its_difference_and_the_seeds_it_rests_on(tmp_path: Path) -> None:
+    """Relu has seeds 1 to 3, tanh 1 and 2, where they differ by 1 and -1: 0 in the mean, though the means differ."""
+    runs = grid({"relu": [2.0, 3.0, 9.0], "tanh": [1.0, 4.0]})
+    (said,) = (one.sentences for one in verdict(study(tmp_path, runs)).lines if one.label == "ACTIVATION")
+    assert said[1].startswith("relu 0 behind [") and said[1].endswith(", over the 2 seeds of both")
+    assert not any("seeds would show" in sentence for sentence in said)  # two pairs tell nothing of the noise
+
+
+def test_levels_with_identical_values_are_said_to_have_them(tmp_path: Path) -> None:
+    """As Adam and AdamW are, both best without weight decay."""
+    losses = {"adam": (1.0, 2.0), "adamw": (1.0, 3.0), "sgd": (1.5, 2.5)}
+    runs = [{"optim": o, "optim__weight_decay": w, "seed": s, "losses": (9.0, found[w > 0] + s**2 * 0.3 * (1 + (o == "sgd")))}
+            for o, found in losses.items() for w in (0, 0.1) for s in SEEDS]  # fmt: skip
+    said = line(verdict(study(tmp_path, runs)), "OPTIMIZER")
+    assert said.startswith("undecided") and "adam and adamw have identical values in all 3 seeds" in said
+
+
+def test_what_is_undecided_leads_to_a_new_study_with_fresh_seeds(tmp_path: Path) -> None:
+    found = verdict(study(tmp_path, grid({"relu": [1.0, 2.0, 1.5], "tanh": [1.5, 1.6, 1.9]})))
+    words = shlex.split(found.command or "")
+    assert "undecided" in line(found, "ACTIVATION") and "adds fresh seeds" in line(found, "NEXT")
+    assert {"until=decided", "seed=101", "activation=relu,tanh"} <= set(words)
+    assert any(word.startswith("study=") and word.endswith("_until") for word in words)
+
+
+def test_zero_is_no_edge_below_which_anything_could_be_tried(tmp_path: Path) -> None:
+    runs = [{"optim": o, "optim__weight_decay": w, "seed": s,
+             "losses": (9.0, 1 + 10 * w + (o == "sgd") + 0.01 * s + 0.002 * s * (o == "sgd"))}
+            for o in ("adam", "sgd") for w in (0, 0.01, 0.1) for s in SEEDS]  # fmt: skip
+    found = verdict(study(tmp_path, runs))
+    assert line(found, "WEIGHT DECAY") == "best of each: adam 0, sgd 0" and "widen" not in line(found, "NEXT")
+    assert "each at its best weight_decay, at its default lr" in line(found, "OPTIMIZER")
+
+
+def test_runs_without_folds_that_change_the_statistic_are_counted_in_the_heading(tmp_path: Path) -> None:
+    for i, (activation, loss) in enumerate([("relu", 1.0), ("relu", 1.1), ("tanh", 2.0), ("tanh", 2.3)]):
+        run = write_run(tmp_path / str(i), (9.0, loss), seed=i % 2, activation=activation)
+        if i:
+            write_folds(run, [[9.0] * 5, [loss] * 5])
+    found = verdict(compare(load_runs(tmp_path)))
+    assert found.heading.endswith("by settled_val_loss (1 without usable folds.parquet: --details)")

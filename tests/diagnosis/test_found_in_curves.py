@@ -72,6 +72,22 @@ def test_a_network_that_learns_nothing_gets_the_remedy_of_what_was_found_inside(
         assert [f.remedy for f in diagnose(trace).findings if f.finding == "at_baseline"] == [remedy]
 
 
+def test_outputs_that_grow_towards_large_targets_are_no_explosion() -> None:
+    """Gradients grow 200 times while the loss falls; where it does not, the remedy is the same: the unit of the target."""
+    summary = {"statistics": {"baseline_val_loss": 1e10}, "config": {"loss": {"_target_": "torch.nn.MSELoss"}}}
+    norms = np.array([1.0, *[200.0] * 9])
+    steps = {"step": np.arange(1.0, 11), "epoch": np.arange(1.0, 11), "grad_norm": norms}
+
+    def find(losses: np.ndarray) -> dict[str, str]:
+        metrics = {"epoch": np.arange(1.0, 11), "val/loss": losses, "train/loss": losses}
+        return {one.finding: one.remedy for one in diagnose(Trace(summary, metrics, {}, steps)).findings}
+
+    learning = find(np.linspace(1e11, 2e10, 10))
+    assert "gradients_explode" not in learning and learning["at_baseline"].startswith("a target in larger units")
+    stuck = find(np.full(10, 1e11))
+    assert stuck["gradients_explode"] == stuck["at_baseline"] == learning["at_baseline"]
+
+
 def test_curvature_where_it_is_recorded() -> None:
     edge = found(**{"curvature/stability_margin": [0.3, 0.6, *[1.0] * 8]})["edge_of_stability"]
     assert (edge.epoch, edge.evidence["value"]) == (3, 1.0)
