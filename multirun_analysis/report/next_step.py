@@ -49,13 +49,11 @@ def next_step(comparison: Comparison) -> Step:
         if (missing == record.RUNNING).all() and (len(missing) or (planned is not None and planned.busy)):
             return Step("wait for the runs that are being made")
         again = commands.again(comparison, list(missing.index)) if len(missing) or planned is None else planned.command
-        broken = [
-            str(path) for path in comparison.study.runs.loc[missing.index[missing == record.DAMAGED], "directory"]
-        ]
-        removal = f"paribus rm {shlex.quote(broken[0]) if len(broken) == 1 else 'RUN'}"
-        damaged = f"remove damaged runs ({removal}), and " if broken else ""
+        damaged = missing.index[missing == record.DAMAGED]
+        paths = [shlex.quote(str(path)) for path in comparison.study.runs.loc[damaged, "directory"]]
+        removal = f"remove damaged runs (paribus rm {paths[0] if len(paths) == 1 else 'RUN'}), and " if paths else ""
         which = "the study's command" if again is not None else "the command that began these runs"
-        return Step(f"{damaged or 'finish what is missing: '}start {which} again", again)
+        return Step(f"{removal or 'finish what is missing: '}start {which} again", again)
     plan = comparison.study.plan
     if plan is not None and not plan.ended:
         return Step("go on until it is decided: start the study's command again", commands.again(comparison))
