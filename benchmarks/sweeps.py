@@ -104,6 +104,7 @@ def lead(runs: int) -> None:
             pickle.dumps(job)  # as for a worker
             job.directory.mkdir()
             summary = {**whole, "identity": record.identify(job.config), "config": job.config}
+            (job.directory / record.METRICS).touch()
             (job.directory / record.SUMMARY).write_text(json.dumps(summary))
             yield job, Outcome()
             if number in (runs // 10, runs):

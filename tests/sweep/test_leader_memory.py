@@ -52,6 +52,7 @@ def test_a_run_costs_the_leader_a_few_kilobytes(tmp_path: Path) -> None:
                     whole: dict[str, Any] = {"status": "completed", "identity": record.identify(job.config),
                                              "config": job.config, "statistics": {"best_val_loss": 1.0},
                                              "instruments": {f"key {i}": float(i) for i in range(2000)}}  # fmt: skip
+                    (job.directory / record.METRICS).touch()
                     (job.directory / record.SUMMARY).write_text(json.dumps(whole))
                     yield job, Outcome()
                     after.append(tracemalloc.get_traced_memory()[0])
