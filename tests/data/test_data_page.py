@@ -54,7 +54,7 @@ def test_the_page_does_what_it_says(monkeypatch: pytest.MonkeyPatch, capfd: Any)
                 assert values["names"] in (["Wohnung"], ["Haus"]) and values["probabilities"].sum() == pytest.approx(1)
             else:
                 run, rows = values["run"], values["rows"]
-                assert run.predict(rows.fillna(run.data.statistics()["medians"])).tolist() == values["amounts"].tolist()
+                assert run.predict(rows.fillna(run.data.statistics()["medians"])).tolist() == values["sales"].tolist()
         else:
             assert kind == "console"
             for step in content.removeprefix("$ ").split("\n$ "):
