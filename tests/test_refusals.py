@@ -88,7 +88,8 @@ def test_a_typo_in_an_experiment_is_refused(train: Train, own: str, capsys: Any)
 
 def test_a_network_with_the_wrong_output_is_refused(train: Train, own: str, capsys: Any) -> None:
     train(own, "model=wrong", code=1)
-    assert "Wrong returns (2, 1) for 2 samples; regression on these data needs (2,)" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Wrong returns (2, 1) for 2 samples; regression on these data needs (2,). Leave out the last axis" in said
 
 
 def test_a_single_run_in_the_directory_of_a_study_is_refused(train: Train, capsys: Any) -> None:

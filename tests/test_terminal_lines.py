@@ -2,6 +2,7 @@
 
 import fcntl
 import io
+import json
 import logging
 import os
 import pty
@@ -162,3 +163,15 @@ def test_no_line_wraps(width: int, launcher: str, cifar_root: Path) -> None:
     assert "python -m multirun_analysis outputs/s" in plain and "follow it: paribus watch outputs/s\n" in plain.replace(
         "\r", ""
     )
+
+
+def test_of_a_traceback_the_terminal_shows_the_own_code_and_the_message_last() -> None:
+    """json.loads fails within the standard library, which is left out; the record keeps its traceback for the log."""
+    try:
+        json.loads("{")
+    except json.JSONDecodeError:
+        made = logging.LogRecord("x", logging.ERROR, __file__, 1, "error: not JSON", (), sys.exc_info())
+    lines = FittedFormatter().format(made).splitlines()
+    assert lines[-1] == "error: not JSON"
+    assert [line for line in lines if "File " in line] == [line for line in lines if f'File "{__file__}"' in line] != []
+    assert made.exc_info is not None and "json/decoder.py" in logging.Formatter().format(made)

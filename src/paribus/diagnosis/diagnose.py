@@ -37,7 +37,7 @@ CAUSES = (
     "updates_too_large",
     "updates_too_small",
 )
-OF_UNITS = ("diverged", "gradients_explode", "at_baseline", "updates_too_large")  # what targets far from 0 look like
+OF_UNITS = ("gradients_explode", "at_baseline")  # what targets far from 0 look like
 OPTIONAL = ("edge_of_stability",)  # whose quantities are not among the default ones
 
 

@@ -12,7 +12,10 @@ from typing import Any, ClassVar
 import paribus
 
 # Where code lies that is not the user's.
-LIBRARIES = ("<", sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), str(Path(paribus.__file__).parent))
+LIBRARIES = (
+    *("<", str(Path(paribus.__file__).parent)),
+    *(sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")),
+)
 MOST_FRAMES = 5  # of a traceback, on a terminal
 
 

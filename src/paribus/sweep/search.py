@@ -240,7 +240,8 @@ class Search:
             scores = score_runs([path for _, path in mine], epochs) if mine else {}
             for trial in {id(t): t for t, _ in mine}.values():
                 trial.scores = [scores[path] for t, path in mine if t is trial]
-        log.info("\n".join(self._describe_chosen(runs)))
+        if chosen := self._describe_chosen(runs):
+            log.info("\n".join(chosen))
 
     def _describe_chosen(self, done: Sequence[PlannedRun]) -> list[str]:
         """State the best trial of each level, by the scores by which it is chosen."""
