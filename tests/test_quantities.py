@@ -57,6 +57,20 @@ def test_half_precision_does_not_overflow(dtype: torch.dtype) -> None:
 
 def test_one_element_has_no_deviation() -> None:
     assert quantities.std([torch.tensor([3.0])]).tolist() == [0.0]
+    several = quantities.std([torch.tensor([[3.0], [-1e-30], [math.inf], [math.nan]])], lead=1)
+    assert several[:2].tolist() == [[0.0], [0.0]]
+    assert several[2:].isnan().all()
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0, 5.0, 1e3])
+def test_deviations_of_a_stack_are_those_of_numpy_far_from_zero_too(offset: float) -> None:
+    rng = np.random.default_rng(2)
+    rows = [(rng.standard_normal((4, n)) + offset).astype(np.float32) for n in (3, 900, 2500)]
+    rows[1][2] = 0  # a run whose gradient is zero
+    rows[2][3, 7] = np.nan
+    found = quantities.std([torch.from_numpy(r) for r in rows], lead=1)
+    expected = np.stack([r.astype(float).std(1) for r in rows], 1)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-7)
 
 
 @given(some, st.floats(0.5, 2))

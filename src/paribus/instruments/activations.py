@@ -66,10 +66,11 @@ class Activations(Instrument):
             if layer in found.get("activation_mean", ()):
                 return
             output, lead = output.float(), self.learner.lead
+            norms = quantities.norm([output], lead)
             values = {
                 "activation_mean": quantities.mean([output], lead)[..., 0],
-                "activation_std": quantities.std([output], lead)[..., 0],
-                "activation_rms": quantities.rms([output], lead)[..., 0],
+                "activation_std": quantities.std([output], lead, norms)[..., 0],
+                "activation_rms": quantities.rms([output], lead, norms)[..., 0],
                 "activation_max": quantities.largest_abs([output], lead)[..., 0],
             }
             if layer.activation is not None:

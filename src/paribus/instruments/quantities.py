@@ -8,6 +8,7 @@ Half-precision tensors are computed in float32. Functions are named after the qu
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from paribus.private_names import compute_norms
 SATURATED_LOW, SATURATED_HIGH = 0.03, 0.97
 PIECE_LENGTH = 1024
 LEAST_SINGLE, LARGEST_SINGLE = 1e-12, 1e18  # norms between which squares in float32 lose nothing
+KEPT_SHARE = 0.1  # of the mean square: a variance below it is not computed as a difference, whose digits would cancel
 
 
 def sum_abs(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
@@ -47,19 +49,20 @@ def mean(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
 def std(tensors: Sequence[Tensor], lead: int = 0, norms: Tensor | None = None) -> Tensor:
     """Return the population standard deviation of the elements: divided by their number, so 0 for one element.
 
-    `norms`: the 2-norms where they are known already. On the CPU the deviation then follows from them and the sums.
+    `norms`: the 2-norms, where they are known already. On the CPU the deviation follows from them and the sums, unless
+    too many digits cancel: torch's own is not vectorised there.
     """
     flat = [_flatten(t, lead) for t in tensors]
-    if lead:  # torch's std is not vectorised on the CPU
-        sizes = torch.tensor([f.shape[-1] for f in flat], dtype=torch.float64).to(flat[0].device)
-        return (norm([f - f.mean(-1, keepdim=True) for f in flat], lead) / sizes.sqrt()).to(flat[0].dtype)
-    if norms is None or not flat[0].is_cpu:
-        return torch.stack([f.std(correction=0) for f in flat])
+    if not flat[0].is_cpu:
+        return torch.stack([f.std(-1, correction=0) for f in flat], -1)
+    norms = norm(flat, lead) if norms is None else norms
+    if lead:
+        return _compute_row_deviations(flat, norms)
     deviations = []
     for values, size in zip(flat, norms.tolist(), strict=True):
         mean_square = size**2 / max(1, len(values))
         variance = mean_square - (values.sum().item() / max(1, len(values))) ** 2
-        exact = variance > 0.1 * mean_square and size > LEAST_SINGLE  # else digits have cancelled
+        exact = variance > KEPT_SHARE * mean_square and size > LEAST_SINGLE
         deviations.append(math.sqrt(variance) if exact else values.double().std(correction=0).item())
     return torch.tensor(deviations, dtype=flat[0].dtype)
 
@@ -68,7 +71,7 @@ def zero_fraction(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     """Return the fraction of elements that are exactly 0."""
     flat = [_flatten(t, lead) for t in tensors]
     # into numbers, not bools: takes less than half the time of torch.count_nonzero
-    return torch.stack([torch.eq(f, 0, out=torch.empty_like(f)).sum(-1) / f.shape[-1] for f in flat], -1)
+    return torch.stack([torch.eq(f, 0, out=torch.empty_like(f)).mean(-1) for f in flat], -1)
 
 
 def update_norms(before: Sequence[Tensor], after: Sequence[Tensor], lead: int = 0) -> Tensor:
@@ -77,10 +80,10 @@ def update_norms(before: Sequence[Tensor], after: Sequence[Tensor], lead: int = 
     return torch.stack([norm(moved, lead), norm(before, lead)])
 
 
-def rms(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
-    """Return the root of the mean square of the elements: norm / sqrt(size)."""
+def rms(tensors: Sequence[Tensor], lead: int = 0, norms: Tensor | None = None) -> Tensor:
+    """Return the root of the mean square of the elements: norm / sqrt(size). `norms`: where they are known already."""
     sizes = torch.tensor([t.shape[lead:].numel() for t in tensors], dtype=torch.float64)
-    norms = norm(tensors, lead)
+    norms = norm(tensors, lead) if norms is None else norms
     return norms / sizes.sqrt().to(norms)
 
 
@@ -158,20 +161,37 @@ def _compute_row_norms(tensors: Sequence[Tensor]) -> Tensor:
     if not tensors[0].is_cpu:  # where choosing tensors by their norms would wait for the device
         return torch.stack([torch.linalg.vector_norm(rows, dim=-1, dtype=torch.float64) for rows in tensors], -1)
     norms = torch.stack([_compute_norms_by_pieces(rows) for rows in tensors], -1)
-    doubtful = ~((norms > LEAST_SINGLE) & (norms < LARGEST_SINGLE)).all(0)
-    for i in doubtful.nonzero().flatten().tolist():
+    found = norms.numpy()
+    for i in np.flatnonzero(~((found > LEAST_SINGLE) & (found < LARGEST_SINGLE)).all(0)).tolist():
         norms[:, i] = torch.linalg.vector_norm(tensors[i], dim=-1, dtype=torch.float64)
     return norms
 
 
 def _compute_norms_by_pieces(rows: Tensor) -> Tensor:
-    whole = rows.shape[-1] // PIECE_LENGTH * PIECE_LENGTH
-    rest = torch.linalg.vector_norm(rows[:, whole:], dim=-1).double() if whole < rows.shape[-1] else None
-    if not whole and rest is not None:
-        return rest
-    pieces = torch.linalg.vector_norm(rows[:, :whole].unflatten(-1, (-1, PIECE_LENGTH)), dim=-1)
-    norms = torch.linalg.vector_norm(pieces.double(), dim=-1)
-    return norms if rest is None else torch.hypot(norms, rest)
+    size = rows.shape[-1]
+    whole = size // PIECE_LENGTH * PIECE_LENGTH
+    if not whole:
+        return torch.linalg.vector_norm(rows, dim=-1).double()
+    even = rows if whole == size else rows[:, :whole]
+    pieces = torch.linalg.vector_norm(even.unflatten(-1, (-1, PIECE_LENGTH)), dim=-1)
+    if whole < size:
+        pieces = torch.cat([pieces, torch.linalg.vector_norm(rows[:, whole:], dim=-1, keepdim=True)], -1)
+    return torch.linalg.vector_norm(pieces, dim=-1, dtype=torch.float64)
+
+
+def _compute_row_deviations(rows: Sequence[Tensor], norms: Tensor) -> Tensor:
+    """Return the deviations (K, n) of the rows of n tensors (K, m) on the CPU, from their 2-norms (K, n)."""
+    sizes = torch.tensor([r.shape[-1] for r in rows], dtype=torch.float64)
+    means = torch.stack([r.mean(-1) for r in rows], -1).double()
+    mean_squares = norms.square() / sizes
+    variances = mean_squares - means.square()
+    deviations = variances.sqrt()
+    # of one element it is exactly 0, or NaN
+    exact = ((variances > KEPT_SHARE * mean_squares) & (norms > LEAST_SINGLE)) | (sizes == 1)
+    for i in (~exact.all(0)).nonzero().flatten().tolist():
+        centred = rows[i] - rows[i].mean(-1, keepdim=True)
+        deviations[:, i] = norm([centred], 1)[:, 0] / math.sqrt(centred.shape[-1])
+    return deviations.to(rows[0].dtype)
 
 
 def _condense(tensor: Tensor) -> Tensor:

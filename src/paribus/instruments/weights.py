@@ -61,9 +61,10 @@ class Weights(Instrument):
         tensors = [parameter for layer in self.learner.layers for _, parameter in layer.tensors]
         if tensors:
             lead = self.learner.lead
+            norms = quantities.norm(tensors, lead)
             yield from split_by_tensor("weight_mean", owners, quantities.mean(tensors, lead))
-            yield from split_by_tensor("weight_std", owners, quantities.std(tensors, lead))
-            yield from split_by_tensor("weight_norm", owners, quantities.norm(tensors, lead))
+            yield from split_by_tensor("weight_std", owners, quantities.std(tensors, lead, norms))
+            yield from split_by_tensor("weight_norm", owners, norms)
 
     def histograms(self, epoch: int, last: bool) -> Iterable[Histogram]:
         if (epoch % self.every_n_epochs == 0) == last:  # the last call adds an epoch that has none yet

@@ -88,9 +88,17 @@ class ScalarEvents:
 
     def serialise(self, step: int, values: Sequence[float]) -> bytes:
         """Return an event of now with `values` in the order of the tags; float32 overflow gives infinity."""
-        filled = self._template.copy()
+        return self.serialise_series([step], np.array([values], dtype=np.float64))[0]
+
+    def serialise_series(self, steps: Sequence[int], values: np.ndarray) -> list[bytes]:
+        """Return an event of now for each of n steps; `values` (n, tags) are float64."""
+        filled = np.tile(self._template, (len(steps), 1))
         with np.errstate(over="ignore"):
-            numbers = np.array(values, dtype=np.float64).astype("<f4")
-        filled[self._places] = numbers.view(np.uint8).reshape(-1, 4)
+            numbers = np.ascontiguousarray(values.astype("<f4"))
+        filled[:, self._places] = numbers.view(np.uint8).reshape(len(steps), -1, 4)
+        now = time.time()
         # concatenated protobuf messages are one merged message
-        return Event(wall_time=time.time(), step=step).SerializeToString() + filled.tobytes()
+        return [
+            Event(wall_time=now, step=step).SerializeToString() + row.tobytes()
+            for step, row in zip(steps, filled, strict=True)
+        ]

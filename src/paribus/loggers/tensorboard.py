@@ -50,17 +50,18 @@ class TensorBoard(TensorBoardLogger):
             self._writer.close()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        tags = tuple(metrics)
+        event = self._find_template(tuple(metrics)).serialise(int(step or 0), list(metrics.values()))
+        self.experiment.open_file().write(event)
+
+    def _find_template(self, tags: tuple[str, ...]) -> ScalarEvents:
         if tags not in self._scalars:
             self._scalars[tags] = ScalarEvents(tags)
-        event = self._scalars[tags].serialise(int(step or 0), list(metrics.values()))
-        self.experiment.open_file().write(event)
+        return self._scalars[tags]
 
     def log_series(self, tags: Sequence[str], steps: np.ndarray, values: np.ndarray) -> None:
         """Write scalars at n steps, (n, tags): an event a step, all in one write."""
-        template = ScalarEvents(tags)
-        events = [template.serialise(*row) for row in zip(steps.tolist(), values.tolist(), strict=True)]
-        if events:
+        if len(steps):
+            events = self._find_template(tuple(tags)).serialise_series(steps.tolist(), values)
             self.experiment.open_file().write(*events)
 
     def log_hyperparams(self, params: Mapping[str, Any], *others: Any) -> None:  # type: ignore[override]

@@ -36,8 +36,29 @@ class StepsWriter:
         self.path = path
         self.columns = (*WHOLE, *MEASURED, *validated)
         self._validated = tuple(validated)
-        self.rows: dict[str, np.ndarray] = {name: np.empty(0, WHOLE.get(name, float)) for name in self.columns}
+        self._rows: dict[str, np.ndarray] = {name: np.empty(0, WHOLE.get(name, float)) for name in self.columns}
+        self._new: list[dict[str, np.ndarray]] = []  # epochs that are not among them yet
+        self._waiting = 0  # rows of these
         self._abandoned = False
+
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """All rows so far, by column."""
+        self._join()
+        return self._rows
+
+    def _join(self) -> None:
+        if not self._new:
+            return
+        parts = [self._rows, *self._new]
+        self._rows = {name: np.concatenate([part[name] for part in parts]) for name in self.columns}
+        self._new, self._waiting = [], 0
+        stride = find_stride(int(self._rows["step"][-1]))
+        if stride > 1:
+            kept = self._rows["step"] % stride == 0
+            for name in self._validated:
+                kept |= ~np.isnan(self._rows[name])
+            self._rows = {name: values[kept] for name, values in self._rows.items()}
 
     def restore(self, epoch: int, step: int) -> None:
         """Load the rows up to `epoch`, which has ended with optimizer step `step`.
@@ -56,22 +77,18 @@ class StepsWriter:
         if last + find_stride(last) <= step or (np.diff(steps) <= 0).any():
             raise RecordError(f"{self.path} does not have the steps up to {step}.")
         known = rows["epoch"] <= epoch
-        self.rows = {name: values[known] for name, values in rows.items()}
+        self._rows = {name: values[known] for name, values in rows.items()}
 
     def add(self, rows: Mapping[str, np.ndarray]) -> None:
         """Add the n steps of an epoch: arrays (n,) by column; columns that are missing become NaN."""
         n = len(rows["step"])
         if self._abandoned or not n:
             return
-        new = {name: rows.get(name, np.full(n, np.nan)) for name in self.columns}
-        whole = {name: np.concatenate([old, new[name]]).astype(old.dtype) for name, old in self.rows.items()}
-        stride = find_stride(int(whole["step"][-1]))
-        if stride > 1:
-            kept = whole["step"] % stride == 0
-            for name in self._validated:
-                kept |= ~np.isnan(whole[name])
-            whole = {name: values[kept] for name, values in whole.items()}
-        self.rows = whole
+        missing = np.full(n, np.nan)
+        self._new.append({name: rows.get(name, missing).astype(WHOLE.get(name, float)) for name in self.columns})
+        self._waiting += n
+        if self._waiting > MOST_ROWS:
+            self._join()
 
     def abandon(self) -> None:
         """Delete the file and write no more: without its first steps it would mislead about the time to a target."""
@@ -80,7 +97,8 @@ class StepsWriter:
 
     def write(self) -> None:
         """Write all rows so far; without rows, write no file."""
-        if len(self.rows["step"]):
+        rows = self.rows
+        if len(rows["step"]):
             with replace_file(self.path) as temporary:
-                table = pyarrow.table({name: pyarrow.array(values) for name, values in self.rows.items()})
+                table = pyarrow.table({name: pyarrow.array(values) for name, values in rows.items()})
                 pyarrow.parquet.write_table(table, temporary, compression="zstd")
