@@ -17,7 +17,6 @@ from paribus.installation import name_commands
 
 HYDRA = ("hydra.sweeper.", "hydra.searchpath=")
 CONFIRM_SEEDS = 10
-FIRST_FRESH = 101
 MOST_GRIDS = 6  # combinations in a command, the best ones
 MOST_VALUES = 24  # in all of them: a longer command nobody reads
 
@@ -147,9 +146,8 @@ def confirm(comparison: Comparison, settings: Sequence[Setting]) -> str:
 
 
 def find_fresh_seed(comparison: Comparison) -> int:
-    """Find the first of the seeds that no run has: 101, or the next hundred beyond them."""
-    used = [run.seed for run in comparison.described.values() if isinstance(run.seed, int)]
-    return max(FIRST_FRESH, math.ceil((max(used, default=0) + 1) / 100) * 100 + 1)
+    """Find the first seed of a confirmation that no run of the study has."""
+    return record.find_fresh_seed(run.seed for run in comparison.described.values() if isinstance(run.seed, int))
 
 
 def _grid(levels: Mapping[str, Hashable]) -> dict[str, str]:

@@ -172,8 +172,9 @@ def test_choices_that_cannot_be_are_refused(changes: dict[str, Any], message: st
 
 
 @pytest.mark.parametrize(("rows", "changes", "message"), [
-    ("x,price\n1,2\n,3\n4,5\n?,6\n", {}, r"t\.csv, column 'x': empty in 2 of 4 rows \(rows 2, 4 below the header\): data\.missing=drop or data\.missing=fill\. "),
-    ("x,price\n1,2.5\n2,\n4,NA\n", {}, r"column 'price': empty in 2 of 3 rows \(rows 2, 3 below the header\): data\.missing=drop\. data\.missing=drop leaves out 2 of 3 rows\."),
+    ("x,price\n1,2\n,3\n4,5\n?,6\n", {}, r"t\.csv, column 'x': empty in 2 of 4 rows \(rows 2, 4 below the header; '\?' counts as empty\): data\.missing=drop or data\.missing=fill\. "),
+    ("x,price\n1,2\n-,3\n4,5\nNA,6\n", {}, r"rows 2, 4 below the header; '-' and 'NA' count as empty\)"),
+    ("x,price\n1,2.5\n2,\n4,NA\n", {}, r"column 'price': empty in 2 of 3 rows \(rows 2, 3 below the header; 'NA' counts as empty\): data\.missing=drop\. data\.missing=drop leaves out 2 of 3 rows\."),
     ("x,price\n1,a\n2,\n4,b\n5,a\n", {"task": "classification"}, r"column 'price': empty in 1 of 4 rows \(row 2 below"),
     ("x,price\nu,1.5\n,2\nv,2\n", {"categorical": ["x"]}, r"column 'x': empty in 1 of 3 rows \(row 2 below"),
     ("x,price\n1,1e300\n2,3\n4,5\n", {}, r"beyond single precision"),

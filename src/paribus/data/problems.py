@@ -122,11 +122,18 @@ def find_problems(
         for name in found.missing:
             rows = np.flatnonzero(empty[name])
             fill = " or data.missing=fill" if name != target else ""
-            found.add(name, f"empty in {len(rows):,} of {len(sheet.raw):,} rows ({name_rows(sheet, rows)}): "
+            where = f"{name_rows(sheet, rows)}{_explain_words(sheet.raw[name].iloc[rows])}"
+            found.add(name, f"empty in {len(rows):,} of {len(sheet.raw):,} rows ({where}): "
                             f"{prefix}data.missing=drop{fill}")  # fmt: skip
         found.fills = any(name != target for name in found.missing)
         found.concerned = int(empty[found.missing].any(axis=1).sum())
     return found
+
+
+def _explain_words(cells: pd.Series) -> str:
+    """Return a clause that names the words among missing cells, such as "; '?' counts as empty"."""
+    words = sorted({str(cell) for cell in cells.dropna()} - {""})
+    return f"; {' and '.join(map(repr, words))} count{'s' * (len(words) == 1)} as empty" if words else ""
 
 
 def _check_feature(found: Problems, name: str, empty: pd.Series, encoded: bool) -> None:

@@ -38,7 +38,7 @@ from paribus.record.identity import (
 from paribus.record.locks import BusyError, claim_directory, is_running, lock_directory
 from paribus.record.metric import Metric, parse_metric, read_best, to_columns
 from paribus.record.schema import *
-from paribus.record.seeds import SOURCES, resolve_seeds, use_canonical_seeds
+from paribus.record.seeds import SOURCES, find_fresh_seed, resolve_seeds, use_canonical_seeds
 from paribus.record.stop import AlreadyRequestedError, StopRequest, find_stop, request_stop, withdraw_stop
 from paribus.record.study_plan import PlanEntry, StudyPlan, find_study_plans, read_study_plan, write_study_plan
 from paribus.record.until import Judgement, TakenLook, UntilPlan, read_plan, write_plan

@@ -4,10 +4,12 @@ All sources follow `seed`. `data.seed` seeds what the data module draws: the spl
 augmentation. `seeds.SOURCE` gives one source a seed of its own.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 SOURCES = ("split", "weights", "order", "augmentation", "dropout")
+FIRST_FRESH = 101
 
 
 def resolve_seeds(config: Mapping[str, Any]) -> dict[str, int]:
@@ -15,6 +17,11 @@ def resolve_seeds(config: Mapping[str, Any]) -> dict[str, int]:
     given = config.get("seeds") or {}
     followed = _follow(config)
     return {name: followed[name] if given.get(name) is None else given[name] for name in SOURCES}
+
+
+def find_fresh_seed(used: Iterable[int]) -> int:
+    """Return the first of a confirmation's seeds: 101, or the 1 of the next hundred beyond all that are in use."""
+    return max(FIRST_FRESH, math.ceil((max(used, default=0) + 1) / 100) * 100 + 1)
 
 
 def use_canonical_seeds(config: Mapping[str, Any]) -> dict[str, Any]:

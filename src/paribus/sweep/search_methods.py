@@ -19,7 +19,6 @@ from paribus.sweep.space import WIDER
 from paribus.sweep.until import Judge, add_seeds, check_until, read_looks
 
 MOST_CONFIRMED = 12  # settings that the analysis compares with each other
-FIRST_FRESH = 101
 log = logging.getLogger(__name__)
 
 
@@ -166,7 +165,7 @@ def list_fresh_seeds(search: Search, count: int) -> list[int]:
         config = (summary or {}).get("config", {})
         if config.get("confirm") is not True and isinstance(config.get("seed"), int):
             used.append(config["seed"])
-    first = max(FIRST_FRESH, math.ceil((max(used) + 1) / 100) * 100 + 1)
+    first = record.find_fresh_seed(used)
     return list(range(first, first + count))
 
 
