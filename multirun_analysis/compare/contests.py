@@ -12,8 +12,8 @@ from multirun_analysis.records.described import ABSENT, CONTENT, DEFAULT, DERIVE
 
 TUNABLE = ("optim.", "scheduler.")  # values that are swept to do a level justice
 # What decides on which samples and targets a run is validated: statistics of different ones are not compared.
-BLOCKS = ("data", CONTENT, "data.path", "data.target", "data.split", "data.val_size", "data.val_fraction",
-          "data.test_fraction")  # fmt: skip
+BLOCKS = ("data", CONTENT, "data.path", "data.target", "data.target_unit", "data.split", "data.val_size",
+          "data.val_fraction", "data.test_fraction")  # fmt: skip
 LEAST_TRIED = 2 / 3  # of the replicates of the most tried setting: with fewer a setting is no candidate
 
 

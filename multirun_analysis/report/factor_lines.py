@@ -38,7 +38,9 @@ def factor_sentences(comparison: Comparison, factor: str) -> Sentence:
     results = comparison.of(factor)
     if factor in BLOCKS:
         levels = comparison.settings[factor].nunique()
-        return Sentence([f"{levels} levels, validated on different samples: not compared, all else within each"], 3)
+        return Sentence(
+            [f"{levels} levels, validated on other samples or targets: not compared, all else within each"], 3
+        )
     if not results:
         return Sentence([_confounded(comparison, factor)], 3)
     found, rank = [], 2

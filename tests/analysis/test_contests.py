@@ -85,18 +85,19 @@ def test_levels_at_one_rate_are_controlled_though_it_is_the_default_of_one() -> 
     assert contest.kind == Kind.CONTROLLED and contest.runs == {"run0", "run1"}
 
 
-def test_figures_of_two_data_sets_are_compared_within_each_and_never_across() -> None:
-    rows = [r for d in ("easy", "hard") for r in by_level({"a": [1.0, 2.0], "b": [2.0, 3.0]}, data=d)]
+@pytest.mark.parametrize("key", ["data", "data.target_unit"])
+def test_statistics_of_two_data_sets_or_units_are_compared_within_each_and_never_across(key: str) -> None:
+    rows = [r for d in ("easy", "hard") for r in by_level({"a": [1.0, 2.0], "b": [2.0, 3.0]}, **{key: d})]
     runs, _ = described(rows)
     found = contested(rows, "activation")
-    assert [contest.block for contest in found] == [{"data": "easy"}, {"data": "hard"}]
+    assert [contest.block for contest in found] == [{key: "easy"}, {key: "hard"}]
     for contest in found:
-        assert {runs[name].level("data") for name in contest.runs} == {contest.block["data"]}
-    across = by_level({"a": [1.0, 2.0]}, data="easy") + by_level({"b": [2.0, 3.0]}, data="hard")
+        assert {runs[name].level(key) for name in contest.runs} == {contest.block[key]}
+    across = by_level({"a": [1.0, 2.0]}, **{key: "easy"}) + by_level({"b": [2.0, 3.0]}, **{key: "hard"})
     assert contested(across, "activation") == []
     runs, _ = described(across)
-    (pair,) = confounded(runs, ["data", "activation"], "activation", [])
-    assert pair.also == ("data",)
+    (pair,) = confounded(runs, [key, "activation"], "activation", [])
+    assert pair.also == (key,)
 
 
 def test_a_run_that_never_read_its_data_is_missing_from_those_that_did() -> None:

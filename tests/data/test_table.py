@@ -59,6 +59,17 @@ def test_numbers_are_standardised_and_texts_one_hot(suffix: str) -> None:
     assert np.array_equal(inputs[:, 2:].numpy(), dummies)
 
 
+def test_targets_are_in_the_unit_that_is_asked_for() -> None:
+    inputs, plain = read(table(categorical="one_hot"))
+    same, thousands = read(table(categorical="one_hot", target_unit=1000.0))
+    assert torch.equal(inputs, same)
+    assert np.allclose(thousands, plain.double() / 1000, rtol=1e-6)
+    with pytest.raises(
+        UserError, match=r"data\.target_unit is 10, but the classes of 'kind' have no unit\. Leave it out"
+    ):
+        read(table(target="kind", categorical="one_hot", target_unit=10.0))
+
+
 def test_classes_keep_their_names_in_order() -> None:
     data = table(target="city", categorical=["kind"])
     _, labels = read(data)

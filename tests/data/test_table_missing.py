@@ -235,8 +235,8 @@ def test_the_data_command_shows_what_is_used(capsys: Any) -> None:
 
 def test_a_run_without_the_keys_is_the_one_with_their_defaults() -> None:
     older = {"data": {"_target_": "paribus.data.table.Table", "path": "x.csv"}, "seed": 1, "model": {}, "metrics": {}}
-    now = {**older, "data": {**older["data"], "drop": None, "missing": "refuse"}}  # type: ignore[dict-item]
+    now = {**older, "data": {**older["data"], "drop": None, "missing": "refuse", "target_unit": 1.0}}  # type: ignore[dict-item]
     assert record.identify(now) == record.identify(older)
     assert record.use_current_targets(older) == now
-    for other in ({"drop": ["a"]}, {"missing": "fill"}):
+    for other in ({"drop": ["a"]}, {"missing": "fill"}, {"target_unit": 1000.0}):
         assert record.identify({**now, "data": {**now["data"], **other}}) != record.identify(now)  # type: ignore[dict-item]

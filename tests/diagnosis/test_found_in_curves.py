@@ -52,6 +52,11 @@ def test_a_constant_prediction() -> None:
     far = {"statistics": {"baseline_val_loss": 1e10}, "config": {"loss": {"_target_": "torch.nn.MSELoss"}}}
     prices = found(far, val__loss=np.linspace(1e11, 9e10, 10))["at_baseline"]
     assert prices.remedy.startswith("a target in larger units (it varies by about 1e+05;")
+    table = {"data": {"_target_": "paribus.data.table.Table", "target_unit": 10.0}}
+    of_table = found({**far, "config": {**far["config"], **table}}, val__loss=np.linspace(1e11, 9e10, 10))[
+        "at_baseline"
+    ]
+    assert of_table.remedy.startswith("data.target_unit=1000000 (it varies by about 1e+05;")
     # of 100 samples 0.5 lies within three standard errors of 0.3: sqrt((0.5 * 0.7 + 0.3 * 0.5) / 100) = 0.071
     classes = {"statistics": {"baseline_val_acc": 0.3}, "data": {"val": 100}}
     assert "at_baseline" in found(classes, val__acc=[0.5] * 10)

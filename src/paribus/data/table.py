@@ -33,6 +33,7 @@ class Table(InMemory):
     Args:
         path: a CSV or Parquet file.
         target: the column to predict; all others are features.
+        target_unit: what the values of a regression are divided by; losses, metrics and predictions are in this unit.
         task: "regression" or "classification"; None: text is a classification, numbers are a regression. A
             target of few different whole numbers may be either, and needs a task.
         categorical: "one_hot" or the names of columns: one input for each value of columns of text, or of those named.
@@ -65,6 +66,7 @@ class Table(InMemory):
         bins: int | None = None,
         drop: Sequence[str | int] | str | None = None,
         missing: str = "refuse",
+        target_unit: float = 1.0,
     ):
         super().__init__(batch_size, seed, train_subset, train_on_validation)
         if not isinstance(bins or 0, int) or (bins or 0) < 0:
@@ -74,7 +76,7 @@ class Table(InMemory):
         if task is not None and task not in TASKS:
             raise unknown_name(task, "data.task", TASKS)
         self.path = parse_path(path, "data.path")
-        self.target = target
+        self.target, self.target_unit = target, target_unit
         self.selection = Selection(drop, missing, categorical, self.key_prefix)
         self.delimiter, self.decimal = delimiter, decimal
         self.bins = bins or 0
@@ -104,7 +106,8 @@ class Table(InMemory):
             )
         self.fingerprint = sheet.fingerprint
         sheet, target = self.prepare(sheet)
-        for note in sheet.notes:
+        unit = [] if self.target_unit == 1 else [f"{target} is in units of {self.target_unit:,.12g}"]
+        for note in [*sheet.notes, *unit]:
             log.info("%s: %s", self.path, note)
         targets = self.read_targets(sheet, target)
         features = self.read_features(sheet, target)
@@ -156,7 +159,10 @@ class Table(InMemory):
                 raise UserError(f"data.task=regression needs numbers, but the column {target!r} of {self.path} holds "
                                 "text. Choose another data.target, or data.task=classification.")  # fmt: skip
             self.out_features = 1
-            return torch.tensor(sheet.get_numbers(target).to_numpy(), dtype=torch.float32)
+            return torch.tensor(sheet.get_numbers(target).to_numpy() / self.target_unit, dtype=torch.float32)
+        if self.target_unit != 1:
+            raise UserError(f"data.target_unit is {self.target_unit:g}, but the classes of {target!r} have no unit. "
+                            "Leave it out.")  # fmt: skip
         texts = sheet.get_texts(target)
         names = sort_values(texts)
         if not 2 <= len(names) <= len(texts) // 2:

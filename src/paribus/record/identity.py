@@ -54,7 +54,7 @@ NAMED_LOSSES: dict[str, dict[str, Any]] = {
 # Options that came after version 0.1, by the value that means what was done before: at that value they are left out of
 # records' identities. Those of data belong to the image sets that can be augmented, those of models to MLPs.
 LATER_DATA_OPTIONS = {"shift": None, "flip": "random", "fill": "zeros", "average_flips": False}
-LATER_TABLE_OPTIONS = {"drop": None, "missing": "refuse"}
+LATER_TABLE_OPTIONS = {"drop": None, "missing": "refuse", "target_unit": 1.0}
 TABLE = "paribus.data.table.Table"
 LATER_MODEL_OPTIONS = {"skip": False}
 MLPS = ("paribus.models.mlp.MLP", "paribus.models.regression.RegressionNet")
