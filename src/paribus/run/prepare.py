@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import lightning
 import torch
 
 from paribus import record
 from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.errors import UserError
+from paribus.instruments.instrument import Instrument
 from paribus.loggers.hyperparameters import Hyperparameters
 from paribus.models import layers
 from paribus.run.build import build_callbacks, build_data, build_initial, require_accelerator
@@ -51,6 +53,8 @@ class Prepared:
         learner: the learner with its untrained network and its weight layers.
         description: the description of the run that checkpoints store.
         metric: the metric by which its epochs are compared; None: val/acc, or val/loss.
+        instruments: the configured instruments, by name.
+        callbacks: the other configured callbacks.
     """
 
     config: dict[str, Any]
@@ -59,6 +63,8 @@ class Prepared:
     learner: Learner | ForeignLearner
     description: dict[str, Any]
     metric: record.Metric | None
+    instruments: dict[str, Instrument]
+    callbacks: list[lightning.Callback]
 
 
 def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, stacked: int | None = None) -> Prepared:
@@ -91,7 +97,7 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
     config = apply_found(job, config, found, data)
 
     learner: Learner | ForeignLearner
-    _, callbacks = build_callbacks(config)
+    instruments, callbacks = build_callbacks(config)
     if is_foreign(config):
         assert isinstance(data, ForeignData)
         refuse_activation(job.overrides, config)
@@ -143,7 +149,7 @@ def prepare(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, s
         "engine_changes": _note_engine_change(resume_point, stacked, summary),
         "found": found,
     }
-    return Prepared(config, processes, data, learner, description, metric)
+    return Prepared(config, processes, data, learner, description, metric, instruments, callbacks)
 
 
 def _note_engine_change(

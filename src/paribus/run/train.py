@@ -15,7 +15,7 @@ from paribus.errors import UserError, summarise_error, unknown_name
 from paribus.loggers.lifecycle import close_logger, resume_logger
 from paribus.randomness import restoring_seed_variables
 from paribus.record import resolve_seeds
-from paribus.run.build import build_callbacks, build_steps_in_epoch, build_trainer, check_devices
+from paribus.run.build import build_steps_in_epoch, build_trainer, check_devices
 from paribus.run.followers import InStep
 from paribus.run.lifecycle import SummaryKeeper
 from paribus.run.metric import find_users
@@ -47,7 +47,7 @@ def fit(job: Job, resume_point: ResumePoint | None, keeper: SummaryKeeper, prepa
     """Fit a prepared run and fill in its summary; see `train`."""
     summary, directory = keeper.summary, job.directory
     config, data, learner, description = prepared.config, prepared.data, prepared.learner, prepared.description
-    instruments, others = build_callbacks(config)
+    instruments, others = prepared.instruments, prepared.callbacks
     figures = job.study is None if config["figures"] is None else config["figures"]
     checkpoints = Checkpoints(directory, description, prepared.metric, job.composed.get("pause"), job.stop_directories)
     foreign = isinstance(learner, ForeignLearner)

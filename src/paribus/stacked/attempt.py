@@ -149,12 +149,11 @@ def _lock_and_build(job: Job, size: int) -> LockedMember | Outcome | None:
         recording = Recording(
             job.directory, hyperparameters, prepared.learner.columns, epochs, loggers, prepared.metric
         )
-        instruments, _ = build_callbacks(prepared.config)
         stored = None if resume_point is None else read_checkpoint(resume_point.path)
         checkpoints = Checkpoints(
             job.directory, prepared.description, prepared.metric, stop_directories=job.stop_directories
         )
-        member = Member(prepared, recording, instruments, checkpoints, stored)
+        member = Member(prepared, recording, checkpoints, stored)
         member.attach_instruments()
         return LockedMember(job, keeper, member, exits.pop_all())
     raise AssertionError

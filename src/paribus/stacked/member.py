@@ -23,7 +23,6 @@ class Member:
     """A run of a stack.
 
     Attributes:
-        instruments: the run's own, for what happens once a run: histograms, files at the end, the layer that broke.
         calls: the time that its instruments have cost so far.
         stored: the checkpoint to resume from; None for a new run.
         ended: True once the record is finished, after a divergence or the last epoch.
@@ -32,7 +31,6 @@ class Member:
 
     prepared: Prepared
     recording: Recording
-    instruments: dict[str, Instrument]
     checkpoints: Checkpoints
     stored: dict[str, Any] | None = None
     ended: bool = False
@@ -45,6 +43,11 @@ class Member:
     def active(self) -> bool:
         """True while the run takes part in training: it has neither ended nor failed."""
         return not self.ended and self.failure is None
+
+    @property
+    def instruments(self) -> dict[str, Instrument]:
+        """The run's own, for what happens once a run: histograms, files at the end, the layer that broke."""
+        return self.prepared.instruments
 
     @property
     def learner(self) -> Learner:
