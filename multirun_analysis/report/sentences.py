@@ -28,8 +28,8 @@ def not_compared(comparison: Comparison) -> list[str]:
         names = f"{in_words(pair.a)} and {in_words(pair.b)}"
         grouped.setdefault(pair.factor, {}).setdefault(pair.also, []).append(names)
     sentences = [
-        f"{factor} decides on which samples runs are validated: statistics of its levels are not compared, all else is "
-        "compared within each of them."
+        f"{factor} decides on which samples or targets runs are validated: statistics of its levels are not compared, "
+        "all else is compared within each of them."
         for factor in comparison.blocks
     ]
     for factor, found in grouped.items():

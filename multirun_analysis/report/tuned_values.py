@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.results import LevelResult, Result, find_choice
-from multirun_analysis.records.described import ABSENT, in_words, order
+from multirun_analysis.records.described import ABSENT, in_words, is_number, order
 from multirun_analysis.report.factor_names import name_of
 
 MOST_CONTEXTS = 3  # for each of which it is said what is best there
@@ -24,15 +24,20 @@ def tuned_values(comparison: Comparison, result: Result) -> list[str]:
         taken = _taken(choice, level, k)
         if level.level in ends:
             value, end = in_words(ends[level.level][0]), ends[level.level][1]
-            edges.append(f"{in_words(level.level)} {taken} ({end if taken == value else f'{value} is the {end}'})")
+            edges.append(_put(level, f"{taken} ({end if taken == value else f'{value} is the {end}'})"))
         elif taken != ABSENT:
-            inner.append(f"{in_words(level.level)} {taken}")
+            inner.append(_put(level, taken))
     found = []
     if edges:
         found.append(f"best at an EDGE: {_join(edges)}")
     if inner:
         found.append(f"best {'within' if edges else 'of each'}: {_join(inner)}")
     return found
+
+
+def _put(level: LevelResult, taken: str) -> str:
+    """Say of a level what is best for it: adam 0.001; of a level that is a number itself, 0.001 for 256."""
+    return f"{taken} for {level.level}" if is_number(level.level) else f"{in_words(level.level)} {taken}"
 
 
 def _join(phrases: Sequence[str]) -> str:

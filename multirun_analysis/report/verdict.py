@@ -1,7 +1,6 @@
 """The first screen: best found, each factor's verdict, what is unusable, what matters, what to do next."""
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +19,7 @@ from multirun_analysis.report.next_step import next_step
 from multirun_analysis.report.noise import noise_sentence
 from multirun_analysis.report.why import why
 from paribus import record
+from paribus.formatting import wrap_lines
 
 WIDTH = 80
 NOTHING_MISSING = (*record.FINISHED, record.PAUSED)  # a search leaves paused runs behind
@@ -57,13 +57,11 @@ class Verdict:
     def text(self, width: int = WIDTH) -> str:
         """Lay it out for a terminal of so many columns."""
         indent = max((len(line.label) for line in self.lines), default=0) + 2
-        found = textwrap.wrap(self.heading, width)
+        found = wrap_lines(self.heading, width)
         for line in self.lines:
             first = line.label.ljust(indent)
             for sentence in line.sentences:
-                found += textwrap.wrap(
-                    sentence, width, initial_indent=first, subsequent_indent=" " * indent, break_on_hyphens=False
-                )
+                found += wrap_lines(sentence, width, first, " " * indent)
                 first = " " * indent
         if self.command:
             found += ["", f"  {self.command}"]

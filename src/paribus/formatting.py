@@ -1,4 +1,21 @@
-"""Format values for people."""
+"""Format values and lines for people."""
+
+import re
+import textwrap
+
+TOGETHER = re.compile(r"(?<=[\d,]) (?=%|[-+.e\d]+\])")  # the blanks in "9 %" and "[0.79, 1.39]"
+KEPT_BLANK = "\xa0"  # at which textwrap does not break
+
+
+def wrap_lines(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
+    """Wrap a text into lines of at most `width` columns. No line ends within a number and its % or an interval.
+
+    Args:
+        first, rest: what the first line begins with, and the others.
+    """
+    kept = TOGETHER.sub(KEPT_BLANK, text)
+    lines = textwrap.wrap(kept, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+    return [line.replace(KEPT_BLANK, " ") for line in lines]
 
 
 def format_duration(seconds: float) -> str:

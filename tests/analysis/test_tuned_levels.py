@@ -1,5 +1,6 @@
 """Levels of which each takes its best learning rate: what is compared, and what is not."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +71,13 @@ def test_rates_tuned_for_each_level_have_no_lead_and_no_reason(tmp_path: Path) -
     lines = {one.label: " ".join(one.sentences) for one in verdict(found).lines}
     assert "best at an EDGE: adam 0.001 (lowest), sgd 0.01 (highest)" in lines["LR"]
     assert "lead" not in lines["LR"] and "lr 0.01" not in lines.get("WHY", "")
+
+
+def test_the_best_value_of_a_level_that_is_a_number_itself(tmp_path: Path) -> None:
+    best_at = {16: 0.01, 256: 0.1}
+    for size, rate in product(best_at, (0.001, 0.01, 0.1)):
+        for seed in SEEDS:
+            loss = 1.0 + 0.1 * seed + 5.0 * (rate != best_at[size])
+            write_run(tmp_path / f"{size}{rate}{seed}", (9.0, loss), seed, data__batch_size=size, optim__lr=rate)
+    lines = {one.label: one.sentences for one in verdict(compare(load_runs(tmp_path))).lines}
+    assert lines["LR"] == ["best at an EDGE: 0.1 (highest) for 256", "best within: 0.01 for 16"]
