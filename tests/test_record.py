@@ -2,7 +2,9 @@ import json
 import math
 import statistics
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,9 @@ from paribus import record
 from paribus.record import RecordError
 from paribus.record.faults import PARTS
 from paribus.record.statistics import summarise_rows
-from paribus.record.tables import MetricsWriter
+from paribus.record.steps import StepsWriter
+from paribus.record.tables import LayersWriter, MetricsWriter
+from paribus.record.twins import TwinsWriter
 
 floats = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -138,3 +142,40 @@ def test_statistics_without_validation() -> None:
     found = summarise_rows([{"epoch": 1, "train/loss": 5.0, "val/loss": None, "epoch_seconds": 1.0}])
     assert found["best_val_loss"] is None
     assert found["best_epoch"] is None
+
+
+def add_steps(writer: StepsWriter, epoch: int) -> None:
+    writer.add({"step": np.arange(10 * epoch - 9, 10 * epoch + 1), "epoch": np.full(10, epoch)})
+
+
+def add_layer(writer: LayersWriter, epoch: int) -> None:
+    writer.add(epoch, (("linear1", 0, "weight", "grad_norm"),), np.array([float(epoch)]))
+
+
+def add_twins(writer: TwinsWriter, epoch: int) -> None:
+    writer.add(epoch, (np.zeros(3, np.int16), np.zeros(4, np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("make", "add"),
+    [
+        (lambda path: StepsWriter(path, ["val/loss"]), add_steps),
+        (LayersWriter, add_layer),
+        (TwinsWriter, add_twins),
+    ],
+)
+def test_a_table_is_written_again_only_if_it_has_grown_or_was_removed(tmp_path: Path, make: Any, add: Any) -> None:
+    writer = make(tmp_path / "table")
+    writer.write()
+    assert not writer.path.exists()
+    written = []
+    for epoch in (1, 2):
+        add(writer, epoch)
+        for _ in range(2):
+            writer.write()
+            written.append(writer.path.stat().st_ino)
+    assert written[0] == written[1] != written[2] == written[3]
+    content = writer.path.read_bytes()
+    writer.path.unlink()
+    writer.write()
+    assert writer.path.read_bytes() == content

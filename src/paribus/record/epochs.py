@@ -18,6 +18,7 @@ class EpochsWriter(ABC, Generic[Rows]):
         self._epochs: list[int] = []
         self._rows: list[Rows] = []
         self._abandoned = False
+        self._saved = 0  # epochs in the file
 
     def restore(self, epochs: Sequence[int]) -> None:
         """Load `epochs` from the file. Raises RecordError if it lacks any of them."""
@@ -31,10 +32,11 @@ class EpochsWriter(ABC, Generic[Rows]):
         self.path.unlink(missing_ok=True)
 
     def write(self) -> None:
-        """Write all epochs so far; without epochs, write no file."""
-        if self._epochs:
+        """Write all epochs so far; without epochs, write no file, and none again that has them all."""
+        if self._epochs and not (self._saved == len(self._epochs) and self.path.exists()):
             with replace_file(self.path) as temporary:
                 self._save(temporary)
+            self._saved = len(self._epochs)
 
     def add(self, epoch: int, rows: Rows) -> None:
         """Add the rows of an epoch, counted from 1."""

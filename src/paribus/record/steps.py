@@ -39,6 +39,7 @@ class StepsWriter:
         self._rows: dict[str, np.ndarray] = {name: np.empty(0, WHOLE.get(name, float)) for name in self.columns}
         self._new: list[dict[str, np.ndarray]] = []  # epochs that are not among them yet
         self._waiting = 0  # rows of these
+        self._saved = (0, 0)  # how many rows the file has, and the last step
         self._abandoned = False
 
     @property
@@ -96,9 +97,11 @@ class StepsWriter:
         self.path.unlink(missing_ok=True)
 
     def write(self) -> None:
-        """Write all rows so far; without rows, write no file."""
+        """Write all rows so far; without rows, write no file, and none again that has them all."""
         rows = self.rows
-        if len(rows["step"]):
+        held = len(rows["step"]), int(rows["step"].max(initial=0))
+        if any(held) and not (self._saved == held and self.path.exists()):
             with replace_file(self.path) as temporary:
                 table = pyarrow.table({name: pyarrow.array(values) for name, values in rows.items()})
                 pyarrow.parquet.write_table(table, temporary, compression="zstd")
+            self._saved = held

@@ -57,6 +57,7 @@ class LayersWriter:
         self._keys: dict[tuple[str, int, str, str], int] = {}
         self._indices: dict[tuple[tuple[str, int, str, str], ...], np.ndarray] = {}  # by keys of an epoch
         self._epochs: list[tuple[int, np.ndarray, np.ndarray]] = []
+        self._saved = 0  # of these, in the file
 
     def restore(self, epoch: int) -> None:
         """Load the rows up to `epoch` from the file, if it exists."""
@@ -82,8 +83,8 @@ class LayersWriter:
         self._epochs.append((epoch, self._indices[keys], values))
 
     def write(self) -> None:
-        """Write all rows so far; without rows, write no file."""
-        if not self._epochs:
+        """Write all rows so far; without rows, write no file, and none again that has them all."""
+        if not self._epochs or (self._saved == len(self._epochs) and self.path.exists()):
             return
         epochs, indices, values = (list(column) for column in zip(*self._epochs, strict=True))
         rows = np.concatenate(indices)
@@ -98,6 +99,7 @@ class LayersWriter:
         }
         with replace_file(self.path) as temporary:
             pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
+        self._saved = len(self._epochs)
 
     def compute_early_gradient(self) -> float | None:
         """Return the mean grad_mean_abs of the first two weight tensors over all epochs; None if not measured."""
