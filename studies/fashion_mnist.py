@@ -183,6 +183,8 @@ def a_better_mlp(m: Material) -> Section:
     candidates, c = m.comparison("mlp_candidates", metric="final_val_acc"), m.comparison("mlp_best", metric="test_acc")
     tested = values_of(c, "test_acc")
     mean, low, high = interval(tested.to_numpy())
+    means = candidates.values.groupby(candidates.settings["cell"]).mean()
+    fitted, first = values_of(candidates, "final_val_acc", model__dropout=0.5).mean(), means.max()
     return Section(
         ["mlp_candidates", "mlp_best"],
         [
@@ -194,7 +196,8 @@ def a_better_mlp(m: Material) -> Section:
                 ),
                 "All candidates",
             ),
-            f"The best of them by the validation accuracy of the last epoch, fitted on all 60,000 images: {made(c)} Mean test "
+            f"1024-512 units with dropout 0.5 for 60 epochs have {percent(fitted)} on validation after the last epoch, the "
+            f"first of them {percent(first)}: two seeds do not tell them apart. Fitted on all 60,000 images: {made(c)} Mean test "
             f"accuracy over {len(tested)} seeds **{percent(mean)}** [{percent(low)}, {percent(high)}], seeds "
             f"{percent(tested.min())} to {percent(tested.max())}.",
         ],

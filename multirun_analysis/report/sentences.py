@@ -2,7 +2,7 @@
 
 from multirun_analysis.compare.comparison import Comparison
 from multirun_analysis.compare.confounding import BROUGHT
-from multirun_analysis.records.described import in_words
+from multirun_analysis.records.described import in_words, is_number
 from paribus import record
 
 MOST_PAIRS = 3
@@ -19,6 +19,16 @@ REMEDIES = {
 def count(number: int, noun: str) -> str:
     """Count things: 1 run, 2 runs."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def rising_runs(comparison: Comparison) -> str:
+    """Say that most runs still improve at the end of their budget, which limits what a comparison holds for."""
+    planned = [level for level in comparison.settings.get("trainer.max_epochs", ()) if is_number(level)]
+    if planned and min(planned) < max(planned):
+        return f"budgets of {min(planned)} to {max(planned)} epochs: most runs still improve at their ends"
+    epochs = comparison.study.runs.get("epochs")
+    budget = "this budget" if epochs is None or epochs.dropna().empty else f"a budget of {int(epochs.max())} epochs"
+    return f"{budget}: most runs still improve at its end"
 
 
 def not_compared(comparison: Comparison) -> list[str]:

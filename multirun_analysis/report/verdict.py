@@ -17,6 +17,7 @@ from multirun_analysis.report.factor_lines import Sentence, factor_sentences
 from multirun_analysis.report.factor_names import labels_of, name_of
 from multirun_analysis.report.next_step import next_step
 from multirun_analysis.report.noise import noise_sentence
+from multirun_analysis.report.sentences import rising_runs
 from multirun_analysis.report.why import why
 from paribus import record
 from paribus.formatting import wrap_lines
@@ -262,9 +263,7 @@ def _holds_for(comparison: Comparison) -> str | None:
     """For what budget it holds, and where another statistic of the runs says otherwise."""
     parts: list[str] = []
     if comparison.results and improving(comparison) > 0.5:
-        epochs = comparison.study.runs.get("epochs")
-        budget = "this budget" if epochs is None or epochs.dropna().empty else f"a budget of {int(epochs.max())} epochs"
-        parts.append(f"{budget}: most runs still improve at its end")
+        parts.append(rising_runs(comparison))
     if comparison.other is not None:
         statistic, results = comparison.other
         other = {(r.factor, tuple(r.contest.block.items())): r for r in results}
