@@ -99,7 +99,9 @@ def test_curves_that_still_rise_bound_the_claim() -> None:
         for s in (0, 0.1, 0.2)
     ]
     assert line(verdict(comparison(rising)), "HOLDS FOR") == "this budget: most runs still improve at its end"
-    both = [run | {"trainer.max_epochs": n, "val/loss": run["val/loss"][:n]} for run in rising for n in (5, 10)]
+    both = [
+        run | {"given": {"trainer.max_epochs": n}, "val/loss": run["val/loss"][:n]} for run in rising for n in (5, 10)
+    ]
     said = line(verdict(comparison(both)), "HOLDS FOR")
     assert said == "budgets of 5 to 10 epochs: most runs still improve at their ends"
     assert still_improves(np.linspace(0.5, 0.9, 10), higher=True, share=True)
