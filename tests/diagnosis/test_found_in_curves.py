@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from paribus.diagnosis import Finding, Trace, describe_findings, diagnose, recorded_findings
+from paribus.diagnosis.curves import advise_on_units
 from paribus.diagnosis.trace import LayerTable
 
 CONFIG = {"optim": {"lr": 0.1}, "model": {"dropout": 0.0}, "trainer": {"gradient_clip_val": None}}
@@ -57,6 +58,8 @@ def test_a_constant_prediction() -> None:
         "at_baseline"
     ]
     assert of_table.remedy.startswith("data.target_unit=1000000 (it varies by about 1e+05;")
+    beyond = {**far, "statistics": {"baseline_val_loss": np.inf}, "config": {**far["config"], **table}}
+    assert "beyond single precision" in (advise_on_units(Trace(beyond, {}, {})) or "")
     # of 100 samples 0.5 lies within three standard errors of 0.3: sqrt((0.5 * 0.7 + 0.3 * 0.5) / 100) = 0.071
     classes = {"statistics": {"baseline_val_acc": 0.3}, "data": {"val": 100}}
     assert "at_baseline" in found(classes, val__acc=[0.5] * 10)

@@ -85,7 +85,7 @@ RANGES: dict[str, Range] = {
     "data.size": Range(1, 4096, whole=True),
     "data.shift": Range(0, 4095, whole=True),
     "data.bins": Range(2, 1000, whole=True),
-    "data.target_unit": Range(1e-12, 1e12),
+    "data.target_unit": Range(1e-12, 1e38),
     "data.mean": Range(length=0),
     "data.std": Range(0, open_low=True, length=0),
     "trainer.max_epochs": COUNT,

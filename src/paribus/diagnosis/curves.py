@@ -95,10 +95,12 @@ def advise_on_units(trace: Trace) -> str | None:
     spread = math.sqrt(baseline) if loss.endswith("MSELoss") else baseline
     if spread <= LARGE_SPREAD:
         return None
+    if math.isinf(spread):
+        return "a target in larger units (the loss of a constant is beyond single precision)"
     data = trace.summary.get("config", {}).get("data", {})
-    key = str(data.get("_target_")).endswith(".Table")
+    is_table = data.get("_target_") == "paribus.data.table.Table"
     unit = float(data.get("target_unit") or 1) * 10 ** math.floor(math.log10(spread))
-    wish = f"data.target_unit={unit:.12g}" if key else "a target in larger units"
+    wish = f"data.target_unit={unit:.12g}" if is_table else "a target in larger units"
     return f"{wish} (it varies by about {spread:.2g}; the outputs begin near 0)"
 
 
