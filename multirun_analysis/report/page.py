@@ -24,6 +24,7 @@ from multirun_analysis.report.page_data import data_of
 from multirun_analysis.report.page_pictures import pictures
 from multirun_analysis.report.page_sections import compose_details, compose_gallery, compose_notes, compose_why
 from multirun_analysis.report.verdict import Verdict
+from paribus.formatting import keep_together
 from paribus.record import replace_file
 
 SCRIPTS = ("basics.js", "shared.js", "charts.js", "table.js")  # in this order, as one
@@ -107,11 +108,11 @@ def _verdict(found: Verdict, comparison: Comparison) -> str:
 
 def compose_lines(found: Verdict) -> str:
     """Show the lines of a first screen as a list."""
-    lines = "".join(
-        f"<div><dt>{escape(line.label)}</dt><dd>{''.join(f'<p>{escape(s)}</p>' for s in line.sentences)}</dd></div>"
-        for line in found.lines
-    )
-    return f"<dl class='lines'>{lines}</dl>"
+    lines = []
+    for line in found.lines:
+        sentences = "".join(f"<p>{escape(keep_together(sentence))}</p>" for sentence in line.sentences)
+        lines.append(f"<div><dt>{escape(line.label)}</dt><dd>{sentences}</dd></div>")
+    return f"<dl class='lines'>{''.join(lines)}</dl>"
 
 
 def _picture_of_run(comparison: Comparison) -> str:

@@ -11,6 +11,7 @@ from multirun_analysis.figures.outcomes import differences_from_best, reach_of
 from multirun_analysis.records.described import in_words
 from multirun_analysis.report.factor_lines import less_optimism
 from multirun_analysis.report.verdict import describe
+from paribus.formatting import keep_together
 
 MOST_ROWS = 12
 MOST_PICTURES = 6
@@ -86,7 +87,7 @@ def breakable(name: str) -> str:
 
 def small(text: str) -> str:
     """Put a text into small print; an empty one stays empty."""
-    return f"<small>{escape(text).replace(' %', '&nbsp;%')}</small>" if text else ""
+    return f"<small>{escape(keep_together(text))}</small>" if text else ""
 
 
 def name_ends(sign: int) -> str:

@@ -4,17 +4,23 @@ import re
 import textwrap
 
 TOGETHER = re.compile(r"(?<=[\d,]) (?=%|[-+.e\d]+\])")  # the blanks in "9 %" and "[0.79, 1.39]"
-KEPT_BLANK = "\xa0"  # at which textwrap does not break
+KEPT_BLANK = "\xa0"  # at which neither textwrap nor a browser breaks
+
+
+def keep_together(text: str) -> str:
+    """Let no line end within a number and its %, or within an interval."""
+    return TOGETHER.sub(KEPT_BLANK, text)
 
 
 def wrap_lines(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
-    """Wrap a text into lines of at most `width` columns. No line ends within a number and its % or an interval.
+    """Wrap a text, as `keep_together` has it, into lines of at most `width` columns.
 
     Args:
         first, rest: what the first line begins with, and the others.
     """
-    kept = TOGETHER.sub(KEPT_BLANK, text)
-    lines = textwrap.wrap(kept, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+    lines = textwrap.wrap(
+        keep_together(text), width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
+    )
     return [line.replace(KEPT_BLANK, " ") for line in lines]
 
 
