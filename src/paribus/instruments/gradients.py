@@ -72,9 +72,8 @@ class Gradients(Instrument):
         if step < self.every_n_steps or step % self.every_n_steps == 0:
             gradients, lead = [self.gradients.tensors[place] for place in self._places], self.learner.lead
             norms = self.gradients.norms[..., self._places]
-            sums, std = quantities.sum_abs(gradients, lead), quantities.std(gradients, lead, norms)
-            others = [v.to(norms.dtype) for v in (sums, std, quantities.zero_fraction(gradients, lead))]
-            self._sampled.add(samples, torch.stack([norms, *others]))
+            summary = quantities.summarise(gradients, lead, norms)
+            self._sampled.add(samples, torch.cat([norms.unsqueeze(0), summary]))
             self._steps.append(step)
 
     def measure(self, epoch: int) -> Iterable[Measured]:

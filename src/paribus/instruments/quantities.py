@@ -16,15 +16,9 @@ from paribus.private_names import compute_norms
 
 SATURATED_LOW, SATURATED_HIGH = 0.03, 0.97
 PIECE_LENGTH = 1024
+SHORT = 2**13  # elements, up to which numpy is faster than torch, and its dot product takes one thread
 LEAST_SINGLE, LARGEST_SINGLE = 1e-12, 1e18  # norms between which squares in float32 lose nothing
 KEPT_SHARE = 0.1  # of the mean square: a variance below it is not computed as a difference, whose digits would cancel
-
-
-def sum_abs(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
-    """Return sum |x| over the elements, in float32 at least; divided by the size it is mean |x|."""
-    if not lead and not tensors[0].is_cpu:
-        return torch.stack(compute_norms([_to_single(t) for t in tensors], 1))
-    return torch.stack([_flatten(t, lead).abs().sum(-1) for t in tensors], -1)  # torch's 1-norm is not vectorised
 
 
 def norm(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
@@ -34,10 +28,8 @@ def norm(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
     if not tensors[0].is_cpu:
         wide = torch.float64 if tensors[0].device.type != "mps" else None
         return torch.stack(compute_norms([_to_single(t) for t in tensors], 2, wide))
-    norms = [n.item() for n in compute_norms([_condense(_to_single(t)) for t in tensors], 2)]  # no device to wait for
-    for i, tensor in enumerate(tensors):
-        if not LEAST_SINGLE < norms[i] < LARGEST_SINGLE:
-            norms[i] = torch.linalg.vector_norm(tensor, dtype=torch.float64).item()
+    with np.errstate(over="ignore"):  # what overflows is computed again
+        norms = [_compute_norm(_to_single(t.detach()).numpy().ravel()) for t in tensors]
     return torch.tensor(norms, dtype=torch.float64)
 
 
@@ -57,21 +49,32 @@ def std(tensors: Sequence[Tensor], lead: int = 0, norms: Tensor | None = None) -
         return torch.stack([f.std(-1, correction=0) for f in flat], -1)
     norms = norm(flat, lead) if norms is None else norms
     if lead:
-        return _compute_row_deviations(flat, norms)
-    deviations = []
-    for values, size in zip(flat, norms.tolist(), strict=True):
-        mean_square = size**2 / max(1, len(values))
-        variance = mean_square - (values.sum().item() / max(1, len(values))) ** 2
-        exact = variance > KEPT_SHARE * mean_square and size > LEAST_SINGLE
-        deviations.append(math.sqrt(variance) if exact else values.double().std(correction=0).item())
-    return torch.tensor(deviations, dtype=flat[0].dtype)
+        total = torch.stack([f.detach().sum(-1) for f in flat], -1).double().numpy()
+        return torch.from_numpy(_compute_deviations(flat, norms.numpy(), total)).to(flat[0].dtype)
+    vectors = [f.detach() for f in flat]
+    found = [_compute_deviation(v, size, v.sum().item()) for v, size in zip(vectors, norms.tolist(), strict=True)]
+    return torch.tensor(found, dtype=flat[0].dtype)
 
 
-def zero_fraction(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
-    """Return the fraction of elements that are exactly 0."""
+def summarise(tensors: Sequence[Tensor], lead: int, norms: Tensor) -> Tensor:
+    """Return sum |x| (divided by the size it is mean |x|), std, and the fraction of elements that are exactly 0.
+
+    All in one, since each of them alone would go through the tensors again. Shape (3, n) or (3, K, n), in the type of
+    `norms`, the 2-norms.
+    """
     flat = [_flatten(t, lead) for t in tensors]
-    # into numbers, not bools: takes less than half the time of torch.count_nonzero
-    return torch.stack([torch.eq(f, 0, out=torch.empty_like(f)).mean(-1) for f in flat], -1)
+    if not flat[0].is_cpu:
+        absolute = [f.abs().sum(-1) for f in flat] if lead else compute_norms(flat, 1)
+        zeros = [(f == 0).float().mean(-1) for f in flat]
+        found = [torch.stack(list(values), -1).to(norms.dtype) for values in (absolute, zeros)]
+        return torch.stack([found[0], std(tensors, lead, norms).to(norms.dtype), found[1]])
+    if not lead:
+        summaries = [_summarise_vector(f.detach(), size) for f, size in zip(flat, norms.tolist(), strict=True)]
+        return torch.tensor(summaries, dtype=norms.dtype).T
+    sums = torch.stack([_sum_rows(f) for f in flat], -1).to(norms.dtype)  # (3, K, n)
+    sums[2] /= torch.tensor([f.shape[-1] for f in flat], dtype=norms.dtype)
+    sums[1] = torch.from_numpy(_compute_deviations(flat, norms.numpy(), sums[1].numpy()))
+    return sums
 
 
 def update_norms(before: Sequence[Tensor], after: Sequence[Tensor], lead: int = 0) -> Tensor:
@@ -160,18 +163,20 @@ def _compute_row_norms(tensors: Sequence[Tensor]) -> Tensor:
     """
     if not tensors[0].is_cpu:  # where choosing tensors by their norms would wait for the device
         return torch.stack([torch.linalg.vector_norm(rows, dim=-1, dtype=torch.float64) for rows in tensors], -1)
-    norms = torch.stack([_compute_norms_by_pieces(rows) for rows in tensors], -1)
+    norms = torch.stack([_compute_norms_by_pieces(rows.detach()) for rows in tensors], -1).double()
     found = norms.numpy()
-    for i in np.flatnonzero(~((found > LEAST_SINGLE) & (found < LARGEST_SINGLE)).all(0)).tolist():
-        norms[:, i] = torch.linalg.vector_norm(tensors[i], dim=-1, dtype=torch.float64)
+    if not (found.min() > LEAST_SINGLE and found.max() < LARGEST_SINGLE):
+        outside = (found <= LEAST_SINGLE) | (found >= LARGEST_SINGLE)  # NaN stays what it is
+        for i in np.flatnonzero(outside.any(0)).tolist():
+            norms[:, i] = torch.linalg.vector_norm(tensors[i].detach(), dim=-1, dtype=torch.float64)
     return norms
 
 
 def _compute_norms_by_pieces(rows: Tensor) -> Tensor:
     size = rows.shape[-1]
+    if size < 2 * PIECE_LENGTH:
+        return torch.linalg.vector_norm(rows, dim=-1)
     whole = size // PIECE_LENGTH * PIECE_LENGTH
-    if not whole:
-        return torch.linalg.vector_norm(rows, dim=-1).double()
     even = rows if whole == size else rows[:, :whole]
     pieces = torch.linalg.vector_norm(even.unflatten(-1, (-1, PIECE_LENGTH)), dim=-1)
     if whole < size:
@@ -179,29 +184,61 @@ def _compute_norms_by_pieces(rows: Tensor) -> Tensor:
     return torch.linalg.vector_norm(pieces, dim=-1, dtype=torch.float64)
 
 
-def _compute_row_deviations(rows: Sequence[Tensor], norms: Tensor) -> Tensor:
-    """Return the deviations (K, n) of the rows of n tensors (K, m) on the CPU, from their 2-norms (K, n)."""
-    sizes = torch.tensor([r.shape[-1] for r in rows], dtype=torch.float64)
-    means = torch.stack([r.mean(-1) for r in rows], -1).double()
-    mean_squares = norms.square() / sizes
-    variances = mean_squares - means.square()
-    deviations = variances.sqrt()
-    # of one element it is exactly 0, or NaN
-    exact = ((variances > KEPT_SHARE * mean_squares) & (norms > LEAST_SINGLE)) | (sizes == 1)
-    for i in (~exact.all(0)).nonzero().flatten().tolist():
-        centred = rows[i] - rows[i].mean(-1, keepdim=True)
-        deviations[:, i] = norm([centred], 1)[:, 0] / math.sqrt(centred.shape[-1])
-    return deviations.to(rows[0].dtype)
+def _compute_norm(values: np.ndarray) -> float:
+    """Return the 2-norm of a vector, by numpy: of a short one in half the time of torch. Error as below for rows."""
+    total = 0.0
+    for start in range(0, len(values), SHORT):
+        piece = values[start : start + SHORT]
+        total += float(np.dot(piece, piece))
+    norm = math.sqrt(total)
+    if norm <= LEAST_SINGLE or norm >= LARGEST_SINGLE:  # NaN stays what it is
+        norm = float(np.linalg.norm(values.astype(float)))
+    return norm
 
 
-def _condense(tensor: Tensor) -> Tensor:
-    """Return a short vector of the same 2-norm: norms of pieces, and the elements of the rest. Error as above."""
-    if tensor.numel() < 2 * PIECE_LENGTH:
-        return tensor
-    flat = tensor.flatten()
-    whole = len(flat) // PIECE_LENGTH * PIECE_LENGTH
-    pieces = torch.linalg.vector_norm(flat[:whole].view(-1, PIECE_LENGTH), dim=-1)
-    return pieces if whole == len(flat) else torch.cat([pieces, flat[whole:]])
+def _summarise_vector(vector: Tensor, norm: float) -> tuple[float, float, float]:
+    """Return the three of `summarise` for a vector on the CPU, by what is fastest for its length."""
+    values = vector.numpy()
+    if len(values) <= SHORT:
+        with np.errstate(all="ignore"):
+            total, absolute = values.sum().item(), np.abs(values).sum().item()
+        zeros = len(values) - np.count_nonzero(values)
+    else:
+        total, absolute, zeros = vector.sum().item(), vector.abs().sum().item(), np.count_nonzero(values == 0)
+    return absolute, _compute_deviation(vector, norm, total), zeros / max(1, len(values))
+
+
+def _compute_deviation(vector: Tensor, norm: float, total: float) -> float:
+    """Return the deviation of a vector on the CPU from its 2-norm and sum, or where digits cancel from its elements."""
+    n = max(1, len(vector))
+    mean_square = norm**2 / n
+    variance = mean_square - (total / n) ** 2
+    if norm == 0 or (variance > KEPT_SHARE * mean_square and norm > LEAST_SINGLE):
+        return math.sqrt(variance)
+    return vector.double().std(correction=0).item()
+
+
+def _sum_rows(rows: Tensor) -> Tensor:
+    """Return sum |x|, sum x and the number of zeros of each row of a tensor (K, m) on the CPU, (3, K)."""
+    scratch = rows.abs()
+    absolute = scratch.sum(-1)
+    # into numbers, not bools: takes less than half the time of torch.count_nonzero
+    return torch.stack([absolute, rows.sum(-1), torch.eq(rows, 0, out=scratch).sum(-1)])
+
+
+def _compute_deviations(rows: Sequence[Tensor], norms: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Return the deviations (K, n) of the rows of n tensors (K, m) on the CPU, from 2-norms and sums (K, n)."""
+    sizes = np.array([r.shape[-1] for r in rows])
+    with np.errstate(all="ignore"):
+        mean_squares = norms**2 / sizes
+        variances = mean_squares - (totals / sizes) ** 2
+        deviations: np.ndarray = np.sqrt(variances)
+    # where it is 0 or NaN, it is so exactly
+    exact = ((variances > KEPT_SHARE * mean_squares) & (norms > LEAST_SINGLE)) | (norms == 0) | ~np.isfinite(norms)
+    if not exact.all():
+        for i in np.flatnonzero(~exact.all(0)).tolist():
+            deviations[:, i] = rows[i].detach().double().std(-1, correction=0)
+    return deviations
 
 
 def _flatten(tensor: Tensor, lead: int) -> Tensor:
