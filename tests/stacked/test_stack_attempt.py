@@ -16,14 +16,16 @@ from paribus.stacked.stack import Stack
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.parametrize("split", ["random", "grouped"])  # grouped: parts of unequal sizes
 def test_a_stack_that_was_killed_is_taken_up_and_so_is_each_of_its_runs_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str
 ) -> None:
     from paribus.stacked import stack as module
 
-    whole = jobs(tmp_path / "whole", "seed=1,2,3", "scheduler=onecycle", "trainer.max_epochs=6", "model.dropout=0.2")
+    typed = ("seed=1,2,3", "scheduler=onecycle", "trainer.max_epochs=6", "model.dropout=0.2", f"data.split={split}")
+    whole = jobs(tmp_path / "whole", *typed)
     attempt_stack(whole)
-    cut = jobs(tmp_path / "cut", "seed=1,2,3", "scheduler=onecycle", "trainer.max_epochs=6", "model.dropout=0.2")
+    cut = jobs(tmp_path / "cut", *typed)
     trained = Stack._train_epoch
 
     def killed(self: Stack) -> None:
@@ -37,7 +39,7 @@ def test_a_stack_that_was_killed_is_taken_up_and_so_is_each_of_its_runs_alone(
     assert {ended.message for ended in attempt_stack(cut)} == {"interrupted"}
     assert {record.read_status(job.directory)[0] for job in cut} == {record.INTERRUPTED}
     monkeypatch.setattr(Stack, "_train_epoch", trained)
-    again = jobs(tmp_path / "cut", "seed=1,2,3", "scheduler=onecycle", "trainer.max_epochs=6", "model.dropout=0.2")
+    again = jobs(tmp_path / "cut", *typed)
     assert attempt(again[0], console=False) == Outcome()  # alone
     assert attempt_stack(again[1:]) == [Outcome()] * 2
     for one, other in zip(whole, again, strict=True):

@@ -36,6 +36,7 @@ class Noting(TorchDispatchMode):
     "typed",
     [
         "model=regression model.dropout=0.2 model.norm=batch optim=adam optim.lr=0.01,0.02 scheduler=onecycle",
+        "model=regression model.dropout=0.2 data.split=grouped data.batch_size=160 seed=1,2",  # the fifth is padded
         "model=vgg6 model.width_multiplier=0.02 optim=muon trainer.gradient_clip_val=1,2 seed=1",
     ],
 )

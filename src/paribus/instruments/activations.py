@@ -1,7 +1,7 @@
 """Measure the activations of layers."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,7 @@ class Activations(Instrument):
         self.probe_size = probe_size
         self.every_n_epochs = every_n_epochs
         self._probe: Tensor | None = None
+        self._counts: Sequence[int] = ()  # of the probe's samples by run, where the runs of a stack differ in it
 
     def attach(self, learner: Subject, data: InMemory | ForeignData) -> None:
         super().attach(learner, data)
@@ -55,6 +56,9 @@ class Activations(Instrument):
         if bare:
             log.info("No activation module follows %s: their own outputs are recorded as activations.", ", ".join(bare))
         self._probe = probe.to(learner.device)
+        if learner.lead:
+            counts = data.count_probe(self.probe_size)  # type: ignore[union-attr]  # of the runs of a stack
+            self._counts = counts if len(set(counts)) > 1 else ()
 
     def measure(self, epoch: int) -> Iterable[Measured]:
         if self._probe is None or epoch % self.every_n_epochs:
@@ -65,19 +69,15 @@ class Activations(Instrument):
             # measured inside the hook, because a later in-place module may overwrite the output
             if layer in found.get("activation_mean", ()):
                 return
-            output, lead = output.float(), self.learner.lead
-            norms = quantities.norm([output], lead)
-            values = {
-                "activation_mean": quantities.mean([output], lead)[..., 0],
-                "activation_std": quantities.std([output], lead, norms)[..., 0],
-                "activation_rms": quantities.rms([output], lead, norms)[..., 0],
-                "activation_max": quantities.largest_abs([output], lead)[..., 0],
-            }
-            if layer.activation is not None:
-                values["dead_fraction"] = quantities.dead_fraction(output, layer.unit_axis, lead)
-            if isinstance(layer.activation, nn.Tanh | nn.Sigmoid):
-                low = isinstance(layer.activation, nn.Sigmoid)
-                values["saturated_fraction"] = quantities.saturated_fraction(output, low, lead)
+            output = output.float()
+            if not self._counts:
+                values = self._measure_output(layer, output)
+            else:
+                values = {}
+                for count in set(self._counts):  # the runs with as many samples at once
+                    chosen = [k for k, own in enumerate(self._counts) if own == count]
+                    for name, value in self._measure_output(layer, output[chosen, :count]).items():
+                        values.setdefault(name, value.new_empty(len(self._counts)))[chosen] = value
             for name, value in values.items():
                 found.setdefault(name, {})[layer] = value
 
@@ -89,3 +89,20 @@ class Activations(Instrument):
                 handle.remove()
         for name, values in found.items():
             yield Measured(name, "activation", list(values), torch.stack(list(values.values()), -1))
+
+    def _measure_output(self, layer: WeightLayer, output: Tensor) -> dict[str, Tensor]:
+        """Measure the output of a layer, each quantity () or (K,)."""
+        lead = self.learner.lead
+        norms = quantities.norm([output], lead)
+        values = {
+            "activation_mean": quantities.mean([output], lead)[..., 0],
+            "activation_std": quantities.std([output], lead, norms)[..., 0],
+            "activation_rms": quantities.rms([output], lead, norms)[..., 0],
+            "activation_max": quantities.largest_abs([output], lead)[..., 0],
+        }
+        if layer.activation is not None:
+            values["dead_fraction"] = quantities.dead_fraction(output, layer.unit_axis, lead)
+        if isinstance(layer.activation, nn.Tanh | nn.Sigmoid):
+            low = isinstance(layer.activation, nn.Sigmoid)
+            values["saturated_fraction"] = quantities.saturated_fraction(output, low, lead)
+        return values

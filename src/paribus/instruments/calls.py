@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from paribus.instruments.instrument import Instrument
 from paribus.instruments.measurement import Measured, check_scalar
@@ -41,7 +42,7 @@ class InstrumentCalls:
         """True if an instrument is called before each step."""
         return bool(self._before)
 
-    def before_step(self, step: int, samples: int) -> None:
+    def before_step(self, step: int, samples: int | Tensor) -> None:
         """Have the instruments observe the gradients of a step; see Instrument.before_step."""
         then = time.perf_counter()
         if self._before:

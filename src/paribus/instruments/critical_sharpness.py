@@ -41,14 +41,15 @@ class CriticalSharpness(ProbeInstrument):
         self._largest = 0  # number of samples in a batch
         self._rate: float | Tensor = 0.0
 
-    def before_step(self, step: int, samples: int) -> None:
+    def before_step(self, step: int, samples: int | Tensor) -> None:
         if not self.available:
             return
         if step == 0:
             self._parameters = [parameter.detach() for parameter in list_trained(self.learner)]
             self._before, self._update = [], []
-        if step >= self._kept_step and samples >= self._largest:
-            self._kept_step, self._largest, self._rate = step, samples, self.learner.lr
+        most = samples if isinstance(samples, int) else int(samples.max())
+        if step >= self._kept_step and most >= self._largest:
+            self._kept_step, self._largest, self._rate = step, most, self.learner.lr
             self._before = [parameter.clone() for parameter in self._parameters]
 
     def after_step(self, step: int) -> None:

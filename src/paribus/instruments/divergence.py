@@ -68,7 +68,7 @@ class Divergence(Instrument):
             self._called.append(layer)
             self._sums.append(_sum_elements(output))
 
-    def before_step(self, step: int, samples: int) -> None:
+    def before_step(self, step: int, samples: int | Tensor) -> None:
         if step == 0:
             self._steps = {}
         if self._sums:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from paribus.instruments import quantities
 from paribus.instruments.instrument import Instrument
-from paribus.instruments.measurement import Measured, StepMeans, require_positive, split_by_tensor
+from paribus.instruments.measurement import Measured, StepMeans, average_steps, require_positive, split_by_tensor
 from paribus.models.layers import WeightLayer
 
 
@@ -38,7 +38,7 @@ class GradSignal(Instrument):
         self._places: list[int] = []  # of the layers' tensors among all gradients
         self._sums: list[Tensor] = []
 
-    def before_step(self, step: int, samples: int) -> None:
+    def before_step(self, step: int, samples: int | Tensor) -> None:
         if step % self.every_n_steps or self.learner.loss_scaled:
             return
         if step == 0:
@@ -48,7 +48,11 @@ class GradSignal(Instrument):
         if not self._places:
             return
         for total, place in zip(self._sums, self._places, strict=True):
-            total.add_(self.gradients.tensors[place], alpha=samples)
+            gradient = self.gradients.tensors[place]
+            if isinstance(samples, int):
+                total.add_(gradient, alpha=samples)
+            else:
+                total.addcmul_(gradient, samples.to(total).view(-1, *(1,) * (total.ndim - 1)))
         self._norms.add(samples, self.gradients.norms)
 
     def measure(self, epoch: int) -> Iterable[Measured]:
@@ -56,7 +60,7 @@ class GradSignal(Instrument):
         if read is None:
             return
         weights, norms = read[0], read[1][..., self._places]
-        mean_square = torch.tensordot(weights, norms.square(), dims=1) / weights.sum()
-        mean_norm = quantities.norm(self._sums, self.learner.lead).cpu().double() / weights.sum()
+        mean_square = average_steps(weights, norms.square())
+        mean_norm = quantities.norm(self._sums, self.learner.lead).cpu().double() / weights.sum(0).unsqueeze(-1)
         self._sums = []
         yield from split_by_tensor("grad_signal", self._owners, mean_norm.square() / mean_square)

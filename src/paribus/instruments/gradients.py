@@ -11,7 +11,7 @@ from paribus.data.foreign import ForeignData
 from paribus.data.module import InMemory
 from paribus.instruments import quantities
 from paribus.instruments.instrument import Instrument
-from paribus.instruments.measurement import Measured, StepMeans, require_positive, split_by_tensor
+from paribus.instruments.measurement import Measured, StepMeans, average_steps, require_positive, split_by_tensor
 from paribus.instruments.subject import Subject
 from paribus.models.layers import WeightLayer
 
@@ -60,7 +60,7 @@ class Gradients(Instrument):
         if frozen:
             log.info("Gradients are not recorded of frozen layers: %s", ", ".join(frozen))
 
-    def before_step(self, step: int, samples: int) -> None:
+    def before_step(self, step: int, samples: int | Tensor) -> None:
         if step == 0:  # a user's callback may have unfrozen some
             self._owners, self._places = self.gradients.find_layers()
             parameters, lead = self.gradients.parameters, self.learner.lead
@@ -89,7 +89,9 @@ class Gradients(Instrument):
         norm = self._average(weights, norms)
         n, steps = self.every_n_steps, torch.tensor(self._steps)
         counts = torch.where(steps < n, 1, (len(norms) - steps).clamp(max=n))  # the steps that each stands for
-        sampled_norm, sums, std, zero_fraction = self._average(sampled[0] * counts, sampled[1])
+        weights, vectors = sampled
+        stands_for = counts.view(-1, *(1,) * (weights.ndim - 1))
+        sampled_norm, sums, std, zero_fraction = self._average(weights * stands_for, vectors)
         self._steps = []
         as_sampled = (norm == sampled_norm) | ((sampled_norm == 0) & norm.isfinite())  # also where both are infinite
         ratio = torch.where(as_sampled, 1, norm / sampled_norm)
@@ -102,7 +104,7 @@ class Gradients(Instrument):
         if self.learner.loss_scaled:
             kept = torch.isfinite(vectors).flatten(1).all(1)
             weights, vectors = weights[kept], vectors[kept]
-        return torch.tensordot(weights, vectors, dims=1) / weights.sum()
+        return average_steps(weights, vectors)
 
     def find_nonfinite_step(self, *run: int) -> int | None:
         """Return the first step with a non-finite gradient; None under a loss scaler, which skips such steps."""

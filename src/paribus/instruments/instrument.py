@@ -75,12 +75,13 @@ class Instrument:
     def load_state_dict(self, *states: dict[str, Any]) -> None:
         """Load what `state_dict` returned, in a stack that of each run; called after `attach` in a resumed run."""
 
-    def before_step(self, step: int, samples: int) -> None:
+    def before_step(self, step: int, samples: int | Tensor) -> None:
         """Observe the gradients of a step, before clipping; they are unscaled also under mixed precision.
 
         Args:
             step: number of the step in this epoch, from 0.
-            samples: number of samples that the gradients are the mean of.
+            samples: number of samples that the gradients are the mean of; (K,) on the CPU for a batch of which the
+                runs of a stack have different numbers.
         """
 
     def after_step(self, step: int) -> None:

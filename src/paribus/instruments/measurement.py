@@ -57,22 +57,43 @@ class StepMeans:
     """The vectors of an epoch's steps and their weights; vectors stay on the device until `read`."""
 
     def __init__(self) -> None:
-        self._weights: list[int] = []
+        self._weights: list[int | Tensor] = []
         self._vectors: list[Tensor] = []
 
-    def add(self, weight: int, vector: Tensor) -> None:
-        """Add a step's vector, whose shape is the same in all steps, with its number of samples."""
+    def add(self, weight: int | Tensor, vector: Tensor) -> None:
+        """Add a step's vector, whose shape is the same in all steps, with its number of samples.
+
+        In a stack whose runs differ in that number it is (K,), on the CPU.
+        """
         self._weights.append(weight)
         self._vectors.append(vector)
 
     def read(self) -> tuple[Tensor, Tensor] | None:
-        """Return and remove the weights (steps,) and vectors (steps, ...), float64 on the CPU; None without steps."""
+        """Return and remove weights and vectors (steps, ...), float64 on the CPU; None without steps.
+
+        Weights are (steps,), or (steps, K) in a stack whose runs differ in them.
+        """
         if not self._vectors:
             return None
         vectors = torch.stack(self._vectors).cpu().double()
-        weights = torch.tensor(self._weights, dtype=torch.float64)
+        weights = stack_weights(self._weights)
         self.__init__()  # type: ignore[misc]
         return weights, vectors
+
+
+def stack_weights(weights: Sequence[int | Tensor]) -> Tensor:
+    """Return the weights of n steps or batches in double precision, (n,); (n, K) if one of them is (K,)."""
+    if any(isinstance(weight, Tensor) for weight in weights):
+        return torch.stack(torch.broadcast_tensors(*map(torch.as_tensor, weights))).double()
+    return torch.tensor(weights, dtype=torch.float64)
+
+
+def average_steps(weights: Tensor, vectors: Tensor) -> Tensor:
+    """Average vectors (steps, ...) by weights (steps,); or vectors (steps, ..., K, n) by weights (steps, K)."""
+    if weights.ndim == 1:
+        return torch.tensordot(weights, vectors, dims=1) / weights.sum()
+    by_run = weights.view(len(weights), *(1,) * (vectors.ndim - 3), -1, 1)
+    return (by_run * vectors).sum(0) / by_run.sum(0)
 
 
 def split_by_tensor(quantity: str, owners: Sequence[tuple[WeightLayer, str]], values: Tensor) -> Iterator[Measured]:

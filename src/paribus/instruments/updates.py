@@ -31,12 +31,12 @@ class Updates(Instrument):
         self.every_n_steps = every_n_steps
         self._norms = StepMeans()
         self._before: list[Tensor] = []
-        self._samples = 0
+        self._samples: int | Tensor = 0
 
     def _get_weights(self) -> list[Tensor]:
         return [parameter.detach() for layer in self.learner.layers for _, parameter in layer.tensors]
 
-    def before_step(self, step: int, samples: int) -> None:
+    def before_step(self, step: int, samples: int | Tensor) -> None:
         if step % self.every_n_steps == 0:
             self._before = [weight.clone() for weight in self._get_weights()]
             self._samples = samples
@@ -53,7 +53,7 @@ class Updates(Instrument):
             return
         weights, norms = read
         moved, size = norms.unbind(1)
-        counted = weights.view(-1, *(1,) * (size.ndim - 1)) * (size != 0)
+        counted = weights.view(*weights.shape, *(1,) * (size.ndim - weights.ndim)) * (size != 0)
         ratios = torch.where(size != 0, moved / size, 0)
         owners = [(layer, tensor) for layer in self.learner.layers for tensor, _ in layer.tensors]
         yield from split_by_tensor("update_ratio", owners, (counted * ratios).sum(0) / counted.sum(0))

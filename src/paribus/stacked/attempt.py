@@ -13,6 +13,7 @@ from hydra.core.utils import env_override, setup_globals
 
 from paribus import record
 from paribus.data.module import InMemory
+from paribus.instruments.probe import ProbeInstrument
 from paribus.loggers.lifecycle import resume_logger
 from paribus.run.attempt import Outcome, attempt, claim, classify_error
 from paribus.run.build import build_callbacks, build_loggers
@@ -24,6 +25,7 @@ from paribus.run.report import add_diagnosis, report_end
 from paribus.run.spec import Job
 from paribus.stacked.device import choose_device, choosing_algorithms, describe_device, move_parts
 from paribus.stacked.member import Member
+from paribus.stacked.modules import pads
 from paribus.stacked.stack import Stack
 from paribus.training.checkpoints import Checkpoints, read_checkpoint
 from paribus.training.learner import Learner
@@ -43,12 +45,17 @@ class LockedMember:
 
     @property
     def shape(self) -> tuple[Any, ...]:
-        """The values that runs of one stack share: epochs done, numbers of samples, shapes of the network's tensors."""
-        data, stored = self.member.data, self.member.stored
-        assert data.train is not None and data.val is not None
-        network = tuple((name, tuple(t.shape)) for name, t in self.member.learner.network.state_dict().items())
+        """The values that runs of one stack share: epochs done, sizes of data, shapes of the network's tensors."""
+        data, stored, network = self.member.data, self.member.stored, self.member.learner.network
+        shapes = tuple((name, tuple(t.shape)) for name, t in network.state_dict().items())
         epoch = 0 if stored is None else stored["recorder"]["epoch"]
-        return epoch, len(data.train[0]), len(data.val[0]), data.in_shape, network
+        train, val = data.count("train"), data.count("val")
+        sizes: tuple[int, ...] = train, val
+        if pads(network):  # Of the probe, and of whole batches for critical_sharpness, all have as many.
+            probes = [i.probe_size for i in self.member.instruments.values() if isinstance(i, ProbeInstrument)]
+            probe = min(train, max(probes, default=0))
+            sizes = -(-train // data.batch_size), train % data.batch_size == 0, probe, val > 0
+        return epoch, sizes, data.in_shape, shapes
 
     def release(self) -> None:
         """Unlock the run without writing a summary, so that it can be executed alone."""

@@ -1,12 +1,12 @@
 """Cut the batches of a stack out of the training parts of its runs."""
 
-import math
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from paribus.data.module import InMemory
+from paribus.stacked.sizes import Sizes, count_samples, stack_padded
 
 PIECE_BYTES = 2**24  # of inputs that are gathered at once: small beside the data, large beside a call
 
@@ -18,10 +18,10 @@ class StackedBatches:
     batch at once, K calls a step.
 
     Args:
-        modules: the data of the runs, whose training parts have the same number of samples.
+        modules: the data of the runs, whose training parts have the same number of batches.
 
     Attributes:
-        samples, steps: numbers of samples and batches of an epoch.
+        sizes: the numbers of samples of an epoch; steps: the number of its batches.
         targets: of the epoch that was begun last, in its order, (K, samples, ...).
     """
 
@@ -31,15 +31,17 @@ class StackedBatches:
         inputs, targets = first.train
         self._modules = modules
         self._batch_size = first.batch_size
-        self.samples = len(inputs)
-        self.steps = math.ceil(self.samples / self._batch_size)
+        self.sizes = count_samples([module.train[0] for module in modules if module.train is not None])
+        starts = range(0, self.sizes.most, self._batch_size)
+        self._batches = [(start, self.sizes.cut(start, self._batch_size)) for start in starts]
+        self.steps = len(self._batches)
         batch_bytes = len(modules) * self._batch_size * inputs[0].numel() * inputs.element_size()
         self._piece = min(self.steps, max(1, PIECE_BYTES // max(1, batch_bytes))) * self._batch_size  # samples
-        self._inputs = inputs.new_empty(len(modules), min(self._piece, self.samples), *inputs.shape[1:])
-        self.targets = targets.new_empty(len(modules), *targets.shape)
+        self._inputs = inputs.new_empty(len(modules), min(self._piece, self.sizes.most), *inputs.shape[1:])
+        self.targets = targets.new_empty(len(modules), self.sizes.most, *targets.shape[1:])
 
-    def iterate(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of an epoch (from 0): inputs (K, n, ...), augmented, and targets (K, n, ...).
+    def iterate(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Sizes]]:
+        """Yield the batches of an epoch (from 0): inputs (K, n, ...), augmented, targets (K, n, ...), and sizes.
 
         They are overwritten by the batches that follow.
         """
@@ -48,13 +50,15 @@ class StackedBatches:
         draws: list[Tensor] = []
         for own, targets in zip(batches, self.targets, strict=True):
             order, drawn = own.draw_epoch()
+            # Places without a sample repeat one: of a value that it does not meet, a loss may have no derivative.
+            order = torch.cat([order, order[:1].expand(self.sizes.most - len(order))])
             torch.index_select(own.targets, 0, order, out=targets)
             orders.append(order)
             if drawn is not None:
                 draws.append(drawn)
-        drawn = torch.stack(draws) if draws else None
-        for start in range(0, self.samples, self._batch_size):
-            at, end = start % self._piece, min(start + self._batch_size, self.samples)
+        drawn = stack_padded(draws) if draws else None
+        for start, sizes in self._batches:
+            at, end = start % self._piece, start + sizes.most
             if at == 0:
                 for own, order, inputs in zip(batches, orders, self._inputs, strict=True):
                     chosen = order[start : start + self._piece]
@@ -63,4 +67,4 @@ class StackedBatches:
             augment = batches[0].augment
             if augment is not None and drawn is not None:
                 batch = augment(batch.flatten(0, 1), drawn[:, start:end].flatten(0, 1)).unflatten(0, batch.shape[:2])
-            yield batch, self.targets[:, start:end]
+            yield batch, self.targets[:, start:end], sizes

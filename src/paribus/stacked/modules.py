@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paribus.models.activations import ReLU2, Sine
+from paribus.models.mlp import MLP, Residual
 from paribus.models.norms import ChannelLayerNorm, ChannelRMSNorm
+from paribus.models.regression import RegressionNet
+from paribus.models.vgg6 import VGG6
 from paribus.stacked.images import POOLS, StackedConv2d, StackedPool, merge_channels, split_channels
 from paribus.stacked.mapped import Mapped
 
@@ -154,17 +157,19 @@ class StackedDropout(nn.Module):
         super().__init__()
         self.shares = [layer.p for layer in layers]
         self.generators: list[torch.Generator] = []  # of each run; set at the start of an epoch
+        self.counts: list[int] | None = None  # each run's samples in a batch that is padded
 
     def forward(self, inputs: Tensor) -> Tensor:
         if not self.training:
             return inputs
         if inputs.ndim > 3:  # alone, the mask is drawn in the order of memory of the images, which may be another one
             raise NotStackable("a dropout acts on images")
-        mask = torch.empty_like(inputs, memory_format=torch.contiguous_format)
-        for own_mask, share, generator in zip(mask, self.shares, self.generators, strict=True):
-            own_mask.bernoulli_(1 - share, generator=generator)
+        mask = torch.ones_like(inputs, memory_format=torch.contiguous_format)
+        counts = self.counts or [inputs.shape[1]] * len(inputs)
+        for own_mask, share, generator, n in zip(mask, self.shares, self.generators, counts, strict=True):
+            own_mask[:n].bernoulli_(1 - share, generator=generator)
             if share < 1:
-                own_mask.div_(1 - share)
+                own_mask[:n].div_(1 - share)
         return inputs * mask
 
 
@@ -230,7 +235,28 @@ def get_member_state(stacked: nn.Module, k: int) -> dict[str, Tensor]:
 
 def set_generators(stacked: nn.Module, make: Callable[[], Sequence[torch.Generator]]) -> None:
     """Give every dropout the generators that `make` returns, one a network. Without dropouts `make` is not called."""
-    dropouts = [module for module in stacked.modules() if isinstance(module, StackedDropout)]
+    dropouts = _list_dropouts(stacked)
     generators = make() if dropouts else ()
     for module in dropouts:
-        module.generators = list(generators)
+        module.generators, module.counts = list(generators), None
+
+
+def set_counts(stacked: nn.Module, counts: Sequence[int]) -> None:
+    """Tell every dropout how many samples each network has in a padded batch, until generators are set again."""
+    for module in _list_dropouts(stacked):
+        module.counts = list(counts)
+
+
+def _list_dropouts(stacked: nn.Module) -> list[StackedDropout]:
+    return [module for module in stacked.modules() if isinstance(module, StackedDropout)]
+
+
+def pads(network: nn.Module) -> bool:
+    """Return whether a network is known to treat each sample by itself, so that a batch may be padded.
+
+    That is so of the layers known here but batch norms, in containers of torch and networks of Paribus. What a
+    user's class does is not known.
+    """
+    alone = (nn.Linear, nn.Dropout, nn.Conv2d, nn.PReLU, nn.Flatten, *POOLS, *SAMPLE_NORMS, *ELEMENTWISE)
+    containers = (nn.Sequential, MLP, Residual, RegressionNet, VGG6)
+    return all(type(module) in (containers if list(module.children()) else alone) for module in network.modules())

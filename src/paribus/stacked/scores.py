@@ -1,14 +1,15 @@
 """Compute the losses and metrics of a stack's networks, and validate them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from paribus.models.layers import evaluation_mode
-from paribus.record import N_PROBE
+from paribus.record import N_FOLDS, N_PROBE
 from paribus.stacked.member import Member
+from paribus.stacked.sizes import count_samples, stack_padded
 from paribus.stacked.view import StackView
 from paribus.training.flips import compute_outputs
 from paribus.training.sums import average_by_fold
@@ -20,7 +21,7 @@ class StackScores:
 
     Attributes:
         validates: whether there are validation samples.
-        probe: predictions (K, n) for the first validation samples, of the last validation; None without folds.
+        probe: each run's predictions (n,) for the first validation samples, of the last validation; None without folds.
     """
 
     def __init__(self, members: Sequence[Member], view: StackView):
@@ -31,8 +32,8 @@ class StackScores:
         assert self.data.val is not None
         self.validates = len(self.data.val[0]) > 0
         folds = [fold for member in members if (fold := member.data.validation_folds) is not None]
-        self.folds = torch.stack(folds) if folds else None
-        self.probe: np.ndarray | None = None
+        self.folds = stack_padded(folds, N_FOLDS) if folds else None
+        self.probe: list[np.ndarray] | None = None
 
     def compute_sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Compute the loss of each sample, (K, n, ...), from outputs (K, n, ...)."""
@@ -49,44 +50,50 @@ class StackScores:
         """Convert a batch (K, n, ...) of the tensors in memory to inputs of the networks."""
         return raw if self.data.stores_inputs else self.data.inputs(raw.flatten(0, 1)).unflatten(0, raw.shape[:2])
 
-    def validate(self, chosen: Tensor | None = None) -> list[tuple[dict[str, float], dict[str, np.ndarray] | None]]:
+    def validate(
+        self, choose: Callable[[int], Tensor] | None = None
+    ) -> list[tuple[dict[str, float], dict[str, np.ndarray] | None]]:
         """Validate each run. Return its means over the validation part, and over each fold if it has folds.
 
-        `chosen`: numbers of the samples that are validated, without folds then; None: all.
+        `choose`: returns the numbers of the samples that are validated, given how many there are; then without folds.
+        None: all.
         """
         if not self.validates:
             return [({}, None) for _ in self.members]
         batches = [member.data.make_eval_batches(member.data.val) for member in self.members]
-        inputs = [own_batches.inputs for own_batches in batches]  # stacked batch by batch: they may be large
-        targets = torch.stack([own_batches.targets for own_batches in batches])
-        folds = self.folds
-        if chosen is not None:
-            inputs, targets, folds = [own[chosen] for own in inputs], targets[:, chosen], None
+        parts, folds = [(own.inputs, own.targets) for own in batches], self.folds
+        if choose is not None:
+            chosen = [choose(len(targets)).to(targets.device) for _, targets in parts]
+            parts, folds = [(x[own], y[own]) for (x, y), own in zip(parts, chosen, strict=True)], None
+        inputs, sizes = [own for own, _ in parts], count_samples([own for _, own in parts])
+        targets = stack_padded([own for _, own in parts])  # inputs are stacked batch by batch: they may be large
         outputs: list[Tensor] = []
         losses: list[Tensor] = []
         sums = self.view.validation_sums
         with evaluation_mode(self.view.network):
-            for start in range(0, targets.shape[1], batches[0].batch_size):
-                batch = slice(start, start + batches[0].batch_size)
-                images, target = self.to_inputs(torch.stack([own[batch] for own in inputs])), targets[:, batch]
+            for start in range(0, sizes.most, batches[0].batch_size):
+                batch, size = slice(start, start + batches[0].batch_size), sizes.cut(start, batches[0].batch_size)
+                images, target = self.to_inputs(stack_padded([own[batch] for own in inputs])), targets[:, batch]
                 output = compute_outputs(self.view.network, images, self.data.average_flips)
-                losses.append(self.compute_sample_losses(output, target).flatten(1))
-                sums.add(target.shape[1], self.learner.loss.average(losses[-1], target), {})
+                losses.append(self.compute_sample_losses(output, target))
+                sums.add(size.weight, size.average(self.learner.loss, losses[-1], target), {})
                 outputs.append(output)
         scores = self.score_samples(outputs, targets, training=False)
         if folds is not None:
             first = torch.cat(outputs, 1)[:, :N_PROBE]
-            self.probe = read_predictions(self.learner.loss, first.flatten(0, 1)).reshape(len(first), -1)
-        sums.add_sums({name: values.sum(1) for name, values in scores.items()})
+            predictions = read_predictions(self.learner.loss, first.flatten(0, 1)).reshape(len(first), -1)
+            self.probe = [own[:n] for own, n in zip(predictions, sizes.counts.tolist(), strict=True)]
+        sums.add_sums({name: sizes.sum(values) for name, values in scores.items()})
         means = [{f"val/{name}": value for name, value in run.items()} for run, _ in sums.read_stack()]
         if self.learner.loss.decomposes:
-            scores = {"loss": torch.cat(losses, 1), **scores}
+            scores = {"loss": torch.cat(losses, 1).flatten(1), **scores}
         by_fold = {} if folds is None else average_by_fold(scores, folds)
         whole = self.learner.whole_metrics
         for k, run in enumerate(means if whole.names else ()):
-            output = torch.cat([batch[k] for batch in outputs])
-            run |= {f"val/{name}": value for name, value in whole.compute(output, targets[k]).items()}
-            own = whole.compute_by_fold(output, targets[k], None if folds is None else folds[k])
+            n = int(sizes.counts[k])
+            output, target = torch.cat([batch[k] for batch in outputs])[:n], targets[k, :n]
+            run |= {f"val/{name}": value for name, value in whole.compute(output, target).items()}
+            own = whole.compute_by_fold(output, target, None if folds is None else folds[k, :n])
             for name, values in own.items():
                 by_fold.setdefault(name, np.empty((len(means), len(values))))[k] = values
         by_run = [{name: values[k] for name, values in by_fold.items()} or None for k in range(len(means))]

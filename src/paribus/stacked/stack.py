@@ -18,9 +18,10 @@ from paribus.stacked.checks import check_outputs, check_step
 from paribus.stacked.clipping import Clipping
 from paribus.stacked.instruments import StackInstruments
 from paribus.stacked.member import Member
-from paribus.stacked.modules import NotStackable, set_generators
+from paribus.stacked.modules import NotStackable, set_counts, set_generators
 from paribus.stacked.optimizer import StackedOptimizer
 from paribus.stacked.scores import StackScores
+from paribus.stacked.sizes import Sizes
 from paribus.stacked.sources import Sources
 from paribus.stacked.view import StackProbes, StackView, share_memory
 from paribus.training.checkpoints import SECONDS_BETWEEN
@@ -35,8 +36,8 @@ class Stack:
     """K runs of one shape, trained as one.
 
     Args:
-        members: the runs. They agree in sizes of data and batches, in epochs and network, and in the classes of
-            optimizer and scheduler.
+        members: the runs. They agree in batch size and number of batches, in epochs and network, and in the classes
+            of optimizer and scheduler. Where they do not agree in sizes of data, `pads` holds for their networks.
         instruments: instruments that measure all runs at once, by name.
         pause: the last epoch to train now; None: all.
 
@@ -140,18 +141,19 @@ class Stack:
         sums, ones = self.view.training_sums, torch.ones(len(self.members), device=device)
         due = self.step_log.find_next(self._steps_done, epoch) if self.step_log and self.scores.validates else None
         self._refresh_rates()
-        for step, (batch, target) in enumerate(self.batches.iterate(epoch)):
+        for step, (batch, target, sizes) in enumerate(self.batches.iterate(epoch)):
+            if sizes.real is not None:
+                set_counts(network, sizes.counts.tolist())
             output = network(self.scores.to_inputs(batch))
-            sample_losses, n = self.scores.compute_sample_losses(output, target), target.shape[1]
-            loss = self.learner.loss.average(sample_losses.flatten(1), target)
+            loss = sizes.average(self.learner.loss, self.scores.compute_sample_losses(output, target), target)
             detached, losses = output.detach(), loss.detach()
             if step == 0 or (self.looks and self._finds_broken(losses, finite_runs)):
-                finite_runs = self._inspect_step(step, batch, detached, losses, finite_runs)
-            sums.add(n, losses, {})
+                finite_runs = self._inspect_step(step, sizes, batch, detached, losses, finite_runs)
+            sums.add(sizes.weight, losses, {})
             if self.scores_training:
                 outputs.append(detached)
             loss.backward(ones)
-            self.instruments.before_step(step, n)
+            self.instruments.before_step(step, sizes.weight)
             if self.clipping.active:
                 self.clipping.clip()
             for k, error in self.optimizer.step().items():
@@ -170,7 +172,7 @@ class Stack:
             self._refresh_rates()
         if outputs:
             scores = self.scores.score_samples(outputs, self.batches.targets, training=True)
-            sums.add_sums({name: values.sum(1) for name, values in scores.items()})
+            sums.add_sums({name: self.batches.sizes.sum(values) for name, values in scores.items()})
         self.epoch += 1
         self._record_epoch(started, lr, momenta)
         self._stop_members()
@@ -185,8 +187,7 @@ class Stack:
     def _validate_within_epoch(self, step: int) -> int | None:
         """Validate after an optimizer step, for steps.parquet. Return the step after which it is done next."""
         assert self.step_log is not None
-        chosen = self.step_log.choose_samples(self.scores.data.count("val"))
-        found = [means for means, _ in self.scores.validate(chosen)]
+        found = [means for means, _ in self.scores.validate(self.step_log.choose_samples)]
         self.step_log.validated[step] = {name: np.array([run[name] for run in found]) for name in found[0]}
         return self.step_log.find_next(step, self.epoch)
 
@@ -194,17 +195,19 @@ class Stack:
         """Return whether the loss of one of `runs` is not finite. This waits for the device."""
         return not math.isfinite((losses if len(runs) == len(self.members) else losses[runs]).sum())
 
-    def _inspect_step(self, step: int, batch: Tensor, output: Tensor, losses: Tensor, runs: Sequence[int]) -> list[int]:
+    def _inspect_step(
+        self, step: int, sizes: Sizes, batch: Tensor, output: Tensor, losses: Tensor, runs: Sequence[int]
+    ) -> list[int]:
         """Let each of `runs` with a non-finite loss find the layer that broke. Return those whose loss is finite."""
         finite = torch.isfinite(losses).tolist()
         for k in runs:
-            member = self.members[k]
+            member, n = self.members[k], int(sizes.counts[k])
             if not finite[k] and member.learner.loss_hook is not None:
                 member.learner.network.train()
-                member.learner.loss_hook(self.scores.to_inputs(batch[k : k + 1])[0], output[k], losses[k])
+                member.learner.loss_hook(self.scores.to_inputs(batch[k : k + 1, :n])[0], output[k, :n], losses[k])
             if not finite[k] or step == 0:
                 for instrument in self.instruments.list_own(k):
-                    instrument.before_step(step, batch.shape[1])
+                    instrument.before_step(step, n)
         return [k for k in runs if finite[k]]
 
     def _measure(self, epoch: int) -> list[Measured]:

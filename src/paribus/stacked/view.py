@@ -11,6 +11,7 @@ from paribus.data.module import InMemory, Part
 from paribus.models.layers import WeightLayer, evaluation_mode
 from paribus.stacked.modules import get_member_state, stack_modules
 from paribus.stacked.optimizer import StackedOptimizer
+from paribus.stacked.sizes import stack_padded
 from paribus.training.learner import Learner
 from paribus.training.observed import average_loss
 from paribus.training.sums import EpochSums
@@ -93,13 +94,17 @@ class StackProbes:
         return self.modules[0].val
 
     def get_first_inputs(self, split: Literal["train", "val"], n: int) -> Tensor:
-        """Return the first n inputs of every run, (K, n, ...)."""
-        return torch.stack([module.get_first_inputs(split, n) for module in self.modules])
+        """Return the first n inputs of every run, (K, n, ...); places that a run has no sample for are 0."""
+        return stack_padded([module.get_first_inputs(split, n) for module in self.modules])
 
     def get_training_probe(self, n: int) -> Part | None:
         """Return the first n training samples of every run: inputs (K, n, ...) and targets (K, n, ...)."""
         parts = [module.get_training_probe(n) for module in self.modules]
         return torch.stack([inputs for inputs, _ in parts]), torch.stack([targets for _, targets in parts])
+
+    def count_probe(self, n: int) -> list[int]:
+        """Return how many of the first n validation samples each run has."""
+        return [min(n, module.count("val")) for module in self.modules]
 
     def get_probe(self, n: int) -> Tensor | None:
         """Return the first n validation inputs of every run, (K, n, ...); None without validation."""

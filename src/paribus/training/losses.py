@@ -90,11 +90,17 @@ class Loss:
         assert self._samples is not None
         return self._samples(*self._convert(output, targets))
 
-    def average(self, losses: Tensor, targets: Tensor) -> Tensor:
-        """Average losses of samples (..., n) with `targets` (..., n) as the loss of a batch does; return (...)."""
-        if self.weights is None:
+    def average(self, losses: Tensor, targets: Tensor, real: Tensor | None = None) -> Tensor:
+        """Average losses of samples (..., n) with `targets` (..., n) as the loss of a batch does; return (...).
+
+        `real`: which of them are samples, (..., n); None: all.
+        """
+        if self.weights is None and real is None:
             return losses.mean(-1)
-        return losses.sum(-1) / self.weights[targets].sum(-1)
+        shares = torch.ones_like(losses) if self.weights is None else self.weights[targets]
+        if real is not None:
+            losses, shares = losses.masked_fill(~real, 0), shares.masked_fill(~real, 0)
+        return losses.sum(-1) / shares.sum(-1)
 
     def to(self, device: torch.device) -> None:
         """Move the loss's own tensors to a device."""

@@ -78,7 +78,7 @@ class Steps(Instrument):
         chosen = min(n, self.validate_samples)
         return torch.arange(chosen) * n // max(1, chosen)
 
-    def before_step(self, step: int, samples: int) -> None:
+    def before_step(self, step: int, samples: int | Tensor) -> None:
         learner = cast(Trained, self.learner)
         self._rates.append(learner.lr)
         self._momenta.append(learner.momentum)

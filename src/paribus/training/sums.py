@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from paribus.instruments.measurement import stack_weights
 from paribus.record import N_FOLDS
 
 
@@ -14,25 +15,29 @@ class EpochSums:
     """The losses and metrics of an epoch's batches. Values stay on the device until `read` computes the means.
 
     Attributes:
-        samples: samples so far, of all ranks.
+        samples: samples so far, of all ranks; of runs that are trained alone.
         ended: losses of the batches that the last `read` has averaged, (n,) or (n, K), float64 on the CPU; else None.
     """
 
     def __init__(self, ended: Tensor | None = None) -> None:
         self.ended = ended
-        self._sizes: list[int] = []
+        self._sizes: list[int | Tensor] = []
         self._losses: list[Tensor] = []
         self._sums: dict[str, list[Tensor]] = {}
         self.samples = 0
 
-    def add(self, size: int, loss: Tensor, sums: dict[str, Tensor], whole: int | None = None) -> None:
+    def add(self, size: int | Tensor, loss: Tensor, sums: dict[str, Tensor], whole: int | None = None) -> None:
         """Add a batch of `size` samples: its mean loss, and `sums` over its samples; all scalars, detached.
 
-        If ranks share the batch, `whole` is its size over all ranks, and `size` may be 0: the values are then ignored.
+        In a stack all of these are (K,), and `size` too where the runs differ in it. If ranks share the batch, `whole`
+        is its size over all ranks. Where `size` is 0, the values are ignored.
         """
-        self.samples += size if whole is None else whole
-        if not size:
-            loss, sums = torch.zeros_like(loss), {name: torch.zeros_like(value) for name, value in sums.items()}
+        if isinstance(size, Tensor):
+            loss = torch.where(size.to(loss.device) > 0, loss, 0)
+        else:
+            self.samples += size if whole is None else whole
+            if not size:
+                loss, sums = torch.zeros_like(loss), {name: torch.zeros_like(value) for name, value in sums.items()}
         self._sizes.append(size)
         self._losses.append(loss)
         self.add_sums(sums)
@@ -50,9 +55,10 @@ class EpochSums:
     def read_batches(self, reduce: Callable[[Tensor, str], Tensor] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the size of each batch, (batches,), and its mean loss, (batches, ...), in double precision.
 
-        `reduce`: as in `read`, which still has all values afterwards.
+        In a stack whose runs differ in sizes, these are (batches, K). `reduce`: as in `read`, which still has all
+        values afterwards.
         """
-        sizes = torch.tensor(self._sizes, dtype=torch.float64)
+        sizes = stack_weights(self._sizes)
         losses = torch.stack(self._losses).cpu().double() if self._losses else sizes
         if reduce is not None:
             totals = reduce(torch.stack([sizes, sizes * losses]), "sum")
@@ -85,11 +91,11 @@ class EpochSums:
 
     def _compute_totals(self) -> tuple[Tensor, list[str], Tensor]:
         """Compute number of samples and totals, (1 + names, ...); names; first non-finite batch or infinity, (...)."""
-        sizes = torch.tensor(self._sizes, dtype=torch.float64)
+        sizes = stack_weights(self._sizes)
         losses = torch.stack(self._losses).cpu().double()
-        sums = {"loss": torch.tensordot(sizes, losses, dims=1)}
+        sums = {"loss": torch.tensordot(sizes, losses, dims=1) if sizes.ndim == 1 else (sizes * losses).sum(0)}
         sums |= {name: torch.stack(values).cpu().double().sum(0) for name, values in self._sums.items()}
-        totals = torch.stack([sizes.sum().expand(losses.shape[1:]), *sums.values()])
+        totals = torch.stack([sizes.sum(0).expand(losses.shape[1:]), *sums.values()])
         bad = ~torch.isfinite(losses)
         first = torch.where(bad.any(0), bad.to(torch.uint8).argmax(0), math.inf).double()
         self.__init__(losses)  # type: ignore[misc]
@@ -103,14 +109,15 @@ def average_by_fold(
 
     Args:
         samples: values of each sample by name, at least one.
-        folds: the fold of each sample, (..., n), on the CPU.
+        folds: the fold of each sample, (..., n), on the CPU; N_FOLDS for what is no sample.
         reduce: as in EpochSums.read.
 
     Returns "samples" and the means, (..., N_FOLDS), by column of folds.parquet.
     """
     # Sums one by one on the CPU have a fixed order, and a value that is not finite stays in its fold.
     values = torch.stack([torch.ones_like(next(iter(samples.values()))), *samples.values()]).cpu().double()
-    totals = values.new_zeros(*values.shape[:-1], N_FOLDS).scatter_add_(-1, folds.expand_as(values), values)
+    totals = values.new_zeros(*values.shape[:-1], N_FOLDS + 1).scatter_add_(-1, folds.expand_as(values), values)
+    totals = totals[..., :N_FOLDS]
     if reduce is not None:
         totals = reduce(totals, "sum")
     columns = ("samples", *(f"val/{name}" for name in samples))
