@@ -183,3 +183,15 @@ def test_norms_of_many_equal_numbers(elements: int, lead: int) -> None:
     moved = torch.full((2, elements), 1e-3)
     found = quantities.norm([moved] if lead else list(moved), lead).flatten()
     assert found.tolist() == pytest.approx([float(moved[0, 0]) * elements**0.5] * 2, rel=2e-6)
+
+
+def test_a_number_a_run() -> None:
+    stacked = [torch.tensor([3.0, -4.0]), torch.ones(2, 5)]
+    assert quantities.norm(stacked, 1).flatten().tolist() == pytest.approx([3, 5**0.5, 4, 5**0.5])
+    assert summarise("sum_abs", stacked, 1).tolist() == [[3, 5], [4, 5]]
+
+
+def test_squares_beyond_double_precision_raise_no_error() -> None:
+    huge = torch.tensor([1e200, -1e200, 3.0], dtype=torch.float64)
+    assert not math.isfinite(quantities.norm([huge]).item())
+    assert not math.isfinite(summarise("std", [huge]).item())

@@ -129,6 +129,11 @@ def test_statistics_of_a_classifier_by_hand() -> None:
     }  # fmt: skip
 
 
+def test_losses_whose_squares_leave_double_precision_are_not_stable() -> None:
+    rows = [{"epoch": e, "train/loss": loss, "epoch_seconds": 1.0} for e, loss in ((1, 1.0), (2, 1e300))]
+    assert summarise_rows(rows)["stability_score"] == 0
+
+
 def test_statistics_of_a_regression_ignore_epochs_that_are_no_number() -> None:
     rows = [
         {"epoch": 1, "train/loss": 5.0, "val/loss": 4.0, "epoch_seconds": 1.0},

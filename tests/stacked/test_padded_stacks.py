@@ -28,7 +28,7 @@ Made = list[tuple[Path, Path]]
 
 def make(directory: Path, *typed: str) -> Made:
     """Each run of a sweep made alone, and in a stack."""
-    alone, together = jobs(directory / "alone", *GROUPED, *typed), jobs(directory / "stacked", *GROUPED, *typed)
+    alone, together = jobs(directory / "alone", *typed), jobs(directory / "stacked", *typed)
     assert attempt_stack(together) == [Outcome()] * len(together)
     assert [attempt(job, console=False) for job in alone] == [Outcome()] * len(alone)
     pairs = [(a.directory, b.directory) for a, b in zip(alone, together, strict=True)]
@@ -37,10 +37,11 @@ def make(directory: Path, *typed: str) -> Made:
     return pairs
 
 
-def same_records(pairs: Made) -> None:
+def same_records(pairs: Made, padded: bool = True) -> None:
     keys = ["epoch", "layer", "depth", "tensor", "quantity"]
     for alone, stacked in pairs:
-        assert read_summary(stacked)["stacked"] == len(pairs)
+        assert read_summary(stacked).get("stacked") == (len(pairs) if padded else None)
+        assert read_summary(stacked)["status"] == read_summary(alone)["status"]
         pd.testing.assert_frame_equal(curves(stacked), curves(alone), rtol=2e-4)
         same_folds(alone, stacked)
         layers = read_layers(alone).merge(read_layers(stacked), on=keys, how="outer", suffixes=("", "_stacked"))
@@ -66,13 +67,13 @@ def same_records(pairs: Made) -> None:
 )
 @pytest.mark.cases(6)
 def test_a_padded_run_has_the_record_that_it_has_alone(tmp_path: Path, more: str) -> None:
-    same_records(make(tmp_path, *more.split()))
+    same_records(make(tmp_path, *GROUPED, *more.split()))
 
 
 @pytest.mark.slow
 def test_numbers_of_validation_batches_may_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(InMemory, "eval_batch_size", 17)  # 9 batches of 153 samples, 10 of 154
-    same_records(make(tmp_path, "data.batch_size=128", "trainer.max_epochs=1"))
+    same_records(make(tmp_path, *GROUPED, "data.batch_size=128", "trainer.max_epochs=1"))
 
 
 @pytest.mark.slow
@@ -82,6 +83,41 @@ def test_batches_whose_samples_meet_are_not_padded(tmp_path: Path) -> None:
     summaries = [read_summary(job.directory) for job in together]
     assert len({summary["data"]["train"] for summary in summaries}) == 2
     assert not any("stacked" in summary for summary in summaries)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "more",
+    [
+        # repeated in a last batch, whose weights it has not met, its loss would be infinite
+        "data._target_=uneven_parts.Outlier loss=poisson optim=adam optim.lr=0.01",
+        "data._target_=uneven_parts.Uneven loss._target_=uneven_parts.SquaredLogarithm optim=adam optim.lr=0.001",
+    ],
+)
+def test_padding_is_made_of_a_runs_own_samples(tmp_path: Path, more: str) -> None:
+    same_records(make(tmp_path, "seed=1,2,3", *more.split()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "more",
+    [
+        "data._target_=uneven_parts.WholeBatch",
+        "data._target_=uneven_parts.Uneven +callbacks.own._target_=uneven_parts.Counted",
+    ],
+)
+def test_batch_sizes_and_instruments_of_somebodys_own_are_not_padded(tmp_path: Path, more: str) -> None:
+    same_records(make(tmp_path, "seed=1,2,3", *more.split()), padded=False)
+
+
+@pytest.mark.slow
+def test_runs_with_folds_and_without_are_apart(tmp_path: Path) -> None:
+    pairs = make(tmp_path, "seed=1,2,3", "data._target_=uneven_parts.WithAndWithoutFolds")
+    for alone, stacked in pairs:
+        pd.testing.assert_frame_equal(curves(stacked), curves(alone), rtol=2e-4)
+        same_folds(alone, stacked)
+    assert [(stacked / record.FOLDS).exists() for _, stacked in pairs] == [False, True, True]
+    assert [read_summary(stacked).get("stacked") for _, stacked in pairs] == [None, 2, 2]
 
 
 class Own(MLP):
@@ -115,9 +151,10 @@ def test_sizes_of_a_batch() -> None:
 
 
 def test_padding() -> None:
-    parts = [torch.ones(2, 3), torch.full((1, 3), 2.0)]
-    assert stack_padded(parts).tolist() == [[[1, 1, 1], [1, 1, 1]], [[2, 2, 2], [0, 0, 0]]]
-    assert stack_padded([torch.tensor([1, 2]), torch.tensor([3])], 9).tolist() == [[1, 2], [3, 9]]
+    parts = [torch.tensor([[1], [2], [3]]), torch.tensor([[4]])]
+    assert stack_padded(parts).squeeze(-1).tolist() == [[1, 2, 3], [4, 4, 4]]
+    assert stack_padded(parts, 1, 1).squeeze(-1).tolist() == [[2], [4]]
+    assert stack_padded(parts, 2, 5).squeeze(-1).tolist() == [[3], [4]]
 
 
 @pytest.mark.parametrize("weights", [None, [1.0, 3.0, 0.5]])
@@ -136,6 +173,13 @@ def test_the_mean_loss_is_torchs_of_each_runs_samples(weights: list[float] | Non
     assert (slope[0, 4:] == 0).all()
 
 
+def test_the_mean_of_no_sample_is_0() -> None:
+    loss = Loss(lambda reduction: nn.MSELoss(reduction=reduction), "regression", True)
+    losses = torch.tensor([[1.0, 3.0], [float("nan"), float("inf")]])
+    found = Sizes(torch.tensor([2, 0]), torch.device("cpu")).average(loss, losses, torch.zeros(2, 2))
+    assert found.tolist() == [2, 0]
+
+
 def test_several_losses_of_a_sample() -> None:
     loss = Loss(lambda reduction: nn.MSELoss(reduction=reduction), "regression", True)
     losses = torch.arange(12.0).view(2, 3, 2)
@@ -146,7 +190,7 @@ def test_several_losses_of_a_sample() -> None:
 def test_means_of_an_epoch_weigh_each_runs_samples() -> None:
     sums = EpochSums()
     sums.add(4, torch.tensor([1.0, 2.0]), {"acc": torch.tensor([4, 2])})
-    sums.add(torch.tensor([3, 0]), torch.tensor([2.0, float("nan")]), {"acc": torch.tensor([0, 0])})
+    sums.add(torch.tensor([3, 0]), torch.tensor([2.0, 0.0]), {"acc": torch.tensor([0, 0])})
     sizes, losses = sums.read_batches()
     assert sizes.tolist() == [[4, 4], [3, 0]] and losses.tolist() == [[1, 2], [2, 0]]
     means = sums.read_stack()

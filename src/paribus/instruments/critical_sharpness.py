@@ -47,7 +47,7 @@ class CriticalSharpness(ProbeInstrument):
         if step == 0:
             self._parameters = [parameter.detach() for parameter in list_trained(self.learner)]
             self._before, self._update = [], []
-        most = samples if isinstance(samples, int) else int(samples.max())
+        most = samples if isinstance(samples, int) else 0  # no whole batch, unless it is the only one
         if step >= self._kept_step and most >= self._largest:
             self._kept_step, self._largest, self._rate = step, most, self.learner.lr
             self._before = [parameter.clone() for parameter in self._parameters]

@@ -52,7 +52,7 @@ class GradSignal(Instrument):
             if isinstance(samples, int):
                 total.add_(gradient, alpha=samples)
             else:
-                total.addcmul_(gradient, samples.to(total).view(-1, *(1,) * (total.ndim - 1)))
+                total.addcmul_(gradient, samples.to(total.dtype).view(-1, *(1,) * (total.ndim - 1)))
         self._norms.add(samples, self.gradients.norms)
 
     def measure(self, epoch: int) -> Iterable[Measured]:

@@ -80,8 +80,8 @@ class Instrument:
 
         Args:
             step: number of the step in this epoch, from 0.
-            samples: number of samples that the gradients are the mean of; (K,) on the CPU for a batch of which the
-                runs of a stack have different numbers.
+            samples: number of samples that the gradients are the mean of; (K,) for a last batch of which the runs of
+                a stack have different numbers, where all instruments are Paribus' own.
         """
 
     def after_step(self, step: int) -> None:

@@ -63,7 +63,7 @@ class StepMeans:
     def add(self, weight: int | Tensor, vector: Tensor) -> None:
         """Add a step's vector, whose shape is the same in all steps, with its number of samples.
 
-        In a stack whose runs differ in that number it is (K,), on the CPU.
+        In a stack whose runs differ in that number it is (K,).
         """
         self._weights.append(weight)
         self._vectors.append(vector)
@@ -82,9 +82,9 @@ class StepMeans:
 
 
 def stack_weights(weights: Sequence[int | Tensor]) -> Tensor:
-    """Return the weights of n steps or batches in double precision, (n,); (n, K) if one of them is (K,)."""
+    """Return the weights of n steps or batches, float64 on the CPU: (n,), or (n, K) if one of them is (K,)."""
     if any(isinstance(weight, Tensor) for weight in weights):
-        return torch.stack(torch.broadcast_tensors(*map(torch.as_tensor, weights))).double()
+        return torch.stack(torch.broadcast_tensors(*(torch.as_tensor(weight).cpu() for weight in weights))).double()
     return torch.tensor(weights, dtype=torch.float64)
 
 

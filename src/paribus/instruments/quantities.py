@@ -62,14 +62,14 @@ def summarise(tensors: Sequence[Tensor], lead: int, norms: Tensor) -> Tensor:
     All in one, since each of them alone would go through the tensors again. Shape (3, n) or (3, K, n), in the type of
     `norms`, the 2-norms.
     """
-    flat = [_flatten(t, lead) for t in tensors]
+    flat = [_flatten(t.detach(), lead) for t in tensors]
     if not flat[0].is_cpu:
         absolute = [f.abs().sum(-1) for f in flat] if lead else compute_norms(flat, 1)
         zeros = [(f == 0).float().mean(-1) for f in flat]
         found = [torch.stack(list(values), -1).to(norms.dtype) for values in (absolute, zeros)]
-        return torch.stack([found[0], std(tensors, lead, norms).to(norms.dtype), found[1]])
+        return torch.stack([found[0], std(flat, lead, norms).to(norms.dtype), found[1]])
     if not lead:
-        summaries = [_summarise_vector(f.detach(), size) for f, size in zip(flat, norms.tolist(), strict=True)]
+        summaries = [_summarise_vector(f, size) for f, size in zip(flat, norms.tolist(), strict=True)]
         return torch.tensor(summaries, dtype=norms.dtype).T
     sums = torch.stack([_sum_rows(f) for f in flat], -1).to(norms.dtype)  # (3, K, n)
     sums[2] /= torch.tensor([f.shape[-1] for f in flat], dtype=norms.dtype)
@@ -211,8 +211,8 @@ def _summarise_vector(vector: Tensor, norm: float) -> tuple[float, float, float]
 def _compute_deviation(vector: Tensor, norm: float, total: float) -> float:
     """Return the deviation of a vector on the CPU from its 2-norm and sum, or where digits cancel from its elements."""
     n = max(1, len(vector))
-    mean_square = norm**2 / n
-    variance = mean_square - (total / n) ** 2
+    mean_square, mean = norm * norm / n, total / n  # products become infinite, powers raise an error
+    variance = mean_square - mean * mean
     if norm == 0 or (variance > KEPT_SHARE * mean_square and norm > LEAST_SINGLE):
         return math.sqrt(variance)
     return vector.double().std(correction=0).item()
@@ -243,7 +243,7 @@ def _compute_deviations(rows: Sequence[Tensor], norms: np.ndarray, totals: np.nd
 
 def _flatten(tensor: Tensor, lead: int) -> Tensor:
     """Flatten all axes behind the `lead` ones."""
-    return _to_single(tensor).flatten(lead)
+    return _to_single(tensor).reshape(*tensor.shape[:lead], -1)
 
 
 def _to_single(tensor: Tensor) -> Tensor:

@@ -43,6 +43,13 @@ def summarise_rows(
         losses = [row.get("train/loss") for row in rows]
         finite = [loss for loss in losses if loss is not None and math.isfinite(loss)]
         known = len(finite) == len(losses)
-        result["stability_score"] = 1 / (1 + statistics.pvariance(finite)) if known else None
+        result["stability_score"] = 1 / (1 + _compute_variance(finite)) if known else None
     seconds = [row["epoch_seconds"] or 0.0 for row in rows]
     return result | {"mean_epoch_seconds": sum(seconds) / len(seconds), "train_seconds": sum(seconds)}
+
+
+def _compute_variance(values: Sequence[float]) -> float:
+    try:
+        return statistics.pvariance(values)
+    except OverflowError:  # of losses in double precision
+        return math.inf

@@ -51,11 +51,12 @@ class LockedMember:
         epoch = 0 if stored is None else stored["recorder"]["epoch"]
         train, val = data.count("train"), data.count("val")
         sizes: tuple[int, ...] = train, val
-        if pads(network):  # Of the probe, and of whole batches for critical_sharpness, all have as many.
-            probes = [i.probe_size for i in self.member.instruments.values() if isinstance(i, ProbeInstrument)]
-            probe = min(train, max(probes, default=0))
-            sizes = -(-train // data.batch_size), train % data.batch_size == 0, probe, val > 0
-        return epoch, sizes, data.in_shape, shapes
+        instruments = self.member.instruments.values()
+        if pads(network) and all(type(each).__module__.startswith("paribus.") for each in instruments):
+            # What these see of the training part must agree: its probe, and for critical_sharpness whole batches.
+            probe = min(train, max((i.probe_size for i in instruments if isinstance(i, ProbeInstrument)), default=0))
+            sizes = -(-train // data.batch_size), train % data.batch_size == 0, probe, val > 0, val >= record.N_FOLDS
+        return epoch, sizes, data.batch_size, data.eval_batch_size, data.in_shape, shapes
 
     def release(self) -> None:
         """Unlock the run without writing a summary, so that it can be executed alone."""

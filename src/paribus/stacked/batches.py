@@ -50,8 +50,8 @@ class StackedBatches:
         draws: list[Tensor] = []
         for own, targets in zip(batches, self.targets, strict=True):
             order, drawn = own.draw_epoch()
-            # Places without a sample repeat one: of a value that it does not meet, a loss may have no derivative.
-            order = torch.cat([order, order[:1].expand(self.sizes.most - len(order))])
+            # Places without a sample repeat one of the same batch, so that its loss is finite where that of the run is.
+            order = torch.cat([order, order[-1:].expand(self.sizes.most - len(order))])
             torch.index_select(own.targets, 0, order, out=targets)
             orders.append(order)
             if drawn is not None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from paribus.models.layers import evaluation_mode
 from paribus.record import N_FOLDS, N_PROBE
@@ -32,7 +33,7 @@ class StackScores:
         assert self.data.val is not None
         self.validates = len(self.data.val[0]) > 0
         folds = [fold for member in members if (fold := member.data.validation_folds) is not None]
-        self.folds = stack_padded(folds, N_FOLDS) if folds else None
+        self.folds = pad_sequence(folds, batch_first=True, padding_value=N_FOLDS) if folds else None
         self.probe: list[np.ndarray] | None = None
 
     def compute_sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -73,7 +74,7 @@ class StackScores:
         with evaluation_mode(self.view.network):
             for start in range(0, sizes.most, batches[0].batch_size):
                 batch, size = slice(start, start + batches[0].batch_size), sizes.cut(start, batches[0].batch_size)
-                images, target = self.to_inputs(stack_padded([own[batch] for own in inputs])), targets[:, batch]
+                images, target = self.to_inputs(stack_padded(inputs, start, batches[0].batch_size)), targets[:, batch]
                 output = compute_outputs(self.view.network, images, self.data.average_flips)
                 losses.append(self.compute_sample_losses(output, target))
                 sums.add(size.weight, size.average(self.learner.loss, losses[-1], target), {})

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from paribus.training.losses import Loss
 
@@ -15,7 +14,7 @@ class Sizes:
     Attributes:
         counts: the numbers, (K,) on the CPU; most: n, the largest of them.
         real: which places are samples, (K, n) on the device; None: all.
-        weight: what a mean over the samples weighs: `most` if all runs have as many, else `counts`.
+        weight: what a mean over the samples weighs: `most` if all runs have as many, else `counts` on the device.
     """
 
     def __init__(self, counts: Tensor, device: torch.device):
@@ -23,7 +22,7 @@ class Sizes:
         self.most = int(counts.max())
         equal = bool((counts == self.most).all())
         self.real = None if equal else (torch.arange(self.most) < counts.unsqueeze(1)).to(device)
-        self.weight = self.most if equal else counts
+        self.weight = self.most if equal else counts.to(device)
         self._device = device
 
     def cut(self, start: int, length: int) -> "Sizes":
@@ -38,9 +37,8 @@ class Sizes:
         """Average losses of samples, (K, n) or (K, n, ...), as the loss of a batch does; return (K,)."""
         if self.real is None:
             return loss.average(losses.flatten(1), targets)
-        by_place = losses.flatten(2) if losses.ndim > 2 else losses
-        real = self.real.view(*self.real.shape, *(1,) * (by_place.ndim - 2)).expand_as(by_place)
-        return loss.average(by_place.flatten(1), targets, real.flatten(1))
+        real = self.real.view(*self.real.shape, *(1,) * (losses.ndim - 2)).expand_as(losses)
+        return loss.average(losses.flatten(1), targets, real.flatten(1))
 
 
 def count_samples(parts: Sequence[Tensor]) -> Sizes:
@@ -48,8 +46,15 @@ def count_samples(parts: Sequence[Tensor]) -> Sizes:
     return Sizes(torch.tensor([len(part) for part in parts]), parts[0].device)
 
 
-def stack_padded(parts: Sequence[Tensor], padding: int = 0) -> Tensor:
-    """Stack parts (samples, ...) of K runs along a first axis; places that a run has no sample for are `padding`."""
-    if all(len(part) == len(parts[0]) for part in parts):
-        return torch.stack(list(parts))
-    return pad_sequence(list(parts), batch_first=True, padding_value=padding)
+def stack_padded(parts: Sequence[Tensor], start: int = 0, length: int | None = None) -> Tensor:
+    """Stack parts (samples, ...) of K runs along a first axis: at most `length` places from `start` on.
+
+    A part's last sample stands in places that it has no sample for: a loss may not exist for made-up values.
+    """
+    most = max(map(len, parts))
+    end = most if length is None else min(most, start + length)
+    return torch.stack([part[start:end] if len(part) >= end else _repeat_last(part, start, end) for part in parts])
+
+
+def _repeat_last(part: Tensor, start: int, end: int) -> Tensor:
+    return part[torch.arange(start, end, device=part.device).clamp(max=len(part) - 1)]

@@ -93,14 +93,15 @@ class Loss:
     def average(self, losses: Tensor, targets: Tensor, real: Tensor | None = None) -> Tensor:
         """Average losses of samples (..., n) with `targets` (..., n) as the loss of a batch does; return (...).
 
-        `real`: which of them are samples, (..., n); None: all.
+        `real`: which of them are samples, (..., n); None: all. The average of none is 0.
         """
         if self.weights is None and real is None:
             return losses.mean(-1)
         shares = torch.ones_like(losses) if self.weights is None else self.weights[targets]
         if real is not None:
             losses, shares = losses.masked_fill(~real, 0), shares.masked_fill(~real, 0)
-        return losses.sum(-1) / shares.sum(-1)
+        total = shares.sum(-1)
+        return losses.sum(-1) / (total if real is None else total.clamp(min=torch.finfo(total.dtype).tiny))
 
     def to(self, device: torch.device) -> None:
         """Move the loss's own tensors to a device."""

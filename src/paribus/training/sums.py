@@ -30,11 +30,9 @@ class EpochSums:
         """Add a batch of `size` samples: its mean loss, and `sums` over its samples; all scalars, detached.
 
         In a stack all of these are (K,), and `size` too where the runs differ in it. If ranks share the batch, `whole`
-        is its size over all ranks. Where `size` is 0, the values are ignored.
+        is its size over all ranks, and `size` may be 0: the values are then ignored.
         """
-        if isinstance(size, Tensor):
-            loss = torch.where(size.to(loss.device) > 0, loss, 0)
-        else:
+        if isinstance(size, int):
             self.samples += size if whole is None else whole
             if not size:
                 loss, sums = torch.zeros_like(loss), {name: torch.zeros_like(value) for name, value in sums.items()}

@@ -51,6 +51,8 @@ class WeightSketch:
         """Compute the sketch of the parameters as they are, float32: (SKETCH_SIZE,), or (K, SKETCH_SIZE)."""
         if not self.parameters:
             return np.zeros(SKETCH_SIZE, np.float32)
-        flat = torch.cat([parameter.flatten(self.lead).float() for parameter in self.parameters], -1)
+        flat = torch.cat(
+            [parameter.reshape(*parameter.shape[: self.lead], -1).float() for parameter in self.parameters], -1
+        )
         signed = torch.nn.functional.pad(flat, (0, self._padding)) * self._signs
         return signed.unflatten(-1, (-1, SKETCH_SIZE)).sum(-2).cpu().numpy()
