@@ -50,7 +50,7 @@ def test_reading_a_configuration_takes_less_than_a_second_and_no_torch(tmp_path:
     (["model.hidden=[64,"], "] is missing. Write model.hidden=[64]."),
     (["model.hidden=64]"], "[ and ] do not match"),
     (["--multirun", "activation=relu,tanhh"], "error: There is no 'tanhh' in activation. Did you mean 'tanh'?"),
-    (["hydra.run.dir=file/below"], "error: file/below: Not a directory. Write elsewhere: hydra.run.dir=DIR"),
+    (["hydra.run.dir=file/below"], "error: file/below: Not a directory. Write elsewhere (hydra.run.dir=DIR"),
 ])  # fmt: skip
 @pytest.mark.cases(99)
 def test_mistakes_get_one_message(tmp_path: Path, arguments: list[str], message: str, capfd: Any) -> None:

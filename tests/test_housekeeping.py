@@ -147,11 +147,20 @@ def test_removed_runs_are_in_the_trash_until_it_is_emptied(study: Path, call: Ca
     assert "The trash is empty." in call("rm", "--empty", "--yes")[1]
 
 
+class Terminal(io.StringIO):
+    """A terminal on which Ctrl-D is pressed."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def test_nothing_is_removed_unasked(study: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     code, out, err = call("rm", "outputs/acts")
     assert code == 1 and "4 runs" in out and "confirm with --yes" in err and study.exists()
     assert "contains the working directory" in call("rm", ".", "--yes")[2]
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    assert call("rm", "outputs/acts")[0] == 1 and study.exists()
     Path("mine").mkdir()
     assert "holds no run" in call("rm", "mine", "--yes")[2] and Path("mine").exists()
     assert "does not exist" in call("rm", "outputs/acts", "outputs/none", "--yes")[2] and study.exists()
@@ -222,6 +231,8 @@ def test_mistakes_get_one_message(study: Path, call: Call, arguments: tuple[str,
         (("train", "resume=outputs/acts/adm"), "Did you mean "),
         (("diff", "outputs/acts", "outputs/acts/adam"), "is a study. Name one of its runs"),
         (("open", "nowhere.tar.gz"), "nowhere.tar.gz does not exist."),
+        (("export", "outputs/acts", "--to", "mlfow"), "ends in .tar.gz or .tgz; the trackers are wandb and mlflow."),
+        (("tag", "outputs/acts", "--remove", "nope"), "has no tag 'nope'. Its tags: none."),
         (("analyse", "outputs/acts"), "Did you mean paribus compare?"),
         (("ls", "quite/elsewhere"), "Name a directory with studies: paribus ls DIR.\n"),
     ],

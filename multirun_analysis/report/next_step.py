@@ -79,8 +79,9 @@ def _test(comparison: Comparison) -> Step:
     runs, chosen = comparison.study.runs, comparison.best_by_block
     names = [name for setting in chosen for name in setting.runs]
     if any(name in runs and runs.loc[names, name].notna().any() for name in TESTED):
-        rest = "; what is undecided needs a new study, with until=decided" if _is_undecided(comparison) else ""
-        return Step(f"nothing more of what you chose: its test set has been read{rest}")
+        how = "more seeds (until.max_seeds)" if comparison.looks is not None else "until=decided"
+        rest = f"; what is undecided needs a new study, with {how}" if _is_undecided(comparison) else ""
+        return Step(f"nothing: the test set has been read{rest}")
     return Step(READ_TEST, commands.evaluate(comparison, chosen))
 
 
@@ -116,9 +117,11 @@ def _lower(comparison: Comparison) -> Step:
     rates = [rate for run in comparison.described.values() if is_number(rate := run.level("optim.lr"))]
     if not rates:
         return Step("lower the learning rate: no setting is usable")
-    lower = min(map(float, rates)) / 10  # type: ignore[arg-type]
-    swept = commands.sweep(comparison, without="optim.lr")
-    again = commands.multirun(comparison, *swept.words, f"optim.lr={lower:.2g}", *commands.seeds(comparison))
+    lower = float(f"{min(map(float, rates)) / 10:.2g}")  # type: ignore[arg-type]
+    swept, name = commands.sweep(comparison, without="optim.lr"), commands.study_name(comparison)
+    study = None if comparison.looks is None else f"{name or 'study'}_lower"  # its plan is fixed
+    words = (*swept.words, f"optim.lr={commands.value(lower)}", *commands.seeds(comparison))
+    again = commands.multirun(comparison, *words, study=study)
     return Step(f"lower the learning rate{swept.note}: no setting is usable", again)
 
 

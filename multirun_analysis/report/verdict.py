@@ -239,7 +239,9 @@ def _looks(comparison: Comparison) -> str | None:
     at = f"look {looks.taken} of {len(plan.looks)}, {plan.looks[looks.taken - 1]} seeds"
     if not plan.ended:
         return f"{at}: not decided yet"
-    return f"{at}: all seeds are there, the rest stays undecided" if plan.taken[-1].undecided else f"decided at {at}"
+    if not plan.taken[-1].undecided:
+        return f"decided at {at}"
+    return f"{at}: all planned seeds are there, and what is undecided stays so"
 
 
 def _matters(shares: Shares | None, confirmed: bool) -> str | None:

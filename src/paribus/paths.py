@@ -24,7 +24,7 @@ def parse_path(text: str | Path, option: str) -> Path:
 def suggest_path(missing: Path) -> str:
     """Ask whether a path in outputs/, or one of nearly the same name, was meant; empty where there is none."""
     for folder in (Path("outputs") / missing.parent, missing.parent):
-        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        names = [path.name for path in folder.iterdir() if path != missing] if folder.is_dir() else []
         close = get_close_matches(missing.name, names, n=1, cutoff=0.75)
         if close:
             return f" Did you mean {folder / close[0]}?"

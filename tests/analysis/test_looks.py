@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from records import write_run
+from records import edit_summary, write_run
 from scipy.stats import ttest_rel
 
 from multirun_analysis import load_runs
@@ -40,6 +40,22 @@ def write(root: Path, losses: Mapping[str, Sequence[float]], taken: int, margin:
 
 def read(root: Path) -> Comparison:
     return compare(load_runs(root))
+
+
+def test_where_all_diverge_lower_rates_are_for_a_new_study(tmp_path: Path) -> None:
+    """The plan of this one is fixed."""
+    for level in ("relu", "tanh"):
+        for seed in (1, 2, 3):
+            path = write_run(
+                tmp_path / f"{level}{seed}", (float("nan"),), seed, activation=level, status="diverged", optim__lr=1000
+            )
+            edit_summary(
+                path, study="s", command=f"python train.py model=regression study=s activation={level} seed={seed}"
+            )
+    taken = (TakenLook(3, "settled_val_loss", (), ()),)
+    write_plan(tmp_path, UntilPlan((1, 2, 3), (3,), 1.1, None, False, ("activation=relu", "activation=tanh"), taken))
+    found = verdict(read(tmp_path)).command or ""
+    assert "study=s_lower" in found and "optim.lr=100" in found.split()
 
 
 def test_a_pair_is_judged_by_the_bound_of_its_look(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("checkpoints_every_epoch
 
 
 @pytest.mark.parametrize(("overrides", "message"), [
-    ((), "is finished after 6 epochs. To extend it, raise trainer.max_epochs."),
+    ((), "is finished after 6 epochs. To extend it, raise trainer.max_epochs, where"),
     (("trainer.max_epochs=3",), "was planned for 6 epochs and cannot be cut to 3."),
     (("optim.lr=0.5",), "optim.lr was 0.01, is now 0.5"),
     (("scheduler=cosine", "trainer.max_epochs=9"), "its schedule depends on their number"),

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,7 @@ from paribus.config.compose import Composer
 from paribus.errors import UserError
 from paribus.sweep.expand import expand_sweep
 from paribus.sweep.jobs import name_run
-from paribus.sweep.labels import split_labels
+from paribus.sweep.labels import label_runs, split_labels
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,22 @@ def test_a_run_with_none_of_the_varied_keys_has_its_own_name_in_tables() -> None
         for name, varying in (("plain", ()), ("muon", ("optim=muon", "optim.lr=0.06")))
     ]
     assert split_labels(runs) == (["run", "optim", "lr"], [["plain", "", ""], ["", "muon", "0.06"]])
+
+
+def test_runs_of_several_looks_are_named_by_what_they_differ_in_over_all() -> None:
+    @dataclass(frozen=True)
+    class OneJob:
+        overrides: tuple[str, ...]
+        varying: tuple[str, ...] = ()
+
+    @dataclass(frozen=True)
+    class Planned:
+        job: OneJob
+
+    typed = [("optim=sgd", "trainer=cpu", "sequential=true", f"seed={seed}", "study=s") for seed in (1, 2)]
+    labelled, shared = label_runs([Planned(OneJob(each)) for each in typed])  # type: ignore[misc]
+    assert [run.job.varying for run in labelled] == [("seed=1",), ("seed=2",)]
+    assert shared == ["optim=sgd", "trainer=cpu"]
 
 
 def test_what_is_typed_wins_over_a_grid() -> None:

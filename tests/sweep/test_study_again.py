@@ -93,6 +93,19 @@ def test_a_completed_run_without_metrics_is_made_again(capsys: Any) -> None:
     assert len(record.read_metrics(one)) == len(record.read_metrics(two)) and contents(two) == untouched
 
 
+def test_a_run_whose_checkpoint_is_gone_is_announced_and_made_again(capsys: Any) -> None:
+    directory = sweep("seed=1")
+    (run,) = (d for d in directory.iterdir() if d.is_dir())
+    (run / record.SUMMARY).unlink()
+    (run / record.LAST).unlink()
+    sweep("seed=1", "dry_run=true")
+    assert "1 run; 1 without a checkpoint, to train again" in capsys.readouterr().out
+    sweep("seed=1")
+    out = capsys.readouterr().out
+    assert f"{run} has no checkpoint (checkpoints/last.ckpt): the run starts again." in " ".join(out.split())
+    assert len(record.read_metrics(run)) == 2
+
+
 @pytest.mark.parametrize("damage", ["checkpoint", "composition"])
 def test_what_an_unfinished_run_has_left_may_be_damaged(damage: str, capsys: Any) -> None:
     directory = sweep("seed=1")
@@ -101,7 +114,8 @@ def test_what_an_unfinished_run_has_left_may_be_damaged(damage: str, capsys: Any
     path = run / (record.LAST if damage == "checkpoint" else record.COMPOSITION)
     path.write_bytes(path.read_bytes()[:100])
     sweep("seed=1")
-    assert str(path) in capsys.readouterr().out + (run / record.LOG).read_text()
+    said = capsys.readouterr().out + (run / record.LOG).read_text()
+    assert str(path) in said and "paribus rm" not in said, "the remedy is no longer needed"
     assert statuses(directory) == ["completed"]
     assert len(record.read_metrics(run)) == 2
 

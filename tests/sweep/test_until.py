@@ -33,7 +33,7 @@ def test_a_clear_difference_ends_at_the_first_look(capsys: Any) -> None:
     sweep("optim.lr=0.01,1e-8", "seed=6", code=1)  # a seed more, by the ordinary rule
     assert "Add until=decided to go on with it" in capsys.readouterr().err
     sweep(*APART, "until.margin=0.5", code=1)
-    assert "was begun by another plan: margin None, now 0.5" in capsys.readouterr().err
+    assert "was begun by another plan: margin none, now 0.5" in capsys.readouterr().err
     sweep("optim.lr=0.01,1e-7", "until=decided", "seed=2", "until.looks=[4]", code=1)
     err = capsys.readouterr().err
     assert "at [5, 8, 12, 16, 20] seeds, now [4, 20]" in err and "new settings, now: callbacks=none," in err
@@ -108,6 +108,13 @@ def test_a_study_whose_seeds_were_seen_is_no_sequential_one(capsys: pytest.Captu
     sweep("seed=1")
     sweep(*APART, code=1)
     assert "has runs without until=decided, such as callbacks=none," in capsys.readouterr().err
+
+
+def test_a_study_whose_plan_is_gone_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    directory = sweep(*APART)
+    (directory / record.UNTIL).unlink()
+    sweep(*APART, code=1)
+    assert "and no until.json, which says what was planned. Copy that file back" in capsys.readouterr().err
 
 
 def test_seeds_go_on_from_those_given() -> None:

@@ -30,7 +30,10 @@ from paribus.private_names import find_root
 from paribus.record import flatten
 
 GIVEN = ("in_shape", "out_features", "activation", "params", "optimizer")  # arguments that a class gets from the run
-_UNWRITABLE = "Write elsewhere: hydra.run.dir=DIR for a run, hydra.sweep.dir=DIR for a study, data.root=DIR for data."
+_UNWRITABLE = (
+    "Write elsewhere (hydra.run.dir=DIR for a run, hydra.sweep.dir=DIR for a study, data.root=DIR for data), or make "
+    "it writable."
+)
 _REMEDIES = {
     errno.ENOSPC: "Free some space and run again.",
     errno.EDQUOT: "Free some space and run again.",

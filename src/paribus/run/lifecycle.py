@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,6 +88,8 @@ def keep_summary(job: Job, resume_point: ResumePoint | None) -> Iterator[Summary
             raise RunFailed(summary["message"]) from error
         summary |= {"status": record.INTERRUPTED}
         log.warning("Interrupted; the record so far is in %s", directory)
+        if not job.in_study and (directory / record.LAST).exists():
+            log.warning("Go on from its last checkpoint: resume=%s", shlex.quote(str(directory)))
         raise KeyboardInterrupt from None
     except (UserError, OSError, OmegaConfBaseException) as error:
         disk_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -25,7 +25,10 @@ def require_same(directory: Path, config: Mapping[str, Any]) -> None:
     record.read_metrics(directory)  # damaged, it would be noticed after hours
     if summary["identity"] != record.identify(config):
         differences = resume.describe_differences(resume.find_differences(summary["config"], config))
-        raise UserError(f"The command of {directory} no longer gives its configuration: {differences}.")
+        raise UserError(
+            f"The command of {directory} no longer gives its configuration: {differences}. rerun= takes no other "
+            "settings; if none was typed, files of conf/ or defaults of classes have changed."
+        )
 
 
 def compare(old: Path, new: Path) -> str:

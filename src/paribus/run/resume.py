@@ -74,7 +74,9 @@ def read_resume_point(directory: Path) -> ResumePoint:
             described.get("found", {}),
         )
     except FileNotFoundError:
-        raise RecordError(f"{directory} has no checkpoint to resume from.") from None
+        raise RecordError(
+            f"{directory} has no checkpoint to resume from ({record.LAST}). Copy it back, or train the run again."
+        ) from None
     except (KeyError, TypeError) as error:
         raise RecordError(f"{path} is damaged: it lacks {error}.") from None
     rows = record.read_metrics(directory, resume_point.epoch)
@@ -136,7 +138,9 @@ def find_resume_point(directory: Path, status: str, config: Mapping[str, Any]) -
         resume_point = read_resume_point(directory)
     except RecordError as error:
         if (directory / record.LAST).exists():
-            log.warning("%s The run starts again.", error)
+            log.warning("The run starts again: %s.", str(error).split(". ")[0].rstrip("."))  # without the remedy
+        elif (directory / record.METRICS).exists():
+            log.warning("%s has no checkpoint (%s): the run starts again.", directory, record.LAST)
         return None
     if resume_point.identity != record.identify(config):
         raise make_conflict_error(directory, resume_point.config, config)
@@ -168,7 +172,7 @@ def require_resume_point(directory: Path, status: str, config: Mapping[str, Any]
             )
         raise RecordError(
             f"The run in {directory} is finished after {resume_point.epoch} epochs. To extend it, raise "
-            "trainer.max_epochs."
+            "trainer.max_epochs, where the schedule does not depend on it."
         )
     return resume_point
 

@@ -11,7 +11,8 @@ MOST = 24  # characters of a value in a table
 
 def label_runs(planned: Sequence[PlannedRun]) -> tuple[list[PlannedRun], list[str]]:
     """Return the runs with the overrides in which they differ, and the overrides that all of them have."""
-    typed = [dict.fromkeys(text for text in run.job.overrides if not text.startswith("study=")) for run in planned]
+    unsaid = ("study=", "sequential=")  # the second is added to runs of until=decided
+    typed = [dict.fromkeys(text for text in run.job.overrides if not text.startswith(unsaid)) for run in planned]
     shared = [text for text in typed[0] if all(text in others for others in typed)] if len(planned) > 1 else []
     varying = [tuple(text for text in texts if text not in shared) for texts in typed] if len(planned) > 1 else [()]
     return [replace(run, job=replace(run.job, varying=v)) for run, v in zip(planned, varying, strict=True)], shared

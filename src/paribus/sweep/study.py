@@ -106,7 +106,8 @@ def run_study(
             describe_columns(list(runs.values()), directory)
         if runs and not study.dry_run:
             another = format_command(study) if keeper is not None and is_dated(study) else None
-            print_results(console, list(runs.values()), shown, another)
+            labelled, _ = label_runs(list(runs.values()))  # a look of one seed has labels without it
+            print_results(console, labelled, shown, another)
     if study.dry_run:
         show_plan(console, list(runs.values()), directory, shown, 0, elsewhere)
     return list(runs.values())

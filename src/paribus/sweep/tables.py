@@ -41,7 +41,7 @@ def announce_study(
     console: Console, planned: Sequence[PlannedRun], directory: Path, shared: Sequence[str], round_name: str = ""
 ) -> None:
     """Print how many runs of a study are to be trained, resumed or left as they are, and what all have in common."""
-    counts = Counter(TO_DO[run.status] for run in planned)
+    counts = Counter(map(say_what_is_to_do, planned))
     parts = ", ".join(f"{number} {what}" for what, number in counts.items())
     what = (
         f"Study {directory}{round_name and f', {round_name}'}: {len(planned)} run{'s' * (len(planned) != 1)}; {parts}"
@@ -49,6 +49,14 @@ def announce_study(
     console.print(Text(what), soft_wrap=True)
     if shared:
         console.print(Text(f"In all of them: {' '.join(shared)}"), no_wrap=True, overflow="ellipsis")
+
+
+def say_what_is_to_do(run: PlannedRun) -> str:
+    """Return what remains to be done for a run, as tables show it."""
+    begun = run.status in (record.INTERRUPTED, record.UNFINISHED)
+    if begun and not (run.job.directory / record.LAST).exists():
+        return "without a checkpoint, to train again"
+    return TO_DO[run.status]
 
 
 def name_status(run: PlannedRun) -> str:
@@ -71,7 +79,7 @@ def tabulate_study(planned: Sequence[PlannedRun], directory: Path, to_do: bool =
     for run, row in zip(planned, rows, strict=True):
         trained = count_epochs(run.job.directory)
         seconds = (run.summary or {}).get("statistics", {}).get("train_seconds")
-        status = Text(TO_DO[run.status] if to_do else name_status(run), style=STYLES.get(run.status, ""))
+        status = Text(say_what_is_to_do(run) if to_do else name_status(run), style=STYLES.get(run.status, ""))
         took = format_duration(seconds) if seconds is not None else ""
         grid.add_row(status, format_best(run.summary), f"{trained}/{get_planned_epochs(run)}", took, *map(Text, row))
     counts = Counter(map(name_status, planned))
@@ -80,7 +88,8 @@ def tabulate_study(planned: Sequence[PlannedRun], directory: Path, to_do: bool =
         parts = ", ".join(f"{number} {status}" for status, number in counts.items())
         lines.append(Text(f"{len(planned)} run{'s' * (len(planned) != 1)}: {parts}"))
         if again and not all(run.finished for run in planned):
-            lines.append(Text("Run the same command again to finish the other runs and retry those that failed."))
+            failed = " and retry those that failed" if counts[record.FAILED] else ""
+            lines.append(Text(f"Run the same command again to finish the other runs{failed}."))
     troubles: dict[tuple[str, str], list[str]] = {}
     for run in planned:
         if run.message and not run.finished:

@@ -176,6 +176,11 @@ def begin_plan(directory: Path, mine: record.UntilPlan, dry_run: bool) -> record
     """
     known, begun = record.read_plan(directory), find_begun(directory, mine.confirm)
     if begun is not None and known is None:
+        if record.read_yaml(begun / record.COMPOSITION).get("sequential"):
+            raise UserError(
+                f"{directory} has runs of until=decided, such as {begun.name}, and no {record.UNTIL}, which says what "
+                "was planned. Copy that file back, or choose another study=NAME."
+            )
         raise UserError(
             f"{directory} has runs without until=decided, such as {begun.name}: whoever has seen them may have stopped "
             "where it pleased. Choose another study=NAME."
@@ -209,7 +214,7 @@ def _list_differences(known: record.UntilPlan, mine: record.UntilPlan) -> Iterat
     elif known.seeds != mine.seeds:
         yield f"seeds {known.seeds[0]} to {known.seeds[-1]}, now {mine.seeds[0]} to {mine.seeds[-1]}"
     if known.margin != mine.margin:
-        yield f"margin {known.margin}, now {mine.margin}"
+        yield f"margin {known.margin or 'none'}, now {mine.margin or 'none'}"
     new, missing = set(mine.settings) - set(known.settings), set(known.settings) - set(mine.settings)
     for what, names in (("new", new), ("missing", missing)):
         if names:
