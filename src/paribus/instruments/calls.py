@@ -52,6 +52,7 @@ class InstrumentCalls:
             now = time.perf_counter()
             self.seconds[name] += now - then
             then = now
+        self._gradients.end_step()
 
     def after_step(self, step: int) -> None:
         """Have the instruments observe the weights after a step."""

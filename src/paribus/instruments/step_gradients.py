@@ -25,6 +25,10 @@ class StepGradients:
         if step == 0:  # a user's callback may have unfrozen some
             self._parameters = None
 
+    def end_step(self) -> None:
+        """Let go of the gradients: while they were held, the next backward pass would write others into colder memory."""
+        self._tensors = None
+
     @property
     def parameters(self) -> Sequence[Tensor]:
         """The n parameters that the observed steps train, the same ones throughout an epoch."""
