@@ -29,7 +29,7 @@ def norm(tensors: Sequence[Tensor], lead: int = 0) -> Tensor:
         wide = torch.float64 if tensors[0].device.type != "mps" else None
         return torch.stack(compute_norms([_to_single(t) for t in tensors], 2, wide))
     with np.errstate(over="ignore"):  # what overflows is computed again
-        norms = [_compute_norm(_to_single(t.detach()).numpy().ravel()) for t in tensors]
+        norms = [_compute_norm(_to_single(t).numpy().ravel()) for t in tensors]
     return torch.tensor(norms, dtype=torch.float64)
 
 
@@ -49,10 +49,9 @@ def std(tensors: Sequence[Tensor], lead: int = 0, norms: Tensor | None = None) -
         return torch.stack([f.std(-1, correction=0) for f in flat], -1)
     norms = norm(flat, lead) if norms is None else norms
     if lead:
-        total = torch.stack([f.detach().sum(-1) for f in flat], -1).double().numpy()
+        total = torch.stack([f.sum(-1) for f in flat], -1).double().numpy()
         return torch.from_numpy(_compute_deviations(flat, norms.numpy(), total)).to(flat[0].dtype)
-    vectors = [f.detach() for f in flat]
-    found = [_compute_deviation(v, size, v.sum().item()) for v, size in zip(vectors, norms.tolist(), strict=True)]
+    found = [_compute_deviation(f, size, f.sum().item()) for f, size in zip(flat, norms.tolist(), strict=True)]
     return torch.tensor(found, dtype=flat[0].dtype)
 
 
@@ -62,7 +61,7 @@ def summarise(tensors: Sequence[Tensor], lead: int, norms: Tensor) -> Tensor:
     All in one, since each of them alone would go through the tensors again. Shape (3, n) or (3, K, n), in the type of
     `norms`, the 2-norms.
     """
-    flat = [_flatten(t.detach(), lead) for t in tensors]
+    flat = [_flatten(t, lead) for t in tensors]
     if not flat[0].is_cpu:
         absolute = [f.abs().sum(-1) for f in flat] if lead else compute_norms(flat, 1)
         zeros = [(f == 0).float().mean(-1) for f in flat]
@@ -101,7 +100,7 @@ def singular_values(weight: Tensor, lead: int = 0) -> Tensor:
 
     They are NaN where the weight is not finite.
     """
-    matrix = _to_single(weight.detach()).flatten(lead + 1)
+    matrix = _to_single(weight).flatten(lead + 1)
     finite = torch.isfinite(matrix).all(-1).all(-1)[..., None]
     singular = torch.linalg.svdvals(torch.nan_to_num(matrix, 0.0, 0.0, 0.0))  # which raises an error otherwise
     return torch.where(finite, singular, torch.nan)
@@ -163,12 +162,12 @@ def _compute_row_norms(tensors: Sequence[Tensor]) -> Tensor:
     """
     if not tensors[0].is_cpu:  # where choosing tensors by their norms would wait for the device
         return torch.stack([torch.linalg.vector_norm(rows, dim=-1, dtype=torch.float64) for rows in tensors], -1)
-    norms = torch.stack([_compute_norms_by_pieces(rows.detach()) for rows in tensors], -1).double()
+    norms = torch.stack([_compute_norms_by_pieces(rows) for rows in tensors], -1).double()
     found = norms.numpy()
     if not (found.min() > LEAST_SINGLE and found.max() < LARGEST_SINGLE):
         outside = (found <= LEAST_SINGLE) | (found >= LARGEST_SINGLE)  # NaN stays what it is
         for i in np.flatnonzero(outside.any(0)).tolist():
-            norms[:, i] = torch.linalg.vector_norm(tensors[i].detach(), dim=-1, dtype=torch.float64)
+            norms[:, i] = torch.linalg.vector_norm(tensors[i], dim=-1, dtype=torch.float64)
     return norms
 
 
@@ -185,7 +184,7 @@ def _compute_norms_by_pieces(rows: Tensor) -> Tensor:
 
 
 def _compute_norm(values: np.ndarray) -> float:
-    """Return the 2-norm of a vector, by numpy: of a short one in half the time of torch. Error as below for rows."""
+    """Return the 2-norm of a vector, by numpy: of a short one in half the time of torch. Error as of rows."""
     total = 0.0
     for start in range(0, len(values), SHORT):
         piece = values[start : start + SHORT]
@@ -237,7 +236,7 @@ def _compute_deviations(rows: Sequence[Tensor], norms: np.ndarray, totals: np.nd
     exact = ((variances > KEPT_SHARE * mean_squares) & (norms > LEAST_SINGLE)) | (norms == 0) | ~np.isfinite(norms)
     if not exact.all():
         for i in np.flatnonzero(~exact.all(0)).tolist():
-            deviations[:, i] = rows[i].detach().double().std(-1, correction=0)
+            deviations[:, i] = rows[i].double().std(-1, correction=0)
     return deviations
 
 
@@ -247,4 +246,5 @@ def _flatten(tensor: Tensor, lead: int) -> Tensor:
 
 
 def _to_single(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach()
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

@@ -26,7 +26,7 @@ class StepGradients:
             self._parameters = None
 
     def end_step(self) -> None:
-        """Let go of the gradients: while they were held, the next backward pass would write others into colder memory."""
+        """Let go of the gradients: while they are held, the next backward pass writes others into colder memory."""
         self._tensors = None
 
     @property
