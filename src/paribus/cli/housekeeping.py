@@ -20,7 +20,6 @@ from paribus.terminal import make_console
 MOST_LINES = 200  # of the difference of two patches
 REMARKS = "tags, note"  # a column that is left out where it is empty
 UNITS = ("B", "kB", "MB", "GB", "TB")
-SUFFIXES = (".tar.gz", ".tgz")
 
 
 def command(parse: Callable[[argparse.ArgumentParser], None]) -> Callable[..., Callable[[], None]]:
@@ -209,9 +208,6 @@ def tag(options: argparse.Namespace) -> None:
     bad = [tag for tag in options.tags if not tag.strip() or any(c.isspace() for c in tag)]
     if bad:
         raise UserError(f"{bad[0]!r} is no tag: a tag is one word.")
-    missing = sorted(set(options.remove) - set(shelf.read_tags(path)))
-    if missing:
-        raise UserError(f"{path} has no tag {missing[0]!r}. Its tags: {', '.join(shelf.read_tags(path)) or 'none'}.")
     changed = options.tags or options.remove
     print(*(shelf.change_tags(path, options.tags, options.remove) if changed else shelf.read_tags(path)))
 
@@ -286,12 +282,7 @@ def export(options: argparse.Namespace) -> None:
         new, known, where = trackers.export_runs(study, options.to)
         print(f"{new} run{'s' * (new != 1)} exported, {known} there already: {where}")
         return
-    target = to_path(options.to) if options.to is not None else Path(f"{study.resolve().name}{SUFFIXES[0]}")
-    if not target.name.endswith(SUFFIXES):
-        raise UserError(
-            f"--to is {options.to}: the file of an archive ends in {' or '.join(SUFFIXES)}; the trackers are "
-            f"{' and '.join(trackers.TRACKERS)}."
-        )
+    target = to_path(options.to) if options.to is not None else Path(f"{study.resolve().name}.tar.gz")
     files = archive.pack(study, target)
     print(f"{target}: {files} files, {format_size(target.stat().st_size)}")
 

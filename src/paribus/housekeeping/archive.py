@@ -12,18 +12,25 @@ from pathlib import Path, PurePosixPath
 from paribus import record
 from paribus.errors import UserError, summarise_error
 from paribus.housekeeping.shelf import require_ended_runs
+from paribus.housekeeping.trackers import TRACKERS
 from paribus.paths import suggest_path
 
 MANIFEST = "paribus.json"  # the first file of an archive: name, version, and SHA-256 of each file
+SUFFIXES = (".tar.gz", ".tgz")
 LEFT_OUT = (record.LOCK, record.STOP, record.TRASH, "__pycache__")
 
 
 def pack(study: Path, archive: Path) -> int:
     """Write a study, or a single run, into a gzipped tar archive; return the number of its files.
 
-    Raises UserError if the study holds no run, one is running, or the archive exists already.
+    Raises UserError if the study holds no run, one is running, or the archive exists already or has another suffix.
     """
     require_ended_runs(study)
+    if not archive.name.endswith(SUFFIXES):
+        raise UserError(
+            f"{archive} names no archive, which ends in {' or '.join(SUFFIXES)}, and no tracker: "
+            f"{' or '.join(TRACKERS)}. Choose one of them with --to."
+        )
     if archive.exists():
         raise UserError(f"{archive} exists already. Choose another file with --to.")
     files = sorted(

@@ -145,8 +145,12 @@ def read_tags(path: Path) -> list[str]:
 
 
 def change_tags(path: Path, add: Iterable[str], remove: Iterable[str]) -> list[str]:
-    """Add and remove tags of a run or study; return those it has now."""
-    tags = sorted((set(read_tags(path)) | set(add)) - set(remove))
+    """Add and remove tags of a run or study; return those it has now. Raises UserError for one that it has not."""
+    known = set(read_tags(path)) | set(add)
+    missing = sorted(set(remove) - known)
+    if missing:
+        raise UserError(f"{path} has no tag {missing[0]!r}. Its tags: {', '.join(sorted(known)) or 'none'}.")
+    tags = sorted(known - set(remove))
     record.write_json(path / TAGS, {"tags": tags})
     return tags
 

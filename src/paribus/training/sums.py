@@ -115,9 +115,7 @@ def average_by_fold(
     # Sums one by one on the CPU have a fixed order, and a value that is not finite stays in its fold.
     values = torch.stack([torch.ones_like(next(iter(samples.values()))), *samples.values()]).cpu().double()
     totals = values.new_zeros(*values.shape[:-1], N_FOLDS + 1).scatter_add_(-1, folds.expand_as(values), values)
-    totals = totals[..., :N_FOLDS]
-    if reduce is not None:
-        totals = reduce(totals, "sum")
+    totals = (totals if reduce is None else reduce(totals, "sum"))[..., :N_FOLDS]
     columns = ("samples", *(f"val/{name}" for name in samples))
     return dict(zip(columns, [totals[0].numpy(), *(totals[1:] / totals[0]).numpy()], strict=True))
 
