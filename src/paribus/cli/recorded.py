@@ -14,7 +14,8 @@ from paribus.record import RecordError, read_summary, read_yaml
 def add_recorded(typed: list[str]) -> list[str]:
     """Put the overrides of the run in DIR before the typed ones, where these include resume=DIR or rerun=DIR.
 
-    DIR is taken literally, with any = and , in it. rerun=DIR uses as many threads as the recorded run.
+    DIR is taken literally, with any = and , in it, but without quotes around it, which other values of Hydra would
+    need. rerun=DIR uses as many threads as the recorded run.
     """
     for text in typed:
         key, _, value = text.partition("=")
@@ -26,7 +27,8 @@ def add_recorded(typed: list[str]) -> list[str]:
     if len(orders) > 1 or any(text in ("--multirun", "-m") for text in typed):
         raise UserError("resume=DIR and rerun=DIR are for one run: give one of them, without --multirun.")
     order, _, path = orders[0].partition("=")
-    directory = parse_path(path, f"{order}=").absolute()
+    quoted = re.fullmatch(r"(['\"])(.*)\1", path)
+    directory = parse_path(quoted[2] if quoted else path, f"{order}=").absolute()
     given = [text for text in typed if text not in orders]
     keys = {_get_key(text) for text in given}
     hydra = _read_recorded(directory, "hydra.yaml")["hydra"]

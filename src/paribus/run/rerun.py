@@ -46,7 +46,7 @@ def compare(old: Path, new: Path) -> str:
         raise RerunMismatch(f"{old} has {len(before)} epochs, {new} has {len(now)}; the common epochs are identical.")
     versions = [str(record.read_summary(directory).get("versions", {}).get("paribus")) for directory in (old, new)]
     measured = ""
-    compared = [f"{len(now)} epochs of {record.METRICS}, times aside"]
+    compared = [f"{len(now)} epoch{'s' * (len(now) != 1)} of {record.METRICS} but for times"]
     for name in (record.LAYERS, record.FOLDS, record.STEPS):
         if (old / name).exists() and (new / name).exists():
             try:
@@ -61,7 +61,7 @@ def compare(old: Path, new: Path) -> str:
                 raise RerunMismatch(f"{record.METRICS} is identical, but {name} is not: {first}.")
             else:
                 compared.append(name)
-    return f"Identical to the last digit: {', and '.join(compared)}.{measured}"
+    return f"Identical to the last digit: {', '.join(compared)}.{measured}"
 
 
 def _is_same(a: float | None, b: float | None) -> bool:
