@@ -17,7 +17,7 @@ from paribus.models.mlp import MLP
 from paribus.record import N_FOLDS
 from paribus.run.attempt import Outcome, attempt
 from paribus.stacked.attempt import attempt_stack
-from paribus.stacked.modules import pads, set_counts, set_generators, stack_modules
+from paribus.stacked.modules import may_be_padded, set_counts, set_generators, stack_modules
 from paribus.stacked.sizes import Sizes, count_samples, stack_padded
 from paribus.training.losses import Loss
 from paribus.training.sums import EpochSums, average_by_fold
@@ -135,7 +135,7 @@ class Own(MLP):
     ],
 )
 def test_networks_that_treat_each_sample_by_itself(network: nn.Module, expected: bool) -> None:
-    assert pads(network) is expected
+    assert may_be_padded(network) is expected
 
 
 def test_sizes_of_a_batch() -> None:

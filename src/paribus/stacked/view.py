@@ -94,7 +94,7 @@ class StackProbes:
         return self.modules[0].val
 
     def get_first_inputs(self, split: Literal["train", "val"], n: int) -> Tensor:
-        """Return the first n inputs of every run, (K, n, ...); places that a run has no sample for are 0."""
+        """Return the first n inputs of every run, (K, n, ...); its last stands in places that a run has none for."""
         return stack_padded([module.get_first_inputs(split, n) for module in self.modules])
 
     def get_training_probe(self, n: int) -> Part | None:
