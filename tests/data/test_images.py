@@ -13,6 +13,7 @@ from conftest import CIFAR_TRAIN, SHARED, idx, striped
 from paribus.data import fashion_mnist
 from paribus.data.cifar10 import CIFAR10
 from paribus.data.fashion_mnist import FashionMNIST
+from paribus.data.module import Images
 from paribus.errors import UserError
 
 
@@ -277,3 +278,14 @@ def test_the_real_fashion_mnist_has_the_published_content() -> None:
     assert data.train and data.val and data.test
     assert (len(data.train[0]), len(data.val[0]), len(data.test[0])) == (54_000, 6_000, 10_000)
     assert torch.bincount(torch.cat([data.train[1], data.val[1]])).tolist() == [6_000] * 10
+
+
+def test_a_set_whose_class_has_no_download_says_where_its_files_belong(tmp_path: Path) -> None:
+    class Own(FashionMNIST):
+        download = Images.download
+
+    data = Own(str(tmp_path / "nowhere"), 32, 60, None, False, [0.5], [0.5], 1)
+    with pytest.raises(
+        UserError, match=r"^Own has no download\. Put its files into \S+nowhere, or set data\.root=DIR\.$"
+    ):
+        data.prepare_data()

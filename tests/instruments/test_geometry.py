@@ -1,5 +1,6 @@
 """Distance, singular values and agreement of gradients, against numpy and closed forms."""
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -70,6 +71,18 @@ def test_grad_signal_is_what_was_planted() -> None:
     expected = (squared + noise**2 * d / n) / (squared + noise**2 * d)
     assert weight.values.item() == pytest.approx(expected, rel=0.02)
     assert bias.values.item() == pytest.approx(1)
+
+
+def test_gradients_are_free_once_the_instruments_have_seen_them() -> None:
+    """Held, they would be a second copy beside those of the next backward pass."""
+    module, instrument = nn.Linear(3, 2), GradSignal()
+    calls = InstrumentCalls({"grad_signal": instrument})
+    instrument.attach(make_subject(module), None)  # type: ignore[arg-type]
+    module(torch.ones(4, 3)).sum().backward()
+    calls.before_step(0, 4)
+    seen = [weakref.ref(p.grad) for p in module.parameters() if p.grad is not None]
+    module.zero_grad()
+    assert len(seen) == 2 and not any(gradient() is not None for gradient in seen)
 
 
 def test_grad_signal_weighs_batches_by_their_samples() -> None:

@@ -17,7 +17,7 @@ from paribus.models.mlp import MLP
 from paribus.record import N_FOLDS
 from paribus.run.attempt import Outcome, attempt
 from paribus.stacked.attempt import attempt_stack
-from paribus.stacked.modules import may_be_padded, set_counts, set_generators, stack_modules
+from paribus.stacked.modules import set_counts, set_generators, stack_modules, treats_samples_alone
 from paribus.stacked.sizes import Sizes, count_samples, stack_padded
 from paribus.training.losses import Loss
 from paribus.training.sums import EpochSums, average_by_fold
@@ -121,7 +121,7 @@ def test_runs_with_folds_and_without_are_apart(tmp_path: Path) -> None:
 
 
 class Own(MLP):
-    """What a class of somebody's own does is not known."""
+    """A network of somebody's own, which may do anything with a batch."""
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ class Own(MLP):
     ],
 )
 def test_networks_that_treat_each_sample_by_itself(network: nn.Module, expected: bool) -> None:
-    assert may_be_padded(network) is expected
+    assert treats_samples_alone(network) is expected
 
 
 def test_sizes_of_a_batch() -> None:

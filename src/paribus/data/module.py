@@ -256,7 +256,7 @@ class Images(InMemory):
 
     def download(self, temporary: Path) -> None:
         """Download into the directory `temporary`, and move complete files below `root`."""
-        raise NotImplementedError(f"{type(self).__name__} cannot be downloaded.")
+        raise UserError(f"{type(self).__name__} has no download. Put its files into {self.root}, or set data.root=DIR.")
 
     @abstractmethod
     def read(self, test: bool) -> Part:

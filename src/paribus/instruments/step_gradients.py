@@ -26,7 +26,7 @@ class StepGradients:
             self._parameters = None
 
     def end_step(self) -> None:
-        """Let go of the gradients: while they are held, the next backward pass writes others into colder memory."""
+        """Let go of the gradients, so that the next backward pass has their memory."""
         self._tensors = None
 
     @property

@@ -25,7 +25,7 @@ from paribus.run.report import add_diagnosis, report_end
 from paribus.run.spec import Job
 from paribus.stacked.device import choose_device, choosing_algorithms, describe_device, move_parts
 from paribus.stacked.member import Member
-from paribus.stacked.modules import may_be_padded
+from paribus.stacked.modules import treats_samples_alone
 from paribus.stacked.stack import Stack
 from paribus.training.checkpoints import Checkpoints, read_checkpoint
 from paribus.training.learner import Learner
@@ -52,7 +52,7 @@ class LockedMember:
         train, val = data.count("train"), data.count("val")
         sizes: tuple[int, ...] = train, val
         instruments = self.member.instruments.values()
-        if may_be_padded(network) and all(type(each).__module__.startswith("paribus.") for each in instruments):
+        if treats_samples_alone(network) and all(type(each).__module__.startswith("paribus.") for each in instruments):
             # What these see of the training part must agree: its probe, and for critical_sharpness whole batches.
             probe = min(train, max((i.probe_size for i in instruments if isinstance(i, ProbeInstrument)), default=0))
             sizes = -(-train // data.batch_size), train % data.batch_size == 0, probe, val > 0, val >= record.N_FOLDS

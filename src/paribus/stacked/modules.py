@@ -251,7 +251,7 @@ def _list_dropouts(stacked: nn.Module) -> list[StackedDropout]:
     return [module for module in stacked.modules() if isinstance(module, StackedDropout)]
 
 
-def may_be_padded(network: nn.Module) -> bool:
+def treats_samples_alone(network: nn.Module) -> bool:
     """Return whether a network is known to treat each sample by itself, so that a batch may be padded.
 
     That is so of the layers known here but batch norms, in containers of torch and networks of Paribus. What a

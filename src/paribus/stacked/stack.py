@@ -37,7 +37,7 @@ class Stack:
 
     Args:
         members: the runs. They agree in batch size and number of batches, in epochs and network, and in the classes
-            of optimizer and scheduler. Where their data differ in size, `may_be_padded` is true of their networks.
+            of optimizer and scheduler. Where their data differ in size, each network `treats_samples_alone`.
         instruments: instruments that measure all runs at once, by name.
         pause: the last epoch to train now; None: all.
 
