@@ -105,7 +105,8 @@ def test_runs_of_several_looks_are_named_by_what_they_differ_in_over_all() -> No
     class Planned:
         job: OneJob
 
-    typed = [("optim=sgd", "trainer=cpu", "sequential=true", f"seed={seed}", "study=s") for seed in (1, 2)]
+    common = ("optim=sgd", "trainer=cpu", "sequential=true", "study=s")
+    typed = [(*common, "seed=1"), (*common, "seed=2", "confirm=true")]
     labelled, shared = label_runs([Planned(OneJob(each)) for each in typed])  # type: ignore[misc]
     assert [run.job.varying for run in labelled] == [("seed=1",), ("seed=2",)]
     assert shared == ["optim=sgd", "trainer=cpu"]

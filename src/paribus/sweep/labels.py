@@ -7,12 +7,15 @@ from paribus.config.grammar import shorten
 from paribus.sweep.plan import PlannedRun
 
 MOST = 24  # characters of a value in a table
+PART = ("study=", "sequential=", "confirm=")
 
 
 def label_runs(planned: Sequence[PlannedRun]) -> tuple[list[PlannedRun], list[str]]:
-    """Return the runs with the overrides in which they differ, and the overrides that all of them have."""
-    unsaid = ("study=", "sequential=")  # the second is added to runs of until=decided
-    typed = [dict.fromkeys(text for text in run.job.overrides if not text.startswith(unsaid)) for run in planned]
+    """Return the runs with the overrides in which they differ, and the overrides that all of them have.
+
+    What says only in which part of a study a run is made is left out.
+    """
+    typed = [dict.fromkeys(text for text in run.job.overrides if not text.startswith(PART)) for run in planned]
     shared = [text for text in typed[0] if all(text in others for others in typed)] if len(planned) > 1 else []
     varying = [tuple(text for text in texts if text not in shared) for texts in typed] if len(planned) > 1 else [()]
     return [replace(run, job=replace(run.job, varying=v)) for run, v in zip(planned, varying, strict=True)], shared
